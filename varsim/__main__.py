@@ -1,0 +1,5 @@
+"""``python -m varsim``."""
+
+from varsim.cli import main
+
+main()

@@ -1,0 +1,289 @@
+"""The command ``varsim``: options, streams and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from varsim.cli.files import write_whole
+from varsim.cli.help import GroupedCommand, GroupedOption
+from varsim.cli.params import Count, Name, Names, Number, Numbers, Scales, Seed, WholeNumbers
+from varsim.cli.run import Run, expand, run
+from varsim.cli.screen import draw, encodable, is_terminal
+from varsim.cli.version import version_text
+from varsim.designs import DESIGNS
+from varsim.distributions import DISTRIBUTIONS
+from varsim.experiment import FLOAT_TYPES, Experiment, InputError
+from varsim.inference import check_probability, check_workers
+from varsim.report.explain import explain as explanation
+from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
+from varsim.report.plan import plan_sheet
+from varsim.report.results import results_sheet
+from varsim.report.sheet import Sheet
+from varsim.scales import ALIASES, SCALES
+
+DONE, FAILED, MISUSED, DISAGREED, INTERRUPTED = 0, 1, 2, 3, 130
+
+_EXAMPLES = [
+    ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
+    ("varsim --dim 512 --scale sqrt --explain", "One experiment, and why it comes out so."),
+    ("varsim -d 64:4096:x2 -s none,sqrt,xavier -f markdown", "A sweep, ready to paste."),
+    ("varsim -d 512 -s he -x rectified --check || echo wrong", "A test in a shell script."),
+]
+
+_EPILOG = (
+    "Lists and ranges: 64,512  a:b  a:b:step  16:4096:x2 (factor 2)  1:100:log7 (7 log-spaced); "
+    "ends are included, options repeat, and a sweep is every combination. "
+    "Any option can come from the environment: VARSIM_SAMPLES=1e7. "
+    "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees (with --check), "
+    "130 interrupted."
+)
+
+
+def _swept(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
+    return click.option(*flags, cls=GroupedOption, group=group, multiple=True, **kwargs)
+
+
+def _option(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
+    return click.option(*flags, cls=GroupedOption, group=group, **kwargs)
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(version_text())
+        ctx.exit()
+
+
+_WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
+_HOW, _OUT = "How it is sampled", "What comes out"
+
+
+@click.command(
+    "varsim",
+    cls=GroupedCommand,
+    examples=_EXAMPLES,
+    epilog=_EPILOG,
+    context_settings={"auto_envvar_prefix": "VARSIM", "help_option_names": ["-h", "--help"]},
+)
+@_swept("-d", "--dim", type=WholeNumbers(), group=_WHAT, metavar="D",
+        help="Length of x, fan-in of W.  [default: 512]")  # fmt: skip
+@_swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
+        help=f"What W is divided by: {', '.join(SCALES)}, a number, or D^p.  "
+        "[default: none,linear,sqrt]")  # fmt: skip
+@_swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
+        help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
+@_swept("-g", "--gain", type=Numbers(), group=_WHAT, metavar="G",
+        help="Gain of lecun, xavier, he, he-fan-out and geometric: a number or a fraction like "
+        "5/3.  [default: √2 for he and he-fan-out, else 1]")  # fmt: skip
+@_swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
+        help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
+@_swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
+        help=f"Distribution of x: {', '.join(DISTRIBUTIONS)}.  [default: normal]")  # fmt: skip
+@_swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
+        group=_ENTRIES, metavar="DIST",
+        help="Distribution of W: the same but rectified.  [default: normal]")  # fmt: skip
+@_swept("--x-mean", type=Numbers(), group=_ENTRIES, metavar="M",
+        help="Mean of the entries of x.  [default: 0]")  # fmt: skip
+@_swept("--x-std", type=Numbers(), group=_ENTRIES, metavar="S",
+        help="Standard deviation of the entries of x.  [default: 1]")  # fmt: skip
+@_swept("--w-mean", type=Numbers(), group=_ENTRIES, metavar="M",
+        help="Mean of the entries of W before the division.  [default: 0]")  # fmt: skip
+@_swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
+        help="Standard deviation of the entries of W before the division.  [default: 1]")  # fmt: skip
+@_option("-n", "--samples", type=Count(), default=1_000_000, group=_HOW, metavar="N",
+         help="Outputs of x @ W a row, at least.  [default: 1,000,000]")  # fmt: skip
+@_option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
+         help="Root of the random streams; random draws one and shows it.")  # fmt: skip
+@_option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
+         metavar="TYPE", help="float32 or float64, for x, W and the product.")  # fmt: skip
+@_option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
+         help="Threads; they change the time, never the numbers.  [default: one a CPU]")  # fmt: skip
+@_option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
+         help="Level of every row's interval.")  # fmt: skip
+@_option("--alpha", type=Number(), default=0.001, show_default=True, group=_HOW, metavar="P",
+         help="False-alarm rate that all verdicts of the table share (Holm).")  # fmt: skip
+@_option("-f", "--format", "format_name", type=Name(list(FORMATS)), default="table",
+         show_default=True, group=_OUT, metavar="FORMAT",
+         help=f"{', '.join(FORMATS)}; to stdout.")  # fmt: skip
+@_option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), group=_OUT,
+         metavar="FILE",
+         help=f"Also write a file, in the format of its suffix: {' '.join(SUFFIXES)}.")  # fmt: skip
+@_option("--check", is_flag=True, group=_OUT, help="Exit with 3 if a verdict disagrees.")
+@_option("--explain", is_flag=True, group=_OUT, help="Say why, with this run's own numbers.")
+@_option("--dry-run", is_flag=True, group=_OUT, help="Show what would run, its cost and its error.")
+@_option("-q", "--quiet", is_flag=True, group=_OUT,
+         help="No progress, caveats or summary on stderr.")  # fmt: skip
+@_option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+         allow_from_autoenv=False, group="Help",
+         help="Show the versions that the numbers depend on.")  # fmt: skip
+def varsim(
+    format_name: str,
+    output: Path | None,
+    check: bool,
+    explain: bool,
+    dry_run: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Compare the variance of x @ W with theory.
+
+    Samples x and W with W divided by k, multiplies them, and prints the measured variance of the
+    outputs beside D/k², with an error bar and a verdict.
+    """
+    if output is not None and output.suffix.lower() not in SUFFIXES:
+        raise InputError(f"output {str(output)!r} has no known suffix; take {', '.join(SUFFIXES)}")
+    workers = check_workers(options["workers"])
+    confidence = check_probability("confidence", options["confidence"])
+    alpha = check_probability("alpha", options["alpha"])
+    experiments, notes = expand(_swept_values(options), _fixed_values(options))
+    say = _silent if quiet else _say
+    for note in notes:
+        say(f"Note: {note}")
+    if dry_run:
+        return _write(plan_sheet(experiments, workers), "", format_name, output, say)
+    finished = run(
+        experiments, workers=workers, confidence=confidence, alpha=alpha, quiet=quiet
+    )
+    code = _report(experiments, finished, format_name, output, explain, say)
+    if finished.interrupted:
+        return INTERRUPTED
+    if code == DONE and check and not all(result.agrees for result in finished.results):
+        return DISAGREED
+    return code
+
+
+def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
+    """Return the values of every swept field of an experiment, in the order of the table."""
+    defaults: dict[str, tuple[str, list[Any]]] = {
+        "dim": ("dim", [512]),
+        "fan_out": ("fan_out", [None]),
+        "x": ("x_dist", ["normal"]),
+        "w": ("w_dist", ["normal"]),
+        "x_mean": ("x_mean", [0.0]),
+        "x_std": ("x_std", [1.0]),
+        "w_mean": ("w_mean", [0.0]),
+        "w_std": ("w_std", [1.0]),
+        "design": ("design", ["crossed"]),
+        "gain": ("gain", [None]),
+        "scale": ("scale", ["none", "linear", "sqrt"]),
+    }
+    return {
+        field: list(chain.from_iterable(options[option])) or default
+        for field, (option, default) in defaults.items()
+    }
+
+
+def _fixed_values(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in ("samples", "seed", "dtype")}
+
+
+def _report(
+    experiments: Sequence[Experiment],
+    finished: Run,
+    format_name: str,
+    output: Path | None,
+    explain: bool,
+    say: Callable[[str], None],
+) -> int:
+    """Write what is finished, then say what a reader should know of it."""
+    results = finished.results
+    if not results:
+        say("Interrupted before the first row was done.")
+        return DONE
+    prose = explanation(experiments[: len(results)], results) if explain else ""
+    code = _write(results_sheet(results), prose, format_name, output, say)
+    for message in dict.fromkeys(caveat.message for r in results for caveat in r.caveats):
+        say(f"Caveat: {message}.")
+    if finished.interrupted:
+        say(f"Interrupted: {len(results)} of {len(experiments)} rows were done.")
+    wrong = [result for result in results if not result.agrees]
+    if wrong:
+        rows = "; ".join(f"D = {r.dim}, scale {r.scale}" for r in wrong[:5])
+        say(f"{len(wrong)} of {len(results)} disagree with theory: {rows}.")
+    else:
+        say(f"{len(results)} of {len(results)} agree with theory.")
+    return code
+
+
+def _write(
+    sheet: Sheet, prose: str, format_name: str, output: Path | None, say: Callable[[str], None]
+) -> int:
+    """Write a sheet to stdout, and to a file if there is one; what fails does not stop the rest."""
+    code = DONE
+    try:
+        _write_stdout(sheet, prose, format_name, say)
+    except BrokenPipeError:
+        # The reader has all it wanted. Python's own flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        code = _failed(f"stdout could not be written: {error.strerror}; send it elsewhere")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if output is not None:
+        try:
+            write_whole(output, FORMATS[SUFFIXES[output.suffix.lower()]](sheet))
+        except OSError as error:
+            code = _failed(
+                f"{str(output)!r} could not be written: {error.strerror}; "
+                "choose another place with --output"
+            )
+    return code
+
+
+def _write_stdout(
+    sheet: Sheet, prose: str, format_name: str, say: Callable[[str], None]
+) -> None:
+    stream: TextIO = sys.stdout
+    if format_name == "table" and is_terminal(stream):
+        left_out = draw(sheet, stream)
+        if left_out:
+            say(f"The terminal is too narrow for: {', '.join(left_out)}; --format csv has them.")
+    else:
+        stream.write(encodable(FORMATS[format_name](sheet), stream))
+    if prose:
+        if format_name in FOR_PEOPLE:
+            stream.write(encodable("\n" + prose, stream))
+        else:
+            say(prose)
+    stream.flush()
+
+
+def _say(message: str) -> None:
+    """Tell a person something beside the data."""
+    click.echo(encodable(message, sys.stderr), err=True)
+
+
+def _silent(message: str) -> None:
+    """Tell nobody."""
+
+
+def _failed(sentence: str) -> int:
+    _say(f"Error: {sentence}.")
+    return FAILED
+
+
+def main() -> None:
+    """Run the command and exit with its code; no mistake of a user ends in a traceback."""
+    try:
+        code = varsim.main(prog_name="varsim", standalone_mode=False)
+    except click.ClickException as error:
+        _say(f"Error: {error.format_message()}")
+        code = MISUSED
+    except InputError as error:
+        _say(f"Error: {error}.")
+        code = MISUSED
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except MemoryError:
+        code = _failed("there is not enough memory; take fewer workers, or see --dry-run")
+    if code == INTERRUPTED:
+        # A thread may be deep in a block, and Python would wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,150 @@
+"""Parameter types: from what was typed to values, with one sentence for what cannot be."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from varsim import sweep
+from varsim.experiment import nearest
+
+
+class Values(click.ParamType[list[Any]]):
+    """A comma-separated list; a subclass says what one item stands for."""
+
+    def values(self, item: str) -> Sequence[Any]:
+        """Return what an item stands for.
+
+        Raises:
+            ValueError: It stands for nothing.
+        """
+        raise NotImplementedError
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[Any]:
+        """Return the values of one use of the option."""
+        try:
+            return [each for item in sweep.items(value) for each in self.values(item)]
+        except (ValueError, OverflowError) as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+class WholeNumbers(Values):
+    """Whole numbers and ranges of them."""
+
+    name = "whole numbers"
+
+    def values(self, item: str) -> list[int]:
+        """Return the numbers of a range."""
+        return [whole_number(value) for value in sweep.expand(item, whole=True)]
+
+
+class Numbers(Values):
+    """Numbers, fractions, and ranges of them."""
+
+    name = "numbers"
+
+    def values(self, item: str) -> list[float]:
+        """Return the numbers of a range."""
+        return [float(value) for value in sweep.expand(item)]
+
+
+class Names(Values):
+    """Names; whether they are known is for the experiment to say."""
+
+    name = "names"
+
+    def __init__(self, known: Iterable[str]) -> None:
+        """Take the names that shell completion offers."""
+        self.known = tuple(known)
+
+    def values(self, item: str) -> list[str]:
+        """Return the name."""
+        return [item]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the last item of the list."""
+        before, comma, start = incomplete.rpartition(",")
+        return [
+            CompletionItem(before + comma + name) for name in self.known if name.startswith(start)
+        ]
+
+
+class Scales(Names):
+    """Schemes, and ranges of numbers."""
+
+    name = "schemes"
+
+    def values(self, item: str) -> list[str]:
+        """Return the scheme, or the numbers of a range as schemes."""
+        if not sweep.is_range(item):
+            return [item]
+        return [
+            str(value) if value.denominator == 1 else repr(float(value))
+            for value in sweep.expand(item)
+        ]
+
+
+class Count(click.ParamType[int]):
+    """A whole number, also written as 1e6 or 1_000_000."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the count."""
+        try:
+            return whole_number(sweep.number(str(value)))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+class Number(click.ParamType[float]):
+    """A decimal number or a fraction."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number."""
+        try:
+            return float(sweep.number(str(value)))
+        except (ValueError, OverflowError) as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+class Seed(Count):
+    """A whole number, or ``random`` for one that is drawn and echoed."""
+
+    name = "seed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seed; a drawn one is short enough to be typed again."""
+        return secrets.randbits(32) if value == "random" else super().convert(value, param, ctx)
+
+
+class Name(click.Choice[str]):
+    """One name of several, with the nearest known one named for a slip of the finger."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return the sentence for an unknown name."""
+        return f"{value!r} is unknown; {nearest(str(value), self.choices)}."
+
+
+def whole_number(value: Fraction) -> int:
+    """Return a whole number as an int.
+
+    Raises:
+        ValueError: It is not whole.
+    """
+    if value.denominator != 1:
+        raise ValueError(f"{float(value):g} is not a whole number; give one like 512")
+    return int(value)

@@ -1,0 +1,123 @@
+"""One run: the sweep into experiments, experiments into results, and an end at any moment."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NamedTuple
+
+from varsim.cli.screen import Watch
+from varsim.execution import threads
+from varsim.experiment import Experiment, InputError, Result
+from varsim.inference import infer, judge
+from varsim.sampling import block_numbers, stream
+from varsim.scales import find_scale
+from varsim.sweep import MAX_VALUES
+
+
+class Expansion(NamedTuple):
+    """The experiments of a sweep, and what a person should know of how they came about."""
+
+    experiments: list[Experiment]
+    notes: list[str]
+
+
+class Run(NamedTuple):
+    """What a run gave: results with verdicts, and whether it was interrupted before its end."""
+
+    results: list[Result]
+    interrupted: bool
+
+
+def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expansion:
+    """Return every combination of the swept values as an experiment, the last option fastest.
+
+    A gain is left out where the scheme has none; an experiment that comes up again is left out.
+
+    Raises:
+        InputError: There are too many, one of them is not allowed, or no scheme takes the gain.
+    """
+    count = 1
+    for values in swept.values():
+        count *= len(values)
+    if count > MAX_VALUES:
+        raise InputError(
+            f"the sweep has {count:,} experiments; {MAX_VALUES:,} are allowed: take fewer values"
+        )
+    experiments: dict[str, Experiment] = {}
+    repeated, gainless = 0, set()
+    for combination in itertools.product(*swept.values()):
+        asked = dict(zip(swept, combination, strict=True))
+        if asked["gain"] is not None and not _takes_gain(asked["scale"]):
+            gainless.add(asked["scale"])
+            asked["gain"] = None
+        experiment = Experiment(**asked, **fixed)
+        repeated += experiment.key in experiments and asked["scale"] not in gainless
+        experiments.setdefault(experiment.key, experiment)
+    if gainless.issuperset(swept["scale"]):
+        raise InputError(
+            f"gain does not apply to scale {', '.join(sorted(gainless))}; leave it out, or take a "
+            "scheme with a gain: lecun, xavier, he, he-fan-out, geometric"
+        )
+    return Expansion(list(experiments.values()), list(_notes(repeated, sorted(gainless))))
+
+
+def _takes_gain(scale: str) -> bool:
+    try:
+        return find_scale(scale).gain is not None
+    except ValueError:
+        return True  # unknown: for the experiment to refuse
+
+
+def _notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:
+    if repeated:
+        plural = "s are" if repeated > 1 else " is"
+        yield f"{repeated} experiment{plural} in the sweep more than once and will run only once."
+    if gainless:
+        yield f"The gain does not apply to scale {', '.join(gainless)}, which ran without."
+
+
+def run(
+    experiments: Sequence[Experiment],
+    *,
+    workers: int,
+    confidence: float,
+    alpha: float,
+    quiet: bool,
+) -> Run:
+    """Run experiments one after the other; an interrupt ends it with the rows that are done."""
+    results: list[Result] = []
+    work = sum(e.blocks * block_numbers(e) for e in experiments)
+    try:
+        with (
+            _terminate_as_interrupt(),
+            threads(workers) as mapper,
+            Watch(work, rows=len(experiments), quiet=quiet) as watch,
+        ):
+            for experiment in experiments:
+                blocks = []
+                for block in stream(experiment, mapper):
+                    blocks.append(block)
+                    watch.advance(block_numbers(experiment))
+                results.append(infer(experiment, blocks, confidence))
+                watch.show(results)
+    except KeyboardInterrupt:
+        return Run(judge(results, alpha), interrupted=True)
+    return Run(judge(results, alpha), interrupted=False)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,171 @@
+"""The terminal: tables drawn by rich, and what moves while a run goes on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from varsim.experiment import Result
+from varsim.report.formats import to_ascii
+from varsim.report.results import VERDICTS, results_sheet
+from varsim.report.sheet import Column, Sheet
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress import Progress
+    from rich.table import Table
+
+# Shorter work ends before an eye has found the bar.
+_A_BLINK = 0.5
+
+_STYLES = {VERDICTS[True]: "green", VERDICTS[False]: "bold red"}
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether a person watches a stream."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """Return the text, in ASCII where the stream's encoding cannot hold it."""
+    try:
+        text.encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return to_ascii(text)
+    return text
+
+
+def draw(sheet: Sheet, stream: TextIO) -> list[str]:
+    """Draw a sheet on a terminal, and return the headers of columns that did not fit."""
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False)
+    columns, left_out = list(sheet.columns), []
+    for column in sorted(
+        (c for c in columns if c.dispensable is not None), key=lambda c: c.dispensable or 0
+    ):
+        if _width(console, columns) <= console.width:
+            break
+        columns.remove(column)
+        left_out.append(column.header)
+    console.print(_rich_table(columns, stream), soft_wrap=True)
+    console.print(encodable("\n".join(sheet.caption), stream), style="dim")
+    return left_out
+
+
+def _width(console: Console, columns: Sequence[Column]) -> int:
+    return console.measure(_rich_table(columns, console.file)).maximum  # type: ignore[arg-type]
+
+
+def _rich_table(columns: Sequence[Column], stream: TextIO) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    ascii_only = encodable("±─", stream) != "±─"
+    table = Table(
+        box=box.ASCII if ascii_only else box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for column in columns:
+        table.add_column(
+            Text(encodable(column.header, stream)),
+            justify="right" if column.numeric else "left",
+            no_wrap=True,
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(
+            *(Text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row)
+        )
+    return table
+
+
+class Watch:
+    """Shows a person how far a run has come: its rows as they are done, and the time left.
+
+    Everything it draws is on stderr and vanishes at the end; off a terminal it draws nothing. It
+    starts only when a run takes longer than a blink, and only then is rich loaded.
+    """
+
+    def __init__(self, total: int, *, rows: int, quiet: bool) -> None:
+        """Take the work of the whole run, in any unit, and its number of rows."""
+        self._total, self._rows = total, rows
+        self._started = time.monotonic()
+        self._done = 0
+        self._results: Sequence[Result] = ()
+        self._live: Live | None = None
+        self._progress: Progress | None = None
+        self._enabled = is_terminal(sys.stderr) and not quiet
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Clear what was drawn."""
+        if self._live is not None:
+            self._live.stop()
+
+    def advance(self, work: int) -> None:
+        """Take note of work done."""
+        self._done += work
+        if self._enabled and time.monotonic() - self._started > _A_BLINK:
+            self._draw()
+
+    def show(self, results: Sequence[Result]) -> None:
+        """Take note of the rows that are done."""
+        self._results = results
+
+    def _draw(self) -> None:
+        if self._live is None:
+            self._start()
+        if self._live is not None and self._progress is not None:
+            task = self._progress.tasks[0]
+            self._progress.update(
+                task.id,
+                completed=self._done,
+                description=f"row {min(len(self._results) + 1, self._rows)} of {self._rows}",
+            )
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True, highlight=False)
+        if not console.is_interactive:
+            self._enabled = False
+            return
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._progress.add_task("", total=self._total)
+        self._live = Live(
+            get_renderable=self._render, console=console, transient=True, refresh_per_second=8
+        )
+        self._live.start()
+
+    def _render(self) -> object:
+        from rich.console import Group
+
+        assert self._progress is not None and self._live is not None
+        if not self._results or not is_terminal(sys.stdout):
+            return self._progress
+        fits = max(1, self._live.console.height - 5)
+        columns = results_sheet(self._results[-fits:]).columns
+        return Group(_rich_table(columns, sys.stderr), "", self._progress)

@@ -1,0 +1,77 @@
+"""Who computes: one argument with the shape of ``map``.
+
+Every mapper yields the results in the order of the items, so that who computes never changes what
+is computed. Any ``concurrent.futures.Executor`` becomes one through :func:`ordered_map`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Mapper(Protocol):
+    """The shape of the built-in ``map`` with one iterable."""
+
+    def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        """Return the function's results in the order of the items."""
+
+
+def ordered_map(executor: Executor, in_flight: int) -> Mapper:
+    """Return a mapper that keeps at most ``in_flight`` calls submitted to an executor.
+
+    Closing the iterator it returns cancels what has not begun.
+    """
+
+    def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        pending: deque[Future[R]] = deque()
+        try:
+            for item in items:
+                pending.append(executor.submit(function, item))
+                if len(pending) >= in_flight:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    return mapper
+
+
+def available_cpus() -> int:
+    """Return the number of CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def threads(workers: int) -> Iterator[Mapper]:
+    """Give a mapper over that many threads, each with a single BLAS thread.
+
+    NumPy releases the interpreter lock in all that a block does. BLAS has one thread for a single
+    worker too: its threads would fight the workers for the cores, and could change last digits.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        if workers == 1:
+            yield map
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        executor = ThreadPoolExecutor(workers, thread_name_prefix="varsim")
+        try:
+            yield ordered_map(executor, in_flight=2 * workers)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,347 @@
+"""The records: what is asked (Experiment), what came out (Result), and the one error class."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from varsim.designs import DESIGNS, BlockShape
+from varsim.distributions import DISTRIBUTIONS
+from varsim.scales import ALIASES, SCALES, canonical_name, find_scale
+
+SCHEMA = 1
+"""Number of the schema of :class:`Result`; raised whenever its fields change."""
+
+MIN_BLOCKS = 64
+MAX_DIM = 10**9
+MAX_SAMPLES = 10**12
+MAX_FLOAT32_SAMPLES = 2 * 10**10
+_MAX_BLOCK_OUTPUTS = 2**18
+_MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class FloatType:
+    """What a floating-point type can hold, with a margin for sums of products.
+
+    Attributes:
+        smallest: Least magnitude allowed for entries and outputs.
+        largest: Greatest magnitude allowed for entries and outputs.
+        mean_to_std: Greatest ratio of a mean to its standard deviation.
+        rounding: Allowance for the relative rounding error of a variance.
+    """
+
+    smallest: float
+    largest: float
+    mean_to_std: float
+    rounding: float
+
+
+FLOAT_TYPES = {
+    "float32": FloatType(1e-30, 1e30, 1e3, 2.0**-22),
+    "float64": FloatType(1e-140, 1e140, 1e11, 2.0**-51),
+}
+"""The dtypes that can be sampled in."""
+
+
+class InputError(ValueError):
+    """What was asked cannot be done: one sentence of what was given, what is allowed, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader of a result should know; ``id`` is stable, ``message`` is a sentence."""
+
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is asked: y = x @ W with independent entries, and W divided by k.
+
+    Entries are ``x_mean + x_std * base`` and ``(w_mean + w_std * base) / k``, with the base
+    distributions of :mod:`varsim.distributions`.
+
+    Args:
+        dim: D, the length of x and number of rows of W (fan-in).
+        scale: The scheme that gives k: a name in :data:`varsim.scales.SCALES`, ``"D^p"``, or a
+            number.
+        fan_out: n, which some schemes use; D by default.
+        gain: g, for the schemes that have one; their own default by default.
+        x: Distribution of the entries of x.
+        w: Distribution of the entries of W.
+        x_mean: Shift of the entries of x.
+        x_std: Factor on the entries of x.
+        w_mean: Shift of the entries of W, before the division by k.
+        w_std: Factor on the entries of W, before the division by k.
+        design: Which outputs share draws; a name in :data:`varsim.designs.DESIGNS`.
+        samples: How many outputs to draw, at least. Blocks are equal, so it may be a little more.
+        seed: Root of all random streams.
+        dtype: ``"float32"`` or ``"float64"``: of x, W and their product. Moments are float64.
+
+    Raises:
+        InputError: A value is not allowed.
+
+    >>> experiment = Experiment(dim=512, scale="sqrt")
+    >>> round(experiment.k, 4), experiment.blocks, experiment.block.outputs
+    (22.6274, 64, 15625)
+    """
+
+    dim: int
+    scale: str
+    fan_out: int = 0
+    gain: float | None = None
+    x: str = "normal"
+    w: str = "normal"
+    x_mean: float = 0.0
+    x_std: float = 1.0
+    w_mean: float = 0.0
+    w_std: float = 1.0
+    design: str = "crossed"
+    samples: int = 1_000_000
+    seed: int = 0
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Check every field and put it in its one form."""
+        self._set(dim=_whole("dim", self.dim, 1, MAX_DIM))
+        fan_out = self.dim if self.fan_out in (0, None) else self.fan_out
+        self._set(fan_out=_whole("fan_out", fan_out, 1, MAX_DIM))
+        self._set(samples=_samples(self.samples), seed=_whole("seed", self.seed, 0, _MAX_SEED))
+        self._set(design=_known("design", self.design, DESIGNS))
+        self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
+        self._set(x=_known("x", self.x, DISTRIBUTIONS))
+        self._set(w=_known("w", self.w, DISTRIBUTIONS))
+        if not DISTRIBUTIONS[self.w].for_weights:
+            allowed = ", ".join(name for name, known in DISTRIBUTIONS.items() if known.for_weights)
+            raise InputError(f"w {self.w!r} is a distribution of x only; for w take {allowed}")
+        for name in ("x_mean", "w_mean"):
+            self._set(**{name: _finite(name, getattr(self, name))})
+        for name in ("x_std", "w_std"):
+            self._set(**{name: _positive(name, getattr(self, name))})
+        self._set(scale=_scale(self.scale))
+        self._set(gain=_gain(self.scale, self.gain))
+        _check_float_range(self)
+        if self.dtype == "float32" and self.samples > MAX_FLOAT32_SAMPLES:
+            raise InputError(
+                f"samples is {self.samples:,}, which resolves errors finer than the 1e-5 that "
+                f"float32 rounding allows; take at most {MAX_FLOAT32_SAMPLES:,} or dtype float64"
+            )
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def k_squared(self) -> float:
+        """The square of the divisor of W."""
+        return find_scale(self.scale).k_squared(self.dim, self.fan_out, self.gain or 1.0)
+
+    @property
+    def k(self) -> float:
+        """The divisor of W."""
+        return math.sqrt(self.k_squared)
+
+    @cached_property
+    def blocks(self) -> int:
+        """Number of blocks: enough for an error bar, and small enough to fit in memory."""
+        return max(MIN_BLOCKS, -(-self.samples // _MAX_BLOCK_OUTPUTS))
+
+    @cached_property
+    def block(self) -> BlockShape:
+        """Shape of every block."""
+        return DESIGNS[self.design].shape(self.dim, -(-self.samples // self.blocks))
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the experiment as canonical JSON, without its seed.
+
+        Two spellings of one experiment have one key; every random stream starts from it.
+        """
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "seed"}
+        fields["scale"] = canonical_name(self.scale)
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came out of one experiment. Its fields, in this order, are the machine formats' schema.
+
+    Attributes:
+        schema: Number of this schema.
+        varsim: Version of varsim.
+        seed: Root of all random streams.
+        design: Which outputs share draws.
+        dim: D.
+        fan_out: n.
+        scale: The scheme, as it was asked for.
+        k: The divisor of W.
+        gain: g, or None where the scheme has none.
+        x: Distribution of the entries of x.
+        w: Distribution of the entries of W.
+        dtype: Floating-point type of the draws and products.
+        blocks: Number of independent blocks.
+        samples: Number of outputs drawn, all blocks together.
+        theory: Variance over x and W: D/k² where both are standardised.
+        empirical: Measured variance; unbiased.
+        std_error: Standard error of ``empirical``, from the spread between blocks.
+        ci_low: Lower end of the interval at ``confidence``.
+        ci_high: Upper end of the interval at ``confidence``.
+        ratio: ``empirical`` over the theory it is held to.
+        z: Difference from the theory it is held to, in standard errors.
+        p: Two-sided probability of a difference at least so large, Student t; of this row alone.
+        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed.
+        conditional_theory: ||x||² σw²/k² for a fixed x, to which that row is held; else None.
+        effective_samples: Number of independent pairs (x, w) that would give this error.
+        caveats: What a reader should know.
+        x_mean: Shift of the entries of x.
+        x_std: Factor on the entries of x.
+        w_mean: Shift of the entries of W.
+        w_std: Factor on the entries of W.
+        confidence: Level of the interval.
+        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
+    """
+
+    schema: int = SCHEMA
+    varsim: str
+    seed: int
+    design: str
+    dim: int
+    fan_out: int
+    scale: str
+    k: float
+    gain: float | None
+    x: str
+    w: str
+    dtype: str
+    blocks: int
+    samples: int
+    theory: float
+    empirical: float
+    std_error: float
+    ci_low: float
+    ci_high: float
+    ratio: float | None
+    z: float | None
+    p: float | None
+    agrees: bool | None = None
+    conditional_theory: float | None
+    effective_samples: float | None
+    caveats: tuple[Caveat, ...] = field(default=())
+    x_mean: float
+    x_std: float
+    w_mean: float
+    w_std: float
+    confidence: float
+    alpha: float | None = None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the nearest known name, or all of them where none is near.
+
+    >>> nearest("sqr", ["sqrt", "none"])
+    'did you mean sqrt?'
+    """
+    known = list(known)
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+
+def _known(field_name: str, value: object, known: Iterable[str]) -> str:
+    name = value.strip().lower() if isinstance(value, str) else value
+    known = list(known)
+    if name not in known:
+        raise InputError(f"{field_name} {value!r} is unknown; {nearest(str(value), known)}")
+    return str(name)
+
+
+def _whole(name: str, value: object, least: int, most: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or not least <= number <= most:
+        raise InputError(f"{name} is {value}; give a whole number from {least:,} to {most:,}")
+    return number
+
+
+def _samples(value: object) -> int:
+    try:
+        return _whole("samples", value, MIN_BLOCKS, MAX_SAMPLES)
+    except InputError as error:
+        raise InputError(
+            f"{error}: the error bar needs {MIN_BLOCKS} independent blocks of at least one"
+        ) from None
+
+
+def _finite(name: str, value: object) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{name} is {value}; give a finite number")
+    return number
+
+
+def _positive(name: str, value: object) -> float:
+    number = _finite(name, value)
+    if number <= 0:
+        raise InputError(f"{name} is {value}; give a finite number above 0")
+    return number
+
+
+def _scale(value: object) -> str:
+    name = value.strip() if isinstance(value, str) else str(value)
+    try:
+        find_scale(name)
+    except ValueError:
+        raise InputError(
+            f"scale {name!r} is neither a scheme, nor D^p, nor a finite number above 0; "
+            f"{nearest(name, [*SCALES, *ALIASES])}"
+        ) from None
+    return name
+
+
+def _gain(scale: str, gain: object) -> float | None:
+    default = find_scale(scale).gain
+    if gain is None:
+        return default
+    if default is None:
+        takers = ", ".join(name for name, known in SCALES.items() if known.gain is not None)
+        raise InputError(f"scale {scale!r} has no gain, but gain is {gain}; gains go with {takers}")
+    return _positive("gain", gain)
+
+
+def _check_float_range(experiment: Experiment) -> None:
+    e, limits = experiment, FLOAT_TYPES[experiment.dtype]
+    if not (math.isfinite(e.k) and e.k > 0):
+        raise InputError(
+            f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which no float holds; "
+            "choose a k nearer to 1"
+        )
+    x, w = abs(e.x_mean) + e.x_std, (abs(e.w_mean) + e.w_std) / e.k
+    spreads = (e.x_std, e.w_std / e.k, e.x_std * (e.w_std / e.k))
+    hint = "; use dtype float64" if e.dtype == "float32" else ""
+    if min(spreads) < limits.smallest or max(x, w, e.dim * x * w) > limits.largest:
+        raise InputError(
+            f"scale {e.scale!r} (k = {e.k:.3g}) with these deviations takes x, W or x@W outside "
+            f"{limits.smallest:g} to {limits.largest:g}, where {e.dtype} is safe; "
+            f"choose k and deviations nearer to 1{hint and ', or dtype float64'}"
+        )
+    # A mean of y far above its spread would leave the spread to the last few digits.
+    x_ratio, w_ratio = abs(e.x_mean) / e.x_std, abs(e.w_mean) / e.w_std
+    y_ratio = x_ratio * w_ratio * math.sqrt(e.dim) / math.sqrt(1 + x_ratio**2 + w_ratio**2)
+    worst = max(x_ratio, w_ratio, y_ratio)
+    if worst > limits.mean_to_std:
+        raise InputError(
+            f"the means are {worst:.3g} times their deviations, which {e.dtype} cannot resolve "
+            f"beyond {limits.mean_to_std:g}; take smaller means{hint.replace('; use', ', or')}"
+        )

@@ -1,0 +1,1 @@
+"""Results to text. Nothing here writes anywhere: every function returns what is to be written."""

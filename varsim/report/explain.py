@@ -1,0 +1,96 @@
+"""The answer to the question, in this run's own numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from varsim.designs import DESIGNS
+from varsim.experiment import Experiment, Result
+from varsim.report.rounding import significant, with_error
+from varsim.theory import mean_square, product_variance
+
+
+def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str:
+    """Return why the variances are what they are, paragraph by paragraph.
+
+    The prose follows the first row, and every row with the same D and the same entries lends its
+    numbers.
+    """
+    first = experiments[0]
+    alike = [
+        (experiment, result)
+        for experiment, result in zip(experiments, results, strict=True)
+        if _entries(experiment) == _entries(first)
+    ]
+    paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
+    if DESIGNS[first.design].fixed_x:
+        paragraphs.append(_one_x(alike[0][1]))
+    if len(alike) < len(results):
+        paragraphs.append(
+            f"(These are the numbers of the rows like the first, D = {first.dim}; "
+            "the same holds for the others.)"
+        )
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _entries(experiment: Experiment) -> tuple[object, ...]:
+    e = experiment
+    return (e.dim, e.x, e.w, e.x_mean, e.x_std, e.w_mean, e.w_std, e.design)
+
+
+def _one_product(experiment: Experiment) -> str:
+    e, variance = experiment, product_variance(experiment)
+    standard = (e.x_mean, e.x_std, e.w_mean, e.w_std) == (0.0, 1.0, 0.0, 1.0)
+    if standard and e.x != "rectified":
+        return (
+            "Why? An output of x @ W is a sum of D products x_d · W_dj. Before W is divided by k, "
+            "one product of two independent entries with mean 0 and variance 1 has variance "
+            "1 · 1 = 1."
+        )
+    return (
+        "Why? An output of x @ W is a sum of D products x_d · W_dj. Before W is divided by k, "
+        f"one product has variance E x² E w² - (E x)² (E w)² = {significant(variance)} here, with "
+        f"E x² = {significant(mean_square(e))}."
+    )
+
+
+def _sum(experiment: Experiment) -> str:
+    variance = product_variance(experiment)
+    return (
+        f"D = {experiment.dim} independent products add up, and so do their variances: "
+        f"{experiment.dim} · {significant(variance)} = {significant(experiment.dim * variance)}."
+    )
+
+
+def _division(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
+    yield (
+        "Dividing W by k divides every output by k. Variance is quadratic, so it is divided by k²:"
+    )
+    for experiment, result in rows:
+        total = experiment.dim * product_variance(experiment)
+        half_width = (result.ci_high - result.ci_low) / 2
+        yield (
+            f"  k = {significant(result.k)} ({result.scale}): "
+            f"{significant(total)} / {significant(experiment.k_squared)} = "
+            f"{significant(result.theory)}; measured {with_error(result.empirical, half_width)}"
+        )
+
+
+def _unit(experiment: Experiment) -> str:
+    total = experiment.dim * product_variance(experiment)
+    root = "√D" if total == experiment.dim else f"√{significant(total)}"
+    return (
+        f"The variance is 1 when k² = {significant(total)}, that is k = {root} = "
+        f"{significant(math.sqrt(total))}: the square root, not the dimension itself."
+    )
+
+
+def _one_x(result: Result) -> str:
+    conditional = result.conditional_theory or 0.0
+    return (
+        "Here one x is used for all outputs. Given x, an output is a sum of D terms x_d W_dj with "
+        "variance x_d² σw²/k² each, so its variance is ||x||² σw²/k², whatever x is on average: "
+        f"{significant(conditional)} for this x, "
+        f"{significant(conditional / result.theory, 4)} times the average {significant(result.theory)}."
+    )

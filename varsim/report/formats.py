@@ -1,0 +1,136 @@
+"""The formats: pure functions from a sheet to text. None of them cuts a digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from varsim.report.sheet import Sheet
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "¼": r"$^{1/4}$",
+    "σ": r"$\sigma$",
+}  # fmt: skip
+
+_ASCII = {" ± ": "+/-", "±": "+/-", "×": "x", "√": "sqrt", "²": "^2", "¼": "^(1/4)", "σ": "s"}
+
+
+def table(sheet: Sheet) -> str:
+    """Return the table as plain text at its full width."""
+    header, *rows = zip(*(column.aligned() for column in sheet.columns), strict=True)
+    rule = ["-" * column.width for column in sheet.columns]
+    lines = ["  ".join(cells).rstrip() for cells in (header, rule, *rows)]
+    return "\n".join([*lines, "", *sheet.caption]) + "\n"
+
+
+def markdown(sheet: Sheet) -> str:
+    """Return the table in GitHub-flavoured Markdown, aligned in the source too."""
+    header, *rows = zip(*(column.aligned() for column in sheet.columns), strict=True)
+    rule = [
+        "-" * (column.width - 1) + ":" if column.numeric else "-" * column.width
+        for column in sheet.columns
+    ]
+    lines = [
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+        for cells in (header, rule, *rows)
+    ]
+    return "\n".join([*lines, "", *sheet.caption]) + "\n"
+
+
+def latex(sheet: Sheet) -> str:
+    """Return a tabular for LaTeX; needs the package booktabs."""
+    header, *rows = zip(*([c.header, *c.cells] for c in sheet.columns), strict=True)
+    spec = "".join("r" if column.numeric else "l" for column in sheet.columns)
+    return "\n".join(
+        [
+            *(f"% {to_ascii(line)}" for line in sheet.caption),
+            rf"\begin{{tabular}}{{{spec}}}",
+            r"\toprule",
+            _latex_row(header),
+            r"\midrule",
+            *map(_latex_row, rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )
+
+
+def csv_(sheet: Sheet) -> str:
+    """Return comma-separated values; an unknown is empty, a list is JSON, floats are exact."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if sheet.records:
+        writer.writerow(sheet.records[0])
+    writer.writerows([_csv_cell(value) for value in record.values()] for record in sheet.records)
+    return text.getvalue()
+
+
+def json_(sheet: Sheet) -> str:
+    """Return a JSON list with an object a row; an unknown is null, floats are exact."""
+    return json.dumps(list(sheet.records), indent=2, allow_nan=False) + "\n"
+
+
+def jsonl(sheet: Sheet) -> str:
+    """Return one JSON object a line."""
+    return "".join(json.dumps(record, allow_nan=False) + "\n" for record in sheet.records)
+
+
+FORMATS: dict[str, Callable[[Sheet], str]] = {
+    "table": table,
+    "markdown": markdown,
+    "csv": csv_,
+    "json": json_,
+    "jsonl": jsonl,
+    "latex": latex,
+}
+"""Every format by its name."""
+
+SUFFIXES = {
+    ".txt": "table",
+    ".md": "markdown",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".tex": "latex",
+}
+"""The format that a file's suffix stands for."""
+
+FOR_PEOPLE = frozenset({"table", "markdown"})
+"""The formats that prose may follow."""
+
+
+def to_ascii(text: str) -> str:
+    """Return text for a stream that is not UTF-8; what stands in cells keeps its width.
+
+    >>> to_ascii("1.00 ± 0.01")
+    '1.00+/-0.01'
+    """
+    for symbol, plain in _ASCII.items():
+        text = text.replace(symbol, plain)
+    return text.encode("ascii", "replace").decode()
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None or value == []:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, allow_nan=False)
+
+
+def _latex_row(cells: tuple[str, ...]) -> str:
+    return " & ".join(map(_latex_cell, cells)) + r" \\"
+
+
+def _latex_cell(text: str) -> str:
+    text = re.sub(r"e([+-]\d+)$", lambda m: f"\0{int(m[1])}\0", text)
+    text = "".join(_LATEX.get(character, character) for character in text)
+    text = re.sub("\0(-?\\d+)\0", r"$\\times 10^{\1}$", text)
+    return re.sub(r"^-(?=\d)", "$-$", text)

@@ -1,0 +1,60 @@
+"""What a run would do, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from varsim.experiment import Experiment
+from varsim.report.results import setting_columns, settings_sentence
+from varsim.report.rounding import significant
+from varsim.report.sheet import Column, Sheet
+from varsim.sampling import block_bytes, block_numbers
+from varsim.theory import predict
+
+
+def plan_sheet(experiments: Sequence[Experiment], workers: int) -> Sheet:
+    """Return the experiments with what each will cost and how precise it will be."""
+    records = list(_records(experiments, workers))
+    columns = [
+        *setting_columns(experiments),
+        Column("blocks", [f"{record['blocks']:,}" for record in records]),
+        Column("outputs", [f"{record['samples']:,}" for record in records]),
+        Column("numbers to draw", [f"{record['numbers']:,}" for record in records]),
+        Column("expected error", [f"{record['relative_error']:.2%}" for record in records]),
+        Column("memory", [f"{significant(record['memory'] / 2**20, 2)} MiB" for record in records]),
+    ]
+    numbers = sum(record["numbers"] for record in records)
+    caption = [
+        f"{len(records):,} to run, {numbers:,} random numbers to draw; nothing was run.",
+        f"Settings: {settings_sentence(experiments)}.",
+        "The expected error is the relative standard error; memory is that of the arrays of "
+        f"{workers} worker{'s' * (workers > 1)}.",
+    ]
+    return Sheet(columns, caption, records)
+
+
+def _records(experiments: Sequence[Experiment], workers: int) -> Iterator[Mapping[str, Any]]:
+    for e in experiments:
+        prediction = predict(e)
+        yield {
+            "design": e.design,
+            "dim": e.dim,
+            "fan_out": e.fan_out,
+            "scale": e.scale,
+            "k": e.k,
+            "gain": e.gain,
+            "x": e.x,
+            "w": e.w,
+            "dtype": e.dtype,
+            "blocks": e.blocks,
+            "samples": e.blocks * e.block.outputs,
+            "numbers": e.blocks * block_numbers(e),
+            "theory": prediction.variance,
+            "relative_error": prediction.relative_error(e.blocks),
+            "memory": workers * block_bytes(e),
+            "x_mean": e.x_mean,
+            "x_std": e.x_std,
+            "w_mean": e.w_mean,
+            "w_std": e.w_std,
+        }

@@ -1,0 +1,137 @@
+"""Results as a sheet: which columns a table of results has, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from varsim.designs import DESIGNS
+from varsim.experiment import Experiment, Result
+from varsim.report.rounding import rounded, significant, with_error
+from varsim.report.sheet import Column, Sheet
+
+VERDICTS = {True: "agrees", False: "DISAGREES", None: "…"}
+"""How a verdict reads; None is one that other rows can still change."""
+
+_SETTINGS: dict[str, tuple[str, str, Callable[[Any], str]]] = {
+    "fan_out": ("fan-out", "fan-out {}", str),
+    "gain": ("gain", "gain {}", lambda gain: "" if gain is None else significant(gain)),
+    "x": ("x", "x {}", str),
+    "w": ("W", "W {}", str),
+    "x_mean": ("x mean", "x mean {}", significant),
+    "x_std": ("x std", "x std {}", significant),
+    "w_mean": ("W mean", "W mean {}", significant),
+    "w_std": ("W std", "W std {}", significant),
+    "design": ("design", "{}", str),
+    "dtype": ("dtype", "{}", str),
+}
+"""Settings with a column where they vary and a place in the caption where they do not."""
+
+_ALWAYS_NAMED = ("x", "w", "design", "dtype")
+_DEFAULTS = {"x_mean": 0.0, "x_std": 1.0, "w_mean": 0.0, "w_std": 1.0}
+
+
+def results_sheet(results: Sequence[Result]) -> Sheet:
+    """Return results as a table: theory against measurement, row by row."""
+    return Sheet(
+        [*setting_columns(results), *_measured_columns(results)],
+        _caption(results),
+        [asdict(result) | {"caveats": list(map(asdict, result.caveats))} for result in results],
+    )
+
+
+def setting_columns(rows: Sequence[Result] | Sequence[Experiment]) -> list[Column]:
+    """Return the columns that tell rows apart: D, scale, and whatever else varies."""
+    columns = [
+        Column("D", [str(row.dim) for row in rows]),
+        Column("scale", [row.scale for row in rows], numeric=False),
+    ]
+    for name in _varying(rows):
+        header, _, text = _SETTINGS[name]
+        numeric = name not in _ALWAYS_NAMED
+        columns.append(Column(header, [text(getattr(row, name)) for row in rows], numeric))
+    return columns
+
+
+def settings_sentence(rows: Sequence[Result] | Sequence[Experiment]) -> str:
+    """Return the settings that all rows share and that are worth a word."""
+    first = rows[0]
+    shared = []
+    for name in _SETTINGS:
+        value = getattr(first, name)
+        default = _DEFAULTS.get(name, first.dim if name == "fan_out" else None)
+        said = name in _ALWAYS_NAMED or (name in _DEFAULTS and value != default)
+        if said and name not in _varying(rows):
+            shared.append(_SETTINGS[name][1].format(_SETTINGS[name][2](value)))
+    seeds = sorted({row.seed for row in rows})
+    return ", ".join([*shared, "seed " + ", ".join(map(str, seeds))])
+
+
+def span(values: Sequence[int]) -> str:
+    """Return a count, or the range of counts, with thousands separated.
+
+    >>> span([1000, 1000]), span([64, 1000])
+    ('1,000', '64 to 1,000')
+    """
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _varying(rows: Sequence[Result] | Sequence[Experiment]) -> list[str]:
+    return [
+        name
+        for name in _SETTINGS
+        if len({getattr(row, name) for row in rows}) > 1 and not _follows(name, rows)
+    ]
+
+
+def _follows(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> bool:
+    """Tell whether a setting only follows another column: fan-out from D, gain from scale."""
+    if name == "fan_out":
+        return all(row.fan_out == row.dim for row in rows)
+    if name == "gain":
+        gains: dict[str, set[float | None]] = {}
+        for row in rows:
+            gains.setdefault(row.scale, set()).add(row.gain)
+        return all(len(values) == 1 for values in gains.values())
+    return False
+
+
+def _measured_columns(results: Sequence[Result]) -> Iterator[Column]:
+    level = f"{100 * results[0].confidence:g}%"
+    yield Column("k", [significant(r.k) for r in results], dispensable=0)
+    yield Column("theory", [significant(r.theory) for r in results])
+    if any(r.conditional_theory is not None for r in results):
+        yield Column("given x", [_optional(significant, r.conditional_theory) for r in results])
+    half_widths = [(r.ci_high - r.ci_low) / 2 for r in results]
+    yield Column(
+        f"empirical ± {level}",
+        [with_error(r.empirical, h) for r, h in zip(results, half_widths, strict=True)],
+    )
+    yield Column("ratio", [_ratio(r) for r in results], dispensable=1)
+    yield Column("z", [_optional("{:+.2f}".format, r.z) for r in results], dispensable=2)
+    yield Column("verdict", [VERDICTS[r.agrees] for r in results], numeric=False)
+
+
+def _ratio(result: Result) -> str:
+    if result.ratio is None:
+        return ""
+    half_width = (result.ci_high - result.ci_low) / 2
+    return rounded(result.ratio, half_width * result.ratio / result.empirical)
+
+
+def _optional(text: Callable[[float], str], value: float | None) -> str:
+    return "" if value is None else text(value)
+
+
+def _caption(results: Sequence[Result]) -> list[str]:
+    samples = span([r.samples for r in results])
+    blocks = span([r.blocks for r in results])
+    first = f"{samples} outputs in {blocks} blocks a row; {settings_sentence(results)}."
+    if any(DESIGNS[r.design].fixed_x for r in results):
+        first += " The verdict on a fixed x is about the column \"given x\"."
+    alpha = results[0].alpha
+    if alpha is None:
+        return [first]
+    return [first, f"Verdicts share a false-alarm rate of {alpha:g} (Holm)."]

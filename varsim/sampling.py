@@ -1,0 +1,136 @@
+"""Sampling: draw x and W, multiply, reduce. Knows nothing of the theory it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import SFC64, Generator, SeedSequence
+
+from varsim.designs import DESIGNS, BlockShape
+from varsim.distributions import DISTRIBUTIONS, FloatArray
+from varsim.execution import Mapper
+from varsim.experiment import Experiment
+from varsim.moments import Moments
+
+BIT_GENERATOR = SFC64
+"""The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
+
+# Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
+_NUMBERS_PER_SLICE = 2**18
+
+
+class Block(NamedTuple):
+    """One independent replicate.
+
+    Attributes:
+        moments: Moments of its outputs x @ W.
+        x_norm2: ||x||^2 of the x that all blocks share, or None where x is drawn anew.
+    """
+
+    moments: Moments
+    x_norm2: float | None
+
+
+def stream(
+    experiment: Experiment, mapper: Mapper = map, indices: Iterable[int] | None = None
+) -> Iterator[Block]:
+    """Yield the blocks of an experiment in block order, as many as it asks for.
+
+    A block depends on the experiment and its index alone: not on the mapper, the number of
+    workers, or the blocks before it.
+
+    Args:
+        experiment: What to sample.
+        mapper: Who computes; the built-in ``map`` or one of :mod:`varsim.execution`.
+        indices: Which blocks; all that the experiment asks for by default.
+
+    >>> blocks = list(stream(Experiment(dim=16, scale="sqrt", samples=6400)))
+    >>> len(blocks), blocks[0].moments.count
+    (64, 100)
+    """
+    indices = range(experiment.blocks) if indices is None else indices
+    return iter(mapper(partial(sample_block, experiment), indices))
+
+
+def sample_block(experiment: Experiment, index: int) -> Block:
+    """Return block ``index``: draws, multiplies and reduces it.
+
+    The outputs are accumulated over slices of D, so that memory stays bounded at any D.
+    """
+    shape, dtype = experiment.block, np.dtype(experiment.dtype)
+    fixed_x = DESIGNS[experiment.design].fixed_x
+    w_stream = _generator(experiment, index)
+    x_stream = _generator(experiment) if fixed_x else w_stream
+    y = np.zeros((shape.groups, shape.rows, shape.columns), dtype)
+    x_norm2 = 0.0
+    for length in _slice_lengths(experiment.dim, shape):
+        x = _draw(experiment, "x", x_stream, shape.groups * shape.rows * length, dtype)
+        w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
+        if fixed_x:
+            x_norm2 += float(np.square(x, dtype=np.float64).sum())
+        _add_products(y, x, w)
+    return Block(Moments.of(y), x_norm2 if fixed_x else None)
+
+
+def block_numbers(experiment: Experiment) -> int:
+    """Return how many random numbers a block draws."""
+    shape = experiment.block
+    return shape.groups * (shape.rows + shape.columns) * experiment.dim
+
+
+def block_bytes(experiment: Experiment) -> int:
+    """Return about how many bytes a block needs at its peak.
+
+    That is the outputs and their float64 copy, or else a slice of x and W and the random words.
+    """
+    shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
+    slice_numbers = next(_slice_lengths(experiment.dim, shape)) * (
+        shape.groups * (shape.rows + shape.columns)
+    )
+    return shape.outputs * itemsize + max(shape.outputs * 16, slice_numbers * 2 * itemsize)
+
+
+def _generator(experiment: Experiment, *index: int) -> Generator:
+    words = tuple(int(experiment.key[i : i + 8], 16) for i in range(0, 32, 8))
+    return Generator(BIT_GENERATOR(SeedSequence(experiment.seed, spawn_key=(*words, *index))))
+
+
+def _slice_lengths(dim: int, shape: BlockShape) -> Iterator[int]:
+    """Yield the lengths of the slices of D: a function of the experiment only."""
+    per_length = shape.groups * (shape.rows + shape.columns)
+    longest = max(1, _NUMBERS_PER_SLICE // per_length)
+    for start in range(0, dim, longest):
+        yield min(longest, dim - start)
+
+
+def _draw(
+    experiment: Experiment, side: str, rng: Generator, count: int, dtype: np.dtype[np.floating]
+) -> FloatArray:
+    """Return ``count`` entries of x, or of W as it is used: divided by k."""
+    entries = np.empty(count, dtype)
+    if side == "x":
+        name, mean, std = experiment.x, experiment.x_mean, experiment.x_std
+    else:
+        k = experiment.k
+        name, mean, std = experiment.w, experiment.w_mean / k, experiment.w_std / k
+    DISTRIBUTIONS[name].fill(rng, entries)
+    if std != 1.0:
+        entries *= dtype.type(std)
+    if mean != 0.0:
+        entries += dtype.type(mean)
+    return entries
+
+
+def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:
+    """Add the products of a slice of D to the outputs y (groups, rows, columns)."""
+    groups, rows, columns = y.shape
+    if rows == columns == 1:
+        x *= w
+        y += x.reshape(-1, groups).sum(axis=0).reshape(y.shape)
+    elif groups == 1:
+        y[0] += x.reshape(rows, -1) @ w.reshape(-1, columns)
+    else:
+        y += x.reshape(groups, rows, -1) @ w.reshape(groups, -1, columns)

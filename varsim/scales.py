@@ -1,0 +1,111 @@
+"""Scaling schemes: the divisor k in W = base / k."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A scaling scheme.
+
+    Attributes:
+        formula: k as a formula of D (fan-in), n (fan-out) and g (gain).
+        k_squared: Called as ``k_squared(D, n, g)``; the square of the divisor, which is exact
+            where its root is not: (√512)² is not 512 in floating point.
+        source: Who uses or proposed it.
+        gain: The default gain, or None where the scheme has no gain.
+    """
+
+    formula: str
+    k_squared: Callable[[int, int, float], float]
+    source: str
+    gain: float | None = None
+
+
+SCALES: dict[str, Scale] = {
+    "none": Scale("1", lambda D, n, g: 1.0, "W left as it is drawn"),
+    "linear": Scale("D", lambda D, n, g: float(D) ** 2, "dividing by the dimension"),
+    "sqrt": Scale("√D", lambda D, n, g: float(D), "keeps the variance"),
+    "lecun": Scale(
+        "√D / g", lambda D, n, g: D / g**2, "LeCun, Bottou, Orr & Müller (1998), eq. 16", gain=1.0
+    ),
+    "xavier": Scale(
+        "√((D+n)/2) / g", lambda D, n, g: (D + n) / 2 / g**2, "Glorot & Bengio (2010), eq. 12", 1.0
+    ),
+    "he": Scale("√D / g", lambda D, n, g: D / g**2, "He et al. (2015), eq. 10", math.sqrt(2)),
+    "he-fan-out": Scale(
+        "√n / g", lambda D, n, g: n / g**2, "He et al. (2015), eq. 14", math.sqrt(2)
+    ),
+    "geometric": Scale(
+        "(D n)^¼ / g", lambda D, n, g: math.sqrt(D * n) / g**2, "geometric mean of the fans", 1.0
+    ),
+    "torch-linear": Scale(
+        "√(3D)", lambda D, n, g: 3.0 * D, "torch.nn.Linear's default weight, U(±1/√D)"
+    ),
+}
+"""Every named scheme; a number and ``D^p`` are schemes as well, see :func:`find_scale`."""
+
+ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
+"""Other names of schemes in the table."""
+
+_POWER = re.compile(r"[dD]\^\(?([^()]+)\)?")
+
+
+def canonical_name(name: str) -> str:
+    """Return the one spelling under which all spellings of a scheme are the same.
+
+    >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2.0")
+    ('xavier', 'D^0.5', '2.0')
+    """
+    name = name.strip().lower().replace("_", "-")
+    name = ALIASES.get(name, name)
+    if name in SCALES:
+        return name
+    power = _POWER.fullmatch(name)
+    return f"D^{_number(power[1])}" if power else str(_number(name))
+
+
+def find_scale(name: str) -> Scale:
+    """Return the scheme of that name: one of the table, an alias, ``D^p``, or a number.
+
+    Raises:
+        ValueError: It is none of these.
+
+    >>> find_scale("D^0.25").k_squared(16, 16, 1.0)
+    4.0
+    """
+    canonical = canonical_name(name)
+    if canonical in SCALES:
+        return SCALES[canonical]
+    if canonical.startswith("D^"):
+        exponent = float(canonical[2:])
+        if not math.isfinite(exponent):
+            raise ValueError(f"{name!r} has no finite exponent")
+        return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent), "a power of D")
+    constant = float(canonical)
+    if not 0 < constant < math.inf:
+        raise ValueError(f"{name!r} is not a finite number above 0")
+    return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "a constant")
+
+
+def _number(text: str) -> float:
+    # "1/2" and "0.5" are the same scheme; float() first, since Fraction("1e999999999") would hang.
+    numerator, slash, denominator = text.partition("/")
+    if not slash:
+        return float(text)
+    try:
+        return float(Fraction(float(numerator)) / Fraction(float(denominator)))
+    except (ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"{text!r} is not a finite number") from error
+
+
+def _power(base: float, exponent: float) -> float:
+    try:
+        return float(base**exponent)
+    except OverflowError:
+        return math.inf

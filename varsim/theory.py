@@ -1,0 +1,153 @@
+"""Theory: the variance of x @ W in closed form. Knows nothing of how it is sampled."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from varsim.designs import DESIGNS
+from varsim.distributions import DISTRIBUTIONS
+from varsim.experiment import Experiment
+
+
+class Prediction(NamedTuple):
+    """What theory says of an experiment.
+
+    Attributes:
+        variance: Var[x @ W] over x and W.
+        pair_error2: Relative variance of the second moment of one output about its mean, which
+            is that of an estimate from one independent pair (x, w).
+        block_error2: The same for the mean over one block.
+    """
+
+    variance: float
+    pair_error2: float
+    block_error2: float
+
+    def relative_error(self, blocks: int) -> float:
+        """Return the expected relative standard error from that many blocks."""
+        return math.sqrt(max(0.0, self.block_error2) / blocks)
+
+
+class Entries(NamedTuple):
+    """Exact moments of the entries of x, or of W before its division by k.
+
+    Attributes:
+        raw: E v^j for j = 0 to 4.
+        mean: E v.
+        variance: E (v - mean)².
+        third: E (v - mean)³.
+        fourth: E (v - mean)⁴.
+    """
+
+    raw: tuple[float, ...]
+    mean: float
+    variance: float
+    third: float
+    fourth: float
+
+    @classmethod
+    def of(cls, name: str, shift: float, factor: float) -> Entries:
+        """Return the moments of ``shift + factor * base``."""
+        base = DISTRIBUTIONS[name]
+        mean, variance = shift + factor * base.mean, factor**2 * base.variance
+        third = base.skewness * variance**1.5
+        fourth = base.kurtosis * variance**2
+        central = (1.0, 0.0, variance, third, fourth)
+        raw = tuple(
+            sum(math.comb(j, i) * central[i] * mean ** (j - i) for i in range(j + 1))
+            for j in range(5)
+        )
+        return cls(raw, mean, variance, third, fourth)
+
+
+def predict(experiment: Experiment) -> Prediction:
+    """Return Var[x @ W] and how precisely a block can measure it.
+
+    With independent entries Var[y] = (D/k²) [E x² E w² - (E x)² (E w)²], which is D/k² where both
+    are standardised: Glorot & Bengio (2010), eq. 5; He et al. (2015), eq. 7-8.
+
+    >>> round(predict(Experiment(dim=512, scale="linear")).variance, 6)
+    0.001953
+    """
+    e = experiment
+    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
+    product = _product_variance(x, w)
+    pair = _pair_error2(e.dim, x, w)
+    if DESIGNS[e.design].fixed_x:
+        block = _fixed_x_error2(e.dim, x, w) / e.block.outputs
+    else:
+        # Outputs of one row share x, those of one column share w; all others are independent.
+        shared_x = _shared_error2(e.dim, x, w)
+        shared_w = _shared_error2(e.dim, w, x)
+        block = (
+            pair + (e.block.columns - 1) * shared_x + (e.block.rows - 1) * shared_w
+        ) / e.block.outputs
+    return Prediction(e.dim * product / e.k_squared, pair, block)
+
+
+def conditional_variance(experiment: Experiment, x_norm2: float) -> float:
+    """Return Var[x @ W] over W alone: ||x||² σw²/k².
+
+    >>> conditional_variance(Experiment(dim=4, scale="2"), x_norm2=8.0)
+    2.0
+    """
+    w = Entries.of(experiment.w, experiment.w_mean, experiment.w_std)
+    return x_norm2 * w.variance / experiment.k_squared
+
+
+def product_variance(experiment: Experiment) -> float:
+    """Return the variance of one product x_d w_d before W is divided by k."""
+    e = experiment
+    return _product_variance(
+        Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
+    )
+
+
+def mean_square(experiment: Experiment) -> float:
+    """Return E x_d², the mean square of an entry of x."""
+    return Entries.of(experiment.x, experiment.x_mean, experiment.x_std).raw[2]
+
+
+def _product_variance(x: Entries, w: Entries) -> float:
+    # The same as E x² E w² - (E x)² (E w)², without its cancellation.
+    return x.variance * w.variance + x.mean**2 * w.variance + x.variance * w.mean**2
+
+
+def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
+    """Relative variance of t² with t = sum over d of u_d, u = xw - E x E w.
+
+    Var t² = D (E u⁴ - 3 v²) + 2 D² v² with v = E u²; for standardised entries E u⁴ is the product
+    of the kurtoses, which gives 2 + (κx κw - 3) / D.
+    """
+    center = x.mean * w.mean
+    fourth = sum(
+        math.comb(4, j) * x.raw[j] * w.raw[j] * (-center) ** (4 - j) for j in range(5)
+    )
+    return 2.0 + (fourth / _product_variance(x, w) ** 2 - 3.0) / dim
+
+
+def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
+    """Relative covariance of t² between two outputs that share x and have a w each.
+
+    It is the variance over x of E[t² | x] = σw² Σ x² + (E w)² (Σ (x - E x))²; for standardised
+    entries that gives (κx - 1) / D.
+    """
+    square_var = x.raw[4] - x.raw[2] ** 2
+    sum_square_var = x.fourth - 3 * x.variance**2 + 2 * dim * x.variance**2
+    covariance = x.fourth - x.variance**2 + 2 * x.mean * x.third
+    total = (
+        w.variance**2 * square_var
+        + w.mean**4 * sum_square_var
+        + 2 * w.variance * w.mean**2 * covariance
+    )
+    return total / dim / _product_variance(x, w) ** 2
+
+
+def _fixed_x_error2(dim: int, x: Entries, w: Entries) -> float:
+    """Relative variance of one output's square about its mean, given a typical x.
+
+    2 + (κw - 3) Σx⁴ / (Σx²)², with the ratio of expectations in place of the ratio.
+    """
+    concentration = min(1.0, x.raw[4] / x.raw[2] ** 2 / dim)
+    return 2.0 + (w.fourth / w.variance**2 - 3.0) * concentration
