@@ -5,10 +5,15 @@
 True
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from varsim._version import __version__
-from varsim.experiment import Caveat, Experiment, InputError, Result
-from varsim.inference import infer, judge, simulate
-from varsim.sampling import Block, stream
+
+if TYPE_CHECKING:
+    from varsim.experiment import Caveat, Experiment, InputError, Result
+    from varsim.inference import infer, judge, simulate
+    from varsim.sampling import Block, stream
 
 __all__ = [
     "Block",
@@ -22,3 +27,17 @@ __all__ = [
     "simulate",
     "stream",
 ]
+
+_HOMES = {
+    "experiment": ("Caveat", "Experiment", "InputError", "Result"),
+    "inference": ("infer", "judge", "simulate"),
+    "sampling": ("Block", "stream"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: ``varsim --help`` starts without NumPy."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"varsim.{home}"), name)
+    raise AttributeError(f"module 'varsim' has no attribute {name!r}")

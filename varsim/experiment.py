@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
@@ -117,11 +116,11 @@ class Experiment:
         self._set(samples=_samples(self.samples), seed=_whole("seed", self.seed, 0, _MAX_SEED))
         self._set(design=_known("design", self.design, DESIGNS))
         self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
-        self._set(x=_known("x", self.x, DISTRIBUTIONS))
-        self._set(w=_known("w", self.w, DISTRIBUTIONS))
+        self._set(x=_known("distribution of x", self.x, DISTRIBUTIONS))
+        self._set(w=_known("distribution of W", self.w, DISTRIBUTIONS))
         if not DISTRIBUTIONS[self.w].for_weights:
             allowed = ", ".join(name for name, known in DISTRIBUTIONS.items() if known.for_weights)
-            raise InputError(f"w {self.w!r} is a distribution of x only; for w take {allowed}")
+            raise InputError(f"{self.w!r} is a distribution of x only; for W take {allowed}")
         for name in ("x_mean", "w_mean"):
             self._set(**{name: _finite(name, getattr(self, name))})
         for name in ("x_std", "w_std"):
@@ -249,17 +248,19 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("sqr", ["sqrt", "none"])
     'did you mean sqrt?'
     """
+    import difflib  # only a mistake needs it, and start-up time is a feature
+
     known = list(known)
     close = difflib.get_close_matches(name.lower(), known, n=1)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
 
 
-def _known(field_name: str, value: object, known: Iterable[str]) -> str:
-    name = value.strip().lower() if isinstance(value, str) else value
+def _known(what: str, value: object, known: Iterable[str]) -> str:
+    name = str(value).strip().lower()
     known = list(known)
     if name not in known:
-        raise InputError(f"{field_name} {value!r} is unknown; {nearest(str(value), known)}")
-    return str(name)
+        raise InputError(f"{what} {value!r} is unknown; {nearest(name, known)}")
+    return name
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:
@@ -302,11 +303,13 @@ def _scale(value: object) -> str:
     name = value.strip() if isinstance(value, str) else str(value)
     try:
         find_scale(name)
-    except ValueError:
+    except KeyError:
+        hint = nearest(name, [*SCALES, *ALIASES])
         raise InputError(
-            f"scale {name!r} is neither a scheme, nor D^p, nor a finite number above 0; "
-            f"{nearest(name, [*SCALES, *ALIASES])}"
+            f"scale {name!r} is neither a scheme, nor a number, nor D^p; {hint}"
         ) from None
+    except ValueError as error:
+        raise InputError(str(error)) from None
     return name
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
 
 from varsim.designs import DESIGNS, BlockShape
-from varsim.distributions import DISTRIBUTIONS, FloatArray
+from varsim.draws import DRAWS, FloatArray
 from varsim.execution import Mapper
 from varsim.experiment import Experiment
 from varsim.moments import Moments
@@ -116,7 +116,7 @@ def _draw(
     else:
         k = experiment.k
         name, mean, std = experiment.w, experiment.w_mean / k, experiment.w_std / k
-    DISTRIBUTIONS[name].fill(rng, entries)
+    DRAWS[name](rng, entries)
     if std != 1.0:
         entries *= dtype.type(std)
     if mean != 0.0:

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +52,38 @@ SCALES: dict[str, Scale] = {
 ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
 """Other names of schemes in the table."""
 
-_POWER = re.compile(r"[dD]\^\(?([^()]+)\)?")
+_POWER = re.compile(r"d\^\(?([^()]+)\)?")
 
 
 def canonical_name(name: str) -> str:
     """Return the one spelling under which all spellings of a scheme are the same.
 
-    >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2.0")
+    Raises:
+        KeyError: It is no scheme.
+        ValueError: It is a number that cannot be a scheme.
+
+    >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2")
     ('xavier', 'D^0.5', '2.0')
     """
-    name = name.strip().lower().replace("_", "-")
-    name = ALIASES.get(name, name)
-    if name in SCALES:
-        return name
-    power = _POWER.fullmatch(name)
-    return f"D^{_number(power[1])}" if power else str(_number(name))
+    plain = name.strip().lower().replace("_", "-")
+    plain = ALIASES.get(plain, plain)
+    if plain in SCALES:
+        return plain
+    power = _POWER.fullmatch(plain)
+    number = _number(power[1] if power else plain)
+    if number is None:
+        raise KeyError(name)
+    if not math.isfinite(number) or (number <= 0 and not power):
+        raise ValueError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
+    return f"D^{number}" if power else str(number)
 
 
 def find_scale(name: str) -> Scale:
     """Return the scheme of that name: one of the table, an alias, ``D^p``, or a number.
 
     Raises:
-        ValueError: It is none of these.
+        KeyError: It is none of these.
+        ValueError: It is a number that cannot be a scheme.
 
     >>> find_scale("D^0.25").k_squared(16, 16, 1.0)
     4.0
@@ -84,24 +93,19 @@ def find_scale(name: str) -> Scale:
         return SCALES[canonical]
     if canonical.startswith("D^"):
         exponent = float(canonical[2:])
-        if not math.isfinite(exponent):
-            raise ValueError(f"{name!r} has no finite exponent")
         return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent), "a power of D")
     constant = float(canonical)
-    if not 0 < constant < math.inf:
-        raise ValueError(f"{name!r} is not a finite number above 0")
     return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "a constant")
 
 
-def _number(text: str) -> float:
-    # "1/2" and "0.5" are the same scheme; float() first, since Fraction("1e999999999") would hang.
+def _number(text: str) -> float | None:
     numerator, slash, denominator = text.partition("/")
-    if not slash:
-        return float(text)
     try:
-        return float(Fraction(float(numerator)) / Fraction(float(denominator)))
-    except (ZeroDivisionError, OverflowError) as error:
-        raise ValueError(f"{text!r} is not a finite number") from error
+        if not slash:
+            return float(text)
+        return float(numerator) / float(denominator)
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _power(base: float, exponent: float) -> float:

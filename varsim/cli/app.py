@@ -7,26 +7,26 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+# NumPy and what needs it are imported where they are used: help and completion start without.
 from varsim.cli.files import write_whole
 from varsim.cli.help import GroupedCommand, GroupedOption
 from varsim.cli.params import Count, Name, Names, Number, Numbers, Scales, Seed, WholeNumbers
-from varsim.cli.run import Run, expand, run
 from varsim.cli.screen import draw, encodable, is_terminal
-from varsim.cli.version import version_text
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
 from varsim.experiment import FLOAT_TYPES, Experiment, InputError
-from varsim.inference import check_probability, check_workers
 from varsim.report.explain import explain as explanation
 from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
-from varsim.report.plan import plan_sheet
-from varsim.report.results import results_sheet
+from varsim.report.results import caveat_sentences, results_sheet
 from varsim.report.sheet import Sheet
 from varsim.scales import ALIASES, SCALES
+
+if TYPE_CHECKING:
+    from varsim.cli.run import Run
 
 DONE, FAILED, MISUSED, DISAGREED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -56,6 +56,8 @@ def _option(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
+        from varsim.cli.version import version_text
+
         click.echo(version_text())
         ctx.exit()
 
@@ -138,6 +140,9 @@ def varsim(
     """
     if output is not None and output.suffix.lower() not in SUFFIXES:
         raise InputError(f"output {str(output)!r} has no known suffix; take {', '.join(SUFFIXES)}")
+    from varsim.cli.run import expand, run
+    from varsim.inference import check_probability, check_workers
+
     workers = check_workers(options["workers"])
     confidence = check_probability("confidence", options["confidence"])
     alpha = check_probability("alpha", options["alpha"])
@@ -146,6 +151,8 @@ def varsim(
     for note in notes:
         say(f"Note: {note}")
     if dry_run:
+        from varsim.report.plan import plan_sheet
+
         return _write(plan_sheet(experiments, workers), "", format_name, output, say)
     finished = run(
         experiments, workers=workers, confidence=confidence, alpha=alpha, quiet=quiet
@@ -198,8 +205,8 @@ def _report(
         return DONE
     prose = explanation(experiments[: len(results)], results) if explain else ""
     code = _write(results_sheet(results), prose, format_name, output, say)
-    for message in dict.fromkeys(caveat.message for r in results for caveat in r.caveats):
-        say(f"Caveat: {message}.")
+    for sentence in caveat_sentences(results):
+        say(f"Caveat: {sentence}")
     if finished.interrupted:
         say(f"Interrupted: {len(results)} of {len(experiments)} rows were done.")
     wrong = [result for result in results if not result.agrees]
@@ -262,8 +269,12 @@ def _silent(message: str) -> None:
     """Tell nobody."""
 
 
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else text + "."
+
+
 def _failed(sentence: str) -> int:
-    _say(f"Error: {sentence}.")
+    _say(f"Error: {_sentence(sentence)}")
     return FAILED
 
 
@@ -272,10 +283,10 @@ def main() -> None:
     try:
         code = varsim.main(prog_name="varsim", standalone_mode=False)
     except click.ClickException as error:
-        _say(f"Error: {error.format_message()}")
+        _say(f"Error: {_sentence(error.format_message())}")
         code = MISUSED
     except InputError as error:
-        _say(f"Error: {error}.")
+        _say(f"Error: {_sentence(str(error))}")
         code = MISUSED
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED

@@ -32,7 +32,7 @@ class Values(click.ParamType[list[Any]]):
         try:
             return [each for item in sweep.items(value) for each in self.values(item)]
         except (ValueError, OverflowError) as error:
-            self.fail(f"{error}.", param, ctx)
+            self.fail(str(error), param, ctx)
 
 
 class WholeNumbers(Values):
@@ -103,7 +103,7 @@ class Count(click.ParamType[int]):
         try:
             return whole_number(sweep.number(str(value)))
         except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
+            self.fail(str(error), param, ctx)
 
 
 class Number(click.ParamType[float]):
@@ -118,7 +118,7 @@ class Number(click.ParamType[float]):
         try:
             return float(sweep.number(str(value)))
         except (ValueError, OverflowError) as error:
-            self.fail(f"{error}.", param, ctx)
+            self.fail(str(error), param, ctx)
 
 
 class Seed(Count):
@@ -136,7 +136,7 @@ class Name(click.Choice[str]):
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Return the sentence for an unknown name."""
-        return f"{value!r} is unknown; {nearest(str(value), self.choices)}."
+        return f"{value!r} is unknown; {nearest(str(value), self.choices)}"
 
 
 def whole_number(value: Fraction) -> int:

@@ -14,7 +14,7 @@ from varsim.execution import threads
 from varsim.experiment import Experiment, InputError, Result
 from varsim.inference import infer, judge
 from varsim.sampling import block_numbers, stream
-from varsim.scales import find_scale
+from varsim.scales import SCALES, find_scale
 from varsim.sweep import MAX_VALUES
 
 
@@ -58,9 +58,10 @@ def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expa
         repeated += experiment.key in experiments and asked["scale"] not in gainless
         experiments.setdefault(experiment.key, experiment)
     if gainless.issuperset(swept["scale"]):
+        takers = ", ".join(name for name, scale in SCALES.items() if scale.gain is not None)
         raise InputError(
             f"gain does not apply to scale {', '.join(sorted(gainless))}; leave it out, or take a "
-            "scheme with a gain: lecun, xavier, he, he-fan-out, geometric"
+            f"scheme with a gain: {takers}"
         )
     return Expansion(list(experiments.values()), list(_notes(repeated, sorted(gainless))))
 
@@ -68,8 +69,8 @@ def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expa
 def _takes_gain(scale: str) -> bool:
     try:
         return find_scale(scale).gain is not None
-    except ValueError:
-        return True  # unknown: for the experiment to refuse
+    except (KeyError, ValueError):
+        return True  # for the experiment to refuse
 
 
 def _notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -14,7 +16,7 @@ from varsim.report.results import VERDICTS, results_sheet
 from varsim.report.sheet import Column, Sheet
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.live import Live
     from rich.progress import Progress
     from rich.table import Table
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 # Shorter work ends before an eye has found the bar.
 _A_BLINK = 0.5
 
+_GAP = 2
 _STYLES = {VERDICTS[True]: "green", VERDICTS[False]: "bold red"}
 
 
@@ -44,21 +47,30 @@ def draw(sheet: Sheet, stream: TextIO) -> list[str]:
     from rich.console import Console
 
     console = Console(file=stream, highlight=False)
-    columns, left_out = list(sheet.columns), []
-    for column in sorted(
-        (c for c in columns if c.dispensable is not None), key=lambda c: c.dispensable or 0
-    ):
-        if _width(console, columns) <= console.width:
+    columns = _fitting(sheet.columns, console.width)
+    caption = encodable("\n".join(sheet.caption), stream)
+    # A terminal narrower than the rest wraps it: a number is never cut.
+    console.print(_rich_table(columns, stream), width=max(console.width, _width(columns)))
+    console.print(f"\n{caption}", style="dim", markup=False)
+    return [column.header for column in sheet.columns if column not in columns]
+
+
+def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """Return the columns without those a table of that width has no room for."""
+    kept = list(columns)
+    for column in sorted(columns, key=_dispensability):
+        if column.dispensable is None or _width(kept) <= width:
             break
-        columns.remove(column)
-        left_out.append(column.header)
-    console.print(_rich_table(columns, stream), soft_wrap=True)
-    console.print(encodable("\n".join(sheet.caption), stream), style="dim")
-    return left_out
+        kept.remove(column)
+    return kept
 
 
-def _width(console: Console, columns: Sequence[Column]) -> int:
-    return console.measure(_rich_table(columns, console.file)).maximum  # type: ignore[arg-type]
+def _dispensability(column: Column) -> float:
+    return math.inf if column.dispensable is None else column.dispensable
+
+
+def _width(columns: Sequence[Column]) -> int:
+    return sum(column.width for column in columns) + _GAP * (len(columns) - 1)
 
 
 def _rich_table(columns: Sequence[Column], stream: TextIO) -> Table:
@@ -66,11 +78,12 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    ascii_only = encodable("±─", stream) != "±─"
+    ascii_only = encodable("─", stream) != "─"
     table = Table(
         box=box.ASCII if ascii_only else box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
+        padding=(0, _GAP - 1, 0, 0),
         header_style="bold",
     )
     for column in columns:
@@ -95,13 +108,14 @@ class Watch:
 
     def __init__(self, total: int, *, rows: int, quiet: bool) -> None:
         """Take the work of the whole run, in any unit, and its number of rows."""
+        self._stream = sys.stderr
         self._total, self._rows = total, rows
         self._started = time.monotonic()
         self._done = 0
         self._results: Sequence[Result] = ()
         self._live: Live | None = None
         self._progress: Progress | None = None
-        self._enabled = is_terminal(sys.stderr) and not quiet
+        self._enabled = is_terminal(self._stream) and not quiet
 
     def __enter__(self) -> Self:
         """Begin to watch."""
@@ -143,7 +157,7 @@ class Watch:
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(stderr=True, highlight=False)
+        console = Console(file=self._stream, highlight=False)
         if not console.is_interactive:
             self._enabled = False
             return
@@ -156,16 +170,20 @@ class Watch:
         )
         self._progress.add_task("", total=self._total)
         self._live = Live(
-            get_renderable=self._render, console=console, transient=True, refresh_per_second=8
+            get_renderable=partial(self._render, console, self._progress),
+            console=console,
+            transient=True,
+            refresh_per_second=8,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live.start()
 
-    def _render(self) -> object:
+    def _render(self, console: Console, progress: Progress) -> RenderableType:
         from rich.console import Group
 
-        assert self._progress is not None and self._live is not None
         if not self._results or not is_terminal(sys.stdout):
-            return self._progress
-        fits = max(1, self._live.console.height - 5)
-        columns = results_sheet(self._results[-fits:]).columns
-        return Group(_rich_table(columns, sys.stderr), "", self._progress)
+            return progress
+        last = self._results[-max(1, console.height - 5) :]
+        columns = _fitting(results_sheet(last).columns, console.width)
+        return Group(_rich_table(columns, self._stream), "", progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from varsim.designs import DESIGNS
@@ -31,7 +32,14 @@ def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str
             f"(These are the numbers of the rows like the first, D = {first.dim}; "
             "the same holds for the others.)"
         )
-    return "\n\n".join(paragraphs) + "\n"
+    return "\n\n".join(map(_wrapped, paragraphs)) + "\n"
+
+
+def _wrapped(paragraph: str) -> str:
+    """Return a paragraph in lines for a terminal; an indented line stays as it is."""
+    return "\n".join(
+        line if line.startswith(" ") else textwrap.fill(line, 78) for line in paragraph.split("\n")
+    )
 
 
 def _entries(experiment: Experiment) -> tuple[object, ...]:
@@ -70,10 +78,13 @@ def _division(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
     for experiment, result in rows:
         total = experiment.dim * product_variance(experiment)
         half_width = (result.ci_high - result.ci_low) / 2
+        this_x = result.conditional_theory
         yield (
             f"  k = {significant(result.k)} ({result.scale}): "
             f"{significant(total)} / {significant(experiment.k_squared)} = "
-            f"{significant(result.theory)}; measured {with_error(result.empirical, half_width)}"
+            f"{significant(result.theory)}"
+            f"{'' if this_x is None else f', for this x {significant(this_x)}'}"
+            f"; measured {with_error(result.empirical, half_width)}"
         )
 
 
@@ -89,8 +100,9 @@ def _unit(experiment: Experiment) -> str:
 def _one_x(result: Result) -> str:
     conditional = result.conditional_theory or 0.0
     return (
-        "Here one x is used for all outputs. Given x, an output is a sum of D terms x_d W_dj with "
+        "Here each row uses one x for all of its outputs. Given x, an output is a sum of D terms x_d W_dj with "
         "variance x_d² σw²/k² each, so its variance is ||x||² σw²/k², whatever x is on average: "
-        f"{significant(conditional)} for this x, "
-        f"{significant(conditional / result.theory, 4)} times the average {significant(result.theory)}."
+        f"{significant(conditional)} for the first row's x, "
+        f"{significant(conditional / result.theory, 4)} times the average "
+        f"{significant(result.theory)}."
     )

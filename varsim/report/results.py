@@ -10,6 +10,7 @@ from varsim.designs import DESIGNS
 from varsim.experiment import Experiment, Result
 from varsim.report.rounding import rounded, significant, with_error
 from varsim.report.sheet import Column, Sheet
+from varsim.scales import find_scale
 
 VERDICTS = {True: "agrees", False: "DISAGREES", None: "…"}
 """How a verdict reads; None is one that other rows can still change."""
@@ -41,6 +42,19 @@ def results_sheet(results: Sequence[Result]) -> Sheet:
     )
 
 
+def caveat_sentences(results: Sequence[Result], most: int = 3) -> Iterator[str]:
+    """Yield what a reader of the table should know: the first caveats of each kind, by row."""
+    kinds: dict[str, list[str]] = {}
+    for result in results:
+        for caveat in result.caveats:
+            row = f"D = {result.dim}, scale {result.scale}: "
+            kinds.setdefault(caveat.id, []).append(row + caveat.message + ".")
+    for kind, sentences in kinds.items():
+        yield from sentences[:most]
+        if len(sentences) > most:
+            yield f"{len(sentences) - most} more rows have a caveat {kind}; --format csv has all."
+
+
 def setting_columns(rows: Sequence[Result] | Sequence[Experiment]) -> list[Column]:
     """Return the columns that tell rows apart: D, scale, and whatever else varies."""
     columns = [
@@ -56,14 +70,11 @@ def setting_columns(rows: Sequence[Result] | Sequence[Experiment]) -> list[Colum
 
 def settings_sentence(rows: Sequence[Result] | Sequence[Experiment]) -> str:
     """Return the settings that all rows share and that are worth a word."""
-    first = rows[0]
     shared = []
-    for name in _SETTINGS:
-        value = getattr(first, name)
-        default = _DEFAULTS.get(name, first.dim if name == "fan_out" else None)
-        said = name in _ALWAYS_NAMED or (name in _DEFAULTS and value != default)
-        if said and name not in _varying(rows):
-            shared.append(_SETTINGS[name][1].format(_SETTINGS[name][2](value)))
+    for name, (_, phrase, text) in _SETTINGS.items():
+        values = _values(name, rows)
+        if len(values) == 1 and (name in _ALWAYS_NAMED or values != {_DEFAULTS.get(name)}):
+            shared.append(phrase.format(text(values.pop())))
     seeds = sorted({row.seed for row in rows})
     return ", ".join([*shared, "seed " + ", ".join(map(str, seeds))])
 
@@ -78,24 +89,17 @@ def span(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _varying(rows: Sequence[Result] | Sequence[Experiment]) -> list[str]:
-    return [
-        name
-        for name in _SETTINGS
-        if len({getattr(row, name) for row in rows}) > 1 and not _follows(name, rows)
-    ]
-
-
-def _follows(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> bool:
-    """Tell whether a setting only follows another column: fan-out from D, gain from scale."""
+def _values(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> set[Any]:
+    """Return the distinct values of a setting, without those that only follow another column."""
     if name == "fan_out":
-        return all(row.fan_out == row.dim for row in rows)
+        return set() if all(r.fan_out == r.dim for r in rows) else {r.fan_out for r in rows}
     if name == "gain":
-        gains: dict[str, set[float | None]] = {}
-        for row in rows:
-            gains.setdefault(row.scale, set()).add(row.gain)
-        return all(len(values) == 1 for values in gains.values())
-    return False
+        return {row.gain for row in rows if row.gain != find_scale(row.scale).gain}
+    return {getattr(row, name) for row in rows}
+
+
+def _varying(rows: Sequence[Result] | Sequence[Experiment]) -> list[str]:
+    return [name for name in _SETTINGS if len(_values(name, rows)) > 1]
 
 
 def _measured_columns(results: Sequence[Result]) -> Iterator[Column]:
