@@ -37,11 +37,13 @@ class Design:
     Attributes:
         summary: What it is, in a few words.
         shape: Called as ``shape(D, outputs)``; the shape of a block of at least that many outputs.
+        largest: Most outputs of a block, about: beyond, more blocks are drawn instead.
         fixed_x: Whether one and the same x is used in all blocks.
     """
 
     summary: str
     shape: Callable[[int, int], BlockShape]
+    largest: int
     fixed_x: bool = False
 
 
@@ -67,8 +69,8 @@ def _fixed_x(dim: int, outputs: int) -> BlockShape:
 
 
 DESIGNS: dict[str, Design] = {
-    "crossed": Design("a batch of rows through one W, as in a network; the default", _crossed),
-    "paired": Design("every output has its own x and w: textbook iid Monte Carlo", _paired),
-    "fixed-x": Design("one x for all outputs, as in randn(D) @ randn(D, n)", _fixed_x, True),
+    "crossed": Design("a batch of rows through one W, as in a network; the default", _crossed, 2**18),
+    "paired": Design("every output has its own x and w: textbook iid Monte Carlo", _paired, 2**15),
+    "fixed-x": Design("one x for all outputs, as in randn(D) @ randn(D, n)", _fixed_x, 2**15, True),
 }
 """Every design by its name."""

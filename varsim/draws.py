@@ -15,6 +15,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from varsim.memory import scratch
+
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
 _ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -29,34 +31,21 @@ _TRUNCATED_STD = math.sqrt(
 )
 
 
-def _random_words(rng: Generator, count: int) -> NDArray[np.uint32]:
-    """Return at least ``count`` uniform 32-bit words."""
-    words = rng.integers(_ALL_ONES, size=(count + 1) // 2, dtype=np.uint64, endpoint=True)
-    return words.view(np.uint32)
-
-
-def _fill_unit_interval(rng: Generator, out: FloatArray) -> None:
-    """Fill with uniforms on (0, 1], fit for a logarithm: 32 random bits each in float32."""
-    if out.dtype == np.float32:
-        # float32 conversion keeps all 32 bits of the small values, where the logarithm is steep.
-        np.copyto(out, _random_words(rng, out.size)[: out.size], casting="unsafe")
-        out += np.float32(0.5)
-        out *= np.float32(2.0**-32)
-    else:
-        rng.random(out=out)
-        np.subtract(1.0, out, out=out)
+def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
+    """Return uniform 64-bit words."""
+    return rng.integers(_ALL_ONES, size=count, dtype=np.uint64, endpoint=True)
 
 
 def fill_normal(rng: Generator, out: FloatArray) -> None:
     """Fill with standard normals: Box & Muller (1958) in float32, NumPy's ziggurat in float64.
 
-    The float32 path spends one 32-bit word a number and NumPy's SIMD log, sqrt, sin and cos. Its
-    radius comes from a 32-bit uniform, so no draw is beyond sqrt(2 * 33 * log 2) = 6.76.
+    The float32 path takes 32 random bits for a number, and NumPy's SIMD log, sqrt, sin and cos.
+    The radius comes from a 32-bit uniform, so no draw is beyond sqrt(2 · 33 log 2) = 6.76.
     """
     if out.dtype != np.float32:
         rng.standard_normal(out=out)
     elif out.size % 2:
-        even = np.empty(out.size + 1, np.float32)
+        even = scratch("even", out.size + 1, np.float32)
         _box_muller(rng, even)
         out[:] = even[:-1]
     else:
@@ -65,18 +54,18 @@ def fill_normal(rng: Generator, out: FloatArray) -> None:
 
 def _box_muller(rng: Generator, out: FloatArray) -> None:
     half = out.size // 2
-    words = _random_words(rng, out.size)
+    words = _random_words(rng, half).view(np.uint32)
     radius, angle = out[:half], out[half:]
     np.copyto(radius, words[:half], casting="unsafe")
     np.copyto(angle, words[half:].view(np.int32), casting="unsafe")
-    # The words are used up: their memory holds the cosines, and no second buffer is allocated.
-    cosine = words.view(np.float32)[:half]
     radius += np.float32(0.5)
     radius *= np.float32(2.0**-32)
     np.log(radius, out=radius)
     radius *= np.float32(-2.0)
     np.sqrt(radius, out=radius)
     angle *= np.float32(math.pi * 2.0**-31)
+    # The words are used up, and their memory is warm.
+    cosine = words.view(np.float32)[:half]
     np.cos(angle, out=cosine)
     np.sin(angle, out=angle)
     angle *= radius
@@ -85,14 +74,9 @@ def _box_muller(rng: Generator, out: FloatArray) -> None:
 
 def fill_uniform(rng: Generator, out: FloatArray) -> None:
     """Fill with uniforms on ±√3."""
-    if out.dtype == np.float32:
-        words = _random_words(rng, out.size)[: out.size]
-        np.copyto(out, words.view(np.int32), casting="unsafe")
-        out *= np.float32(math.sqrt(12.0) * 2.0**-32)
-    else:
-        rng.random(out=out)
-        out -= 0.5
-        out *= math.sqrt(12.0)
+    rng.random(out=out, dtype=out.dtype.type)
+    out -= out.dtype.type(0.5)
+    out *= out.dtype.type(math.sqrt(12.0))
 
 
 def fill_truncated(rng: Generator, out: FloatArray) -> None:
@@ -100,7 +84,7 @@ def fill_truncated(rng: Generator, out: FloatArray) -> None:
     filled = 0
     while filled < out.size:
         missing = out.size - filled
-        proposals = np.empty(missing + missing // 16 + 16, out.dtype)
+        proposals = scratch("proposals", missing + missing // 16 + 16, out.dtype)
         fill_normal(rng, proposals)
         accepted = proposals[np.abs(proposals) <= _TRUNCATION][:missing]
         out[filled : filled + accepted.size] = accepted
@@ -110,28 +94,33 @@ def fill_truncated(rng: Generator, out: FloatArray) -> None:
 
 def fill_rademacher(rng: Generator, out: FloatArray) -> None:
     """Fill with fair coins, ±1, at one random bit each."""
-    words = _random_words(rng, -(-out.size // 32))
-    bits = np.unpackbits(words.view(np.uint8), count=out.size)
-    np.copyto(out, bits)
+    words = _random_words(rng, -(-out.size // 64))
+    np.copyto(out, np.unpackbits(words.view(np.uint8), count=out.size))
     out *= out.dtype.type(2.0)
     out -= out.dtype.type(1.0)
 
 
 def fill_laplace(rng: Generator, out: FloatArray) -> None:
     """Fill with Laplace draws of variance 1: an exponential magnitude and a coin for the sign."""
-    signs = np.empty_like(out)
+    signs = scratch("signs", out.size, out.dtype)
     fill_rademacher(rng, signs)
-    _fill_unit_interval(rng, out)
-    np.log(out, out=out)
-    signs *= out.dtype.type(1.0 / math.sqrt(2.0))
+    _fill_log_uniform(rng, out)
+    signs *= out.dtype.type(math.sqrt(0.5))
     out *= signs
 
 
 def fill_exponential(rng: Generator, out: FloatArray) -> None:
     """Fill with exponential draws of mean 1, less 1."""
-    _fill_unit_interval(rng, out)
-    np.log(out, out=out)
+    _fill_log_uniform(rng, out)
     np.subtract(out.dtype.type(-1.0), out, out=out)
+
+
+def _fill_log_uniform(rng: Generator, out: FloatArray) -> None:
+    """Fill with logarithms of uniforms on (0, 1] of 53 bits, of which float32 keeps the small."""
+    uniform = scratch("doubles", out.size, np.float64)
+    rng.random(out=uniform)
+    np.subtract(1.0, uniform, out=out, casting="same_kind")
+    np.log(out, out=out)
 
 
 def fill_rectified(rng: Generator, out: FloatArray) -> None:

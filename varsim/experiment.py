@@ -21,7 +21,6 @@ MIN_BLOCKS = 64
 MAX_DIM = 10**9
 MAX_SAMPLES = 10**12
 MAX_FLOAT32_SAMPLES = 2 * 10**10
-_MAX_BLOCK_OUTPUTS = 2**18
 _MAX_SEED = 2**64 - 1
 
 
@@ -151,7 +150,7 @@ class Experiment:
     @cached_property
     def blocks(self) -> int:
         """Number of blocks: enough for an error bar, and small enough to fit in memory."""
-        return max(MIN_BLOCKS, -(-self.samples // _MAX_BLOCK_OUTPUTS))
+        return max(MIN_BLOCKS, -(-self.samples // DESIGNS[self.design].largest))
 
     @cached_property
     def block(self) -> BlockShape:
@@ -197,6 +196,7 @@ class Result:
         z: Difference from the theory it is held to, in standard errors.
         p: Two-sided probability of a difference at least so large, Student t; of this row alone.
         agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed.
+            A row disagrees only if both ``std_error`` and ``expected_std_error`` say so.
         conditional_theory: ||x||² σw²/k² for a fixed x, to which that row is held; else None.
         effective_samples: Number of independent pairs (x, w) that would give this error.
         caveats: What a reader should know.
@@ -205,6 +205,7 @@ class Result:
         w_mean: Shift of the entries of W.
         w_std: Factor on the entries of W.
         confidence: Level of the interval.
+        expected_std_error: Standard error that theory predicts for these blocks.
         alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
     """
 
@@ -239,6 +240,7 @@ class Result:
     w_mean: float
     w_std: float
     confidence: float
+    expected_std_error: float
     alpha: float | None = None
 
 

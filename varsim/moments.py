@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from varsim.memory import scratch
+
 
 class Moments(NamedTuple):
     """Mean and variance of the outputs of one block, in float64 whatever the outputs' dtype.
@@ -24,7 +26,7 @@ class Moments(NamedTuple):
     @classmethod
     def of(cls, values: NDArray[np.floating[Any]]) -> Moments:
         """Return the moments of an array of any shape, in two passes: never E y² - (E y)²."""
-        deviations = values.astype(np.float64).ravel()
-        mean = float(deviations.mean())
-        deviations -= mean
-        return cls(deviations.size, mean, float(deviations @ deviations) / deviations.size)
+        mean = float(values.mean(dtype=np.float64))
+        deviations = scratch("deviations", values.size, np.float64)
+        np.subtract(values.ravel(), mean, out=deviations, dtype=np.float64)
+        return cls(values.size, mean, float(deviations @ deviations) / values.size)

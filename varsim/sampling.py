@@ -13,13 +13,14 @@ from varsim.designs import DESIGNS, BlockShape
 from varsim.draws import DRAWS, FloatArray
 from varsim.execution import Mapper
 from varsim.experiment import Experiment
+from varsim.memory import scratch
 from varsim.moments import Moments
 
 BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
 
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
-_NUMBERS_PER_SLICE = 2**18
+_NUMBERS_PER_DRAW = 2**18
 
 
 class Block(NamedTuple):
@@ -27,11 +28,11 @@ class Block(NamedTuple):
 
     Attributes:
         moments: Moments of its outputs x @ W.
-        x_norm2: ||x||^2 of the x that all blocks share, or None where x is drawn anew.
+        x_sums: Σx² and Σx⁴ of the x that all blocks share, or None where x is drawn anew.
     """
 
     moments: Moments
-    x_norm2: float | None
+    x_sums: tuple[float, float] | None
 
 
 def stream(
@@ -64,15 +65,18 @@ def sample_block(experiment: Experiment, index: int) -> Block:
     fixed_x = DESIGNS[experiment.design].fixed_x
     w_stream = _generator(experiment, index)
     x_stream = _generator(experiment) if fixed_x else w_stream
-    y = np.zeros((shape.groups, shape.rows, shape.columns), dtype)
-    x_norm2 = 0.0
+    y = scratch("y", shape.outputs, dtype).reshape(shape)
+    y.fill(0.0)
+    x_squares = x_fourths = 0.0
     for length in _slice_lengths(experiment.dim, shape):
         x = _draw(experiment, "x", x_stream, shape.groups * shape.rows * length, dtype)
         w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
         if fixed_x:
-            x_norm2 += float(np.square(x, dtype=np.float64).sum())
+            squares = np.square(x, dtype=np.float64)
+            x_squares += float(squares.sum())
+            x_fourths += float(squares @ squares)
         _add_products(y, x, w)
-    return Block(Moments.of(y), x_norm2 if fixed_x else None)
+    return Block(Moments.of(y), (x_squares, x_fourths) if fixed_x else None)
 
 
 def block_numbers(experiment: Experiment) -> int:
@@ -99,18 +103,20 @@ def _generator(experiment: Experiment, *index: int) -> Generator:
 
 
 def _slice_lengths(dim: int, shape: BlockShape) -> Iterator[int]:
-    """Yield the lengths of the slices of D: a function of the experiment only."""
-    per_length = shape.groups * (shape.rows + shape.columns)
-    longest = max(1, _NUMBERS_PER_SLICE // per_length)
-    for start in range(0, dim, longest):
-        yield min(longest, dim - start)
+    """Yield the lengths of about equal slices of D: a function of the experiment only."""
+    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * max(shape.rows, shape.columns)))
+    length = -(-dim // -(-dim // longest))
+    # Box-Muller makes numbers in pairs, so an even count spares a copy.
+    length += length % 2
+    for start in range(0, dim, length):
+        yield min(length, dim - start)
 
 
 def _draw(
     experiment: Experiment, side: str, rng: Generator, count: int, dtype: np.dtype[np.floating]
 ) -> FloatArray:
     """Return ``count`` entries of x, or of W as it is used: divided by k."""
-    entries = np.empty(count, dtype)
+    entries: FloatArray = scratch(side, count, dtype)
     if side == "x":
         name, mean, std = experiment.x, experiment.x_mean, experiment.x_std
     else:
@@ -130,7 +136,10 @@ def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:
     if rows == columns == 1:
         x *= w
         y += x.reshape(-1, groups).sum(axis=0).reshape(y.shape)
-    elif groups == 1:
-        y[0] += x.reshape(rows, -1) @ w.reshape(-1, columns)
+        return
+    product = scratch("product", y.size, y.dtype).reshape(y.shape)
+    if groups == 1:
+        np.matmul(x.reshape(rows, -1), w.reshape(-1, columns), out=product[0])
     else:
-        y += x.reshape(groups, rows, -1) @ w.reshape(groups, -1, columns)
+        np.matmul(x.reshape(groups, rows, -1), w.reshape(groups, -1, columns), out=product)
+    y += product

@@ -75,7 +75,9 @@ def predict(experiment: Experiment) -> Prediction:
     product = _product_variance(x, w)
     pair = _pair_error2(e.dim, x, w)
     if DESIGNS[e.design].fixed_x:
-        block = _fixed_x_error2(e.dim, x, w) / e.block.outputs
+        # Of a typical x: the ratio of the expectations of Σx⁴ and (Σx²)².
+        typical = min(1.0, x.raw[4] / x.raw[2] ** 2 / e.dim)
+        block = _given_x_error2(w, typical) / e.block.outputs
     else:
         # Outputs of one row share x, those of one column share w; all others are independent.
         shared_x = _shared_error2(e.dim, x, w)
@@ -86,14 +88,25 @@ def predict(experiment: Experiment) -> Prediction:
     return Prediction(e.dim * product / e.k_squared, pair, block)
 
 
-def conditional_variance(experiment: Experiment, x_norm2: float) -> float:
-    """Return Var[x @ W] over W alone: ||x||² σw²/k².
+def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) -> Prediction:
+    """Return Var[x @ W] over W alone, for one x: ||x||² σw²/k².
 
-    >>> conditional_variance(Experiment(dim=4, scale="2"), x_norm2=8.0)
+    Args:
+        experiment: What is asked.
+        x_squares: Σx² of that x.
+        x_fourths: Σx⁴ of that x.
+
+    >>> predict_given_x(Experiment(dim=4, scale="2"), 8.0, 16.0).variance
     2.0
     """
-    w = Entries.of(experiment.w, experiment.w_mean, experiment.w_std)
-    return x_norm2 * w.variance / experiment.k_squared
+    e = experiment
+    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
+    concentration = x_fourths / x_squares**2 if x_squares else 1.0
+    return Prediction(
+        x_squares * w.variance / e.k_squared,
+        _pair_error2(e.dim, x, w),
+        _given_x_error2(w, concentration) / e.block.outputs,
+    )
 
 
 def product_variance(experiment: Experiment) -> float:
@@ -144,10 +157,9 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
     return total / dim / _product_variance(x, w) ** 2
 
 
-def _fixed_x_error2(dim: int, x: Entries, w: Entries) -> float:
-    """Relative variance of one output's square about its mean, given a typical x.
+def _given_x_error2(w: Entries, concentration: float) -> float:
+    """Relative variance, over w alone, of one output's square about its mean.
 
-    2 + (κw - 3) Σx⁴ / (Σx²)², with the ratio of expectations in place of the ratio.
+    2 + (κw - 3) Σx⁴ / (Σx²)², where the last factor is the concentration of x.
     """
-    concentration = min(1.0, x.raw[4] / x.raw[2] ** 2 / dim)
     return 2.0 + (w.fourth / w.variance**2 - 3.0) * concentration

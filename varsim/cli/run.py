@@ -99,10 +99,7 @@ def run(
             Watch(work, rows=len(experiments), quiet=quiet) as watch,
         ):
             for experiment in experiments:
-                blocks = []
-                for block in stream(experiment, mapper):
-                    blocks.append(block)
-                    watch.advance(block_numbers(experiment))
+                blocks = watch.over(stream(experiment, mapper), block_numbers(experiment))
                 results.append(infer(experiment, blocks, confidence))
                 watch.show(results)
     except KeyboardInterrupt:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
 from varsim.experiment import Result
 from varsim.report.formats import to_ascii
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.progress import Progress
     from rich.table import Table
+
+T = TypeVar("T")
 
 # Shorter work ends before an eye has found the bar.
 _A_BLINK = 0.5
@@ -131,11 +133,13 @@ class Watch:
         if self._live is not None:
             self._live.stop()
 
-    def advance(self, work: int) -> None:
-        """Take note of work done."""
-        self._done += work
-        if self._enabled and time.monotonic() - self._started > _A_BLINK:
-            self._draw()
+    def over(self, items: Iterable[T], work: int) -> Iterator[T]:
+        """Pass items on, taking note that each was so much work."""
+        for item in items:
+            self._done += work
+            if self._enabled and time.monotonic() - self._started > _A_BLINK:
+                self._draw()
+            yield item
 
     def show(self, results: Sequence[Result]) -> None:
         """Take note of the rows that are done."""

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Benchmarks: every figure is a ratio of times taken in turn in this one run, with its spread.
+
+Machines differ and are shared; ratios of neighbours in time say more than seconds. Run it with
+``.venv/bin/python scripts/bench.py`` on an idle machine; torch is compared when it is installed.
+Exits with 1 when a bar does not hold.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from varsim import Experiment, simulate
+from varsim.draws import DRAWS
+from varsim.report.formats import table
+from varsim.report.sheet import Column, Sheet
+from varsim.theory import predict
+
+VARSIM = str(Path(sys.executable).with_name("varsim"))
+QUESTION = Experiment(dim=512, scale="sqrt", design="fixed-x", samples=500_000)
+PRECISE = Experiment(dim=512, scale="sqrt", samples=4_100_000)
+LONG = {
+    "crossed": Experiment(dim=512, scale="sqrt", samples=300_000_000),
+    "fixed-x": Experiment(dim=512, scale="sqrt", design="fixed-x", samples=3_000_000),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measured figure and the bar it is held to: at least or at most so much."""
+
+    what: str
+    values: Sequence[float]
+    bar: float
+    at_least: bool
+    unit: str = "x"
+
+    @property
+    def median(self) -> float:
+        """The figure."""
+        return statistics.median(self.values)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure is on the right side of its bar."""
+        return self.median >= self.bar if self.at_least else self.median <= self.bar
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def ratios(over: Callable[[], object], under: Callable[[], object], times: int) -> list[float]:
+    """Return time(over) / time(under), taken in turn, after a round to warm up."""
+    over(), under()
+    return [seconds(over) / seconds(under) for _ in range(times)]
+
+
+def process(*command: str) -> Callable[[], object]:
+    """Return a call that runs a command to its end."""
+    return lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+
+
+def peak_memory(code: str) -> float:
+    """Return the peak resident memory, in MiB, of a Python process that runs the code."""
+    # Not wait4's ru_maxrss: that begins with what this process held when it forked.
+    code += "; print(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603
+    return int(done.stdout.split()[1]) / 1024
+
+
+def start_up() -> list[Row]:
+    """Whole processes against the imports that they cannot do without."""
+    python = sys.executable
+    imports = process(python, "-c", "import click, numpy, rich.console, rich.table")
+    run = process(VARSIM, "--dim", "512", "--scale", "sqrt")
+    light = process(python, "-c", "import click, numpy")
+    return [
+        Row("varsim --dim 512 --scale sqrt / its imports", ratios(run, imports, 15), 2.0, False),
+        Row("varsim --help / import click, numpy", ratios(process(VARSIM, "--help"), light, 15),
+            1.3, False),
+    ]  # fmt: skip
+
+
+def numpy_one_liner() -> float:
+    """The question's experiment, in float64."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal(512), rng.standard_normal((512, 500_000)) / 512
+    return float((x @ w).var())
+
+
+def question() -> list[Row]:
+    """The question's own workload: one x, D = 512, 500,000 columns."""
+    ours = lambda: simulate(QUESTION, workers=2)  # noqa: E731
+    fixture = "from varsim import *; "
+    rows = [Row("fixed-x, 500,000 columns: NumPy / varsim", ratios(numpy_one_liner, ours, 5), 8, True)]
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        def torch_one_liner() -> float:
+            x, w = torch.randn(512), torch.randn(512, 500_000) / 512
+            return float((x @ w).var())
+
+        rows.append(
+            Row("fixed-x, 500,000 columns: torch / varsim", ratios(torch_one_liner, ours, 7), 3, True)
+        )
+    run = "simulate(Experiment(dim=512, scale='sqrt', design='fixed-x', samples=500000), workers=2)"
+    rows.append(Row("fixed-x, 500,000 columns: peak memory", [peak_memory(fixture + run)], 120,
+                    False, "MiB"))  # fmt: skip
+    return rows
+
+
+def paired_in_numpy(pairs: int) -> float:
+    """Variance of x·w over independent pairs: what a careful one-liner does in chunks."""
+    rng = np.random.default_rng(0)
+    outputs = []
+    for _ in range(pairs // 1000):
+        x = rng.standard_normal((1000, 512), dtype=np.float32)
+        w = rng.standard_normal((1000, 512), dtype=np.float32)
+        outputs.append(np.einsum("ij,ij->i", x, w))
+    return float(np.concatenate(outputs).var())
+
+
+def precision() -> list[Row]:
+    """Time to a relative standard error of 0.1 % on D/k²."""
+    target, tried = 1e-3, 100_000
+    prediction = predict(PRECISE)
+    if prediction.relative_error(PRECISE.blocks) > target:
+        raise RuntimeError("the benchmark's own sample size misses its target")
+    needed = prediction.pair_error2 / target**2
+    values = ratios(lambda: paired_in_numpy(tried), lambda: simulate(PRECISE, workers=2), 5)
+    what = f"0.1 % error: NumPy's {needed:,.0f} pairs / varsim"
+    return [Row(what, [value * needed / tried for value in values], 200, True)]
+
+
+def scaling() -> list[Row]:
+    """Two workers against one."""
+    return [
+        Row(f"{name}, over 1 s: one worker / two",
+            ratios(lambda e=e: simulate(e, workers=1), lambda e=e: simulate(e, workers=2), 5),
+            1.8, True)
+        for name, e in LONG.items()
+    ]  # fmt: skip
+
+
+def normals() -> list[Row]:
+    """The engine's float32 normals against NumPy's, from the same source of bits."""
+    rng, out = np.random.Generator(np.random.SFC64(0)), np.empty(2**17, np.float32)
+    ours = lambda: [DRAWS["normal"](rng, out) for _ in range(100)]  # noqa: E731
+    numpys = lambda: [rng.standard_normal(out=out, dtype=np.float32) for _ in range(100)]  # noqa: E731
+    return [Row("float32 normals: NumPy / varsim", ratios(numpys, ours, 9), 2, True)]
+
+
+def large_dimension() -> list[Row]:
+    """A million dimensions: bounded memory, and time in proportion."""
+    small, large = 2**16, 2**20
+    experiments = [Experiment(dim=dim, scale="sqrt", samples=100_000) for dim in (large, small)]
+    per_dim = ratios(*(lambda e=e: simulate(e, workers=2) for e in experiments), 3)
+    code = f"from varsim import *; simulate(Experiment(dim={large}, scale='sqrt', samples=100000))"
+    return [
+        Row("D = 1,048,576: peak memory", [peak_memory(code)], 400, False, "MiB"),
+        Row("time per D: 1,048,576 / 65,536", [value * small / large for value in per_dim], 1.25,
+            False),
+    ]  # fmt: skip
+
+
+def main() -> int:
+    """Run every benchmark and print the table."""
+    rows: list[Row] = []
+    for benchmark in (start_up, question, precision, scaling, normals, large_dimension):
+        sys.stderr.write(f"{benchmark.__name__} ...\n")
+        rows += benchmark()
+    sheet = Sheet(
+        [
+            Column("what", [row.what for row in rows], numeric=False),
+            Column("median", [f"{row.median:.3g} {row.unit}" for row in rows]),
+            Column("lowest", [f"{min(row.values):.3g}" for row in rows]),
+            Column("highest", [f"{max(row.values):.3g}" for row in rows]),
+            Column("bar", [f"{'≥' if r.at_least else '≤'} {r.bar:g} {r.unit}" for r in rows]),
+            Column("", ["holds" if row.holds else "MISSED" for row in rows], numeric=False),
+        ],
+        [f"NumPy {np.__version__}, {os.cpu_count()} CPUs."],
+        [],
+    )
+    sys.stdout.write(table(sheet))
+    return 0 if all(row.holds for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

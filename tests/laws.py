@@ -1,0 +1,186 @@
+"""The statistical laws that every distribution, design and dimension is held to.
+
+A *replicate* is an experiment with a seed of its own, cut to the fewest blocks that varsim ever
+uses for an error bar. Over the replicates of a configuration, three things are compared with
+formulas written here, independently of ``varsim.theory``:
+
+* the mean of the measured variance with D σx² σw² / k² (or ||x||² σw² / k² for a fixed x);
+* its spread with Var(s²) / E[s²]² = [2 + (κx κw - 3)/D + (c-1)(κx-1)/D + (r-1)(κw-1)/D] / (r c);
+* the share of 95 % intervals that hold the truth.
+
+Every check is a z-score. There are about 1,600 of them in the suite, so the bound of 6.2 standard
+errors (two-sided p = 5.7e-10) keeps the chance that a right program fails under 1e-6 in all.
+Seeds are fixed: a check that has passed passes again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varsim import Experiment, sampling, stream, student
+from varsim.distributions import DISTRIBUTIONS
+from varsim.experiment import FLOAT_TYPES
+from varsim.inference import estimate
+
+BOUND = 6.2
+BLOCKS = 32
+SEEDS = 200
+PAIRS = [(x, w) for x, w in product(DISTRIBUTIONS, DISTRIBUTIONS) if DISTRIBUTIONS[w].for_weights]
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """What a configuration gave: an entry a seed, relative to the true variance.
+
+    Attributes:
+        name: The configuration.
+        deviations: Measured over true variance, less 1.
+        errors: Standard errors that were claimed.
+        expected_errors2: Squared standard errors that the formula gives.
+    """
+
+    name: str
+    deviations: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    expected_errors2: NDArray[np.float64]
+
+    @property
+    def mean_z(self) -> float:
+        """Deviation of the mean from the truth, in standard errors by the formula."""
+        return float(self.deviations.sum() / math.sqrt(self.expected_errors2.sum()))
+
+    @property
+    def spread_z(self) -> float:
+        """Deviation of the mean squared pull from 1, in standard errors."""
+        squares = self.deviations**2 / self.expected_errors2
+        # At least the deviation of a chi-square: a lucky sample must not shrink the yardstick.
+        spread = max(float(squares.std(ddof=1)), math.sqrt(2.0))
+        return (float(squares.mean()) - 1.0) / spread * math.sqrt(squares.size)
+
+    @property
+    def covered(self) -> int:
+        """Number of 95 % intervals that hold the truth."""
+        half_widths = student.quantile(0.95, BLOCKS - 1) * self.errors
+        return int(np.count_nonzero(np.abs(self.deviations) <= half_widths))
+
+
+def true_variance(experiment: Experiment, x: NDArray[np.float64] | None) -> float:
+    """D σx² σw² / k², or ||x||² σw² / k², for entries without means of their own but x's base."""
+    base = DISTRIBUTIONS[experiment.x]
+    mean_square = base.variance + base.mean**2
+    norm2 = experiment.dim * mean_square if x is None else float(x @ x)
+    return norm2 / experiment.k_squared
+
+
+def expected_error2(experiment: Experiment, x: NDArray[np.float64] | None) -> float:
+    """Relative variance of the mean of y² over one block."""
+    dim, shape = experiment.dim, experiment.block
+    kurtosis_x, kurtosis_w = raw_kurtosis(experiment.x), raw_kurtosis(experiment.w)
+    if x is not None:
+        return (2 + (kurtosis_w - 3) * float((x**4).sum()) / float(x @ x) ** 2) / shape.outputs
+    # Outputs of a column also share sum(w), which counts where x has a mean m (rectified): then
+    # E[y² | w] = σx² Σw² + m² (Σw)², and its relative variance is the term below.
+    base = DISTRIBUTIONS[experiment.x]
+    m2 = base.mean**2 / (base.variance + base.mean**2)
+    shared_w = (kurtosis_w - 1) / dim + m2**2 * 2 * (1 - 1 / dim)
+    return (
+        2
+        + (kurtosis_x * kurtosis_w - 3) / dim
+        + (shape.columns - 1) * (kurtosis_x - 1) / dim
+        + (shape.rows - 1) * shared_w
+    ) / (shape.groups * shape.rows * shape.columns)
+
+
+def raw_kurtosis(name: str) -> float:
+    """E b⁴ / (E b²)² about zero, which is the kurtosis where the mean is 0."""
+    base = DISTRIBUTIONS[name]
+    second = base.variance + base.mean**2
+    fourth = (
+        base.kurtosis * base.variance**2
+        + 4 * base.mean * base.skewness * base.variance**1.5
+        + 6 * base.mean**2 * base.variance
+        + base.mean**4
+    )
+    return fourth / second**2
+
+
+def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
+    """The x that all blocks of a fixed-x experiment share, drawn again."""
+    if experiment.design != "fixed-x":
+        return None
+    rng = sampling._generator(experiment)
+    lengths = sampling._slice_lengths(experiment.dim, experiment.block)
+    dtype = np.dtype(experiment.dtype)
+    slices = [sampling._draw(experiment, "x", rng, length, dtype) for length in lengths]
+    return np.concatenate(slices).astype(np.float64)
+
+
+def replicate(experiment: Experiment) -> tuple[float, float, float] | None:
+    """Relative deviation, claimed error and expected squared error of one seed.
+
+    None where y² is constant: with two coins at D = 1, or where ReLU made all of a fixed x zero.
+    Nothing varies then to first order, no law of spread holds, and the interval must just cover.
+    """
+    blocks = list(stream(experiment, indices=range(BLOCKS)))
+    measured, x = estimate(blocks), shared_x(experiment)
+    truth = true_variance(experiment, x)
+    expected = expected_error2(experiment, x) / BLOCKS if truth else 0.0
+    if expected < 1e-12:
+        half_width = student.quantile(0.95, BLOCKS - 1) * measured.std_error
+        rounding = FLOAT_TYPES[experiment.dtype].rounding * truth
+        assert abs(measured.variance - truth) <= half_width + rounding
+        return None
+    return measured.variance / truth - 1, measured.std_error / truth, expected
+
+
+def replicates(
+    x: str, w: str, design: str, dim: int, *, outputs: int, seeds: int = SEEDS
+) -> Replicates:
+    """Run a configuration with that many seeds and outputs a block."""
+    rows = [
+        replicate(
+            Experiment(
+                dim=dim, scale="sqrt", x=x, w=w, design=design, samples=64 * outputs, seed=seed
+            )
+        )
+        for seed in range(seeds)
+    ]
+    columns = np.array([row for row in rows if row is not None]).reshape(-1, 3).T
+    return Replicates(f"{x} x {w}, {design}, D = {dim}", *columns)
+
+
+def violations(all_replicates: list[Replicates]) -> Iterator[str]:
+    """Yield what breaks a law: one by one, then all together, where a small fault adds up."""
+    varying = [each for each in all_replicates if each.deviations.size]
+    for each in varying:
+        yield from _beyond(each.name, "mean", each.mean_z)
+        yield from _beyond(each.name, "spread", each.spread_z)
+        yield from _beyond(each.name, "coverage", coverage_z([each]))
+    weights = [1.0 / each.expected_errors2 for each in varying]
+    pulls = sum(float(w @ r.deviations) for w, r in zip(weights, varying, strict=True))
+    total = sum(float(w.sum()) for w in weights)
+    yield from _beyond("all together", "mean", pulls / math.sqrt(total))
+    spreads = [each.spread_z for each in varying]
+    yield from _beyond("all together", "spread", sum(spreads) / math.sqrt(len(spreads)))
+    yield from _beyond("all together", "coverage", coverage_z(varying))
+
+
+def coverage_z(all_replicates: list[Replicates]) -> float:
+    """Covered intervals against the binomial law, by its arcsine transform.
+
+    The transform makes the tails of a binomial near 95 % about normal.
+    """
+    count = sum(each.deviations.size for each in all_replicates)
+    share = sum(each.covered for each in all_replicates) / count
+    return 2 * math.sqrt(count) * (math.asin(math.sqrt(share)) - math.asin(math.sqrt(0.95)))
+
+
+def _beyond(name: str, law: str, z: float) -> Iterator[str]:
+    if not abs(z) <= BOUND:
+        yield f"{name}: {law} is {z:+.1f} standard errors off"

@@ -1,0 +1,127 @@
+"""The samplers keep the moments that the table of distributions declares for them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from varsim.distributions import DISTRIBUTIONS
+from varsim.draws import DRAWS, FloatArray
+
+COUNT = 1_000_000
+DTYPES = ["float32", "float64"]
+
+CDFS = {
+    "normal": stats.norm().cdf,
+    "uniform": stats.uniform(-math.sqrt(3), 2 * math.sqrt(3)).cdf,
+    "truncated": stats.truncnorm(-2, 2, scale=1 / stats.truncnorm(-2, 2).std()).cdf,
+    "laplace": stats.laplace(scale=math.sqrt(0.5)).cdf,
+    "exponential": stats.expon(-1).cdf,
+}
+"""SciPy's own word on the continuous distributions."""
+
+
+def drawn(name: str, dtype: str, count: int = COUNT, seed: int = 1) -> FloatArray:
+    out = np.empty(count, dtype)
+    DRAWS[name](np.random.Generator(np.random.SFC64(seed)), out)
+    return out
+
+
+def test_every_distribution_has_a_sampler() -> None:
+    """The two tables name the same distributions, in the same order."""
+    assert list(DRAWS) == list(DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_moments_are_those_declared(name: str, dtype: str) -> None:
+    """Mean, variance, skewness and kurtosis, each within 6 of its own standard errors."""
+    base, values = DISTRIBUTIONS[name], drawn(name, dtype).astype(np.float64)
+    deviations = (values - base.mean) / math.sqrt(base.variance)
+    for power, declared in ((1, 0.0), (2, 1.0), (3, base.skewness), (4, base.kurtosis)):
+        powers = deviations**power
+        error = max(float(powers.std()) / math.sqrt(COUNT), 1e-6)
+        assert abs(float(powers.mean()) - declared) < 6 * error, f"moment {power}"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", CDFS)
+def test_shape_is_scipys(name: str, dtype: str) -> None:
+    """Kolmogorov-Smirnov against SciPy's CDF, at p = 1e-9."""
+    assert stats.kstest(drawn(name, dtype), CDFS[name]).pvalue > 1e-9
+
+
+def test_rademacher_is_a_fair_coin_in_every_bit_position() -> None:
+    """Only -1 and 1, and no position within a word of bits leans to one side."""
+    values = drawn("rademacher", "float32", count=64 * 10_000)
+    assert set(np.unique(values)) == {-1.0, 1.0}
+    leans = values.reshape(-1, 64).mean(axis=0)
+    assert np.abs(leans).max() < 6 / math.sqrt(10_000)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("count", [1, 2, 3, 31, 64, 65])
+def test_any_length_is_filled(name: str, dtype: str, count: int) -> None:
+    """Odd and tiny lengths leave nothing as it was, and nothing is infinite or missing."""
+    out = np.full(count, np.nan, dtype)
+    DRAWS[name](np.random.Generator(np.random.SFC64(3)), out)
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_neighbours_are_uncorrelated(name: str) -> None:
+    """No lag at which draws come from one word or one angle shows in the draws or their squares."""
+    values = drawn(name, "float32", count=2**16).astype(np.float64)
+    for series in (values, values**2):
+        centred = series - series.mean()
+        power = float(centred @ centred)
+        if power < 1e-9:
+            continue  # the square of a coin
+        for lag in (1, 2, 32, 64, 2**15):
+            correlation = float(centred[:-lag] @ centred[lag:]) / power
+            assert abs(correlation) < 6 / math.sqrt(values.size - lag), f"lag {lag}"
+
+
+class Words:
+    """Stands in for a generator: hands out chosen 32-bit words."""
+
+    def __init__(self, words: np.ndarray) -> None:
+        self.words = words.astype(np.uint32)
+
+    def integers(self, *_: object, size: int, **__: object) -> np.ndarray:
+        assert self.words.size == 2 * size
+        return self.words.view(np.uint64)
+
+
+def test_float32_normals_have_the_right_variance_to_a_millionth() -> None:
+    """Box-Muller over evenly spaced radii: no bias of float32 shows at 1e-6, nor beyond 6.76."""
+    count = 2**22
+    radii = np.arange(count, dtype=np.uint64) * (2**32 // count) + 2**31 // count
+    angles = (np.arange(count, dtype=np.uint64) * 2_654_435_769) % 2**32
+    out = np.empty(2 * count, np.float32)
+    DRAWS["normal"](Words(np.concatenate([radii, angles])), out)  # type: ignore[arg-type]
+    # Midpoints leave out a part of the logarithm's peak: log(2)/2 of a cell, times 2 for r²/2.
+    midpoint_rule = 1 - math.log(2) / count / 2
+    assert abs(float(np.square(out, dtype=np.float64).mean()) - midpoint_rule) < 1e-6
+    extreme = np.empty(2, np.float32)
+    DRAWS["normal"](Words(np.array([0, 0])), extreme)  # type: ignore[arg-type]
+    assert extreme[0] == pytest.approx(math.sqrt(2 * 33 * math.log(2)), rel=1e-6)
+
+
+def test_logarithms_see_no_zero() -> None:
+    """The word 0, whose logarithm would be infinite, gives a finite exponential and Laplace."""
+    for name in ("exponential", "laplace"):
+        out = np.empty(64, np.float32)
+        DRAWS[name](ZeroWords(), out)  # type: ignore[arg-type]
+        assert np.isfinite(out).all()
+
+
+class ZeroWords:
+    """Stands in for a generator whose every bit is 0."""
+
+    def integers(self, *_: object, size: int, **__: object) -> np.ndarray:
+        return np.zeros(size, np.uint64)

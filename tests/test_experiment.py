@@ -1,0 +1,109 @@
+"""An experiment is checked once, and what is wrong with it is said in one sentence."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from varsim import Experiment, InputError
+from varsim.designs import DESIGNS
+
+MISTAKES: list[dict[str, Any]] = [
+    *({"dim": dim} for dim in (0, -1, 2.5, "512", 10**30, True, None, float("nan"))),
+    *({"fan_out": n} for n in (-1, 1.5, 10**10)),
+    *({"samples": n} for n in (0, 63, 10**13, 1e6, 3 * 10**10)),
+    *({"seed": seed} for seed in (-1, 1.5, 2**64, "0")),
+    *({"scale": s} for s in ("sqr", "", "0", "-2", "nan", "inf", "D^", "D^x", "D^nan", "1/0")),
+    *({"scale": s} for s in ("D^60", "D^-60", "1e20000", "1e40", 0, -1.0)),
+    *({"scale": "he", "gain": g} for g in (0, -1, float("nan"), float("inf"), "big", 1e40)),
+    *({"x_std": s} for s in (0.0, -1.0, float("inf"), float("nan"), 1e-40, 1e40)),
+    *({"w_std": s} for s in (0.0, -1.0, float("inf"), float("nan"), 1e-40, 1e40)),
+    *({"x_mean": m} for m in (float("inf"), float("nan"), 1e35, 1e6)),
+    *({"w_mean": m} for m in (float("inf"), float("nan"), 1e35, 1e6)),
+    {"x": "nrmal"},
+    {"w": "gauss"},
+    {"w": "rectified"},
+    {"design": "cross"},
+    {"dtype": "float16"},
+    {"x_mean": 100.0, "w_mean": 100.0},
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_is_one_sentence(mistake: dict[str, Any]) -> None:
+    """It names what was given and what to do instead."""
+    with pytest.raises(InputError, match=r"^[^\n]{20,240}$"):
+        Experiment(**{"dim": 512, "scale": "sqrt", **mistake})
+
+
+def test_the_nearest_known_name_is_offered() -> None:
+    """A slip of the finger is met with the word that was meant."""
+    with pytest.raises(InputError, match="did you mean normal"):
+        Experiment(dim=512, scale="sqrt", x="nrmal")
+    with pytest.raises(InputError, match="did you mean xavier"):
+        Experiment(dim=512, scale="xaver")
+
+
+def test_an_experiment_is_frozen() -> None:
+    """What was checked stays as it was checked; a changed copy is checked again."""
+    experiment = Experiment(dim=512, scale="sqrt")
+    with pytest.raises(FrozenInstanceError):
+        experiment.dim = 0  # type: ignore[misc]
+    with pytest.raises(InputError):
+        replace(experiment, dim=0)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    """A sweep written with NumPy gives the same experiments."""
+    plain = Experiment(dim=64, scale="2", x_std=1.5, seed=3)
+    from_numpy = Experiment(
+        dim=np.int32(64), scale=2, x_std=np.float64(1.5), seed=np.uint8(3)  # type: ignore[arg-type]
+    )
+    assert plain.key == from_numpy.key
+
+
+KEY_CHANGES: list[dict[str, Any]] = [
+    {"dim": 513}, {"scale": "none"}, {"fan_out": 7}, {"gain": 2.0}, {"x": "uniform"},
+    {"w": "uniform"}, {"x_mean": 0.5}, {"x_std": 2.0}, {"w_mean": 0.5}, {"w_std": 2.0},
+    {"design": "paired"}, {"samples": 10_000}, {"dtype": "float64"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", KEY_CHANGES, ids=str)
+def test_every_field_is_in_the_key(change: dict[str, Any]) -> None:
+    """Two different experiments never share their random streams."""
+    base = Experiment(dim=512, scale="xavier")
+    assert Experiment(**{"dim": 512, "scale": "xavier", **change}).key != base.key
+
+
+def test_the_key_does_not_change_from_release_to_release() -> None:
+    """It names rows on disk and roots the streams: a change must be meant."""
+    assert Experiment(dim=512, scale="sqrt").key[:16] == "3253782806a7a3c4"
+
+
+def test_the_seed_is_not_in_the_key() -> None:
+    """It is the root of the streams beside the key."""
+    assert Experiment(dim=2, scale="1", seed=1).key == Experiment(dim=2, scale="1", seed=2).key
+
+
+@given(
+    st.sampled_from(list(DESIGNS)),
+    st.integers(1, 10**9),
+    st.integers(64, 10**10),
+)
+def test_blocks_hold_what_was_asked_and_little_more(design: str, dim: int, samples: int) -> None:
+    """At least the samples asked for; at most a row or column more a group; bounded memory."""
+    experiment = Experiment(dim=dim, scale="sqrt", design=design, samples=samples)
+    shape, drawn = experiment.block, experiment.blocks * experiment.block.outputs
+    asked_a_block = -(-samples // experiment.blocks)
+    assert experiment.blocks >= 64
+    assert samples <= drawn
+    assert shape.outputs - asked_a_block <= shape.groups * (shape.rows + 1)
+    assert shape.outputs <= DESIGNS[design].largest + 2**10
+    if design == "crossed" and dim >= 8:
+        assert shape.rows <= shape.columns <= shape.rows + 2 <= dim + 2

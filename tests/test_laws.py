@@ -1,0 +1,85 @@
+"""The program keeps the laws, and a program with a fault in it would not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests import laws
+from varsim import Experiment, draws, sampling
+from varsim.designs import DESIGNS
+
+DIMS = {1: 512, 2: 256, 16: 64, 512: 64}
+"""Outputs a block at each D: many where few products leave the outputs far from normal."""
+
+SOME_PAIRS = [("normal", "normal"), ("uniform", "laplace"), ("rectified", "truncated")]
+
+
+def some_replicates(design: str = "crossed", dim: int = 16) -> list[laws.Replicates]:
+    return [
+        laws.replicates(x, w, design, dim, outputs=1024, seeds=100) for x, w in SOME_PAIRS
+    ]
+
+
+@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize("design", DESIGNS)
+def test_mean_spread_and_coverage_are_those_of_theory(design: str, dim: int) -> None:
+    """For every pair of distributions: unbiased, spread by the formula, 95 % covered."""
+    all_replicates = [
+        laws.replicates(x, w, design, dim, outputs=DIMS[dim]) for x, w in laws.PAIRS
+    ]
+    assert list(laws.violations(all_replicates)) == []
+
+
+def test_a_sound_program_passes_the_checks_that_faults_must_fail() -> None:
+    """The faults below fail because of the fault, not because the check is too tight."""
+    assert list(laws.violations(some_replicates())) == []
+
+
+def test_half_a_percent_in_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W divided by 1.005 k is 1 % off in variance."""
+    fault = property(lambda self: 1.005 * math.sqrt(self.k_squared))
+    monkeypatch.setattr(Experiment, "k", fault)
+    assert any("mean" in violation for violation in laws.violations(some_replicates()))
+
+
+def test_a_reused_stream_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two blocks that draw from one stream leave the mean right and the error bar wrong."""
+    honest = sampling._generator
+    monkeypatch.setattr(
+        sampling, "_generator", lambda experiment, index: honest(experiment, index // 2)
+    )
+    broken = {v.split(": ")[1].split(" is")[0] for v in laws.violations(some_replicates())}
+    assert {"spread", "coverage"} <= broken
+
+
+@pytest.mark.parametrize("fault", [lambda z: z * 1.005, lambda z: z + 0.1, lambda z: z.clip(-2, 2)])
+def test_a_biased_sampler_is_caught(monkeypatch: pytest.MonkeyPatch, fault) -> None:  # type: ignore[no-untyped-def]
+    """A normal sampler half a percent too wide, shifted, or cut off is noticed."""
+    honest = draws.DRAWS["normal"]
+
+    def biased(rng: np.random.Generator, out: draws.FloatArray) -> None:
+        honest(rng, out)
+        out[:] = fault(out)
+
+    monkeypatch.setitem(draws.DRAWS, "normal", biased)
+    assert any("mean" in violation for violation in laws.violations(some_replicates()))
+
+
+def test_the_textbook_error_bar_is_caught() -> None:
+    """2/(rc), which takes the outputs of a block for independent, breaks spread and coverage."""
+    textbook = []
+    for each in some_replicates("crossed", dim=16):
+        independent = np.full(each.errors.size, 2 / 1024 / laws.BLOCKS)
+        textbook.append(replace(each, errors=np.sqrt(independent), expected_errors2=independent))
+    broken = {v.split(": ")[1].split(" is")[0] for v in laws.violations(textbook)}
+    assert {"spread", "coverage"} <= broken
+
+
+def test_theory_with_one_over_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D/k instead of D/k² is nowhere near."""
+    monkeypatch.setattr(laws, "true_variance", lambda experiment, x: experiment.dim / experiment.k)
+    assert any("mean" in violation for violation in laws.violations(some_replicates()))

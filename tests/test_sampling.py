@@ -1,0 +1,218 @@
+"""Sampling: the same draws by a slow plain path, and the same bytes whoever computes."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from varsim import Experiment, sampling, stream
+from varsim.draws import DRAWS
+from varsim.execution import ordered_map, threads
+from varsim.inference import estimate
+
+CASES: list[dict[str, Any]] = [
+    {"dim": 3, "scale": "none", "design": "paired"},
+    {"dim": 12, "scale": "sqrt", "design": "crossed", "samples": 64 * 300},
+    {"dim": 9, "scale": "he", "design": "fixed-x", "x": "rectified"},
+    {"dim": 10, "scale": "2.5", "x": "exponential", "w": "uniform", "x_mean": 0.5, "w_mean": -0.25},
+    {"dim": 7, "scale": "D^0.3", "design": "fixed-x", "x_std": 3.0, "w_std": 0.1, "w_mean": 0.2},
+]
+
+
+def reference_outputs(experiment: Experiment, index: int) -> list[float]:
+    """The outputs of a block by three loops of plain Python over the same draws."""
+    words = [int(experiment.key[i : i + 8], 16) for i in (0, 8, 16, 24)]
+    groups, rows, columns = experiment.block
+
+    def generator(*extra: int) -> np.random.Generator:
+        sequence = np.random.SeedSequence(experiment.seed, spawn_key=(*words, *extra))
+        return np.random.Generator(np.random.SFC64(sequence))
+
+    def entries(name: str, count: int, rng: np.random.Generator) -> list[float]:
+        out = np.empty(count, experiment.dtype)
+        DRAWS[name](rng, out)
+        return [float(value) for value in out]
+
+    w_rng = generator(index)
+    x_rng = generator() if experiment.design == "fixed-x" else w_rng
+    # D is small enough here to be a single slice.
+    x = entries(experiment.x, groups * rows * experiment.dim, x_rng)
+    w = entries(experiment.w, groups * columns * experiment.dim, w_rng)
+    x = [experiment.x_mean + experiment.x_std * value for value in x]
+    w = [(experiment.w_mean + experiment.w_std * value) / experiment.k for value in w]
+    outputs = []
+    for group in range(groups):
+        for row in range(rows):
+            for column in range(columns):
+                products = []
+                for d in range(experiment.dim):
+                    if rows == columns == 1:
+                        at_x, at_w = d * groups + group, d * groups + group
+                    else:
+                        at_x = (group * rows + row) * experiment.dim + d
+                        at_w = (group * experiment.dim + d) * columns + column
+                    products.append(x[at_x] * w[at_w])
+                outputs.append(math.fsum(products))
+    return outputs
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("float32", 1e-6)])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_blocks_are_those_of_the_plain_reference(
+    case: dict[str, Any], dtype: str, tolerance: float
+) -> None:
+    """Vectorised draws, products and moments meet plain loops at rounding level."""
+    experiment = Experiment(**{"samples": 64 * 20, "seed": 5, "dtype": dtype, **case})
+    for index in (0, 63):
+        block = sampling.sample_block(experiment, index)
+        outputs = reference_outputs(experiment, index)
+        spread = statistics.pstdev(outputs)
+        assert block.moments.count == len(outputs)
+        assert block.moments.mean == pytest.approx(
+            statistics.fmean(outputs), abs=tolerance * spread
+        )
+        assert block.moments.variance == pytest.approx(spread**2, rel=tolerance)
+
+
+def test_slices_of_d_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block computed slice by slice is the sum of its slices, each with draws of its own."""
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_DRAW", 128)
+    experiment = Experiment(dim=100, scale="none", samples=64 * 16, dtype="float64")
+    groups, rows, columns = experiment.block
+    rng = sampling._generator(experiment, 4)
+    y = np.zeros((rows, columns))
+    lengths = list(sampling._slice_lengths(experiment.dim, experiment.block))
+    assert groups == 1
+    assert len(lengths) > 3
+    for length in lengths:
+        x, w = np.empty(rows * length), np.empty(length * columns)
+        DRAWS["normal"](rng, x)
+        DRAWS["normal"](rng, w)
+        y += x.reshape(rows, length) @ w.reshape(length, columns)
+    block = sampling.sample_block(experiment, 4)
+    assert block.moments.variance == pytest.approx(float(y.var()), rel=1e-12)
+
+
+SAME_BYTES: list[dict[str, Any]] = [
+    {"design": "crossed", "dim": 512},
+    {"design": "crossed", "dim": 20, "w": "truncated"},
+    {"design": "paired", "dim": 30, "x": "laplace"},
+    {"design": "fixed-x", "dim": 300},
+]
+
+
+@pytest.mark.parametrize("case", SAME_BYTES, ids=str)
+def test_the_number_of_workers_changes_nothing(case: dict[str, Any]) -> None:
+    """Same bytes for 1, 2 and 7 workers, in the same order."""
+    experiment = Experiment(scale="sqrt", samples=200_000, **case)
+    runs = []
+    for workers in (1, 2, 7):
+        with threads(workers) as mapper:
+            runs.append(list(stream(experiment, mapper)))
+    assert runs[0] == runs[1] == runs[2]
+
+
+def test_the_order_of_completion_changes_nothing() -> None:
+    """Blocks computed in a shuffled order, each alone, are the blocks of the whole run."""
+    experiment = Experiment(dim=64, scale="sqrt", samples=64_000)
+    whole = list(stream(experiment))
+    order = list(range(experiment.blocks))
+    random.Random(1).shuffle(order)
+    alone = dict(zip(order, stream(experiment, indices=order), strict=True))
+    assert [alone[index] for index in range(experiment.blocks)] == whole
+
+
+def test_blocks_differ() -> None:
+    """No two blocks, seeds or experiments share a stream."""
+    base = Experiment(dim=16, scale="sqrt", samples=6400)
+    means = [block.moments.mean for block in stream(base)]
+    for other in (
+        Experiment(dim=16, scale="sqrt", samples=6400, seed=1),
+        Experiment(dim=16, scale="lecun", samples=6400),
+    ):
+        means += [block.moments.mean for block in stream(other)]
+    assert len(set(means)) == 3 * 64
+
+
+def test_the_x_of_fixed_x_is_one() -> None:
+    """All blocks share x and its sums; another seed has another x."""
+    blocks = list(stream(Experiment(dim=40, scale="none", design="fixed-x", samples=6400)))
+    assert len({block.x_sums for block in blocks}) == 1
+    other = Experiment(dim=40, scale="none", design="fixed-x", samples=6400, seed=1)
+    assert next(stream(other)).x_sums != blocks[0].x_sums
+
+
+def test_memory_is_bounded_at_any_dimension() -> None:
+    """The slice, not D, decides how much is held at once."""
+    small, large = (
+        sampling.block_bytes(Experiment(dim=dim, scale="sqrt")) for dim in (2**12, 10**9)
+    )
+    assert large <= 1.1 * small < 16 * 2**20
+
+
+def test_a_consumer_can_stop_at_any_block() -> None:
+    """The stream is lazy: it computes little more than what is taken."""
+    computed = []
+
+    def counting(function: Callable[[int], Any], items: Iterable[int], /) -> Iterator[Any]:
+        for item in items:
+            computed.append(item)
+            yield function(item)
+
+    blocks = stream(Experiment(dim=16, scale="sqrt", samples=6400), counting)  # type: ignore[arg-type]
+    next(blocks)
+    next(blocks)
+    assert computed == [0, 1]
+
+
+def test_ordered_map_is_map_with_a_bounded_lead() -> None:
+    """Results come in order, at most so many calls are in flight, and closing cancels the rest."""
+    started: list[int] = []
+
+    def work(item: int) -> int:
+        started.append(item)
+        return item * item
+
+    with ThreadPoolExecutor(2) as executor:
+        results = ordered_map(executor, in_flight=4)(work, range(1000))
+        assert [next(results) for _ in range(3)] == [0, 1, 4]
+        assert max(started) <= 3 + 4
+        results.close()  # type: ignore[attr-defined]
+    assert len(started) <= 3 + 4
+
+
+def test_ordered_map_raises_what_a_call_raised() -> None:
+    """A fault in a worker is not lost."""
+    with ThreadPoolExecutor(2) as executor, pytest.raises(ZeroDivisionError):
+        list(ordered_map(executor, in_flight=4)(lambda item: 1 // item, [1, 0, 1]))
+
+
+def test_estimate_is_the_plain_variance_of_all_outputs() -> None:
+    """Mean of the variances within blocks plus variance of their means; error by the jackknife.
+
+    The reference leaves out one block at a time and computes everything anew from raw outputs.
+    """
+    experiment = Experiment(
+        dim=10, scale="none", samples=64 * 30, dtype="float64", x_mean=1.0, w_mean=0.5
+    )
+    outputs = [reference_outputs(experiment, index) for index in range(experiment.blocks)]
+
+    def variance(blocks: list[list[float]]) -> float:
+        within = statistics.fmean(statistics.pvariance(block) for block in blocks)
+        return within + statistics.variance([statistics.fmean(block) for block in blocks])
+
+    count = len(outputs)
+    left_out = [variance(outputs[:i] + outputs[i + 1 :]) for i in range(count)]
+    jackknife = (count - 1) / count * sum((v - statistics.fmean(left_out)) ** 2 for v in left_out)
+    means_variance = statistics.variance([statistics.fmean(block) for block in outputs])
+    second_order = 2 * (means_variance / count) ** 2
+    measured = estimate(list(stream(experiment)))
+    assert measured.variance == pytest.approx(variance(outputs), rel=1e-12)
+    assert measured.std_error == pytest.approx(math.sqrt(jackknife + second_order), rel=1e-9)
