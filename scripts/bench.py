@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,16 +70,21 @@ def ratios(over: Callable[[], object], under: Callable[[], object], times: int) 
     return [seconds(over) / seconds(under) for _ in range(times)]
 
 
+def repeated(work: Callable[[], object]) -> Callable[[], object]:
+    """Return a call that does a short work a hundred times."""
+    return lambda: [work() for _ in range(100)]
+
+
 def process(*command: str) -> Callable[[], object]:
     """Return a call that runs a command to its end."""
-    return lambda: subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+    return lambda: subprocess.run(command, check=True, capture_output=True)
 
 
 def peak_memory(code: str) -> float:
     """Return the peak resident memory, in MiB, of a Python process that runs the code."""
     # Not wait4's ru_maxrss: that begins with what this process held when it forked.
     code += "; print(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return int(done.stdout.split()[1]) / 1024
 
 
@@ -104,9 +110,11 @@ def numpy_one_liner() -> float:
 
 def question() -> list[Row]:
     """The question's own workload: one x, D = 512, 500,000 columns."""
-    ours = lambda: simulate(QUESTION, workers=2)  # noqa: E731
+    ours = partial(simulate, QUESTION, workers=2)
     fixture = "from varsim import *; "
-    rows = [Row("fixed-x, 500,000 columns: NumPy / varsim", ratios(numpy_one_liner, ours, 5), 8, True)]
+    rows = [
+        Row("fixed-x, 500,000 columns: NumPy / varsim", ratios(numpy_one_liner, ours, 5), 8, True)
+    ]
     if importlib.util.find_spec("torch"):
         import torch
 
@@ -115,7 +123,12 @@ def question() -> list[Row]:
             return float((x @ w).var())
 
         rows.append(
-            Row("fixed-x, 500,000 columns: torch / varsim", ratios(torch_one_liner, ours, 7), 3, True)
+            Row(
+                "fixed-x, 500,000 columns: torch / varsim",
+                ratios(torch_one_liner, ours, 7),
+                3,
+                True,
+            )
         )
     run = "simulate(Experiment(dim=512, scale='sqrt', design='fixed-x', samples=500000), workers=2)"
     rows.append(Row("fixed-x, 500,000 columns: peak memory", [peak_memory(fixture + run)], 120,
@@ -148,27 +161,31 @@ def precision() -> list[Row]:
 
 def scaling() -> list[Row]:
     """Two workers against one."""
-    return [
-        Row(f"{name}, over 1 s: one worker / two",
-            ratios(lambda e=e: simulate(e, workers=1), lambda e=e: simulate(e, workers=2), 5),
-            1.8, True)
-        for name, e in LONG.items()
-    ]  # fmt: skip
+    rows = []
+    for name, experiment in LONG.items():
+        one, two = (partial(simulate, experiment, workers=workers) for workers in (1, 2))
+        rows.append(Row(f"{name}, over 1 s: one worker / two", ratios(one, two, 5), 1.8, True))
+    return rows
 
 
 def normals() -> list[Row]:
     """The engine's float32 normals against NumPy's, from the same source of bits."""
     rng, out = np.random.Generator(np.random.SFC64(0)), np.empty(2**17, np.float32)
-    ours = lambda: [DRAWS["normal"](rng, out) for _ in range(100)]  # noqa: E731
-    numpys = lambda: [rng.standard_normal(out=out, dtype=np.float32) for _ in range(100)]  # noqa: E731
-    return [Row("float32 normals: NumPy / varsim", ratios(numpys, ours, 9), 2, True)]
+    ours = partial(DRAWS["normal"], rng, out)
+    numpys = partial(rng.standard_normal, out=out, dtype=np.float32)
+    return [
+        Row("float32 normals: NumPy / varsim", ratios(repeated(numpys), repeated(ours), 9), 2, True)
+    ]
 
 
 def large_dimension() -> list[Row]:
     """A million dimensions: bounded memory, and time in proportion."""
     small, large = 2**16, 2**20
-    experiments = [Experiment(dim=dim, scale="sqrt", samples=100_000) for dim in (large, small)]
-    per_dim = ratios(*(lambda e=e: simulate(e, workers=2) for e in experiments), 3)
+    at_large, at_small = (
+        partial(simulate, Experiment(dim=dim, scale="sqrt", samples=100_000), workers=2)
+        for dim in (large, small)
+    )
+    per_dim = ratios(at_large, at_small, 3)
     code = f"from varsim import *; simulate(Experiment(dim={large}, scale='sqrt', samples=100000))"
     return [
         Row("D = 1,048,576: peak memory", [peak_memory(code)], 400, False, "MiB"),

@@ -1,0 +1,1 @@
+"""Tests: what varsim promises, a sentence each."""

@@ -61,9 +61,8 @@ def test_an_experiment_is_frozen() -> None:
 def test_numbers_of_numpy_are_numbers() -> None:
     """A sweep written with NumPy gives the same experiments."""
     plain = Experiment(dim=64, scale="2", x_std=1.5, seed=3)
-    from_numpy = Experiment(
-        dim=np.int32(64), scale=2, x_std=np.float64(1.5), seed=np.uint8(3)  # type: ignore[arg-type]
-    )
+    given: dict[str, Any] = {"dim": np.int32(64), "scale": 2, "x_std": np.float64(1.5)}
+    from_numpy = Experiment(**given | {"seed": np.uint8(3)})
     assert plain.key == from_numpy.key
 
 

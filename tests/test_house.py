@@ -14,8 +14,7 @@ PACKAGE = Path(varsim.__file__).parent
 
 FLOORS = [
     {"_version", "memory"},
-    {"designs", "distributions", "draws", "execution", "moments", "scales", "student"}
-    | {"sweep"},
+    {"designs", "distributions", "draws", "execution", "moments", "scales", "student"} | {"sweep"},
     {"experiment"},
     {"theory", "sampling"},
     {"inference"},

@@ -39,7 +39,10 @@ def with_p(result: Result, p_values: list[float]) -> list[Result]:
     ]
 
 
-@given(st.lists(st.sampled_from([1e-9, 1e-4, 0.004, 0.01, 0.02, 0.04, 0.1, 0.5]), max_size=6), st.sampled_from([0.0013, 0.017, 0.055, 0.31]))
+@given(
+    st.lists(st.sampled_from([1e-9, 1e-4, 0.004, 0.01, 0.02, 0.04, 0.1, 0.5]), max_size=6),
+    st.sampled_from([0.0013, 0.017, 0.055, 0.31]),
+)
 def test_holm_is_the_closed_bonferroni_test(
     result: Result, p_values: list[float], alpha: float
 ) -> None:
@@ -53,7 +56,7 @@ def test_holm_is_the_closed_bonferroni_test(
 
 
 def test_verdicts_share_one_false_alarm_rate(result: Result) -> None:
-    """p = 0.0004 is an alarm alone, and none among a hundred."""
+    """P = 0.0004 is an alarm alone, and none among a hundred."""
     assert not judge(with_p(result, [0.0004]))[0].agrees
     assert all(row.agrees for row in judge(with_p(result, [0.0004] + [0.5] * 99)))
 
@@ -72,7 +75,10 @@ def test_a_result_is_consistent(result: Result) -> None:
     assert result.z == pytest.approx((result.empirical - result.theory) / result.std_error)
     assert (result.ci_low + result.ci_high) / 2 == pytest.approx(result.empirical)
     assert (result.ci_high - result.ci_low) / 2 == pytest.approx(1.99834 * result.std_error)
-    assert result.samples == result.blocks * Experiment(dim=64, scale="sqrt", samples=64_000).block.outputs
+    assert (
+        result.samples
+        == result.blocks * Experiment(dim=64, scale="sqrt", samples=64_000).block.outputs
+    )
 
 
 def test_effective_samples_of_paired_draws_are_the_samples() -> None:
@@ -128,9 +134,7 @@ def test_few_and_heavy_tailed_samples_do_not_cry_wolf() -> None:
     """
     results = [
         simulate(
-            Experiment(
-                dim=1, scale="1", x="exponential", w="exponential", samples=64, seed=seed
-            ),
+            Experiment(dim=1, scale="1", x="exponential", w="exponential", samples=64, seed=seed),
             workers=1,
         )
         for seed in range(200)

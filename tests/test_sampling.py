@@ -74,7 +74,7 @@ def test_blocks_are_those_of_the_plain_reference(
         block = sampling.sample_block(experiment, index)
         outputs = reference_outputs(experiment, index)
         spread = statistics.pstdev(outputs)
-        assert block.moments.count == len(outputs)
+        assert block.moments.outputs == len(outputs)
         assert block.moments.mean == pytest.approx(
             statistics.fmean(outputs), abs=tolerance * spread
         )

@@ -31,7 +31,7 @@ K_AT_512_128 = {
 
 @pytest.mark.parametrize("name", K_AT_512_128)
 def test_k_is_that_of_the_literature(name: str) -> None:
-    """k at D = 512 and n = 128, worked out by hand."""
+    """K at D = 512 and n = 128, worked out by hand."""
     assert Experiment(dim=512, fan_out=128, scale=name).k == pytest.approx(K_AT_512_128[name])
 
 
@@ -42,7 +42,7 @@ def test_the_cases_above_leave_out_no_scheme() -> None:
 
 @pytest.mark.parametrize("name", [name for name, scale in SCALES.items() if scale.gain])
 def test_a_gain_multiplies_w(name: str) -> None:
-    """k is inverse to the gain, for every scheme that has one."""
+    """K is inverse to the gain, for every scheme that has one."""
     at = [Experiment(dim=100, fan_out=50, scale=name, gain=gain).k for gain in (1.0, 2.5)]
     assert at[0] / at[1] == pytest.approx(2.5)
 

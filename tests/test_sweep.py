@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -64,9 +65,11 @@ def test_linear_ranges_are_pythons(start: int, length: int, step: int) -> None:
 def test_log_ranges_keep_their_ends_and_their_ratio(start: int, stop: int, count: int) -> None:
     """The ends are exact, and neighbours have one ratio."""
     values = sweep.expand(f"{start}:{stop}:log{count}")
-    assert (values[0], values[-1], len(values)) == (start, stop, count)
+    assert values[0] == start
+    assert values[-1] == stop
+    assert len(values) == count
     ratio = (stop / start) ** (1 / (count - 1))
-    for low, high in zip(values, values[1:], strict=False):
+    for low, high in pairwise(values):
         assert float(high / low) == pytest.approx(ratio)
 
 

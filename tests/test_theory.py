@@ -88,7 +88,8 @@ def test_means_and_deviations_are_in_the_theory(case: dict[str, Any]) -> None:
     """Mean and spread of the measured variance over 200 seeds, each within 6 standard errors."""
     pulls = []
     for seed in range(200):
-        experiment = Experiment(**{"dim": 16, "scale": "3", "samples": 16_384, "seed": seed} | case)
+        asked: dict[str, Any] = {"dim": 16, "scale": "3", "samples": 16_384, "seed": seed}
+        experiment = Experiment(**asked | case)
         prediction = predict(experiment)
         measured = estimate(list(stream(experiment)))
         error = prediction.relative_error(experiment.blocks)

@@ -69,7 +69,9 @@ def _fixed_x(dim: int, outputs: int) -> BlockShape:
 
 
 DESIGNS: dict[str, Design] = {
-    "crossed": Design("a batch of rows through one W, as in a network; the default", _crossed, 2**18),
+    "crossed": Design(
+        "a batch of rows through one W, as in a network; the default", _crossed, 2**18
+    ),
     "paired": Design("every output has its own x and w: textbook iid Monte Carlo", _paired, 2**15),
     "fixed-x": Design("one x for all outputs, as in randn(D) @ randn(D, n)", _fixed_x, 2**15, True),
 }

@@ -49,7 +49,7 @@ FLOAT_TYPES = {
 
 
 class InputError(ValueError):
-    """What was asked cannot be done: one sentence of what was given, what is allowed, what to do."""
+    """What was asked cannot be done: a sentence of what was given, what is allowed, what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +269,7 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        number = least - 1
+        number = least - 1  # refused below
     if isinstance(value, bool) or not least <= number <= most:
         raise InputError(f"{name} is {value}; give a whole number from {least:,} to {most:,}")
     return number

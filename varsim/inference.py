@@ -21,6 +21,8 @@ from varsim.theory import Prediction, mean_square, predict, predict_given_x
 # 95 % intervals cover 92 to 94 % at this error and less beyond.
 _ROUGH = 0.05
 
+_MAX_WORKERS = 1024
+
 
 class Estimate(NamedTuple):
     """A variance measured from blocks.
@@ -187,8 +189,8 @@ def check_workers(workers: int | None) -> int:
     """Return the number of threads to use; as many as there are CPUs for None."""
     if workers is None:
         return available_cpus()
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 1024:
-        raise InputError(f"workers is {workers}; give a whole number from 1 to 1,024")
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 0 < workers <= _MAX_WORKERS:
+        raise InputError(f"workers is {workers}; give a whole number from 1 to {_MAX_WORKERS:,}")
     return workers
 
 
@@ -227,5 +229,5 @@ def _caveats(
 
 def _rounded_up(value: float) -> int:
     """Return the next whole number with one digit that is not 0."""
-    step = 10 ** math.floor(math.log10(value))
+    step = int(10.0 ** math.floor(math.log10(value)))
     return math.ceil(value / step) * step

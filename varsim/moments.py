@@ -14,12 +14,12 @@ class Moments(NamedTuple):
     """Mean and variance of the outputs of one block, in float64 whatever the outputs' dtype.
 
     Attributes:
-        count: Number of outputs.
+        outputs: Number of outputs.
         mean: Their mean.
         variance: Their mean squared deviation from that mean.
     """
 
-    count: int
+    outputs: int
     mean: float
     variance: float
 

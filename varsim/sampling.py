@@ -49,7 +49,7 @@ def stream(
         indices: Which blocks; all that the experiment asks for by default.
 
     >>> blocks = list(stream(Experiment(dim=16, scale="sqrt", samples=6400)))
-    >>> len(blocks), blocks[0].moments.count
+    >>> len(blocks), blocks[0].moments.outputs
     (64, 100)
     """
     indices = range(experiment.blocks) if indices is None else indices

@@ -112,9 +112,7 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
 def product_variance(experiment: Experiment) -> float:
     """Return the variance of one product x_d w_d before W is divided by k."""
     e = experiment
-    return _product_variance(
-        Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
-    )
+    return _product_variance(Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std))
 
 
 def mean_square(experiment: Experiment) -> float:
@@ -134,9 +132,7 @@ def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
     of the kurtoses, which gives 2 + (κx κw - 3) / D.
     """
     center = x.mean * w.mean
-    fourth = sum(
-        math.comb(4, j) * x.raw[j] * w.raw[j] * (-center) ** (4 - j) for j in range(5)
-    )
+    fourth = sum(math.comb(4, j) * x.raw[j] * w.raw[j] * (-center) ** (4 - j) for j in range(5))
     return 2.0 + (fourth / _product_variance(x, w) ** 2 - 3.0) / dim
 
 

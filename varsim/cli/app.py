@@ -7,26 +7,19 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 import click
 
 # NumPy and what needs it are imported where they are used: help and completion start without.
-from varsim.cli.files import write_whole
 from varsim.cli.help import GroupedCommand, GroupedOption
 from varsim.cli.params import Count, Name, Names, Number, Numbers, Scales, Seed, WholeNumbers
-from varsim.cli.screen import draw, encodable, is_terminal
+from varsim.cli.publish import Publisher, say_error
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
-from varsim.experiment import FLOAT_TYPES, Experiment, InputError
-from varsim.report.explain import explain as explanation
-from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
-from varsim.report.results import caveat_sentences, results_sheet
-from varsim.report.sheet import Sheet
+from varsim.experiment import FLOAT_TYPES, InputError
+from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.scales import ALIASES, SCALES
-
-if TYPE_CHECKING:
-    from varsim.cli.run import Run
 
 DONE, FAILED, MISUSED, DISAGREED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -97,7 +90,7 @@ _HOW, _OUT = "How it is sampled", "What comes out"
 @_swept("--w-mean", type=Numbers(), group=_ENTRIES, metavar="M",
         help="Mean of the entries of W before the division.  [default: 0]")  # fmt: skip
 @_swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
-        help="Standard deviation of the entries of W before the division.  [default: 1]")  # fmt: skip
+        help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
 @_option("-n", "--samples", type=Count(), default=1_000_000, group=_HOW, metavar="N",
          help="Outputs of x @ W a row, at least.  [default: 1,000,000]")  # fmt: skip
 @_option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
@@ -105,7 +98,7 @@ _HOW, _OUT = "How it is sampled", "What comes out"
 @_option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
          metavar="TYPE", help="float32 or float64, for x, W and the product.")  # fmt: skip
 @_option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
-         help="Threads; they change the time, never the numbers.  [default: one a CPU]")  # fmt: skip
+         help="Threads: they change the time, not the numbers.  [default: one a CPU]")  # fmt: skip
 @_option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
          help="Level of every row's interval.")  # fmt: skip
 @_option("--alpha", type=Number(), default=0.001, show_default=True, group=_HOW, metavar="P",
@@ -124,45 +117,48 @@ _HOW, _OUT = "How it is sampled", "What comes out"
 @_option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
          allow_from_autoenv=False, group="Help",
          help="Show the versions that the numbers depend on.")  # fmt: skip
-def varsim(
-    format_name: str,
-    output: Path | None,
-    check: bool,
-    explain: bool,
-    dry_run: bool,
-    quiet: bool,
-    **options: Any,
-) -> int:
+def varsim(check: bool, dry_run: bool, **options: Any) -> int:
     """Compare the variance of x @ W with theory.
 
     Samples x and W with W divided by k, multiplies them, and prints the measured variance of the
     outputs beside D/k², with an error bar and a verdict.
     """
-    if output is not None and output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"output {str(output)!r} has no known suffix; take {', '.join(SUFFIXES)}")
     from varsim.cli.run import expand, run
     from varsim.inference import check_probability, check_workers
 
+    publisher = Publisher(
+        options["format_name"],
+        options["output"],
+        explain=options["explain"],
+        quiet=options["quiet"],
+    )
     workers = check_workers(options["workers"])
     confidence = check_probability("confidence", options["confidence"])
     alpha = check_probability("alpha", options["alpha"])
     experiments, notes = expand(_swept_values(options), _fixed_values(options))
-    say = _silent if quiet else _say
     for note in notes:
-        say(f"Note: {note}")
+        publisher.say(f"Note: {note}")
     if dry_run:
         from varsim.report.plan import plan_sheet
 
-        return _write(plan_sheet(experiments, workers), "", format_name, output, say)
+        return _exit_code(publisher.write(plan_sheet(experiments, workers)))
     finished = run(
-        experiments, workers=workers, confidence=confidence, alpha=alpha, quiet=quiet
+        experiments,
+        workers=workers,
+        confidence=confidence,
+        alpha=alpha,
+        quiet=options["quiet"],
     )
-    code = _report(experiments, finished, format_name, output, explain, say)
+    written = publisher.report(experiments, finished)
     if finished.interrupted:
         return INTERRUPTED
-    if code == DONE and check and not all(result.agrees for result in finished.results):
+    if written and check and not all(result.agrees for result in finished.results):
         return DISAGREED
-    return code
+    return _exit_code(written)
+
+
+def _exit_code(written: bool) -> int:
+    return DONE if written else FAILED
 
 
 def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
@@ -190,108 +186,21 @@ def _fixed_values(options: dict[str, Any]) -> dict[str, Any]:
     return {name: options[name] for name in ("samples", "seed", "dtype")}
 
 
-def _report(
-    experiments: Sequence[Experiment],
-    finished: Run,
-    format_name: str,
-    output: Path | None,
-    explain: bool,
-    say: Callable[[str], None],
-) -> int:
-    """Write what is finished, then say what a reader should know of it."""
-    results = finished.results
-    if not results:
-        say("Interrupted before the first row was done.")
-        return DONE
-    prose = explanation(experiments[: len(results)], results) if explain else ""
-    code = _write(results_sheet(results), prose, format_name, output, say)
-    for sentence in caveat_sentences(results):
-        say(f"Caveat: {sentence}")
-    if finished.interrupted:
-        say(f"Interrupted: {len(results)} of {len(experiments)} rows were done.")
-    wrong = [result for result in results if not result.agrees]
-    if wrong:
-        rows = "; ".join(f"D = {r.dim}, scale {r.scale}" for r in wrong[:5])
-        say(f"{len(wrong)} of {len(results)} disagree with theory: {rows}.")
-    else:
-        say(f"{len(results)} of {len(results)} agree with theory.")
-    return code
-
-
-def _write(
-    sheet: Sheet, prose: str, format_name: str, output: Path | None, say: Callable[[str], None]
-) -> int:
-    """Write a sheet to stdout, and to a file if there is one; what fails does not stop the rest."""
-    code = DONE
-    try:
-        _write_stdout(sheet, prose, format_name, say)
-    except BrokenPipeError:
-        # The reader has all it wanted. Python's own flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        code = _failed(f"stdout could not be written: {error.strerror}; send it elsewhere")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if output is not None:
-        try:
-            write_whole(output, FORMATS[SUFFIXES[output.suffix.lower()]](sheet))
-        except OSError as error:
-            code = _failed(
-                f"{str(output)!r} could not be written: {error.strerror}; "
-                "choose another place with --output"
-            )
-    return code
-
-
-def _write_stdout(
-    sheet: Sheet, prose: str, format_name: str, say: Callable[[str], None]
-) -> None:
-    stream: TextIO = sys.stdout
-    if format_name == "table" and is_terminal(stream):
-        left_out = draw(sheet, stream)
-        if left_out:
-            say(f"The terminal is too narrow for: {', '.join(left_out)}; --format csv has them.")
-    else:
-        stream.write(encodable(FORMATS[format_name](sheet), stream))
-    if prose:
-        if format_name in FOR_PEOPLE:
-            stream.write(encodable("\n" + prose, stream))
-        else:
-            say(prose)
-    stream.flush()
-
-
-def _say(message: str) -> None:
-    """Tell a person something beside the data."""
-    click.echo(encodable(message, sys.stderr), err=True)
-
-
-def _silent(message: str) -> None:
-    """Tell nobody."""
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?")) else text + "."
-
-
-def _failed(sentence: str) -> int:
-    _say(f"Error: {_sentence(sentence)}")
-    return FAILED
-
-
 def main() -> None:
     """Run the command and exit with its code; no mistake of a user ends in a traceback."""
     try:
         code = varsim.main(prog_name="varsim", standalone_mode=False)
     except click.ClickException as error:
-        _say(f"Error: {_sentence(error.format_message())}")
+        say_error(error.format_message())
         code = MISUSED
     except InputError as error:
-        _say(f"Error: {_sentence(str(error))}")
+        say_error(str(error))
         code = MISUSED
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except MemoryError:
-        code = _failed("there is not enough memory; take fewer workers, or see --dry-run")
+        say_error("there is not enough memory; take fewer workers, or see --dry-run")
+        code = FAILED
     if code == INTERRUPTED:
         # A thread may be deep in a block, and Python would wait for it.
         sys.stdout.flush()

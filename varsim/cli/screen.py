@@ -95,9 +95,7 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Table:
             no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(
-            *(Text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row)
-        )
+        table.add_row(*(Text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row))
     return table
 
 

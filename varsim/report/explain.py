@@ -100,8 +100,9 @@ def _unit(experiment: Experiment) -> str:
 def _one_x(result: Result) -> str:
     conditional = result.conditional_theory or 0.0
     return (
-        "Here each row uses one x for all of its outputs. Given x, an output is a sum of D terms x_d W_dj with "
-        "variance x_d² σw²/k² each, so its variance is ||x||² σw²/k², whatever x is on average: "
+        "Here each row uses one x for all of its outputs. Given x, an output is a sum of D terms "
+        "x_d W_dj with variance x_d² σw²/k² each, so its variance is ||x||² σw²/k², whatever x is "
+        "on average: "
         f"{significant(conditional)} for the first row's x, "
         f"{significant(conditional / result.theory, 4)} times the average "
         f"{significant(result.theory)}."

@@ -94,7 +94,8 @@ def _values(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> set[Any
     if name == "fan_out":
         return set() if all(r.fan_out == r.dim for r in rows) else {r.fan_out for r in rows}
     if name == "gain":
-        return {row.gain for row in rows if row.gain != find_scale(row.scale).gain}
+        usual = all(row.gain == find_scale(row.scale).gain for row in rows)
+        return set() if usual else {row.gain for row in rows if row.gain is not None}
     return {getattr(row, name) for row in rows}
 
 
@@ -134,7 +135,7 @@ def _caption(results: Sequence[Result]) -> list[str]:
     blocks = span([r.blocks for r in results])
     first = f"{samples} outputs in {blocks} blocks a row; {settings_sentence(results)}."
     if any(DESIGNS[r.design].fixed_x for r in results):
-        first += " The verdict on a fixed x is about the column \"given x\"."
+        first += ' The verdict on a fixed x is about the column "given x".'
     alpha = results[0].alpha
     if alpha is None:
         return [first]

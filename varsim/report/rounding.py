@@ -19,16 +19,18 @@ def significant(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}"
 
 
-def error_decimals(error: float) -> int:
-    """Return how many decimals an error deserves, by the rule of the Particle Data Group.
+def error_digits(error: float) -> tuple[float, int]:
+    """Return an error as it is to be written, and its number of decimals.
 
-    Two digits where the first three are 100-354, one from 355 to 949, and 950-999 rounds up to
-    1000 and keeps two: PDG, Review of Particle Physics (2024), Introduction, section 5.3.
-    Negative numbers of decimals are places before the point.
+    By the rule of the Particle Data Group: two digits where the first three are 100-354, one from
+    355 to 949, and 950-999 becomes 1000 and keeps two. PDG, Review of Particle Physics (2024),
+    Introduction, section 5.3. Negative numbers of decimals are places before the point.
     """
     exponent = math.floor(math.log10(error))
     leading = round(error / 10.0 ** (exponent - 2))
-    return 1 - exponent if leading <= 354 else -exponent
+    if leading >= 950:
+        return 10.0 ** (exponent + 1), -exponent
+    return error, 1 - exponent if leading <= 354 else -exponent
 
 
 def with_error(value: float, error: float) -> str:
@@ -52,11 +54,11 @@ def rounded(value: float, error: float) -> str:
     >>> rounded(0.99837, 0.0036)
     '0.998'
     """
-    return _places(value, error_decimals(error)) if error > 0.0 else significant(value)
+    return _places(value, error_digits(error)[1]) if error > 0.0 else significant(value)
 
 
 def _fixed(value: float, error: float) -> str:
-    decimals = error_decimals(error)
+    error, decimals = error_digits(error)
     return f"{_places(value, decimals)} ± {_places(error, decimals)}"
 
 

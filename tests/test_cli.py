@@ -1,0 +1,500 @@
+"""The command line's contract: streams, exit codes, formats, and honesty about mistakes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.program import VARSIM, environment, on_terminal, rows, run
+from varsim import Experiment, simulate
+from varsim.cli import app
+from varsim.report.formats import FORMATS, SUFFIXES
+
+SMALL = ("--samples", "6400")
+
+MISTAKES = [
+    *(f"--dim {dim}" for dim in ("0", "-3", "2.5", "abc", "1e30", "1e999999999", ",", "64,,5")),
+    *(
+        f"--dim {r}"
+        for r in ("5:1", "1:5:0", "1:1e9", "10:1:x2", "0:1:log3", "1:10:log1", "1:2:3:4")
+    ),
+    *(f"--scale {s}" for s in ("sqr", "0", "-1", "nan", "inf", "D^60", "D^-60", "1e40", "1:0")),
+    *("--scale 1:400 --dim 1:400", "--scale sqrt --gain 2", "--gain 0", "--gain relu"),
+    *("--x-dist nrmal", "--w-dist rectified", "--design cross", "--dtype float16"),
+    *("--w-std 0", "--w-std -1", "--w-std inf", "--x-std nan", "--x-mean 1e30", "--x-std 1e-40"),
+    *("--samples 10", "--samples 0", "--samples 1e20", "--samples 2.5", "--samples many"),
+    *("--seed -1", "--seed 1.5", "--seed rnd", "--workers 0", "--workers two"),
+    *("--confidence 0", "--confidence 1", "--confidence 95", "--alpha 0", "--alpha nan"),
+    *("--format xml", "--output results.xyz", "--output results", "--dimm 3", "surplus", "--dim"),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_and_nothing_else(mistake: str) -> None:
+    """Exit 2, one line on stderr that ends as a sentence, nothing on stdout, no traceback."""
+    done = run(*mistake.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"Error: [^\n]{10,300}[.?)]\n", done.stderr), done.stderr
+
+
+def test_a_mistake_writes_nothing(tmp_path: Path) -> None:
+    """An old file is as it was."""
+    file = tmp_path / "old.csv"
+    file.write_text("old")
+    assert run("--dim", "0", "--output", str(file)).returncode == 2
+    assert file.read_text() == "old"
+
+
+def test_varsim_alone_answers_the_question() -> None:
+    """Three experiments at D = 512: k = 1, D and √D; all agree, and only √D keeps the variance."""
+    table = rows()
+    assert [(row["dim"], row["scale"]) for row in table] == [
+        (512, "none"), (512, "linear"), (512, "sqrt"),
+    ]  # fmt: skip
+    assert [row["theory"] for row in table] == [512.0, 1 / 512, 1.0]
+    assert all(row["agrees"] and row["samples"] == 1_000_000 for row in table)
+    for row in table:
+        assert row["empirical"] == pytest.approx(row["theory"], rel=0.01)
+
+
+def test_data_is_on_stdout_and_talk_on_stderr() -> None:
+    """The table and its caption are data; caveats and the summary are not."""
+    done = run(*SMALL, "--design", "fixed-x")
+    assert done.stdout.splitlines()[0].split()[:3] == ["D", "scale", "k"]
+    assert "seed 0" in done.stdout
+    assert "Caveat: D = 512, scale none: one x" in done.stderr
+    assert "3 of 3 agree with theory.\n" in done.stderr
+    assert run(*SMALL, "--design", "fixed-x", "--quiet").stderr == ""
+
+
+def test_the_table_off_a_terminal_is_plain_and_whole() -> None:
+    """No escape codes, no cut digits, whatever COLUMNS says."""
+    narrow, wide = (run(*SMALL, COLUMNS=columns).stdout for columns in ("20", "200"))
+    assert narrow == wide
+    assert "\x1b" not in wide
+    assert "…" not in wide
+
+
+def test_formats_hold_the_same_numbers() -> None:
+    """CSV, JSON and JSONL have every digit; unknown is empty or null."""
+    args = (*SMALL, "--dim", "16,64", "--design", "crossed,fixed-x", "--scale", "he,none")
+    as_json = json.loads(run(*args, "--format", "json").stdout)
+    as_jsonl = [json.loads(line) for line in run(*args, "-f", "jsonl").stdout.splitlines()]
+    as_csv = list(csv.DictReader(io.StringIO(run(*args, "-f", "csv").stdout)))
+    assert as_json == as_jsonl
+    assert len(as_csv) == len(as_json) == 8
+    for flat, record in zip(as_csv, as_json, strict=True):
+        assert list(flat) == list(record)
+        for name, value in record.items():
+            if value is None or value == []:
+                assert flat[name] == ""
+            elif isinstance(value, str):
+                assert flat[name] == value
+            else:
+                assert json.loads(flat[name]) == value
+    fixed = [row for row in as_json if row["design"] == "fixed-x"]
+    assert all(row["conditional_theory"] is not None and row["caveats"] for row in fixed)
+
+
+def test_machine_formats_are_the_library_s_result() -> None:
+    """The command and the library are one program."""
+    result = simulate(Experiment(dim=64, scale="sqrt", samples=6400, seed=9))
+    (row,) = rows("--dim", "64", "--scale", "sqrt", *SMALL, "--seed", "9")
+    assert (row["empirical"], row["std_error"], row["p"]) == (
+        result.empirical, result.std_error, result.p,
+    )  # fmt: skip
+
+
+def test_a_markdown_table_is_one() -> None:
+    """Header, rule and rows have the same number of cells, and a caption follows."""
+    lines = run(*SMALL, "--format", "markdown").stdout.splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 5
+    assert {line.count("|") for line in table} == {9}
+    assert re.fullmatch(r"\|( -+:? \|)+", table[1])
+
+
+def test_latex_is_balanced_booktabs() -> None:
+    """A tabular that LaTeX reads: as many cells as columns, and no bare special character."""
+    text = run(*SMALL, "--dim", "1:3", "--scale", "D^-2", "--format", "latex").stdout
+    spec = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)
+    assert spec
+    cells = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len(cells) == 4
+    assert all(line.count(" & ") == len(spec[1]) - 1 for line in cells)
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"):
+        assert text.count(rule) == 1
+    body = [line for line in text.splitlines() if not line.startswith("%")]
+    assert "±" not in "".join(body)
+    assert not re.search(r"(?<!\\)[%_^#](?!\{)", "".join(body).replace("^{", ""))
+
+
+def test_every_format_has_a_suffix_and_every_suffix_a_format() -> None:
+    """What can be printed can be written."""
+    assert set(SUFFIXES.values()) == set(FORMATS)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_output_writes_the_format_of_its_suffix(tmp_path: Path, suffix: str) -> None:
+    """The file holds what --format would print, and stdout the table as ever."""
+    file = tmp_path / f"results{suffix.upper() if suffix == '.md' else suffix}"
+    done = run(*SMALL, "--output", str(file))
+    printed = run(*SMALL, "--format", SUFFIXES[suffix])
+    assert done.returncode == 0
+    assert file.read_text(encoding="utf-8") == printed.stdout
+    assert done.stdout == run(*SMALL).stdout
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_output_keeps_a_link_and_the_permissions(tmp_path: Path) -> None:
+    """Replacing a file at once changes neither what it is nor who may read it."""
+    target, link = tmp_path / "target.csv", tmp_path / "link.csv"
+    target.write_text("old")
+    target.chmod(0o640)
+    link.symlink_to(target)
+    assert run(*SMALL, "-o", str(link)).returncode == 0
+    assert link.is_symlink()
+    assert target.read_text().startswith("schema,")
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_output_may_be_a_device(tmp_path: Path) -> None:
+    """What cannot be replaced is written to."""
+    link = tmp_path / "null.csv"
+    link.symlink_to("/dev/null")
+    assert run(*SMALL, "--output", str(link)).returncode == 0
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize("place", ["missing/results.csv", "/proc/results.csv"])
+def test_an_output_that_cannot_be_written_is_one_sentence(tmp_path: Path, place: str) -> None:
+    """A missing folder or a read-only one: exit 1, and the table is shown all the same."""
+    done = run(*SMALL, "--output", str(tmp_path / place))
+    assert done.returncode == 1
+    assert done.stdout == run(*SMALL).stdout
+    sentence = r"^Error: '.*results.csv' could not be written: [^\n]+\.$"
+    assert re.search(sentence, done.stderr, re.MULTILINE)
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    """With no room for a byte: the sentence, exit 1, the table, the old file, and no draft."""
+    file = tmp_path / "results.csv"
+    file.write_text("old")
+    command = " ".join([*VARSIM, *SMALL, "--output", str(file)])
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 0; {command} | cat"],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment(PYTHONDONTWRITEBYTECODE="1"),
+        check=False,
+    )
+    assert "could not be written: File too large" in done.stderr
+    assert "3 of 3 agree" in done.stderr
+    assert done.stdout == run(*SMALL).stdout
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
+        ("results.csv", "old")
+    ]
+
+
+def test_a_stdout_that_is_full_is_one_sentence() -> None:
+    """Results that could not be shown are an error, not a success."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*VARSIM, *SMALL], stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False
+        )
+    assert done.returncode == 1
+    assert "Error: stdout could not be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    """Varsim | head -1 ends quietly, with pipefail too."""
+    args = "--dim 1:400 --samples 64 --scale none --quiet --format csv"
+    command = f"set -o pipefail; {' '.join(VARSIM)} {args} | head -1"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment(),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("schema,varsim,seed,")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_an_interrupt_keeps_the_finished_rows(tmp_path: Path, number: signal.Signals) -> None:
+    """In the middle of the second row: the first is on the screen and in the file; exit 130."""
+    file = tmp_path / "results.jsonl"
+    with subprocess.Popen(
+        [*VARSIM, "--dim", "4,100000", "-s", "sqrt", "--design", "paired", "-o", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment(),
+    ) as process:  # fmt: skip
+        time.sleep(3)
+        process.send_signal(number)
+        begun = time.monotonic()
+        out, err = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 130
+    assert [json.loads(line)["dim"] for line in file.read_text().splitlines()] == [4]
+    assert re.search(r"^ *4  sqrt ", out, re.MULTILINE)
+    assert "Interrupted: 1 of 2 rows were done." in err
+    assert "Traceback" not in err
+
+
+def test_an_interrupt_before_the_first_row_leaves_the_old_file(tmp_path: Path) -> None:
+    """There is nothing to write, so nothing is."""
+    file = tmp_path / "results.csv"
+    file.write_text("old")
+    with subprocess.Popen(
+        [*VARSIM, "--dim", "1e6", "-s", "sqrt", "--design", "paired", "-o", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment(),
+    ) as process:  # fmt: skip
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert "Interrupted before the first row was done." in err
+    assert file.read_text() == "old"
+
+
+def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
+    """Exit code of a varsim whose W is divided by 1.1 k."""
+    fault = property(lambda self: 1.1 * math.sqrt(self.k_squared))
+    monkeypatch.setattr(Experiment, "k", fault)
+    return int(app.varsim.main([*args], standalone_mode=False))
+
+
+def test_check_is_3_only_when_a_verdict_disagrees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a shell script can rely on it."""
+    args = ("--dim", "64", "--samples", "640000", "--scale", "none,sqrt")
+    assert run(*args, "--check").returncode == 0
+    assert faulty(monkeypatch, *args, "--check") == 3
+    assert faulty(monkeypatch, *args) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("DISAGREES") == 4
+    assert "2 of 2 disagree with theory: D = 64, scale none; D = 64, scale sqrt." in captured.err
+
+
+def test_a_sweep_is_every_combination_in_order() -> None:
+    """Lists, ranges and repeats multiply; the last option turns fastest."""
+    table = rows("--dim", "2:8:x2", "-d", "3", "--scale", "none,D^0.5,2:4:2", *SMALL)
+    assert [(row["dim"], row["scale"]) for row in table] == [
+        (dim, scale) for dim in (2, 4, 8, 3) for scale in ("none", "D^0.5", "2", "4")
+    ]
+
+
+def test_every_sweepable_option_sweeps_and_has_its_column() -> None:
+    """What varies is shown, in the table and in the records."""
+    sweeps = {
+        "--fan-out": ("64,128", "fan-out"), "--gain": ("1,5/3", "gain"),
+        "--x-dist": ("normal,laplace", "x"), "--w-dist": ("normal,uniform", "W"),
+        "--x-mean": ("0,0.5", "x mean"), "--x-std": ("1:2", "x std"),
+        "--w-mean": ("0,0.1", "W mean"), "--w-std": ("1,2", "W std"),
+        "--design": ("crossed,paired", "design"),
+    }  # fmt: skip
+    for option, (values, header) in sweeps.items():
+        done = run("--dim", "8", "--scale", "xavier", *SMALL, option, values)
+        lines = done.stdout.splitlines()
+        assert f" {header} " in lines[0], option
+        assert len(lines) == 7, option
+
+
+def test_a_row_is_the_same_alone_and_in_a_sweep() -> None:
+    """Whoever else is in the table, with any number of workers."""
+    (alone,) = rows("--dim", "64", "--scale", "he", *SMALL, "--workers", "1")
+    swept = rows("--dim", "512,64,2", "--scale", "sqrt,he", *SMALL, "--workers", "3")
+    assert swept[3] == alone
+
+
+def test_a_duplicate_is_said_and_runs_once() -> None:
+    """Also under another name of the same scheme."""
+    done = run("--dim", "8,8", "--scale", "he,kaiming", *SMALL)
+    assert "3 experiments are in the sweep more than once and will run only once." in done.stderr
+    assert len(done.stdout.splitlines()) == 6
+
+
+def test_a_gain_is_left_out_where_there_is_none_and_said_so() -> None:
+    """A mixed sweep is a wish, not a mistake."""
+    done = run("--dim", "8", "--scale", "sqrt,xavier", "--gain", "1,2", *SMALL)
+    assert "The gain does not apply to scale sqrt, which ran without." in done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines()[2:5]] == [
+        "sqrt",
+        "xavier",
+        "xavier",
+    ]
+
+
+def test_the_seed_decides_everything() -> None:
+    """The same command gives the same bytes tomorrow, and another seed others."""
+    first, second, other = (
+        run(*SMALL, "-f", "json", "--seed", seed).stdout for seed in ("7", "7", "8")
+    )
+    assert first == second != other
+
+
+def test_a_random_seed_is_shown_and_gives_the_row_again() -> None:
+    """So that a drawn seed is as good as a chosen one."""
+    (row,) = rows("--seed", "random", "--scale", "sqrt", *SMALL)
+    (other,) = rows("--seed", "random", "--scale", "sqrt", *SMALL)
+    (again,) = rows("--seed", str(row["seed"]), "--scale", "sqrt", *SMALL)
+    assert row == again
+    assert row["seed"] != other["seed"]
+
+
+def test_options_come_from_the_environment_too() -> None:
+    """VARSIM_ and the option's name; the command line wins."""
+    done = run("--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16 32,48", VARSIM_SAMPLES="6400")
+    assert [json.loads(line)["dim"] for line in done.stdout.splitlines()] == [16, 32, 48]
+    done = run(
+        "--dim", "8", "--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16", VARSIM_SAMPLES="100"
+    )
+    assert [json.loads(line)["dim"] for line in done.stdout.splitlines()] == [8]
+
+
+def test_dry_run_runs_nothing() -> None:
+    """A sweep that would take years is planned at once, at its cost and its error."""
+    begun = time.monotonic()
+    done = run("--dry-run", "--dim", "1e9,512", "--samples", "1e9", "--scale", "sqrt", "-f", "json")
+    assert time.monotonic() - begun < 5
+    plan = json.loads(done.stdout)
+    experiment = Experiment(dim=10**9, scale="sqrt", samples=10**9)
+    shape = experiment.block
+    assert plan[0]["numbers"] == experiment.blocks * 10**9 * (shape.rows + shape.columns)
+    assert plan[0]["samples"] == experiment.blocks * shape.outputs >= 10**9
+    table = run("--dry-run").stdout
+    assert table.splitlines()[0].split()[:3] == ["D", "scale", "blocks"]
+    assert "nothing was run" in table
+
+
+def test_a_dry_run_s_error_is_the_error_of_the_run() -> None:
+    """Planned and measured relative error differ by the error of an error bar, at most 5 of it."""
+    args = ("--dim", "16,300", "--x-dist", "normal,exponential", "--samples", "1e5", "-s", "sqrt")
+    plans = json.loads(run(*args, "--dry-run", "-f", "json").stdout)
+    for plan, row in zip(plans, rows(*args), strict=True):
+        measured = row["std_error"] / row["theory"]
+        assert abs(measured / plan["relative_error"] - 1) < 5 * math.sqrt(1 / (2 * 63))
+
+
+def test_explain_answers_with_the_numbers_of_the_run() -> None:
+    """Below the table; D, the sum, the division by k², and the k that gives 1."""
+    done = run("--explain", *SMALL)
+    prose = done.stdout.split("Why?")[1]
+    for expected in ("512 · 1 = 512", "512 / 262144 = 0.00195312", "k = √D = 22.6274"):
+        assert expected in prose
+    (row,) = rows("--scale", "sqrt", *SMALL, "--design", "fixed-x")
+    done = run("--explain", "--scale", "sqrt", *SMALL, "--design", "fixed-x")
+    assert f"for this x {row['conditional_theory']:.6g}" in done.stdout
+    done = run("--explain", *SMALL, "--format", "json")
+    assert json.loads(done.stdout)
+    assert "Why?" in done.stderr
+
+
+def test_explain_in_numbers_that_are_not_standard() -> None:
+    """With means and deviations, one product's variance is computed, not 1."""
+    done = run("--explain", *SMALL, "--dim", "10", "--x-mean", "1", "--w-std", "2", "-s", "none")
+    assert "E x² E w² - (E x)² (E w)² = 8" in " ".join(done.stdout.split())
+    assert "10 · 8 = 80" in done.stdout
+
+
+def test_help_names_every_option_in_a_group_with_examples_first() -> None:
+    """A newcomer's first page."""
+    text = run("--help").stdout
+    assert text.index("Examples:") < text.index("What is multiplied")
+    for param in app.varsim.params:
+        assert max(param.opts, key=len) in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_version_names_what_the_bytes_depend_on() -> None:
+    """varsim, Python, NumPy, BLAS and the bit generator."""
+    text = run("--version").stdout
+    for name in ("varsim 0", "Python 3", "NumPy ", "BLAS ", "bit generator SFC64"):
+        assert name in text
+
+
+def test_names_complete_in_the_shell() -> None:
+    """Also behind a comma, and without loading NumPy."""
+    done = run(
+        _VARSIM_COMPLETE="bash_complete", COMP_WORDS="varsim --scale none,he", COMP_CWORD="2"
+    )
+    assert {line.split(",", 1)[1] for line in done.stdout.splitlines()} >= {
+        "none,he",
+        "none,he-fan-out",
+    }
+
+
+def test_help_loads_neither_numpy_nor_rich() -> None:
+    """Start-up time is a feature."""
+    code = (
+        "import sys; sys.argv = ['varsim', '--help']\n"
+        "from varsim.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'numpy', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_stream_that_is_not_utf8_gets_ascii() -> None:
+    """Aligned as before, and nothing but ASCII."""
+    done = run(*SMALL, "--explain", "--design", "fixed-x", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert done.returncode == 0
+    assert (done.stdout + done.stderr).isascii()
+    assert "empirical+/-95%" in done.stdout
+    assert "?" not in done.stdout.split("Why?")[0]
+
+
+def visible(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
+    """No line is longer, no number is cut."""
+    shown = visible(on_terminal())
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    for row in rows():
+        assert f"{row['z']:+.2f}" in shown
+
+
+def test_a_narrow_terminal_leaves_columns_out_and_says_which() -> None:
+    """Digits are never cut: whole columns go, the least important first."""
+    shown = visible(on_terminal("--scale", "sqrt,none", COLUMNS="50"))
+    table = shown.split("\n\n")[0]
+    assert "…" not in shown
+    assert max(map(len, table.splitlines())) <= 50
+    assert "The terminal is too narrow for: k, ratio" in shown.replace("\n", " ")
+    assert "verdict" in table
+
+
+def test_colour_only_where_it_is_wanted() -> None:
+    """On a terminal; not with NO_COLOR, nor on a dumb one."""
+    assert "\x1b[32m" in on_terminal("--scale", "sqrt", *SMALL)
+    for changes in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        shown = on_terminal("--scale", "sqrt", *SMALL, **changes)
+        assert "\x1b[3" not in shown
+
+
+def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
+    """Rows appear as they are done, with the time left; none of it stays."""
+    long = ("--dim", "64,2048", "--design", "paired", "--scale", "sqrt", "--samples", "400000")
+    shown = on_terminal(*long)
+    assert "row 2 of 2" in shown
+    assert shown.index("…") < shown.index("agrees")
+    assert "row 1 of" not in on_terminal("--scale", "sqrt", *SMALL)
+    assert "row 1 of" not in on_terminal(*long, "--quiet")
+    assert "row 1 of" not in on_terminal(*long, TERM="dumb")
+    assert "\x1b" not in run(*long).stderr

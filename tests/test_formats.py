@@ -1,0 +1,87 @@
+"""Numbers for people, and formats as pure functions."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from varsim.report.formats import FORMATS, to_ascii
+from varsim.report.rounding import error_digits, rounded, significant, with_error
+from varsim.report.sheet import Column, Sheet
+
+PDG = {  # error: how it is written
+    0.827: "0.8", 0.367: "0.4", 0.354: "0.35", 0.355: "0.4", 0.119: "0.12", 0.949: "0.9",
+    0.95: "1.0", 0.999: "1.0", 3.54: "3.5", 3.55: "4", 95.0: "100", 1234.0: "1200",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", PDG)
+def test_errors_have_the_digits_of_the_particle_data_group(error: float) -> None:
+    """Their own examples (0.827, 0.367, 0.119) and the edges of their rule."""
+    written = with_error(0.0, error).split(" ± ")[1]
+    assert written == PDG[error]
+
+
+@given(st.floats(1e-12, 1e12), st.floats(1e-6, 0.5))
+def test_rounding_moves_a_value_by_less_than_its_error(value: float, relative: float) -> None:
+    """What is shown is the value, to a fraction of its error."""
+    error = value * relative
+    text = with_error(value, error)
+    exponent = re.fullmatch(r"\((.*)\)(e[+-]\d+)", text)
+    body, power = (exponent[1], exponent[2]) if exponent else (text, "")
+    shown, shown_error = (float(part + power) for part in body.split(" ± "))
+    assert abs(shown - value) <= 0.15 * error
+    assert abs(shown_error - error) <= 0.15 * error
+    assert abs(float(rounded(value, error)) - value) <= 0.15 * error
+
+
+@given(st.floats(1e-300, 1e300))
+def test_significant_keeps_six_digits(value: float) -> None:
+    """To a relative 5e-6, and in at most 12 characters."""
+    text = significant(value)
+    assert math.isclose(float(text), value, rel_tol=5.1e-6)
+    assert len(text) <= 12
+
+
+def test_decimals_of_powers_of_ten() -> None:
+    """An error of 1 keeps one decimal, ten none: two digits each."""
+    assert [error_digits(e)[1] for e in (1.0, 10.0, 100.0, 0.1)] == [1, 0, -1, 2]
+
+
+SHEET = Sheet(
+    [
+        Column("a|b_%", ["x_1 & y", "|"], numeric=False),
+        Column("v ± 95%", ["1.0 ± 0.1", "(1.00 ± 0.01)e-06"]),
+    ],
+    ["One_sentence: 100 % ±."],
+    [{"a": "x,1", "n": None, "v": 0.1, "l": []}, {"a": 'q"', "n": True, "v": 1e-300, "l": [1]}],
+)
+
+
+def test_special_characters_survive_every_format() -> None:
+    """A name cannot break a table."""
+    assert FORMATS["markdown"](SHEET).splitlines()[2].startswith(r"| x_1 & y | ")
+    assert r"| \|" in FORMATS["markdown"](SHEET).splitlines()[3]
+    latex = FORMATS["latex"](SHEET)
+    assert r"x\_1 \& y & 1.0 $\pm$ 0.1 \\" in latex
+    assert r"(1.00 $\pm$ 0.01)$\times 10^{-6}$" in latex
+    assert FORMATS["csv"](SHEET) == 'a,n,v,l\n"x,1",,0.1,\n"q""",true,1e-300,[1]\n'
+
+
+def test_machine_formats_never_hold_what_is_no_number() -> None:
+    """NaN is not JSON: better an error than a file that nothing reads."""
+    broken = Sheet([], [], [{"v": math.nan}])
+    for name in ("csv", "json", "jsonl"):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            FORMATS[name](broken)
+
+
+def test_ascii_keeps_the_width_of_cells() -> None:
+    """So that a table stays aligned."""
+    cell = "(1.00 ± 0.01)e-06"
+    assert len(to_ascii(cell)) == len(cell)
+    assert to_ascii("||x||² σw² √D ×·—").isascii()
