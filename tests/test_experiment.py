@@ -15,7 +15,7 @@ from varsim.designs import DESIGNS
 
 MISTAKES: list[dict[str, Any]] = [
     *({"dim": dim} for dim in (0, -1, 2.5, "512", 10**30, True, None, float("nan"))),
-    *({"fan_out": n} for n in (-1, 1.5, 10**10)),
+    *({"fan_out": n} for n in (0, -1, 1.5, 10**10)),
     *({"samples": n} for n in (0, 63, 10**13, 1e6, 3 * 10**10)),
     *({"seed": seed} for seed in (-1, 1.5, 2**64, "0")),
     *({"scale": s} for s in ("sqr", "", "0", "-2", "nan", "inf", "D^", "D^x", "D^nan", "1/0")),

@@ -56,12 +56,12 @@ def _rectified() -> Distribution:
 
 
 DISTRIBUTIONS: dict[str, Distribution] = {
-    "normal": Distribution("normal (Gaussian)", mean=0, variance=1, skewness=0, kurtosis=3),
-    "uniform": Distribution("uniform on ±√3", mean=0, variance=1, skewness=0, kurtosis=1.8),
+    "normal": Distribution("Gaussian", mean=0, variance=1, skewness=0, kurtosis=3),
+    "uniform": Distribution("on ±√3", mean=0, variance=1, skewness=0, kurtosis=1.8),
     "truncated": _truncated(2.0),
-    "rademacher": Distribution("±1, a fair coin", mean=0, variance=1, skewness=0, kurtosis=1),
-    "laplace": Distribution("Laplace, two-sided", mean=0, variance=1, skewness=0, kurtosis=6),
-    "exponential": Distribution("exponential, less 1", mean=0, variance=1, skewness=2, kurtosis=9),
+    "rademacher": Distribution("±1", mean=0, variance=1, skewness=0, kurtosis=1),
+    "laplace": Distribution("two-sided exponential", mean=0, variance=1, skewness=0, kurtosis=6),
+    "exponential": Distribution("less 1, skewed", mean=0, variance=1, skewness=2, kurtosis=9),
     "rectified": _rectified(),
 }
 """Every distribution by its name; a law test holds its sampler to these moments."""

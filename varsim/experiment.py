@@ -94,7 +94,7 @@ class Experiment:
 
     dim: int
     scale: str
-    fan_out: int = 0
+    fan_out: int = None  # type: ignore[assignment]  # becomes dim at once
     gain: float | None = None
     x: str = "normal"
     w: str = "normal"
@@ -110,7 +110,7 @@ class Experiment:
     def __post_init__(self) -> None:
         """Check every field and put it in its one form."""
         self._set(dim=_whole("dim", self.dim, 1, MAX_DIM))
-        fan_out = self.dim if self.fan_out in (0, None) else self.fan_out
+        fan_out = self.dim if self.fan_out is None else self.fan_out
         self._set(fan_out=_whole("fan_out", fan_out, 1, MAX_DIM))
         self._set(samples=_samples(self.samples), seed=_whole("seed", self.seed, 0, _MAX_SEED))
         self._set(design=_known("design", self.design, DESIGNS))

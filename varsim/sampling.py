@@ -41,7 +41,8 @@ def stream(
     """Yield the blocks of an experiment in block order, as many as it asks for.
 
     A block depends on the experiment and its index alone: not on the mapper, the number of
-    workers, or the blocks before it.
+    workers, or the blocks before it. To the last bit that holds while BLAS has a fixed number of
+    threads, as it has inside :func:`varsim.execution.threads`.
 
     Args:
         experiment: What to sample.

@@ -16,7 +16,7 @@ class Scale:
         formula: k as a formula of D (fan-in), n (fan-out) and g (gain).
         k_squared: Called as ``k_squared(D, n, g)``; the square of the divisor, which is exact
             where its root is not: (√512)² is not 512 in floating point.
-        source: Who uses or proposed it.
+        source: Who proposed or uses it, where somebody did.
         gain: The default gain, or None where the scheme has no gain.
     """
 
@@ -27,9 +27,9 @@ class Scale:
 
 
 SCALES: dict[str, Scale] = {
-    "none": Scale("1", lambda D, n, g: 1.0, "W left as it is drawn"),
-    "linear": Scale("D", lambda D, n, g: float(D) ** 2, "dividing by the dimension"),
-    "sqrt": Scale("√D", lambda D, n, g: float(D), "keeps the variance"),
+    "none": Scale("1", lambda D, n, g: 1.0, ""),
+    "linear": Scale("D", lambda D, n, g: float(D) ** 2, ""),
+    "sqrt": Scale("√D", lambda D, n, g: float(D), ""),
     "lecun": Scale(
         "√D / g", lambda D, n, g: D / g**2, "LeCun, Bottou, Orr & Müller (1998), eq. 16", gain=1.0
     ),
@@ -41,10 +41,13 @@ SCALES: dict[str, Scale] = {
         "√n / g", lambda D, n, g: n / g**2, "He et al. (2015), eq. 14", math.sqrt(2)
     ),
     "geometric": Scale(
-        "(D n)^¼ / g", lambda D, n, g: math.sqrt(D * n) / g**2, "geometric mean of the fans", 1.0
+        "(D n)^¼ / g",
+        lambda D, n, g: math.sqrt(D * n) / g**2,
+        "the geometric mean of the two fans",
+        1.0,
     ),
     "torch-linear": Scale(
-        "√(3D)", lambda D, n, g: 3.0 * D, "torch.nn.Linear's default weight, U(±1/√D)"
+        "√(3D)", lambda D, n, g: 3.0 * D, "the default weight of torch.nn.Linear, uniform on ±1/√D"
     ),
 }
 """Every named scheme; a number and ``D^p`` are schemes as well, see :func:`find_scale`."""
@@ -93,9 +96,9 @@ def find_scale(name: str) -> Scale:
         return SCALES[canonical]
     if canonical.startswith("D^"):
         exponent = float(canonical[2:])
-        return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent), "a power of D")
+        return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent), "")
     constant = float(canonical)
-    return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "a constant")
+    return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "")
 
 
 def _number(text: str) -> float | None:

@@ -65,7 +65,7 @@ def predict(experiment: Experiment) -> Prediction:
     """Return Var[x @ W] and how precisely a block can measure it.
 
     With independent entries Var[y] = (D/k²) [E x² E w² - (E x)² (E w)²], which is D/k² where both
-    are standardised: Glorot & Bengio (2010), eq. 5; He et al. (2015), eq. 7-8.
+    are standardised: Glorot & Bengio (2010), eq. 5; He et al. (2015), eq. 6-7.
 
     >>> round(predict(Experiment(dim=512, scale="linear")).variance, 6)
     0.001953

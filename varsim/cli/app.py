@@ -69,20 +69,22 @@ _HOW, _OUT = "How it is sampled", "What comes out"
 @_swept("-d", "--dim", type=WholeNumbers(), group=_WHAT, metavar="D",
         help="Length of x, fan-in of W.  [default: 512]")  # fmt: skip
 @_swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
-        help=f"What W is divided by: {', '.join(SCALES)}, a number, or D^p.  "
-        "[default: none,linear,sqrt]")  # fmt: skip
+        help="What W is divided by: "
+        + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
+        + ", a number, or D^p.  [default: none,linear,sqrt]")  # fmt: skip
 @_swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
 @_swept("-g", "--gain", type=Numbers(), group=_WHAT, metavar="G",
-        help="Gain of lecun, xavier, he, he-fan-out and geometric: a number or a fraction like "
-        "5/3.  [default: √2 for he and he-fan-out, else 1]")  # fmt: skip
+        help="Gain g of the schemes that have one: a number or a fraction like 5/3.  "
+        "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
 @_swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
 @_swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
-        help=f"Distribution of x: {', '.join(DISTRIBUTIONS)}.  [default: normal]")  # fmt: skip
+        help="; ".join(f"{name}: {d.summary}" for name, d in DISTRIBUTIONS.items())
+        + ".  [default: normal]")  # fmt: skip
 @_swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
         group=_ENTRIES, metavar="DIST",
-        help="Distribution of W: the same but rectified.  [default: normal]")  # fmt: skip
+        help="The same for W, without rectified.  [default: normal]")  # fmt: skip
 @_swept("--x-mean", type=Numbers(), group=_ENTRIES, metavar="M",
         help="Mean of the entries of x.  [default: 0]")  # fmt: skip
 @_swept("--x-std", type=Numbers(), group=_ENTRIES, metavar="S",

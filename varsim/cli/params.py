@@ -14,7 +14,7 @@ from varsim import sweep
 from varsim.experiment import nearest
 
 
-class Values(click.ParamType[list[Any]]):
+class Values(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
     """A comma-separated list; a subclass says what one item stands for."""
 
     def values(self, item: str) -> Sequence[Any]:
@@ -93,7 +93,7 @@ class Scales(Names):
         ]
 
 
-class Count(click.ParamType[int]):
+class Count(click.ParamType):  # type: ignore[type-arg]
     """A whole number, also written as 1e6 or 1_000_000."""
 
     name = "count"
@@ -106,7 +106,7 @@ class Count(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class Number(click.ParamType[float]):
+class Number(click.ParamType):  # type: ignore[type-arg]
     """A decimal number or a fraction."""
 
     name = "number"

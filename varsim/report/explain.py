@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from varsim.designs import DESIGNS
 from varsim.experiment import Experiment, Result
 from varsim.report.rounding import significant, with_error
+from varsim.scales import canonical_name, find_scale
 from varsim.theory import mean_square, product_variance
 
 
@@ -27,6 +28,7 @@ def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str
     paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
     if DESIGNS[first.design].fixed_x:
         paragraphs.append(_one_x(alike[0][1]))
+    paragraphs += _sources(alike)
     if len(alike) < len(results):
         paragraphs.append(
             f"(These are the numbers of the rows like the first, D = {first.dim}; "
@@ -95,6 +97,15 @@ def _unit(experiment: Experiment) -> str:
         f"The variance is 1 when k² = {significant(total)}, that is k = {root} = "
         f"{significant(math.sqrt(total))}: the square root, not the dimension itself."
     )
+
+
+def _sources(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
+    """Yield where the schemes come from that somebody proposed."""
+    for name, gain in dict.fromkeys((canonical_name(e.scale), e.gain) for e, _ in rows):
+        scale = find_scale(name)
+        if scale.source:
+            with_gain = "" if gain is None else f" with g = {significant(gain)}"
+            yield f"The scheme {name} has k = {scale.formula}{with_gain}: {scale.source}."
 
 
 def _one_x(result: Result) -> str:
