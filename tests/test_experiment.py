@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varsim import Experiment, InputError
+from varsim import Experiment, InputError, infer, stream
 from varsim.designs import DESIGNS
+from varsim.theory import predict
 
 MISTAKES: list[dict[str, Any]] = [
     *({"dim": dim} for dim in (0, -1, 2.5, "512", 10**30, True, None, float("nan"))),
@@ -64,6 +66,37 @@ def test_numbers_of_numpy_are_numbers() -> None:
     given: dict[str, Any] = {"dim": np.int32(64), "scale": 2, "x_std": np.float64(1.5)}
     from_numpy = Experiment(**given | {"seed": np.uint8(3)})
     assert plain.key == from_numpy.key
+
+
+magnitudes = st.integers(-75, 75).map(lambda power: 1.7 * 10.0**power)
+
+
+@given(
+    st.sampled_from(["float32", "float64"]),
+    st.sampled_from(list(DESIGNS)),
+    st.sampled_from([1, 2, 9, 10**9]),
+    st.fixed_dictionaries({"x_std": magnitudes, "w_std": magnitudes}),
+    st.fixed_dictionaries({"x_mean": st.just(0.0) | magnitudes, "w_mean": st.just(0.0)}),
+    magnitudes.map(str),
+)
+def test_what_is_accepted_can_be_predicted_and_sampled(
+    dtype: str, design: str, dim: int, stds: Any, means: Any, scale: str
+) -> None:
+    """Near the limits too, nothing overflows, vanishes or is not a number."""
+    try:
+        experiment = Experiment(
+            dim=dim, scale=scale, dtype=dtype, design=design, samples=64, **stds, **means
+        )
+    except InputError:
+        return
+    prediction = predict(experiment)
+    assert 0 < prediction.variance < math.inf
+    assert 0 < prediction.pair_error2 < math.inf
+    if dim < 10:
+        result = infer(experiment, stream(experiment))
+        assert 0 < result.std_error < math.inf
+        assert result.z is not None
+        assert abs(result.z) < 100
 
 
 KEY_CHANGES: list[dict[str, Any]] = [

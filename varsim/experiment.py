@@ -29,7 +29,7 @@ class FloatType:
     """What a floating-point type can hold, with a margin for sums of products.
 
     Attributes:
-        smallest: Least magnitude allowed for entries and outputs.
+        smallest: Least magnitude allowed for entries and outputs: their fourth powers are taken.
         largest: Greatest magnitude allowed for entries and outputs.
         mean_to_std: Greatest ratio of a mean to its standard deviation.
         rounding: Allowance for the relative rounding error of a variance.
@@ -43,7 +43,7 @@ class FloatType:
 
 FLOAT_TYPES = {
     "float32": FloatType(1e-30, 1e30, 1e3, 2.0**-22),
-    "float64": FloatType(1e-140, 1e140, 1e11, 2.0**-51),
+    "float64": FloatType(1e-70, 1e70, 1e11, 2.0**-51),
 }
 """The dtypes that can be sampled in."""
 
@@ -332,10 +332,12 @@ def _check_float_range(experiment: Experiment) -> None:
             f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which no float holds; "
             "choose a k nearer to 1"
         )
-    x, w = abs(e.x_mean) + e.x_std, (abs(e.w_mean) + e.w_std) / e.k
-    spreads = (e.x_std, e.w_std / e.k, e.x_std * (e.w_std / e.k))
+    # Before and after the division by k: theory takes fourth powers of both in float64.
+    x, w = abs(e.x_mean) + e.x_std, abs(e.w_mean) + e.w_std
+    least = min(e.x_std, e.w_std, e.x_std * e.w_std)
+    most = max(x, w, e.dim * x * w)
     hint = "; use dtype float64" if e.dtype == "float32" else ""
-    if min(spreads) < limits.smallest or max(x, w, e.dim * x * w) > limits.largest:
+    if least / max(1.0, e.k) < limits.smallest or most / min(1.0, e.k) > limits.largest:
         raise InputError(
             f"scale {e.scale!r} (k = {e.k:.3g}) with these deviations takes x, W or x@W outside "
             f"{limits.smallest:g} to {limits.largest:g}, where {e.dtype} is safe; "

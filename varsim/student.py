@@ -7,6 +7,7 @@ precision far into the tails, where 1 - CDF would be rounding noise.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 _EPSILON = 1e-16
@@ -29,6 +30,7 @@ def two_sided_p(t: float, dof: int) -> float:
     return 1.0 - _incomplete_beta(complement, x, b, a)
 
 
+@lru_cache
 def quantile(confidence: float, dof: int) -> float:
     """Return t with P(|T| <= t) = ``confidence``: the half-width of an interval in standard errors.
 

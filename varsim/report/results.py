@@ -12,7 +12,7 @@ from varsim.report.rounding import rounded, significant, with_error
 from varsim.report.sheet import Column, Sheet
 from varsim.scales import find_scale
 
-VERDICTS = {True: "agrees", False: "DISAGREES", None: "…"}
+VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """How a verdict reads; None is one that other rows can still change."""
 
 _SETTINGS: dict[str, tuple[str, str, Callable[[Any], str]]] = {

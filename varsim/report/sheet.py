@@ -30,8 +30,8 @@ class Column:
 
     def aligned(self) -> list[str]:
         """Return header and cells padded to one width."""
-        align = str.rjust if self.numeric else str.ljust
-        return [align(text, self.width) for text in [self.header, *self.cells]]
+        align, width = str.rjust if self.numeric else str.ljust, self.width
+        return [align(text, width) for text in [self.header, *self.cells]]
 
 
 @dataclass(frozen=True, slots=True)
