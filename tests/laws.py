@@ -117,8 +117,8 @@ def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
     rng = sampling._generator(experiment)
     lengths = sampling._slice_lengths(experiment.dim, experiment.block)
     dtype = np.dtype(experiment.dtype)
-    slices = [sampling._draw(experiment, "x", rng, length, dtype) for length in lengths]
-    return np.concatenate(slices).astype(np.float64)
+    draws = (sampling._draw(experiment, "x", rng, length, dtype) for length in lengths)
+    return np.concatenate([draw.astype(np.float64) for draw in draws])
 
 
 def replicate(experiment: Experiment) -> tuple[float, float, float] | None:

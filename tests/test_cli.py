@@ -217,6 +217,37 @@ def test_a_stdout_that_is_full_is_one_sentence() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_closed_stream_is_no_crash(tmp_path: Path) -> None:
+    """Without stdout: the sentence, exit 1, and the file; without stderr: the table."""
+    file = tmp_path / "results.csv"
+    command = " ".join([*VARSIM, *SMALL, "--output", str(file)])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} >&-"], stderr=subprocess.PIPE, encoding="utf-8", check=False
+    )
+    assert done.returncode == 1
+    assert "Error: stdout could not be written: it is closed; send it elsewhere.\n" in done.stderr
+    assert file.read_text().startswith("schema,")
+    done = subprocess.run(
+        ["bash", "-c", f"{command} 2>&-"], stdout=subprocess.PIPE, encoding="utf-8", check=False
+    )
+    assert (done.returncode, done.stdout) == (0, run(*SMALL).stdout)
+
+
+def test_several_outputs_are_all_written(tmp_path: Path) -> None:
+    """--output repeats, and one that fails does not stop the next."""
+    files = [tmp_path / "a.csv", tmp_path / "missing" / "b.md", tmp_path / "c.json"]
+    done = run(*SMALL, *(part for file in files for part in ("-o", str(file))))
+    assert done.returncode == 1
+    assert [file.exists() for file in files] == [True, False, True]
+    assert done.stderr.startswith(f"Note: '{files[1]}' cannot be written:")
+
+
+def test_a_pasted_table_keeps_its_caveats() -> None:
+    """They are said on stderr, and stand below the table where it is made to be pasted."""
+    done = run("-s", "sqrt", "-n", "64", "--format", "markdown", "--quiet")
+    assert "\nCaveat: D = 512, scale sqrt: an expected error of 18% is too rough" in done.stdout
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     """Varsim | head -1 ends quietly, with pipefail too."""
     args = "--dim 1:400 --samples 64 --scale none --quiet --format csv"
@@ -250,6 +281,7 @@ def test_an_interrupt_keeps_the_finished_rows(tmp_path: Path, number: signal.Sig
     assert [json.loads(line)["dim"] for line in file.read_text().splitlines()] == [4]
     assert re.search(r"^ *4  sqrt ", out, re.MULTILINE)
     assert "Interrupted: 1 of 2 rows were done." in err
+    assert "Interrupted: 1 of 2 rows were done." in out
     assert "Traceback" not in err
 
 
@@ -265,7 +297,7 @@ def test_an_interrupt_before_the_first_row_leaves_the_old_file(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
-    assert "Interrupted before the first row was done." in err
+    assert "Not one row was done." in err
     assert file.read_text() == "old"
 
 
@@ -365,6 +397,17 @@ def test_options_come_from_the_environment_too() -> None:
     assert [json.loads(line)["dim"] for line in done.stdout.splitlines()] == [8]
 
 
+def test_every_option_has_its_variable() -> None:
+    """Under its own name, --version apart: a variable of that name is often about a package."""
+    given = {"VARSIM_FORMAT": "markdown", "VARSIM_CHECK": "1", "VARSIM_QUIET": "1"}
+    done = run("-s", "sqrt", *SMALL, **given, VARSIM_VERSION="1")
+    assert done.stdout.startswith("|")
+    assert done.stderr == ""
+    for param in app.varsim.params:
+        assert param.name is not None
+        assert max(param.opts, key=len) == "--" + param.name.replace("_", "-")
+
+
 def test_dry_run_runs_nothing() -> None:
     """A sweep that would take years is planned at once, at its cost and its error."""
     begun = time.monotonic()
@@ -385,6 +428,7 @@ def test_a_dry_run_s_error_is_the_error_of_the_run() -> None:
     args = ("--dim", "16,300", "--x-dist", "normal,exponential", "--samples", "1e5", "-s", "sqrt")
     plans = json.loads(run(*args, "--dry-run", "-f", "json").stdout)
     for plan, row in zip(plans, rows(*args), strict=True):
+        assert plan["theory"] == row["theory"]
         measured = row["std_error"] / row["theory"]
         assert abs(measured / plan["relative_error"] - 1) < 5 * math.sqrt(1 / (2 * 63))
 
@@ -398,6 +442,7 @@ def test_explain_answers_with_the_numbers_of_the_run() -> None:
     (row,) = rows("--scale", "sqrt", *SMALL, "--design", "fixed-x")
     done = run("--explain", "--scale", "sqrt", *SMALL, "--design", "fixed-x")
     assert f"for this x {row['conditional_theory']:.6g}" in done.stdout
+    assert f"{row['conditional_theory']:.4g} times the average 1." in " ".join(done.stdout.split())
     done = run("--explain", *SMALL, "--format", "json")
     assert json.loads(done.stdout)
     assert "Why?" in done.stderr
@@ -464,21 +509,32 @@ def visible(text: str) -> str:
 
 def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:
     """No line is longer, no number is cut."""
-    shown = visible(on_terminal())
+    shown = visible(on_terminal(*SMALL))
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
-    for row in rows():
+    for row in rows(*SMALL):
         assert f"{row['z']:+.2f}" in shown
 
 
 def test_a_narrow_terminal_leaves_columns_out_and_says_which() -> None:
     """Digits are never cut: whole columns go, the least important first."""
-    shown = visible(on_terminal("--scale", "sqrt,none", COLUMNS="50"))
+    shown = visible(on_terminal("--scale", "sqrt,none", *SMALL, COLUMNS="50"))
     table = shown.split("\n\n")[0]
     assert "…" not in shown
     assert max(map(len, table.splitlines())) <= 50
     assert "The terminal is too narrow for: k, ratio" in shown.replace("\n", " ")
     assert "verdict" in table
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "60"])
+@pytest.mark.parametrize("mode", [[*SMALL], ["--dry-run"], ["--design", "fixed-x", *SMALL]])
+def test_no_terminal_is_so_narrow_that_a_number_is_cut(columns: str, mode: list[str]) -> None:
+    """What does not fit is left out whole, or wrapped by the terminal."""
+    shown = visible(on_terminal("--dim", "512,4096", "--scale", "linear", *mode, COLUMNS=columns))
+    assert "…" not in shown
+    assert "4096  linear" in shown
+    prose = shown.split("\n\n", 1)[1]
+    assert max(map(len, prose.splitlines())) <= int(columns)
 
 
 def test_colour_only_where_it_is_wanted() -> None:

@@ -60,6 +60,13 @@ def test_an_experiment_is_frozen() -> None:
         replace(experiment, dim=0)
 
 
+def test_a_changed_copy_follows_what_was_not_asked() -> None:
+    """The fan-out stays D and the gain the scheme's own, when D and the scheme change."""
+    he = replace(Experiment(dim=512, scale="xavier"), dim=64, scale="he")
+    assert (he.n, he.g) == (64, math.sqrt(2))
+    assert he.key == Experiment(dim=64, scale="he", fan_out=64, gain=math.sqrt(2)).key
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     """A sweep written with NumPy gives the same experiments."""
     plain = Experiment(dim=64, scale="2", x_std=1.5, seed=3)
@@ -75,18 +82,21 @@ magnitudes = st.integers(-75, 75).map(lambda power: 1.7 * 10.0**power)
     st.sampled_from(["float32", "float64"]),
     st.sampled_from(list(DESIGNS)),
     st.sampled_from([1, 2, 9, 10**9]),
-    st.fixed_dictionaries({"x_std": magnitudes, "w_std": magnitudes}),
-    st.fixed_dictionaries({"x_mean": st.just(0.0) | magnitudes, "w_mean": st.just(0.0)}),
-    magnitudes.map(str),
+    st.fixed_dictionaries(
+        {
+            "x_std": magnitudes,
+            "w_std": magnitudes,
+            "x_mean": st.just(0.0) | magnitudes,
+            "scale": magnitudes.map(str),
+        }
+    ),
 )
 def test_what_is_accepted_can_be_predicted_and_sampled(
-    dtype: str, design: str, dim: int, stds: Any, means: Any, scale: str
+    dtype: str, design: str, dim: int, magnitude: dict[str, Any]
 ) -> None:
     """Near the limits too, nothing overflows, vanishes or is not a number."""
     try:
-        experiment = Experiment(
-            dim=dim, scale=scale, dtype=dtype, design=design, samples=64, **stds, **means
-        )
+        experiment = Experiment(dim=dim, dtype=dtype, design=design, samples=64, **magnitude)
     except InputError:
         return
     prediction = predict(experiment)

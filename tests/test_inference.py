@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from itertools import combinations
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from varsim import Experiment, InputError, Result, infer, judge, simulate, stream
+from varsim.theory import predict
 
 SCHEMA = (
     "schema varsim seed design dim fan_out scale k gain x w dtype blocks samples theory empirical "
@@ -79,6 +81,77 @@ def test_a_result_is_consistent(result: Result) -> None:
         result.samples
         == result.blocks * Experiment(dim=64, scale="sqrt", samples=64_000).block.outputs
     )
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.95, 0.999])
+def test_p_and_interval_are_scipys(confidence: float) -> None:
+    """Student t with one degree of freedom fewer than blocks, at the level that was asked for."""
+    result = simulate(Experiment(dim=64, scale="sqrt", samples=6400), confidence=confidence)
+    assert result.z is not None
+    t = stats.t(result.blocks - 1)
+    assert result.p == pytest.approx(2 * t.sf(abs(result.z)))
+    half_width = t.isf((1 - confidence) / 2) * result.std_error
+    assert result.ci_low == pytest.approx(result.empirical - half_width)
+    assert result.ci_high == pytest.approx(result.empirical + half_width)
+    assert result.confidence == confidence
+
+
+def test_the_verdict_takes_the_larger_of_two_p_values(result: Result) -> None:
+    """By the measured and by the expected error; either alone is no reason to disagree."""
+    error, limit = result.std_error, float(stats.t.isf(0.0005, result.blocks - 1))
+    for measured, expected, verdict in ((0.99, 0.99, True), (1.01, 1.01, False),
+                                        (1.01, 0.99, True), (0.99, 1.01, True)):  # fmt: skip
+        z = measured * limit
+        row = replace(
+            result,
+            z=z,
+            p=2 * float(stats.t.sf(z, result.blocks - 1)),
+            expected_std_error=error * measured / expected,
+        )
+        assert judge([row], alpha=0.001)[0].agrees is verdict
+
+
+def test_the_expected_error_is_that_of_theory(result: Result) -> None:
+    """What theory predicts, with nothing but rounding added."""
+    expected = predict(Experiment(dim=64, scale="sqrt", samples=64_000))
+    relative = expected.relative_error(result.blocks)
+    assert result.expected_std_error == pytest.approx(relative * result.theory, rel=1e-6)
+    double = simulate(Experiment(dim=1, scale="1", x="rademacher", w="rademacher", dtype="float64"))
+    assert 0 < double.std_error < 1e-5
+    assert 0 < double.expected_std_error < 1e-14
+
+
+def test_effective_samples_of_fixed_x_are_its_outputs() -> None:
+    """Given x, outputs are independent, however heavy the tails."""
+    for seed in range(5):
+        result = simulate(
+            Experiment(dim=3, scale="1", x="exponential", w="laplace", design="fixed-x", seed=seed)
+        )
+        assert result.effective_samples == pytest.approx(result.samples, rel=0.6)
+
+
+def test_the_caveat_of_fixed_x_says_how_unusual_x_is() -> None:
+    """Against the average of ||x||², also where x has a mean and W has one."""
+    result = simulate(
+        Experiment(dim=64, scale="none", x="rectified", w_mean=3.0, design="fixed-x", samples=6400)
+    )
+    assert result.conditional_theory is not None
+    (caveat,) = (caveat for caveat in result.caveats if caveat.id == "fixed-x")
+    assert f"{result.conditional_theory / 32:.4g} times the average" in caveat.message
+
+
+def test_the_advice_of_few_samples_is_enough_and_not_too_much() -> None:
+    """Taking it brings the expected error to 5 %, and a third of it does not."""
+    for few in (
+        Experiment(dim=16, scale="1", samples=64, x="exponential", w="exponential"),
+        Experiment(dim=64, scale="1", samples=64),
+        Experiment(dim=1, scale="1", samples=64),
+    ):
+        (caveat,) = simulate(few).caveats
+        advised = int(re.search(r"take ([\d,]+) samples", caveat.message)[1].replace(",", ""))  # type: ignore[index]
+        enough, less = replace(few, samples=advised), replace(few, samples=advised // 3)
+        assert predict(enough).relative_error(enough.blocks) <= 0.05
+        assert predict(less).relative_error(less.blocks) > 0.05
 
 
 def test_effective_samples_of_paired_draws_are_the_samples() -> None:

@@ -7,12 +7,14 @@ import random
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
-from varsim import Experiment, sampling, stream
+from varsim import Experiment, infer, sampling, simulate, stream
 from varsim.draws import DRAWS
 from varsim.execution import ordered_map, threads
 from varsim.inference import estimate
@@ -117,6 +119,24 @@ def test_the_number_of_workers_changes_nothing(case: dict[str, Any]) -> None:
         with threads(workers) as mapper:
             runs.append(list(stream(experiment, mapper)))
     assert runs[0] == runs[1] == runs[2]
+
+
+def test_the_stream_is_what_simulate_measures() -> None:
+    """A plain stream has one BLAS thread as well, and gives the setting back when it ends."""
+    experiment = Experiment(dim=512, scale="sqrt", samples=2_000_000)
+    before = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert infer(experiment, stream(experiment)) == replace(
+        simulate(experiment, workers=2), agrees=None, alpha=None
+    )
+    open_stream, other = stream(experiment), stream(experiment)
+    next(open_stream)
+    next(other)
+    open_stream.close()
+    held = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert set(held) == {1}
+    other.close()
+    after = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    assert after == before
 
 
 def test_the_order_of_completion_changes_nothing() -> None:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from tests import laws
 from varsim import Experiment, stream
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
 from varsim.inference import estimate
-from varsim.theory import Entries, predict, predict_given_x
+from varsim.theory import (
+    Entries,
+    _pair_error2,
+    _product_variance,
+    _shared_error2,
+    predict,
+    predict_given_x,
+)
 
 QUESTION = {"none": 512.0, "linear": 1 / 512, "sqrt": 1.0, "he": 2.0, "torch-linear": 1 / 3}
 
@@ -37,27 +45,88 @@ def test_block_error_is_the_formula_of_the_tests(design: str, dim: int) -> None:
         assert predict(experiment).block_error2 == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
 
-def test_error_of_two_coins_by_listing_all_cases() -> None:
-    """Shifted coins, D = 2, a 2 x 1 block: every x and w is listed, nothing is sampled."""
-    x_mean, w_mean = 0.75, -0.5
-    squares, outputs = [], []
-    for signs in itertools.product((-1, 1), repeat=6):
-        w = [w_mean + s for s in signs[:2]]
-        rows = [[x_mean + s for s in signs[2:4]], [x_mean + s for s in signs[4:]]]
-        y = [sum(a * b for a, b in zip(row, w, strict=True)) for row in rows]
-        outputs += y
-        squares.append(np.mean([(v - 2 * x_mean * w_mean) ** 2 for v in y]))
-    experiment = Experiment(
-        dim=2, scale="none", x="rademacher", w="rademacher", x_mean=x_mean, w_mean=w_mean
-    )
-    prediction = predict(experiment)
-    x, w_ = (Entries.of("rademacher", mean, 1.0) for mean in (x_mean, w_mean))
-    assert np.mean(squares) == pytest.approx(prediction.variance)
-    assert np.var(outputs) == pytest.approx(prediction.variance)
-    from varsim.theory import _pair_error2, _shared_error2
+class TwoPoint(NamedTuple):
+    """A biased coin: ``high`` with probability ``p``, else ``low``."""
 
-    error2 = (_pair_error2(2, x, w_) + _shared_error2(2, w_, x)) / 2
-    assert np.var(squares) / np.mean(squares) ** 2 == pytest.approx(error2)
+    high: float
+    low: float
+    p: float
+
+    def entries(self) -> Entries:
+        raw = tuple(self.p * self.high**j + (1 - self.p) * self.low**j for j in range(5))
+        central = [
+            self.p * (self.high - raw[1]) ** j + (1 - self.p) * (self.low - raw[1]) ** j
+            for j in range(5)
+        ]
+        return Entries(raw, raw[1], central[2], central[3], central[4])
+
+
+@pytest.mark.parametrize(
+    ("x", "w"),
+    [
+        (TwoPoint(1.0, -1.0, 0.5), TwoPoint(1.0, -1.0, 0.5)),
+        (TwoPoint(1.75, -0.25, 0.5), TwoPoint(0.5, -1.5, 0.5)),
+        (TwoPoint(3.0, -0.5, 0.2), TwoPoint(2.0, -1.0, 0.7)),
+    ],
+)
+def test_errors_of_biased_coins_by_listing_all_cases(x: TwoPoint, w: TwoPoint) -> None:
+    """Skewed, with means, D = 2, a 2 x 1 block: every x and w is listed, nothing is sampled."""
+    weights, squares, single = [], [], []
+    for faces in itertools.product((True, False), repeat=6):
+        coins = [w, w, x, x, x, x]
+        values = [c.high if face else c.low for c, face in zip(coins, faces, strict=True)]
+        weights.append(
+            math.prod(c.p if face else 1 - c.p for c, face in zip(coins, faces, strict=True))
+        )
+        mean = 2 * x.entries().mean * w.entries().mean
+        rows = [(values[i] * values[0] + values[i + 1] * values[1] - mean) ** 2 for i in (2, 4)]
+        squares.append(sum(rows) / 2)
+        single.append(rows[0])
+    variance = float(np.average(squares, weights=weights))
+
+    def error2(values: list[float]) -> float:
+        return float(np.average(np.square(values), weights=weights)) / variance**2 - 1
+
+    pair, shared = (
+        _pair_error2(2, x.entries(), w.entries()),
+        _shared_error2(2, w.entries(), x.entries()),
+    )
+    assert variance == pytest.approx(2 * _product_variance(x.entries(), w.entries()))
+    assert error2(single) == pytest.approx(pair, abs=1e-12)
+    assert error2(squares) == pytest.approx((pair + shared) / 2, abs=1e-12)
+
+
+def test_declared_moments_are_scipys() -> None:
+    """Variance, skewness and kurtosis of the table, in closed form by another program."""
+    others = {
+        "normal": stats.norm(), "uniform": stats.uniform(), "laplace": stats.laplace(),
+        "exponential": stats.expon(), "truncated": stats.truncnorm(-2, 2),
+        "rademacher": stats.bernoulli(0.5),
+    }  # fmt: skip
+    for name, other in others.items():
+        base = DISTRIBUTIONS[name]
+        skewness, excess = other.stats(moments="sk")
+        assert (base.mean, base.variance) == (0, 1)
+        assert base.skewness == pytest.approx(float(skewness), abs=1e-12)
+        assert base.kurtosis == pytest.approx(float(excess) + 3, rel=1e-9)
+    z = stats.norm()
+    raw = [z.expect(lambda v, j=j: v**j, lb=0) for j in range(5)]
+    base, mean = DISTRIBUTIONS["rectified"], raw[1]
+    central = [sum(math.comb(n, i) * raw[i] * (-mean) ** (n - i) for i in range(1, n + 1))
+               + (-mean) ** n for n in range(5)]  # fmt: skip
+    assert base.mean == pytest.approx(mean)
+    assert base.variance == pytest.approx(central[2])
+    assert base.skewness == pytest.approx(central[3] / central[2] ** 1.5)
+    assert base.kurtosis == pytest.approx(central[4] / central[2] ** 2)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 512])
+def test_a_typical_x_is_planned_exactly_where_it_can_be(dim: int) -> None:
+    """For normal x, Σx⁴ / (Σx²)² is 3 / (D + 2) on average, and for coins it is 1/D."""
+    for x, concentration in (("normal", 3 / (dim + 2)), ("rademacher", 1 / dim)):
+        experiment = Experiment(dim=dim, scale="1", x=x, w="laplace", design="fixed-x")
+        outputs = experiment.block.outputs
+        assert predict(experiment).block_error2 * outputs == pytest.approx(2 + 3 * concentration)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)

@@ -7,6 +7,7 @@ is computed. Any ``concurrent.futures.Executor`` becomes one through :func:`orde
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+    from threadpoolctl import threadpool_limits
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,16 +58,41 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
+class _OneBlasThread:
+    """Holds BLAS to one thread while anybody needs it: its setting is the whole process's."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._limits: threadpool_limits | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._holders == 0:
+                from threadpoolctl import threadpool_limits
+
+                self._limits = threadpool_limits(limits=1, user_api="blas")
+            self._holders += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0 and self._limits is not None:
+                self._limits.restore_original_limits()
+
+
+one_blas_thread = _OneBlasThread()
+"""Context in which BLAS has one thread: more would fight the workers for the cores, and could
+change the last digits of a product."""
+
+
 @contextmanager
 def threads(workers: int) -> Iterator[Mapper]:
     """Give a mapper over that many threads, each with a single BLAS thread.
 
-    NumPy releases the interpreter lock in all that a block does. BLAS has one thread for a single
-    worker too: its threads would fight the workers for the cores, and could change last digits.
+    NumPy releases the interpreter lock in all that a block does.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread:
         if workers == 1:
             yield map
             return

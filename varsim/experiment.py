@@ -94,7 +94,7 @@ class Experiment:
 
     dim: int
     scale: str
-    fan_out: int = None  # type: ignore[assignment]  # becomes dim at once
+    fan_out: int | None = None
     gain: float | None = None
     x: str = "normal"
     w: str = "normal"
@@ -110,8 +110,8 @@ class Experiment:
     def __post_init__(self) -> None:
         """Check every field and put it in its one form."""
         self._set(dim=_whole("dim", self.dim, 1, MAX_DIM))
-        fan_out = self.dim if self.fan_out is None else self.fan_out
-        self._set(fan_out=_whole("fan_out", fan_out, 1, MAX_DIM))
+        if self.fan_out is not None:
+            self._set(fan_out=_whole("fan_out", self.fan_out, 1, MAX_DIM))
         self._set(samples=_samples(self.samples), seed=_whole("seed", self.seed, 0, _MAX_SEED))
         self._set(design=_known("design", self.design, DESIGNS))
         self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
@@ -125,7 +125,8 @@ class Experiment:
         for name in ("x_std", "w_std"):
             self._set(**{name: _positive(name, getattr(self, name))})
         self._set(scale=_scale(self.scale))
-        self._set(gain=_gain(self.scale, self.gain))
+        if self.gain is not None:
+            self._set(gain=_gain(self.scale, self.gain))
         _check_float_range(self)
         if self.dtype == "float32" and self.samples > MAX_FLOAT32_SAMPLES:
             raise InputError(
@@ -137,10 +138,20 @@ class Experiment:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def n(self) -> int:
+        """The fan-out: as asked, or D."""
+        return self.dim if self.fan_out is None else self.fan_out
+
+    @cached_property
+    def g(self) -> float | None:
+        """The gain: as asked, or the scheme's own; None where the scheme has none."""
+        return find_scale(self.scale).gain if self.gain is None else self.gain
+
     @cached_property
     def k_squared(self) -> float:
         """The square of the divisor of W."""
-        return find_scale(self.scale).k_squared(self.dim, self.fan_out, self.gain or 1.0)
+        return find_scale(self.scale).k_squared(self.dim, self.n, self.g or 1.0)
 
     @property
     def k(self) -> float:
@@ -164,7 +175,7 @@ class Experiment:
         Two spellings of one experiment have one key; every random stream starts from it.
         """
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "seed"}
-        fields["scale"] = canonical_name(self.scale)
+        fields |= {"scale": canonical_name(self.scale), "fan_out": self.n, "gain": self.g}
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
@@ -198,7 +209,8 @@ class Result:
         agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed.
             A row disagrees only if both ``std_error`` and ``expected_std_error`` say so.
         conditional_theory: ||x||² σw²/k² for a fixed x, to which that row is held; else None.
-        effective_samples: Number of independent pairs (x, w) that would give this error.
+        effective_samples: Number of independent pairs (x, w) that would give this error; of
+            independent w for a fixed x.
         caveats: What a reader should know.
         x_mean: Shift of the entries of x.
         x_std: Factor on the entries of x.
@@ -271,7 +283,8 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     except TypeError:
         number = least - 1  # refused below
     if isinstance(value, bool) or not least <= number <= most:
-        raise InputError(f"{name} is {value}; give a whole number from {least:,} to {most:,}")
+        given = repr(value) if len(repr(value)) <= 30 else f"{repr(value)[:30]}..."
+        raise InputError(f"{name} is {given}; give a whole number from {least:,} to {most:,}")
     return number
 
 
@@ -290,14 +303,14 @@ def _finite(name: str, value: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{name} is {value}; give a finite number")
-    return number
+        raise InputError(f"{name} is {value!r}; give a finite number")
+    return number + 0.0  # -0 is 0, in the key too
 
 
 def _positive(name: str, value: object) -> float:
     number = _finite(name, value)
     if number <= 0:
-        raise InputError(f"{name} is {value}; give a finite number above 0")
+        raise InputError(f"{name} is {value!r}; give a finite number above 0")
     return number
 
 
@@ -315,11 +328,8 @@ def _scale(value: object) -> str:
     return name
 
 
-def _gain(scale: str, gain: object) -> float | None:
-    default = find_scale(scale).gain
-    if gain is None:
-        return default
-    if default is None:
+def _gain(scale: str, gain: object) -> float:
+    if find_scale(scale).gain is None:
         takers = ", ".join(name for name, known in SCALES.items() if known.gain is not None)
         raise InputError(f"scale {scale!r} has no gain, but gain is {gain}; gains go with {takers}")
     return _positive("gain", gain)

@@ -13,14 +13,22 @@ import numpy as np
 from varsim import student
 from varsim._version import __version__
 from varsim.execution import available_cpus, threads
-from varsim.experiment import FLOAT_TYPES, Caveat, Experiment, InputError, Result
+from varsim.experiment import (
+    FLOAT_TYPES,
+    MAX_SAMPLES,
+    Caveat,
+    Experiment,
+    InputError,
+    Result,
+)
 from varsim.sampling import Block, stream
-from varsim.theory import Prediction, mean_square, predict, predict_given_x
+from varsim.theory import Prediction, average_given_x, predict, predict_given_x
 
 # Relative errors above leave too few effective outputs a block for Student's t: at 64 blocks,
 # 95 % intervals cover 92 to 94 % at this error and less beyond.
 _ROUGH = 0.05
 
+_ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in (1, 2, 5)]
 _MAX_WORKERS = 1024
 
 
@@ -94,10 +102,10 @@ def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0
         seed=experiment.seed,
         design=experiment.design,
         dim=experiment.dim,
-        fan_out=experiment.fan_out,
+        fan_out=experiment.n,
         scale=experiment.scale,
         k=experiment.k,
-        gain=experiment.gain,
+        gain=experiment.g,
         x=experiment.x,
         w=experiment.w,
         dtype=experiment.dtype,
@@ -148,8 +156,6 @@ def judge(results: Sequence[Result], alpha: float = 0.001) -> list[Result]:
 def _p_values(result: Result) -> tuple[float, float]:
     if result.z is None or result.p is None:
         return 1.0, 1.0  # no error bar (all of x is 0): it measured exactly what it should
-    if result.expected_std_error == 0.0:
-        return result.p, result.p
     expected_z = result.z * result.std_error / result.expected_std_error
     return result.p, student.two_sided_p(expected_z, result.blocks - 1)
 
@@ -197,7 +203,8 @@ def check_workers(workers: int | None) -> int:
 def check_probability(name: str, value: float) -> float:
     """Return a probability strictly between 0 and 1."""
     if not 0.0 < value < 1.0:
-        raise InputError(f"{name} is {value}; give a number between 0 and 1, such as 0.95 or 0.001")
+        example = 0.95 if name == "confidence" else 0.001
+        raise InputError(f"{name} is {value}; give a number between 0 and 1, such as {example}")
     return value
 
 
@@ -211,15 +218,15 @@ def _caveats(
     experiment: Experiment, claim: Prediction, x_sums: tuple[float, float] | None
 ) -> Iterator[Caveat]:
     if x_sums is not None:
-        norm2, typical = x_sums[0], experiment.dim * mean_square(experiment)
+        ratio = claim.variance / average_given_x(experiment)
         yield Caveat(
             "fixed-x",
-            f"one x for all outputs: ||x||² = {norm2:.6g}, {norm2 / typical:.4g} times the "
-            "average, and the verdict is about ||x||² σw²/k², not about the average over x",
+            f"one x for all outputs: ||x||² = {x_sums[0]:.6g}, {ratio:.4g} times the average, and "
+            "the verdict is about ||x||² σw²/k², not about the average over x",
         )
     error = claim.relative_error(experiment.blocks)
     if error > _ROUGH:
-        needed = _rounded_up(experiment.samples * (error / _ROUGH) ** 2)
+        needed = _samples_for(experiment, _ROUGH)
         yield Caveat(
             "few-samples",
             f"an expected error of {error:.0%} is too rough for its interval to cover as often as "
@@ -227,7 +234,10 @@ def _caveats(
         )
 
 
-def _rounded_up(value: float) -> int:
-    """Return the next whole number with one digit that is not 0."""
-    step = int(10.0 ** math.floor(math.log10(value)))
-    return math.ceil(value / step) * step
+def _samples_for(experiment: Experiment, error: float) -> int:
+    """Return a round number of samples that is expected to reach a relative error."""
+    for samples in _ROUND_NUMBERS:
+        planned = replace(experiment, samples=samples, dtype="float64")
+        if predict(planned).relative_error(planned.blocks) <= error:
+            return samples
+    return MAX_SAMPLES

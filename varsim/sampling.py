@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from numpy.random import SFC64, Generator, SeedSequence
 
 from varsim.designs import DESIGNS, BlockShape
 from varsim.draws import DRAWS, FloatArray
-from varsim.execution import Mapper
+from varsim.execution import Mapper, one_blas_thread
 from varsim.experiment import Experiment
 from varsim.memory import scratch
 from varsim.moments import Moments
@@ -37,12 +38,11 @@ class Block(NamedTuple):
 
 def stream(
     experiment: Experiment, mapper: Mapper = map, indices: Iterable[int] | None = None
-) -> Iterator[Block]:
+) -> abc.Generator[Block, None, None]:
     """Yield the blocks of an experiment in block order, as many as it asks for.
 
     A block depends on the experiment and its index alone: not on the mapper, the number of
-    workers, or the blocks before it. To the last bit that holds while BLAS has a fixed number of
-    threads, as it has inside :func:`varsim.execution.threads`.
+    workers, or the blocks before it. BLAS has one thread while the stream is open.
 
     Args:
         experiment: What to sample.
@@ -54,7 +54,8 @@ def stream(
     (64, 100)
     """
     indices = range(experiment.blocks) if indices is None else indices
-    return iter(mapper(partial(sample_block, experiment), indices))
+    with one_blas_thread:
+        yield from mapper(partial(sample_block, experiment), indices)
 
 
 def sample_block(experiment: Experiment, index: int) -> Block:
@@ -87,15 +88,16 @@ def block_numbers(experiment: Experiment) -> int:
 
 
 def block_bytes(experiment: Experiment) -> int:
-    """Return about how many bytes a block needs at its peak.
+    """Return about how many bytes of arrays a worker holds.
 
-    That is the outputs and their float64 copy, or else a slice of x and W and the random words.
+    The outputs, a slice's products and the float64 deviations; a slice of x and of W; and what
+    the samplers take beside the longer of those two, float64 uniforms and signs at the most.
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
-    slice_numbers = next(_slice_lengths(experiment.dim, shape)) * (
-        shape.groups * (shape.rows + shape.columns)
-    )
-    return shape.outputs * itemsize + max(shape.outputs * 16, slice_numbers * 2 * itemsize)
+    length = next(_slice_lengths(experiment.dim, shape)) * shape.groups
+    outputs = shape.outputs * (2 * itemsize + 8)
+    entries = length * (shape.rows + shape.columns) * itemsize
+    return outputs + entries + length * max(shape.rows, shape.columns) * (8 + itemsize)
 
 
 def _generator(experiment: Experiment, *index: int) -> Generator:

@@ -78,7 +78,7 @@ def canonical_name(name: str) -> str:
         raise KeyError(name)
     if not math.isfinite(number) or (number <= 0 and not power):
         raise ValueError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
-    return f"D^{number}" if power else str(number)
+    return f"D^{number + 0.0}" if power else str(number)
 
 
 def find_scale(name: str) -> Scale:

@@ -6,14 +6,18 @@ and the last one is 1.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
 from fractions import Fraction
 
 MAX_VALUES = 100_000
 """The most values one option, and the most experiments one sweep, may have."""
 
-_NUMBER = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(e[+-]?\d{1,3})?", re.IGNORECASE)
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+_NUMBER = re.compile(
+    rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})(e[+-]?[0-9]{{1,3}})?", re.IGNORECASE
+)
+_LARGEST = 10**300
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
 
 
@@ -29,12 +33,15 @@ def number(text: str) -> Fraction:
     parts = text.strip().split("/")
     # The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
     if len(parts) > 2 or not all(_NUMBER.fullmatch(part.strip()) for part in parts):
-        raise ValueError(f"{text.strip()!r} is not a number; write one like 512, 0.5, 1e3 or 5/3")
+        raise ValueError(f"{text.strip()!r} is not a number; write one like 512 or 1e3")
     try:
         value = Fraction(parts[0].strip())
-        return value / Fraction(parts[1].strip()) if len(parts) == 2 else value
+        value = value / Fraction(parts[1].strip()) if len(parts) == 2 else value
     except ZeroDivisionError:
         raise ValueError(f"{text.strip()!r} divides by zero; give another number") from None
+    if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
+        raise ValueError(f"{text.strip()!r} is beyond 1e-300 to 1e300; give a milder number")
+    return value
 
 
 def items(text: str) -> list[str]:
@@ -74,16 +81,21 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
     """
     if not is_range(item):
         return [number(item)]
-    ends = item.split(":")
-    if len(ends) not in (2, 3):
-        raise ValueError(f"{item!r} is not a range; write a:b, a:b:step, a:b:x2 or a:b:log7")
-    start, stop = number(ends[0]), number(ends[1])
-    step = ends[2].strip() if len(ends) == 3 else "1"
-    if log := _LOG.fullmatch(step):
+    first, last, step = (*map(str.strip, item.split(":")), "1", "")[:3]
+    log, times = _LOG.fullmatch(step), step[:1] in ("x", "X")
+    try:
+        if item.count(":") > 2:
+            raise ValueError("it has more than three parts")
+        start, stop = number(first), number(last)
+        stride = Fraction(0) if log else number(step[1:] if times else step)
+    except ValueError as error:
+        reason = str(error).partition(";")[0]
+        raise ValueError(
+            f"{item!r} is no range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
+        ) from None
+    if log:
         return _logarithmic(item, start, stop, int(log[1]), whole)
-    if step[:1] in ("x", "X"):
-        return list(_geometric(item, start, stop, number(step[1:])))
-    return _linear(item, start, stop, number(step))
+    return (_geometric if times else _linear)(item, start, stop, stride)
 
 
 def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[Fraction]:
@@ -98,7 +110,7 @@ def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[
     return [start + i * step for i in range(count)]
 
 
-def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> Iterator[Fraction]:
+def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> list[Fraction]:
     if start <= 0 or stop <= 0:
         raise ValueError(f"{item!r} multiplies, so both of its ends must be above 0")
     if factor <= 0 or factor == 1:
@@ -107,13 +119,13 @@ def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> 
         raise ValueError(
             f"{item!r} is empty: its factor leads away from its end; swap the ends or invert it"
         )
-    value, count = start, 0
+    values, value = [], start
     while value <= stop if factor > 1 else value >= stop:
-        count += 1
+        values.append(value)
         # Exact powers grow by digits each step, so the bound also keeps a factor near 1 quick.
-        _check_count(item, count, most=10_000)
-        yield value
+        _check_count(item, len(values), most=10_000)
         value *= factor
+    return values
 
 
 def _logarithmic(
@@ -124,8 +136,10 @@ def _logarithmic(
     if count < 2:
         raise ValueError(f"{item!r} has {count} value(s); a log range has at least 2: its ends")
     _check_count(item, count)
-    low, ratio = float(start), float(stop / start)
-    inner = [Fraction(low * ratio ** (i / (count - 1))) for i in range(1, count - 1)]
+    low, high = math.log(start), math.log(stop)
+    exponents = (low + (high - low) * i / (count - 1) for i in range(1, count - 1))
+    # Twelve digits: 1:1000:log4 has 10 and 100, not 9.999999999999998.
+    inner = [Fraction(f"{math.exp(exponent):.12g}") for exponent in exponents]
     return [start, *(Fraction(round(v)) if whole else v for v in inner), stop]
 
 

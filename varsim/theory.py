@@ -15,8 +15,8 @@ class Prediction(NamedTuple):
 
     Attributes:
         variance: Var[x @ W] over x and W.
-        pair_error2: Relative variance of the second moment of one output about its mean, which
-            is that of an estimate from one independent pair (x, w).
+        pair_error2: Relative variance of the square of one output about its mean, which is that
+            of an estimate from one independent pair (x, w), or from one w where x is given.
         block_error2: The same for the mean over one block.
     """
 
@@ -75,8 +75,8 @@ def predict(experiment: Experiment) -> Prediction:
     product = _product_variance(x, w)
     pair = _pair_error2(e.dim, x, w)
     if DESIGNS[e.design].fixed_x:
-        # Of a typical x: the ratio of the expectations of Σx⁴ and (Σx²)².
-        typical = min(1.0, x.raw[4] / x.raw[2] ** 2 / e.dim)
+        # Of a typical x: E Σx⁴ over E (Σx²)².
+        typical = x.raw[4] / (x.raw[4] + (e.dim - 1) * x.raw[2] ** 2)
         block = _given_x_error2(w, typical) / e.block.outputs
     else:
         # Outputs of one row share x, those of one column share w; all others are independent.
@@ -99,14 +99,20 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
     >>> predict_given_x(Experiment(dim=4, scale="2"), 8.0, 16.0).variance
     2.0
     """
-    e = experiment
-    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
-    concentration = x_fourths / x_squares**2 if x_squares else 1.0
-    return Prediction(
-        x_squares * w.variance / e.k_squared,
-        _pair_error2(e.dim, x, w),
-        _given_x_error2(w, concentration) / e.block.outputs,
-    )
+    w = Entries.of(experiment.w, experiment.w_mean, experiment.w_std)
+    error2 = _given_x_error2(w, x_fourths / x_squares**2 if x_squares else 1.0)
+    variance = x_squares * w.variance / experiment.k_squared
+    return Prediction(variance, error2, error2 / experiment.block.outputs)
+
+
+def average_given_x(experiment: Experiment) -> float:
+    """Return the average over x of Var[x @ W] over W alone: D E x² σw² / k².
+
+    >>> average_given_x(Experiment(dim=8, scale="2", x="rectified"))
+    1.0
+    """
+    w = Entries.of(experiment.w, experiment.w_mean, experiment.w_std)
+    return experiment.dim * mean_square(experiment) * w.variance / experiment.k_squared
 
 
 def product_variance(experiment: Experiment) -> float:

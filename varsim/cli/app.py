@@ -71,7 +71,9 @@ _HOW, _OUT = "How it is sampled", "What comes out"
 @_swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
         help="What W is divided by: "
         + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
-        + ", a number, or D^p.  [default: none,linear,sqrt]")  # fmt: skip
+        + ", a number, or D^p.  "
+        + ", ".join(f"{alias} is {name}" for alias, name in ALIASES.items())
+        + ".  [default: none,linear,sqrt]")  # fmt: skip
 @_swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
 @_swept("-g", "--gain", type=Numbers(), group=_WHAT, metavar="G",
@@ -105,12 +107,13 @@ _HOW, _OUT = "How it is sampled", "What comes out"
          help="Level of every row's interval.")  # fmt: skip
 @_option("--alpha", type=Number(), default=0.001, show_default=True, group=_HOW, metavar="P",
          help="False-alarm rate that all verdicts of the table share (Holm).")  # fmt: skip
-@_option("-f", "--format", "format_name", type=Name(list(FORMATS)), default="table",
+@_option("-f", "--format", type=Name(list(FORMATS)), default="table",
          show_default=True, group=_OUT, metavar="FORMAT",
          help=f"{', '.join(FORMATS)}; to stdout.")  # fmt: skip
-@_option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), group=_OUT,
-         metavar="FILE",
-         help=f"Also write a file, in the format of its suffix: {' '.join(SUFFIXES)}.")  # fmt: skip
+@_swept("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), group=_OUT,
+        metavar="FILE",
+        help=f"Also write FILE in the format of its suffix: {' '.join(SUFFIXES)}; "
+        "repeats.")  # fmt: skip
 @_option("--check", is_flag=True, group=_OUT, help="Exit with 3 if a verdict disagrees.")
 @_option("--explain", is_flag=True, group=_OUT, help="Say why, with this run's own numbers.")
 @_option("--dry-run", is_flag=True, group=_OUT, help="Show what would run, its cost and its error.")
@@ -129,7 +132,7 @@ def varsim(check: bool, dry_run: bool, **options: Any) -> int:
     from varsim.inference import check_probability, check_workers
 
     publisher = Publisher(
-        options["format_name"],
+        options["format"],
         options["output"],
         explain=options["explain"],
         quiet=options["quiet"],
@@ -138,7 +141,7 @@ def varsim(check: bool, dry_run: bool, **options: Any) -> int:
     confidence = check_probability("confidence", options["confidence"])
     alpha = check_probability("alpha", options["alpha"])
     experiments, notes = expand(_swept_values(options), _fixed_values(options))
-    for note in notes:
+    for note in [*notes, *publisher.obstacles()]:
         publisher.say(f"Note: {note}")
     if dry_run:
         from varsim.report.plan import plan_sheet
@@ -152,6 +155,9 @@ def varsim(check: bool, dry_run: bool, **options: Any) -> int:
         quiet=options["quiet"],
     )
     written = publisher.report(experiments, finished)
+    if finished.failure is not None:
+        say_error(finished.failure)
+        return FAILED
     if finished.interrupted:
         return INTERRUPTED
     if written and check and not all(result.agrees for result in finished.results):
@@ -193,19 +199,17 @@ def main() -> None:
     try:
         code = varsim.main(prog_name="varsim", standalone_mode=False)
     except click.ClickException as error:
-        say_error(error.format_message())
+        message = error.format_message()
+        if "extra argument" in message:
+            message += "; options take lists, like --dim 64,512: see varsim --help"
+        say_error(message)
         code = MISUSED
     except InputError as error:
         say_error(str(error))
         code = MISUSED
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except MemoryError:
-        say_error("there is not enough memory; take fewer workers, or see --dry-run")
-        code = FAILED
     if code == INTERRUPTED:
-        # A thread may be deep in a block, and Python would wait for it.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # A thread may be deep in a block, and Python would wait for it. All was flushed before.
         os._exit(code)
     sys.exit(code)

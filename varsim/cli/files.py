@@ -16,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: It could not be written; the old file, if there was one, is untouched.
     """
-    target = path.resolve()
+    target = Path(os.path.realpath(path))  # a loop of links is for the system to refuse
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8", newline="")
         return

@@ -128,7 +128,14 @@ class Seed(Count):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the seed; a drawn one is short enough to be typed again."""
-        return secrets.randbits(32) if value == "random" else super().convert(value, param, ctx)
+        if str(value).lower() == "random":
+            return secrets.randbits(32)
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(
+                f"{error.message.partition(';')[0]}; give a whole number, or random", param, ctx
+            )
 
 
 class Name(click.Choice[str]):
@@ -146,5 +153,5 @@ def whole_number(value: Fraction) -> int:
         ValueError: It is not whole.
     """
     if value.denominator != 1:
-        raise ValueError(f"{float(value):g} is not a whole number; give one like 512")
+        raise ValueError(f"{float(value):g} is not a whole number; give one like 512 or 1e3")
     return int(value)

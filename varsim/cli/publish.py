@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from varsim.cli.files import write_whole
-from varsim.cli.screen import draw, encodable, is_terminal
+from varsim.cli.screen import draw, encodable, is_terminal, wrapped
 from varsim.experiment import Experiment, InputError, Result
 from varsim.report.explain import explain
 from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
-from varsim.report.results import caveat_sentences, results_sheet
+from varsim.report.results import results_sheet
 from varsim.report.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -27,22 +28,29 @@ class Publisher:
 
     Attributes:
         format_name: The format on stdout.
-        output: A file that is written too, in the format of its suffix; or None.
+        outputs: Files that are written too, in the formats of their suffixes.
         explain: Whether the reason follows the table.
         quiet: Whether nothing but errors is said on stderr.
     """
 
     format_name: str
-    output: Path | None
+    outputs: Sequence[Path]
     explain: bool
     quiet: bool
 
     def __post_init__(self) -> None:
         """Refuse a file of no known format before anything runs."""
-        if self.output is not None and self.output.suffix.lower() not in SUFFIXES:
-            raise InputError(
-                f"output {str(self.output)!r} has no known suffix; take {', '.join(SUFFIXES)}"
-            )
+        for output in self.outputs:
+            if output.suffix.lower() not in SUFFIXES:
+                known = ", ".join(SUFFIXES)
+                raise InputError(f"output {str(output)!r} has no known suffix; take {known}")
+
+    def obstacles(self) -> Iterator[str]:
+        """Yield what stands in the way of a file, to be known before a long run and not after."""
+        for output in self.outputs:
+            folder = Path(os.path.realpath(output)).parent
+            if not os.access(folder, os.W_OK | os.X_OK):
+                yield f"{str(output)!r} cannot be written: {str(folder)!r} is missing or read-only."
 
     def say(self, message: str) -> None:
         """Tell a person something beside the data."""
@@ -57,15 +65,17 @@ class Publisher:
         """
         results = finished.results
         if not results:
-            self.say("Interrupted before the first row was done.")
+            self.say("Not one row was done.")
             return True
         prose = explain(experiments[: len(results)], results) if self.explain else ""
-        written = self.write(results_sheet(results), prose)
-        for sentence in caveat_sentences(results):
+        remarks = []
+        if len(results) < len(experiments):
+            remarks = [f"Interrupted: {len(results)} of {len(experiments)} rows were done."]
+        sheet = results_sheet(results, remarks)
+        written = self.write(sheet, prose)
+        for sentence in sheet.caveats:
             self.say(f"Caveat: {sentence}")
-        if finished.interrupted:
-            self.say(f"Interrupted: {len(results)} of {len(experiments)} rows were done.")
-        for sentence in _summary(results):
+        for sentence in [*remarks, *_summary(results)]:
             self.say(sentence)
         return written
 
@@ -75,28 +85,30 @@ class Publisher:
         Returns:
             Whether all could be written.
         """
-        written = True
+        failures = []
         try:
             self._write_stdout(sheet, prose)
         except BrokenPipeError:
-            _abandon_stdout()  # the reader has all it wanted
+            _abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
-            _abandon_stdout()
-            say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
-            written = False
-        if self.output is not None:
+            _abandon(sys.stdout)
+            failures.append(f"stdout could not be written: {error.strerror}; send it elsewhere")
+        for output in self.outputs:
             try:
-                write_whole(self.output, FORMATS[SUFFIXES[self.output.suffix.lower()]](sheet))
+                write_whole(output, FORMATS[SUFFIXES[output.suffix.lower()]](sheet))
             except OSError as error:
-                say_error(
-                    f"{str(self.output)!r} could not be written: {error.strerror}; "
+                failures.append(
+                    f"{str(output)!r} could not be written: {error.strerror}; "
                     "choose another place with --output"
                 )
-                written = False
-        return written
+        for failure in failures:
+            say_error(failure)
+        return not failures
 
     def _write_stdout(self, sheet: Sheet, prose: str) -> None:
         stream = sys.stdout
+        if stream is None:  # closed by the shell: >&-
+            raise OSError(errno.EBADF, "it is closed")
         if self.format_name == "table" and is_terminal(stream):
             left_out = draw(sheet, stream)
             if left_out:
@@ -105,9 +117,9 @@ class Publisher:
         else:
             stream.write(encodable(FORMATS[self.format_name](sheet), stream))
         if prose and self.format_name in FOR_PEOPLE:
-            stream.write(encodable(f"\n{prose}", stream))
+            stream.write(encodable(f"\n{wrapped(prose, stream, otherwise=78)}", stream))
         elif prose:
-            self.say(prose)
+            self.say(prose.rstrip())
         stream.flush()
 
 
@@ -117,7 +129,14 @@ def say_error(message: str) -> None:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(encodable(f"{message}\n", sys.stderr))
+    stream = sys.stderr
+    if stream is None:  # closed by the shell: 2>&-
+        return
+    try:
+        stream.write(encodable(f"{wrapped(message, stream)}\n", stream))
+        stream.flush()
+    except OSError:
+        _abandon(stream)  # nobody is left to tell, and the data matter more
 
 
 def _summary(results: Sequence[Result]) -> Iterator[str]:
@@ -130,6 +149,7 @@ def _summary(results: Sequence[Result]) -> Iterator[str]:
         yield f"{len(results)} of {len(results)} agree with theory."
 
 
-def _abandon_stdout() -> None:
-    """Let Python's own flush at exit go nowhere: it would complain a second time."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _abandon(stream: TextIO | None) -> None:
+    """Let Python's own flush of a stream at exit go nowhere: it would fail a second time."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -26,10 +27,17 @@ class Expansion(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a run gave: results with verdicts, and whether it was interrupted before its end."""
+    """What a run gave.
+
+    Attributes:
+        results: The rows that are done, with their verdicts.
+        interrupted: Whether a person ended it before its end.
+        failure: A sentence on what else ended it before its end, or None.
+    """
 
     results: list[Result]
-    interrupted: bool
+    interrupted: bool = False
+    failure: str | None = None
 
 
 def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expansion:
@@ -89,7 +97,7 @@ def run(
     alpha: float,
     quiet: bool,
 ) -> Run:
-    """Run experiments one after the other; an interrupt ends it with the rows that are done."""
+    """Run experiments one after the other; whatever ends it, the rows that are done are kept."""
     results: list[Result] = []
     work = sum(e.blocks * block_numbers(e) for e in experiments)
     try:
@@ -104,12 +112,20 @@ def run(
                 watch.show(results)
     except KeyboardInterrupt:
         return Run(judge(results, alpha), interrupted=True)
-    return Run(judge(results, alpha), interrupted=False)
+    except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
+        failure = (
+            f"the machine gave out ({error or 'no memory'}); take fewer workers: see --dry-run"
+        )
+        return Run(judge(results, alpha), failure=failure)
+    return Run(judge(results, alpha))
 
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
+    """Let SIGTERM end a run as Ctrl-C does; only the main thread may, and is, interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

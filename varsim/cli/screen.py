@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -44,15 +46,25 @@ def encodable(text: str, stream: TextIO) -> str:
     return text
 
 
+def wrapped(text: str, stream: TextIO, *, otherwise: int | None = None) -> str:
+    """Return text in lines that fit a terminal, or of another width for any other stream."""
+    width = shutil.get_terminal_size().columns if is_terminal(stream) else otherwise
+    if width is None:
+        return text
+    fill = partial(textwrap.fill, width=max(20, width))
+    return "\n".join(map(fill, text.split("\n")))
+
+
 def draw(sheet: Sheet, stream: TextIO) -> list[str]:
     """Draw a sheet on a terminal, and return the headers of columns that did not fit."""
     from rich.console import Console
 
-    console = Console(file=stream, highlight=False)
-    columns = _fitting(sheet.columns, console.width)
-    caption = encodable("\n".join(sheet.caption), stream)
-    # A terminal narrower than the rest wraps it: a number is never cut.
-    console.print(_rich_table(columns, stream), width=max(console.width, _width(columns)))
+    width = shutil.get_terminal_size().columns
+    columns = _fitting(sheet.columns, width)
+    # A terminal narrower than the rest wraps it: rich would cut the numbers.
+    console = Console(file=stream, highlight=False, width=max(width, _width(columns)))
+    console.print(_rich_table(columns, stream))
+    caption = encodable(wrapped("\n".join(sheet.caption), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
     return [column.header for column in sheet.columns if column not in columns]
 
@@ -159,7 +171,9 @@ class Watch:
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = Console(file=self._stream, highlight=False)
+        console = Console(
+            file=self._stream, highlight=False, width=shutil.get_terminal_size().columns
+        )
         if not console.is_interactive:
             self._enabled = False
             return

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from varsim.designs import DESIGNS
 from varsim.experiment import Experiment, Result
 from varsim.report.rounding import significant, with_error
 from varsim.scales import canonical_name, find_scale
-from varsim.theory import mean_square, product_variance
+from varsim.theory import average_given_x, mean_square, product_variance
 
 
 def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str:
-    """Return why the variances are what they are, paragraph by paragraph.
+    """Return why the variances are what they are, a line a paragraph.
 
     The prose follows the first row, and every row with the same D and the same entries lends its
     numbers.
@@ -27,21 +26,14 @@ def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str
     ]
     paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
     if DESIGNS[first.design].fixed_x:
-        paragraphs.append(_one_x(alike[0][1]))
+        paragraphs.append(_one_x(*alike[0]))
     paragraphs += _sources(alike)
     if len(alike) < len(results):
         paragraphs.append(
             f"(These are the numbers of the rows like the first, D = {first.dim}; "
             "the same holds for the others.)"
         )
-    return "\n\n".join(map(_wrapped, paragraphs)) + "\n"
-
-
-def _wrapped(paragraph: str) -> str:
-    """Return a paragraph in lines for a terminal; an indented line stays as it is."""
-    return "\n".join(
-        line if line.startswith(" ") else textwrap.fill(line, 78) for line in paragraph.split("\n")
-    )
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _entries(experiment: Experiment) -> tuple[object, ...]:
@@ -108,13 +100,12 @@ def _sources(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
             yield f"The scheme {name} has k = {scale.formula}{with_gain}: {scale.source}."
 
 
-def _one_x(result: Result) -> str:
-    conditional = result.conditional_theory or 0.0
+def _one_x(experiment: Experiment, result: Result) -> str:
+    conditional, average = result.conditional_theory or 0.0, average_given_x(experiment)
     return (
         "Here each row uses one x for all of its outputs. Given x, an output is a sum of D terms "
         "x_d W_dj with variance x_d² σw²/k² each, so its variance is ||x||² σw²/k², whatever x is "
         "on average: "
         f"{significant(conditional)} for the first row's x, "
-        f"{significant(conditional / result.theory, 4)} times the average "
-        f"{significant(result.theory)}."
+        f"{significant(conditional / average, 4)} times the average {significant(average)}."
     )

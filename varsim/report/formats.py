@@ -40,7 +40,8 @@ def markdown(sheet: Sheet) -> str:
         "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
         for cells in (header, rule, *rows)
     ]
-    return "\n".join([*lines, "", *sheet.caption]) + "\n"
+    caveats = [f"Caveat: {sentence}" for sentence in sheet.caveats]
+    return "\n".join([*lines, "", *sheet.caption, *caveats]) + "\n"
 
 
 def latex(sheet: Sheet) -> str:
@@ -49,7 +50,7 @@ def latex(sheet: Sheet) -> str:
     spec = "".join("r" if column.numeric else "l" for column in sheet.columns)
     return "\n".join(
         [
-            *(f"% {to_ascii(line)}" for line in sheet.caption),
+            *(f"% {to_ascii(line)}" for line in [*sheet.caption, *sheet.caveats]),
             rf"\begin{{tabular}}{{{spec}}}",
             r"\toprule",
             _latex_row(header),

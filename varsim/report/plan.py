@@ -20,9 +20,13 @@ def plan_sheet(experiments: Sequence[Experiment], workers: int) -> Sheet:
         *setting_columns(experiments),
         Column("blocks", [f"{record['blocks']:,}" for record in records]),
         Column("outputs", [f"{record['samples']:,}" for record in records]),
-        Column("numbers to draw", [f"{record['numbers']:,}" for record in records]),
+        Column("numbers to draw", [f"{record['numbers']:,}" for record in records], dispensable=1),
         Column("expected error", [f"{record['relative_error']:.2%}" for record in records]),
-        Column("memory", [f"{significant(record['memory'] / 2**20, 2)} MiB" for record in records]),
+        Column(
+            "memory",
+            [f"{significant(record['memory'] / 2**20, 2)} MiB" for record in records],
+            dispensable=0,
+        ),
     ]
     numbers = sum(record["numbers"] for record in records)
     caption = [
@@ -40,10 +44,10 @@ def _records(experiments: Sequence[Experiment], workers: int) -> Iterator[Mappin
         yield {
             "design": e.design,
             "dim": e.dim,
-            "fan_out": e.fan_out,
+            "fan_out": e.n,
             "scale": e.scale,
             "k": e.k,
-            "gain": e.gain,
+            "gain": e.g,
             "x": e.x,
             "w": e.w,
             "dtype": e.dtype,

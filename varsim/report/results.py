@@ -33,12 +33,18 @@ _ALWAYS_NAMED = ("x", "w", "design", "dtype")
 _DEFAULTS = {"x_mean": 0.0, "x_std": 1.0, "w_mean": 0.0, "w_std": 1.0}
 
 
-def results_sheet(results: Sequence[Result]) -> Sheet:
-    """Return results as a table: theory against measurement, row by row."""
+def results_sheet(results: Sequence[Result], remarks: Sequence[str] = ()) -> Sheet:
+    """Return results as a table: theory against measurement, row by row.
+
+    Args:
+        results: The rows.
+        remarks: Further sentences of the caption.
+    """
     return Sheet(
         [*setting_columns(results), *_measured_columns(results)],
-        _caption(results),
+        [*_caption(results), *remarks],
         [asdict(result) | {"caveats": list(map(asdict, result.caveats))} for result in results],
+        list(caveat_sentences(results)),
     )
 
 
@@ -92,9 +98,10 @@ def span(values: Sequence[int]) -> str:
 def _values(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> set[Any]:
     """Return the distinct values of a setting, without those that only follow another column."""
     if name == "fan_out":
-        return set() if all(r.fan_out == r.dim for r in rows) else {r.fan_out for r in rows}
+        usual = all(row.fan_out in (None, row.dim) for row in rows)
+        return set() if usual else {row.fan_out or row.dim for row in rows}
     if name == "gain":
-        usual = all(row.gain == find_scale(row.scale).gain for row in rows)
+        usual = all(row.gain in (None, find_scale(row.scale).gain) for row in rows)
         return set() if usual else {row.gain for row in rows if row.gain is not None}
     return {getattr(row, name) for row in rows}
 
@@ -104,7 +111,7 @@ def _varying(rows: Sequence[Result] | Sequence[Experiment]) -> list[str]:
 
 
 def _measured_columns(results: Sequence[Result]) -> Iterator[Column]:
-    level = f"{100 * results[0].confidence:g}%"
+    level = f"{100 * results[0].confidence:.12g}%"
     yield Column("k", [significant(r.k) for r in results], dispensable=0)
     yield Column("theory", [significant(r.theory) for r in results])
     if any(r.conditional_theory is not None for r in results):

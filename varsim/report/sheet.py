@@ -42,8 +42,10 @@ class Sheet:
         columns: For people: rounded and aligned.
         caption: Sentences below the table.
         records: For machines: every digit, one mapping a row, all with the same names.
+        caveats: Sentences that a pasted table must not lose.
     """
 
     columns: Sequence[Column]
     caption: Sequence[str]
     records: Sequence[Mapping[str, Any]]
+    caveats: Sequence[str] = ()
