@@ -75,7 +75,10 @@ class Publisher:
         written = self.write(sheet, prose)
         for sentence in sheet.caveats:
             self.say(f"Caveat: {sentence}")
-        for sentence in [*remarks, *_summary(results)]:
+        if not (self.format_name == "table" and is_terminal(sys.stdout)):
+            for remark in remarks:  # a person who sees the table has read them below it
+                self.say(remark)
+        for sentence in _summary(results):
             self.say(sentence)
         return written
 
