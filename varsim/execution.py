@@ -11,12 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -64,21 +65,29 @@ class _OneBlasThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._holders = 0
-        self._limits: threadpool_limits | None = None
+        self._restore: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._holders == 0:
-                from threadpoolctl import threadpool_limits
-
-                self._limits = threadpool_limits(limits=1, user_api="blas")
+                limits = _blas_libraries().limit(limits=1, user_api="blas")
+                self._restore = limits.restore_original_limits
             self._holders += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._holders -= 1
-            if self._holders == 0 and self._limits is not None:
-                self._limits.restore_original_limits()
+            if self._holders == 0 and self._restore is not None:
+                self._restore()
+
+
+@cache
+def _blas_libraries() -> ThreadpoolController:
+    """Return the loaded libraries; to look for them takes as long as a small experiment."""
+    import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 one_blas_thread = _OneBlasThread()
