@@ -168,6 +168,19 @@ def test_output_keeps_a_link_and_the_permissions(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+def test_output_may_have_the_longest_of_names(tmp_path: Path) -> None:
+    """The draft beside it has a short one; and a loop of links is refused, not replaced."""
+    file = tmp_path / ("a" * 251 + ".csv")
+    assert run(*SMALL, "-o", str(file)).returncode == 0
+    assert file.exists()
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    done = run(*SMALL, "-o", str(loop))
+    assert done.returncode == 1
+    assert "symbolic links" in done.stderr
+    assert loop.is_symlink()
+
+
 def test_output_may_be_a_device(tmp_path: Path) -> None:
     """What cannot be replaced is written to."""
     link = tmp_path / "null.csv"
@@ -263,7 +276,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert done.stdout.startswith("schema,varsim,seed,")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
 def test_an_interrupt_keeps_the_finished_rows(tmp_path: Path, number: signal.Signals) -> None:
     """In the middle of the second row: the first is on the screen and in the file; exit 130."""
     file = tmp_path / "results.jsonl"
@@ -274,6 +287,7 @@ def test_an_interrupt_keeps_the_finished_rows(tmp_path: Path, number: signal.Sig
     ) as process:  # fmt: skip
         time.sleep(3)
         process.send_signal(number)
+        process.send_signal(signal.SIGTERM)  # a second one must not lose what the first has saved
         begun = time.monotonic()
         out, err = process.communicate(timeout=20)
     assert time.monotonic() - begun < 5
@@ -462,6 +476,24 @@ def test_help_names_every_option_in_a_group_with_examples_first() -> None:
     for param in app.varsim.params:
         assert max(param.opts, key=len) in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_reaches_every_stream() -> None:
+    """In ASCII where it must be, and with a sentence where there is no room."""
+    done = run("--help", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sqrtD" in done.stdout
+    for option in ("--help", "--version"):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*VARSIM, option],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                check=False,
+            )
+        assert done.returncode == 1
+        assert re.fullmatch(r"Error: stdout could not be written: [^\n]+\n", done.stderr)
 
 
 def test_version_names_what_the_bytes_depend_on() -> None:

@@ -20,9 +20,25 @@ MISTAKES: list[dict[str, Any]] = [
     *({"fan_out": n} for n in (0, -1, 1.5, 10**10)),
     *({"samples": n} for n in (0, 63, 10**13, 1e6, 3 * 10**10)),
     *({"seed": seed} for seed in (-1, 1.5, 2**64, "0")),
-    *({"scale": s} for s in ("sqr", "", "0", "-2", "nan", "inf", "D^", "D^x", "D^nan", "1/0")),
-    *({"scale": s} for s in ("D^60", "D^-60", "1e20000", "1e40", 0, -1.0)),
-    *({"scale": "he", "gain": g} for g in (0, -1, float("nan"), float("inf"), "big", 1e40)),
+    *(
+        {"scale": s}
+        for s in (
+            "sqr",
+            "",
+            "0",
+            "-2",
+            "nan",
+            "inf",
+            "D^",
+            "D^x",
+            "D^nan",
+            "1/0",
+            "D^(0.5",
+            "D^\n0.5",
+        )
+    ),
+    *({"scale": s} for s in ("D^(0.5", "D^\n0.5", "D^60", "D^-60", "1e20000", "1e40", 0, -1.0)),
+    *({"scale": "he", "gain": g} for g in (0, -1, float("nan"), float("inf"), 1e40, 1e200, 1e-200)),
     *({"x_std": s} for s in (0.0, -1.0, float("inf"), float("nan"), 1e-40, 1e40)),
     *({"w_std": s} for s in (0.0, -1.0, float("inf"), float("nan"), 1e-40, 1e40)),
     *({"x_mean": m} for m in (float("inf"), float("nan"), 1e35, 1e6)),

@@ -151,7 +151,10 @@ class Experiment:
     @cached_property
     def k_squared(self) -> float:
         """The square of the divisor of W."""
-        return find_scale(self.scale).k_squared(self.dim, self.n, self.g or 1.0)
+        try:
+            return find_scale(self.scale).k_squared(self.dim, self.n, self.g or 1.0)
+        except ArithmeticError:
+            return math.nan  # a gain whose square no float holds: refused with the rest
 
     @property
     def k(self) -> float:

@@ -55,7 +55,7 @@ SCALES: dict[str, Scale] = {
 ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
 """Other names of schemes in the table."""
 
-_POWER = re.compile(r"d\^\(?([^()]+)\)?")
+_POWER = re.compile(r"d\^(?:\(([^()\s]+)\)|([^()\s]+))", re.IGNORECASE)
 
 
 def canonical_name(name: str) -> str:
@@ -68,12 +68,13 @@ def canonical_name(name: str) -> str:
     >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2")
     ('xavier', 'D^0.5', '2.0')
     """
-    plain = name.strip().lower().replace("_", "-")
+    name = name.strip()
+    plain = name.lower().replace("_", "-")
     plain = ALIASES.get(plain, plain)
     if plain in SCALES:
         return plain
-    power = _POWER.fullmatch(plain)
-    number = _number(power[1] if power else plain)
+    power = _POWER.fullmatch(name)
+    number = _number((power[1] or power[2]) if power else name)
     if number is None:
         raise KeyError(name)
     if not math.isfinite(number) or (number <= 0 and not power):

@@ -18,6 +18,7 @@ _NUMBER = re.compile(
     rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})(e[+-]?[0-9]{{1,3}})?", re.IGNORECASE
 )
 _LARGEST = 10**300
+_MOST_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
 
 
@@ -122,9 +123,11 @@ def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> 
     values, value = [], start
     while value <= stop if factor > 1 else value >= stop:
         values.append(value)
-        # Exact powers grow by digits each step, so the bound also keeps a factor near 1 quick.
-        _check_count(item, len(values), most=10_000)
+        _check_count(item, len(values))
         value *= factor
+        # Exact powers grow by digits each step, and would take hours long before they are many.
+        if value.denominator.bit_length() > _MOST_BITS:
+            raise ValueError(f"{item!r} needs too many digits; take a larger or a rounder factor")
     return values
 
 

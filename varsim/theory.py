@@ -33,14 +33,12 @@ class Entries(NamedTuple):
     """Exact moments of the entries of x, or of W before its division by k.
 
     Attributes:
-        raw: E v^j for j = 0 to 4.
         mean: E v.
         variance: E (v - mean)².
         third: E (v - mean)³.
         fourth: E (v - mean)⁴.
     """
 
-    raw: tuple[float, ...]
     mean: float
     variance: float
     third: float
@@ -50,15 +48,24 @@ class Entries(NamedTuple):
     def of(cls, name: str, shift: float, factor: float) -> Entries:
         """Return the moments of ``shift + factor * base``."""
         base = DISTRIBUTIONS[name]
-        mean, variance = shift + factor * base.mean, factor**2 * base.variance
-        third = base.skewness * variance**1.5
-        fourth = base.kurtosis * variance**2
-        central = (1.0, 0.0, variance, third, fourth)
-        raw = tuple(
-            sum(math.comb(j, i) * central[i] * mean ** (j - i) for i in range(j + 1))
-            for j in range(5)
+        variance = factor**2 * base.variance
+        return cls(
+            shift + factor * base.mean,
+            variance,
+            base.skewness * variance**1.5,
+            base.kurtosis * variance**2,
         )
-        return cls(raw, mean, variance, third, fourth)
+
+    @property
+    def mean_square(self) -> float:
+        """E v²."""
+        return self.variance + self.mean**2
+
+    @property
+    def square_variance(self) -> float:
+        """Var v² = Var(a² + 2 mean a) with a = v - mean: the raw moments would cancel."""
+        spread = self.fourth - self.variance**2
+        return spread + 4 * self.mean * self.third + 4 * self.mean**2 * self.variance
 
 
 def predict(experiment: Experiment) -> Prediction:
@@ -76,7 +83,8 @@ def predict(experiment: Experiment) -> Prediction:
     pair = _pair_error2(e.dim, x, w)
     if DESIGNS[e.design].fixed_x:
         # Of a typical x: E Σx⁴ over E (Σx²)².
-        typical = x.raw[4] / (x.raw[4] + (e.dim - 1) * x.raw[2] ** 2)
+        mean_fourth = x.square_variance + x.mean_square**2
+        typical = mean_fourth / (mean_fourth + (e.dim - 1) * x.mean_square**2)
         block = _given_x_error2(w, typical) / e.block.outputs
     else:
         # Outputs of one row share x, those of one column share w; all others are independent.
@@ -123,7 +131,7 @@ def product_variance(experiment: Experiment) -> float:
 
 def mean_square(experiment: Experiment) -> float:
     """Return E x_d², the mean square of an entry of x."""
-    return Entries.of(experiment.x, experiment.x_mean, experiment.x_std).raw[2]
+    return Entries.of(experiment.x, experiment.x_mean, experiment.x_std).mean_square
 
 
 def _product_variance(x: Entries, w: Entries) -> float:
@@ -135,10 +143,18 @@ def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
     """Relative variance of t² with t = sum over d of u_d, u = xw - E x E w.
 
     Var t² = D (E u⁴ - 3 v²) + 2 D² v² with v = E u²; for standardised entries E u⁴ is the product
-    of the kurtoses, which gives 2 + (κx κw - 3) / D.
+    of the kurtoses, which gives 2 + (κx κw - 3) / D. With a and b for the centred entries,
+    u = ab + a E w + b E x, whose fourth power is expanded.
     """
-    center = x.mean * w.mean
-    fourth = sum(math.comb(4, j) * x.raw[j] * w.raw[j] * (-center) ** (4 - j) for j in range(5))
+    of_x = (1.0, 0.0, x.variance, x.third, x.fourth)
+    of_w = (1.0, 0.0, w.variance, w.third, w.fourth)
+    fourth = sum(
+        math.comb(4, both) * math.comb(4 - both, only_x)
+        * w.mean**only_x * x.mean ** (4 - both - only_x)
+        * of_x[both + only_x] * of_w[4 - only_x]
+        for both in range(5)
+        for only_x in range(5 - both)
+    )  # fmt: skip
     return 2.0 + (fourth / _product_variance(x, w) ** 2 - 3.0) / dim
 
 
@@ -148,11 +164,10 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
     It is the variance over x of E[t² | x] = σw² Σ x² + (E w)² (Σ (x - E x))²; for standardised
     entries that gives (κx - 1) / D.
     """
-    square_var = x.raw[4] - x.raw[2] ** 2
     sum_square_var = x.fourth - 3 * x.variance**2 + 2 * dim * x.variance**2
     covariance = x.fourth - x.variance**2 + 2 * x.mean * x.third
     total = (
-        w.variance**2 * square_var
+        w.variance**2 * x.square_variance
         + w.mean**4 * sum_square_var
         + 2 * w.variance * w.mean**2 * covariance
     )

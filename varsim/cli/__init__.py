@@ -1,5 +1,13 @@
 """The command line: the only room that knows the terminal."""
 
-from varsim.cli.app import main
+import os
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command; an interrupt while it is still being loaded ends it quietly too."""
+    try:
+        from varsim.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        os._exit(130)

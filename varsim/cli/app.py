@@ -207,6 +207,9 @@ def main() -> None:
     except InputError as error:
         say_error(str(error))
         code = MISUSED
+    except OSError as error:  # help and version; what publishes results handles its own
+        say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
+        os._exit(FAILED)  # a last flush would fail again
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     if code == INTERRUPTED:

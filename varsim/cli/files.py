@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -16,13 +17,15 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OSError: It could not be written; the old file, if there was one, is untouched.
     """
-    target = Path(os.path.realpath(path))  # a loop of links is for the system to refuse
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():  # still, after all links were followed: a loop
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8", newline="")
         return
     if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(13, "Permission denied", str(path))
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".varsim-")
     draft = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
+
+from varsim.cli.screen import encodable
 
 
 class GroupedOption(click.Option):
@@ -23,6 +26,10 @@ class GroupedCommand(click.Command):
         """Take (command line, what it does) pairs beside what any command takes."""
         super().__init__(*args, **kwargs)
         self.examples = examples
+
+    def get_help(self, ctx: click.Context) -> str:
+        """Return the help, in ASCII where stdout holds no more."""
+        return encodable(super().get_help(ctx), sys.stdout)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the description, and the examples right after it."""

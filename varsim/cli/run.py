@@ -102,7 +102,7 @@ def run(
     work = sum(e.blocks * block_numbers(e) for e in experiments)
     try:
         with (
-            _terminate_as_interrupt(),
+            _ending_signals_as_interrupt(),
             threads(workers) as mapper,
             Watch(work, rows=len(experiments), quiet=quiet) as watch,
         ):
@@ -121,17 +121,31 @@ def run(
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does; only the main thread may, and is, interrupted."""
+def _ending_signals_as_interrupt() -> Iterator[None]:
+    """Let the first signal that ends a program interrupt the run, and ignore those that follow.
+
+    What is left to do then is to write the rows that are done. A hang-up that is ignored already
+    (nohup) stays ignored. Only the main thread may set handlers, and only it is interrupted.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    heeded = [number for number in numbers if before[number] is not signal.SIG_IGN]
+
+    def ignore(signum: int, frame: FrameType | None) -> None:
+        # Not SIG_IGN, for which Python reports a signal that has already arrived as an error.
+        pass
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
+        for number in heeded:
+            signal.signal(number, ignore)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    for number in heeded:
+        signal.signal(number, interrupt)
+    yield
+    for number in heeded:
+        signal.signal(number, before[number] or signal.SIG_DFL)
