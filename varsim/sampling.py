@@ -21,7 +21,7 @@ BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
 
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
-_NUMBERS_PER_DRAW = 2**18
+_NUMBERS_PER_DRAW = 2**19
 
 
 class Block(NamedTuple):
