@@ -170,6 +170,7 @@ def test_fixed_x_is_held_to_its_own_x() -> None:
     result = simulate(Experiment(dim=4, scale="sqrt", design="fixed-x", samples=1_000_000))
     assert result.conditional_theory is not None
     assert result.agrees
+    assert result.ratio == result.empirical / result.conditional_theory
     assert abs(result.empirical - result.theory) > 10 * result.std_error
     assert [caveat.id for caveat in result.caveats] == ["fixed-x"]
 

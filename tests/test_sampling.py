@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 import statistics
+import threading
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -175,6 +177,29 @@ def test_memory_is_bounded_at_any_dimension() -> None:
         sampling.block_bytes(Experiment(dim=dim, scale="sqrt")) for dim in (2**12, 10**9)
     )
     assert large <= 1.1 * small < 16 * 2**20
+
+
+@pytest.mark.parametrize("x", ["normal", "laplace", "truncated"])
+@pytest.mark.parametrize("design", ["crossed", "paired", "fixed-x"])
+def test_planned_memory_is_what_a_worker_takes(design: str, x: str) -> None:
+    """A worker's arrays peak at no more than planned, and at no less than a third of it."""
+    experiment = Experiment(
+        dim=512, scale="sqrt", x=x, w=x, design=design, samples=10_000_000, dtype="float32"
+    )
+    peaks = []
+
+    def work() -> None:
+        tracemalloc.start()
+        sampling.sample_block(experiment, 0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    worker = threading.Thread(target=work)  # with scratch memory of its own
+    worker.start()
+    worker.join()
+    assert (
+        sampling.block_bytes(experiment) / 3 <= peaks[0] <= 1.1 * sampling.block_bytes(experiment)
+    )
 
 
 def test_a_consumer_can_stop_at_any_block() -> None:
