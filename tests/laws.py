@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from varsim import Experiment, sampling, stream, student
 from varsim.distributions import DISTRIBUTIONS
 from varsim.experiment import FLOAT_TYPES
-from varsim.inference import estimate
+from varsim.moments import Totals
 
 BOUND = 6.2
 BLOCKS = 32
@@ -128,7 +128,7 @@ def replicate(experiment: Experiment) -> tuple[float, float, float] | None:
     Nothing varies then to first order, no law of spread holds, and the interval must just cover.
     """
     blocks = list(stream(experiment, indices=range(BLOCKS)))
-    measured, x = estimate(blocks), shared_x(experiment)
+    measured, x = Totals.of(blocks), shared_x(experiment)
     truth = true_variance(experiment, x)
     expected = expected_error2(experiment, x) / BLOCKS if truth else 0.0
     if expected < 1e-12:

@@ -13,12 +13,13 @@ import varsim
 PACKAGE = Path(varsim.__file__).parent
 
 FLOORS = [
-    {"_version", "memory"},
+    {"_version", "memory", "files"},
     {"designs", "distributions", "draws", "execution", "moments", "scales", "student"} | {"sweep"},
     {"experiment"},
-    {"theory", "sampling"},
+    {"theory", "sampling", "records"},
     {"inference"},
     {"report"},
+    {"ledger"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info
 from varsim import Experiment, infer, sampling, simulate, stream
 from varsim.draws import DRAWS
 from varsim.execution import ordered_map, threads
-from varsim.inference import estimate
+from varsim.moments import Totals
 
 CASES: list[dict[str, Any]] = [
     {"dim": 3, "scale": "none", "design": "paired"},
@@ -258,6 +258,6 @@ def test_estimate_is_the_plain_variance_of_all_outputs() -> None:
     jackknife = (count - 1) / count * sum((v - statistics.fmean(left_out)) ** 2 for v in left_out)
     means_variance = statistics.variance([statistics.fmean(block) for block in outputs])
     second_order = 2 * (means_variance / count) ** 2
-    measured = estimate(list(stream(experiment)))
+    measured = Totals.of(stream(experiment))
     assert measured.variance == pytest.approx(variance(outputs), rel=1e-12)
     assert measured.std_error == pytest.approx(math.sqrt(jackknife + second_order), rel=1e-9)

@@ -16,7 +16,7 @@ from tests.test_draws import COUNT, drawn
 from varsim import Experiment, stream
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
-from varsim.inference import estimate
+from varsim.moments import Totals
 from varsim.theory import (
     Entries,
     _pair_error2,
@@ -184,7 +184,7 @@ def test_means_and_deviations_are_in_the_theory(case: dict[str, Any]) -> None:
         asked: dict[str, Any] = {"dim": 16, "scale": "3", "samples": 16_384, "seed": seed}
         experiment = Experiment(**asked | case)
         prediction = predict(experiment)
-        measured = estimate(list(stream(experiment)))
+        measured = Totals.of(stream(experiment))
         error = prediction.relative_error(experiment.blocks)
         pulls.append((measured.variance / prediction.variance - 1) / error)
     squares = np.square(pulls)

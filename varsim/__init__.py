@@ -12,8 +12,9 @@ from varsim._version import __version__
 
 if TYPE_CHECKING:
     from varsim.experiment import Caveat, Experiment, InputError, Result
-    from varsim.inference import infer, judge, simulate
-    from varsim.sampling import Block, stream
+    from varsim.inference import conclude, infer, judge, measure, simulate
+    from varsim.moments import Block, Totals
+    from varsim.sampling import stream
 
 __all__ = [
     "Block",
@@ -21,17 +22,21 @@ __all__ = [
     "Experiment",
     "InputError",
     "Result",
+    "Totals",
     "__version__",
+    "conclude",
     "infer",
     "judge",
+    "measure",
     "simulate",
     "stream",
 ]
 
 _HOMES = {
     "experiment": ("Caveat", "Experiment", "InputError", "Result"),
-    "inference": ("infer", "judge", "simulate"),
-    "sampling": ("Block", "stream"),
+    "inference": ("conclude", "infer", "judge", "measure", "simulate"),
+    "moments": ("Block", "Totals"),
+    "sampling": ("stream",),
 }
 
 

@@ -9,18 +9,24 @@ import operator
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from varsim.designs import DESIGNS, BlockShape
 from varsim.distributions import DISTRIBUTIONS
 from varsim.scales import ALIASES, SCALES, canonical_name, find_scale
 
-SCHEMA = 1
+if TYPE_CHECKING:
+    from varsim.moments import Bins, Totals
+
+SCHEMA = 2
 """Number of the schema of :class:`Result`; raised whenever its fields change."""
 
 MIN_BLOCKS = 64
+DEFAULT_SAMPLES = 1_000_000
 MAX_DIM = 10**9
 MAX_SAMPLES = 10**12
 MAX_FLOAT32_SAMPLES = 2 * 10**10
+MIN_PRECISION = 1e-6
 _MAX_SEED = 2**64 - 1
 
 
@@ -33,17 +39,19 @@ class FloatType:
         largest: Greatest magnitude allowed for entries and outputs.
         mean_to_std: Greatest ratio of a mean to its standard deviation.
         rounding: Allowance for the relative rounding error of a variance.
+        precision: Finest relative standard error that its draws support.
     """
 
     smallest: float
     largest: float
     mean_to_std: float
     rounding: float
+    precision: float
 
 
 FLOAT_TYPES = {
-    "float32": FloatType(1e-30, 1e30, 1e3, 2.0**-22),
-    "float64": FloatType(1e-70, 1e70, 1e11, 2.0**-51),
+    "float32": FloatType(1e-30, 1e30, 1e3, 2.0**-22, 1e-5),
+    "float64": FloatType(1e-70, 1e70, 1e11, 2.0**-51, MIN_PRECISION),
 }
 """The dtypes that can be sampled in."""
 
@@ -80,7 +88,10 @@ class Experiment:
         w_mean: Shift of the entries of W, before the division by k.
         w_std: Factor on the entries of W, before the division by k.
         design: Which outputs share draws; a name in :data:`varsim.designs.DESIGNS`.
-        samples: How many outputs to draw, at least. Blocks are equal, so it may be a little more.
+        samples: How many outputs to draw, at least; a million by default. Blocks are equal, so it
+            may be a little more. Excludes ``precision``.
+        precision: Relative standard error to sample to, such as 0.001.
+        max_samples: With a precision: how many outputs to draw at most, 1e12 by default.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``: of x, W and their product. Moments are float64.
 
@@ -103,7 +114,9 @@ class Experiment:
     w_mean: float = 0.0
     w_std: float = 1.0
     design: str = "crossed"
-    samples: int = 1_000_000
+    samples: int | None = None
+    precision: float | None = None
+    max_samples: int | None = None
     seed: int = 0
     dtype: str = "float32"
 
@@ -112,7 +125,7 @@ class Experiment:
         self._set(dim=_whole("dim", self.dim, 1, MAX_DIM))
         if self.fan_out is not None:
             self._set(fan_out=_whole("fan_out", self.fan_out, 1, MAX_DIM))
-        self._set(samples=_samples(self.samples), seed=_whole("seed", self.seed, 0, _MAX_SEED))
+        self._set(seed=_whole("seed", self.seed, 0, _MAX_SEED))
         self._set(design=_known("design", self.design, DESIGNS))
         self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
         self._set(x=_known("distribution of x", self.x, DISTRIBUTIONS))
@@ -128,11 +141,7 @@ class Experiment:
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
         _check_float_range(self)
-        if self.dtype == "float32" and self.samples > MAX_FLOAT32_SAMPLES:
-            raise InputError(
-                f"samples is {self.samples:,}, which resolves errors finer than the 1e-5 that "
-                f"float32 rounding allows; take at most {MAX_FLOAT32_SAMPLES:,} or dtype float64"
-            )
+        self._set(**_extent(self))
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
@@ -163,23 +172,50 @@ class Experiment:
 
     @cached_property
     def blocks(self) -> int:
-        """Number of blocks: enough for an error bar, and small enough to fit in memory."""
+        """Number of blocks: enough for an error bar, and small enough to fit in memory.
+
+        With a precision it is the most there may be, and the measurement decides.
+        """
+        if self.samples is None:
+            return (self.max_samples or MAX_SAMPLES) // self.block.outputs
         return max(MIN_BLOCKS, -(-self.samples // DESIGNS[self.design].largest))
 
     @cached_property
     def block(self) -> BlockShape:
         """Shape of every block."""
-        return DESIGNS[self.design].shape(self.dim, -(-self.samples // self.blocks))
+        return DESIGNS[self.design].shape(self.dim, self._outputs)
+
+    @property
+    def block_family(self) -> tuple[int, ...]:
+        """What sets the streams of blocks of one size apart where the key leaves the size open."""
+        return () if self.precision is None else (self._outputs,)
+
+    @cached_property
+    def _outputs(self) -> int:
+        """Outputs that a block is to have, at least.
+
+        With a precision, a power of 4: so many that it takes 64 to 256 independent blocks of them
+        for normal entries, where one output has a relative error of √2. All that differs between
+        two precisions is thus one of a few sizes, and the finest ones share the largest.
+        """
+        if self.samples is not None:
+            return -(-self.samples // self.blocks)
+        wanted = 2 / (self.precision or 1.0) ** 2 / MIN_BLOCKS
+        bound = (self.max_samples or MAX_SAMPLES) // (2 * MIN_BLOCKS)
+        most = max(1, min(wanted, bound, DESIGNS[self.design].largest))
+        return int(4 ** math.floor(math.log(most, 4) + 1e-9))
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of the experiment as canonical JSON, without its seed.
+        """128 bits of the SHA-256 of the experiment as canonical JSON, without its seed.
 
-        Two spellings of one experiment have one key; every random stream starts from it.
+        Two spellings of one experiment have one key; every random stream starts from it. It leaves
+        the precision out, so that a finer one goes on where a rougher one stopped.
         """
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "seed"}
+        without = {"seed", "precision", "max_samples"}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "fan_out": self.n, "gain": self.g}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +258,12 @@ class Result:
         confidence: Level of the interval.
         expected_std_error: Standard error that theory predicts for these blocks.
         alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
+        key: What was measured, without the seed: :attr:`Experiment.key`.
+        samples_asked: Number of outputs that were asked for; None with a precision.
+        precision: Relative standard error that was asked for, or None.
+        max_samples: Bound on the outputs with a precision, or None.
+        totals: The running totals that all of this follows from, and that can be added to.
+        histogram: Where the outputs were counted, or None; the counts are in the totals.
     """
 
     schema: int = SCHEMA
@@ -257,6 +299,22 @@ class Result:
     confidence: float
     expected_std_error: float
     alpha: float | None = None
+    key: str
+    samples_asked: int | None
+    precision: float | None
+    max_samples: int | None
+    totals: Totals
+    histogram: Bins | None
+
+    @property
+    def relative_error(self) -> float:
+        """The relative standard error; 0 where there is nothing to measure."""
+        return self.std_error / self.empirical if self.std_error else 0.0
+
+    @property
+    def met(self) -> bool:
+        """Whether the precision that was asked for was reached; true where none was."""
+        return self.precision is None or self.relative_error <= self.precision
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -291,9 +349,45 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     return number
 
 
-def _samples(value: object) -> int:
+def _extent(experiment: Experiment) -> dict[str, float | None]:
+    """Return samples, precision and max_samples, checked."""
+    e = experiment
+    if e.precision is None:
+        if e.max_samples is not None:
+            raise InputError("max_samples bounds a precision; give a precision too, or samples")
+        samples = DEFAULT_SAMPLES if e.samples is None else _samples("samples", e.samples)
+        if e.dtype == "float32" and samples > MAX_FLOAT32_SAMPLES:
+            raise InputError(
+                f"samples is {samples:,}, which resolves errors finer than the 1e-5 that "
+                f"float32 rounding allows; take at most {MAX_FLOAT32_SAMPLES:,} or dtype float64"
+            )
+        return {"samples": samples}
+    if e.samples is not None:
+        raise InputError("samples and precision exclude each other; give one of them")
+    return {
+        "precision": _precision(e.precision, e.dtype),
+        "max_samples": None if e.max_samples is None else _samples("max_samples", e.max_samples),
+    }
+
+
+def _precision(value: object, dtype: str) -> float:
+    precision, finest = _positive("precision", value), FLOAT_TYPES[dtype].precision
+    if not MIN_PRECISION <= precision < 1:
+        raise InputError(
+            f"precision is {precision:g}, a relative standard error; give one from "
+            f"{MIN_PRECISION:g} to below 1, such as 0.001 for 0.1%"
+        )
+    if precision < finest:
+        raise InputError(
+            f"precision is {precision:g}, finer than the {finest:g} that {dtype} rounding allows; "
+            "take a rougher one, or dtype float64"
+        )
+    return precision
+
+
+def _samples(name: str, value: object) -> int:
     try:
-        return _whole("samples", value, MIN_BLOCKS, MAX_SAMPLES)
+        return _whole(name, value, MIN_BLOCKS, MAX_SAMPLES)
     except InputError as error:
         raise InputError(
             f"{error}: the error bar needs {MIN_BLOCKS} independent blocks of at least one"

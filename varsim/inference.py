@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple
-
-import numpy as np
 
 from varsim import student
 from varsim._version import __version__
@@ -16,13 +13,15 @@ from varsim.execution import available_cpus, threads
 from varsim.experiment import (
     FLOAT_TYPES,
     MAX_SAMPLES,
+    MIN_BLOCKS,
     Caveat,
     Experiment,
     InputError,
     Result,
 )
-from varsim.sampling import Block, stream
-from varsim.theory import Prediction, average_given_x, predict, predict_given_x
+from varsim.moments import Bins, Block, Totals
+from varsim.sampling import stream
+from varsim.theory import Prediction, average_given_x, output_mean, predict, predict_given_x
 
 # Relative errors above leave too few effective outputs a block for Student's t: at 64 blocks,
 # 95 % intervals cover 92 to 94 % at this error and less beyond.
@@ -31,72 +30,100 @@ _ROUGH = 0.05
 _ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in (1, 2, 5)]
 _MAX_WORKERS = 1024
 
+# With a precision: how many more blocks than expected to take, since stopping where the error
+# happens to look small makes intervals cover less; and the least growth between two looks.
+_MARGIN, _STRIDE = 1.2, 1.1
 
-class Estimate(NamedTuple):
-    """A variance measured from blocks.
+_HISTOGRAM_REACH, _HISTOGRAM_BINS = 6.0, 120
 
-    Attributes:
-        variance: Its unbiased value.
-        std_error: Its standard error.
-        blocks: Number of blocks.
-        x_sums: Σx² and Σx⁴ of the x that all blocks share, or None.
+_NOTHING = Totals()
+
+
+def next_look(experiment: Experiment, totals: Totals) -> int | None:
+    """Return the number of blocks at which to decide next, or None where there are enough.
+
+    With a precision the first look is where theory expects it to be met, and every later one where
+    the error measured so far does. It is a function of the experiment and its blocks alone: never
+    of time or workers.
     """
+    if experiment.precision is None:
+        planned = planned_blocks(experiment)
+        return planned if totals.blocks < planned else None
+    first = planned_blocks(experiment)
+    if totals.blocks < first:
+        return first
+    error = _relative_error(experiment, totals)
+    if error <= experiment.precision or totals.blocks >= experiment.blocks:
+        return None
+    needed = math.ceil(totals.blocks * max(_STRIDE, _MARGIN * (error / experiment.precision) ** 2))
+    return min(needed, experiment.blocks)
 
-    variance: float
-    std_error: float
-    blocks: int
-    x_sums: tuple[float, float] | None
+
+def planned_blocks(experiment: Experiment) -> int:
+    """Return the number of blocks an experiment takes, by the theory's error with a precision."""
+    if experiment.precision is None:
+        return experiment.blocks
+    expected = math.ceil(_MARGIN * predict(experiment).block_error2 / experiment.precision**2)
+    return min(max(MIN_BLOCKS, expected), experiment.blocks)
 
 
-def estimate(blocks: Iterable[Block]) -> Estimate:
-    """Return the variance of all outputs, with the jackknife's error over blocks.
-
-    By the law of total variance it is the mean variance within blocks plus the variance of the
-    blocks' means, V = mean(v_i) + s_m², which is unbiased however outputs depend on each other
-    inside a block. Its error is that of leaving out one block at a time: Efron & Tibshirani
-    (1993), eq. 11.5. The jackknife is of first order, and vanishes with y² constant (D = 1 and
-    two coins), so the second-order variance 2 (s_m²/B)² of the squared mean is added.
+def measure(
+    experiment: Experiment,
+    blocks: Iterable[Block],
+    totals: Totals = _NOTHING,
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> Iterator[Totals]:
+    """Yield the totals at every look; the last ones are what was measured.
 
     Args:
-        blocks: At least three blocks of equal count.
+        experiment: What is asked.
+        blocks: Its blocks from the first that is not in ``totals``, in order.
+        totals: What there is already.
+        time_is_up: Whether to end now, before the precision is met; asked after every block, once
+            there are enough for an error bar.
     """
-    # Sixteen bytes a block: a long run has millions of them.
-    all_means, all_variances = array("d"), array("d")
-    x_sums = None
+    look = next_look(experiment, totals)
+    if look is None:
+        yield totals
+        return
     for block in blocks:
-        all_means.append(block.moments.mean)
-        all_variances.append(block.moments.variance)
-        x_sums = block.x_sums
-    means, within, count = np.array(all_means), np.array(all_variances), len(all_means)
-    squares = np.square(means - means.mean())
-    between = squares.sum() / (count - 1)
-    left_out_within = (within.sum() - within) / (count - 1)
-    left_out_between = (squares.sum() - squares * count / (count - 1)) / (count - 2)
-    left_out = left_out_within + left_out_between
-    jackknife = (count - 1) / count * np.square(left_out - left_out.mean()).sum()
-    second_order = 2 * (between / count) ** 2
-    return Estimate(
-        float(within.mean() + between), math.sqrt(jackknife + second_order), count, x_sums
-    )
+        totals = totals.plus(block)
+        if totals.blocks >= MIN_BLOCKS and time_is_up():
+            look = None
+        elif totals.blocks == look:
+            look = next_look(experiment, totals)
+        else:
+            continue
+        yield totals
+        if look is None:
+            return
 
 
 def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0.95) -> Result:
-    """Return what the blocks say of the theory, before a verdict.
+    """Return what blocks say of the theory, before a verdict.
 
     Args:
         experiment: What was asked.
-        blocks: What was measured.
+        blocks: What was measured: at least three blocks.
         confidence: Level of the interval.
     """
-    prediction = predict(experiment)
-    measured = estimate(blocks)
-    x_sums = measured.x_sums
-    claim = prediction if x_sums is None else predict_given_x(experiment, *x_sums)
-    rounding = FLOAT_TYPES[experiment.dtype].rounding * claim.variance
-    std_error = math.hypot(measured.std_error, rounding)
-    expected_error = math.hypot(claim.relative_error(measured.blocks) * claim.variance, rounding)
-    half_width = student.quantile(confidence, measured.blocks - 1) * std_error
-    z = (measured.variance - claim.variance) / std_error if std_error else None
+    return conclude(experiment, Totals.of(blocks), confidence)
+
+
+def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:
+    """Return what the totals of blocks say of the theory, before a verdict.
+
+    Args:
+        experiment: What was asked.
+        totals: What was measured: at least three blocks.
+        confidence: Level of the interval.
+    """
+    prediction, claim = predict(experiment), _claim(experiment, totals)
+    rounding = _rounding(experiment, claim)
+    variance, std_error = totals.variance, math.hypot(totals.std_error, rounding)
+    expected_error = math.hypot(claim.relative_error(totals.blocks) * claim.variance, rounding)
+    half_width = student.quantile(confidence, totals.blocks - 1) * std_error
+    z = (variance - claim.variance) / std_error if std_error else None
     return Result(
         varsim=__version__,
         seed=experiment.seed,
@@ -109,25 +136,31 @@ def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0
         x=experiment.x,
         w=experiment.w,
         dtype=experiment.dtype,
-        blocks=measured.blocks,
-        samples=measured.blocks * experiment.block.outputs,
+        blocks=totals.blocks,
+        samples=totals.blocks * experiment.block.outputs,
         theory=prediction.variance,
-        empirical=measured.variance,
+        empirical=variance,
         std_error=std_error,
-        ci_low=measured.variance - half_width,
-        ci_high=measured.variance + half_width,
-        ratio=measured.variance / claim.variance if claim.variance else None,
+        ci_low=variance - half_width,
+        ci_high=variance + half_width,
+        ratio=variance / claim.variance if claim.variance else None,
         z=z,
-        p=None if z is None else student.two_sided_p(z, measured.blocks - 1),
-        conditional_theory=None if x_sums is None else claim.variance,
+        p=None if z is None else student.two_sided_p(z, totals.blocks - 1),
+        conditional_theory=None if totals.x_sums is None else claim.variance,
         effective_samples=_effective_samples(claim, std_error),
-        caveats=tuple(_caveats(experiment, claim, x_sums)),
+        caveats=tuple(_caveats(experiment, claim, totals)),
         x_mean=experiment.x_mean,
         x_std=experiment.x_std,
         w_mean=experiment.w_mean,
         w_std=experiment.w_std,
         confidence=confidence,
         expected_std_error=expected_error,
+        key=experiment.key,
+        samples_asked=experiment.samples,
+        precision=experiment.precision,
+        max_samples=experiment.max_samples,
+        totals=totals,
+        histogram=None if totals.counts is None else histogram_bins(experiment),
     )
 
 
@@ -186,9 +219,12 @@ def simulate(
     """
     check_probability("confidence", confidence)
     check_probability("alpha", alpha)
-    with threads(check_workers(workers)) as mapper:
-        result = infer(experiment, stream(experiment, mapper), confidence)
-    return judge([result], alpha)[0]
+    with (
+        threads(check_workers(workers)) as mapper,
+        closing(stream(experiment, mapper)) as blocks,
+    ):
+        *_, totals = measure(experiment, blocks)
+    return judge([conclude(experiment, totals, confidence)], alpha)[0]
 
 
 def check_workers(workers: int | None) -> int:
@@ -208,36 +244,71 @@ def check_probability(name: str, value: float) -> float:
     return value
 
 
+def histogram_bins(experiment: Experiment) -> Bins:
+    """Return where the outputs of an experiment are counted: within six deviations of their mean.
+
+    By theory, over x and W; so that the bins of a row are the same in every run.
+    """
+    deviation = math.sqrt(predict(experiment).variance)
+    low = output_mean(experiment) - _HISTOGRAM_REACH * deviation
+    return Bins(low, 2 * _HISTOGRAM_REACH * deviation / _HISTOGRAM_BINS, _HISTOGRAM_BINS)
+
+
+def _claim(experiment: Experiment, totals: Totals) -> Prediction:
+    """Return the theory that a row is held to."""
+    if totals.x_sums is None:
+        return predict(experiment)
+    return predict_given_x(experiment, *totals.x_sums)
+
+
+def _rounding(experiment: Experiment, claim: Prediction) -> float:
+    return FLOAT_TYPES[experiment.dtype].rounding * claim.variance
+
+
+def _relative_error(experiment: Experiment, totals: Totals) -> float:
+    rounding = _rounding(experiment, _claim(experiment, totals))
+    std_error = math.hypot(totals.std_error, rounding)
+    return std_error / totals.variance if std_error else 0.0
+
+
 def _effective_samples(claim: Prediction, std_error: float) -> float | None:
     if std_error == 0.0 or claim.pair_error2 <= 0.0:
         return None
     return claim.pair_error2 * (claim.variance / std_error) ** 2
 
 
-def _caveats(
-    experiment: Experiment, claim: Prediction, x_sums: tuple[float, float] | None
-) -> Iterator[Caveat]:
-    if x_sums is not None:
+def _caveats(experiment: Experiment, claim: Prediction, totals: Totals) -> Iterator[Caveat]:
+    if totals.x_sums is not None:
         ratio = claim.variance / average_given_x(experiment)
         yield Caveat(
             "fixed-x",
-            f"one x for all outputs: ||x||² = {x_sums[0]:.6g}, {ratio:.4g} times the average, and "
-            "the verdict is about ||x||² σw²/k², not about the average over x",
+            f"one x for all outputs: ||x||² = {totals.x_sums[0]:.6g}, {ratio:.4g} times the "
+            "average, and the verdict is about ||x||² σw²/k², not about the average over x",
         )
-    error = claim.relative_error(experiment.blocks)
-    if error > _ROUGH:
-        needed = _samples_for(experiment, _ROUGH)
+    expected = claim.relative_error(totals.blocks)
+    if expected > _ROUGH:
+        enough = f"{_samples_for(experiment, _ROUGH):,} samples or more"
         yield Caveat(
             "few-samples",
-            f"an expected error of {error:.0%} is too rough for its interval to cover as often as "
-            f"it says; take {needed:,} samples or more",
+            f"an expected error of {expected:.0%} is too rough for its interval to cover as often "
+            f"as it says; take {enough if experiment.precision is None else 'a precision of 5%'}",
+        )
+    error, precision = _relative_error(experiment, totals), experiment.precision
+    if precision is not None and error > precision:
+        needed = totals.blocks * experiment.block.outputs * (error / precision) ** 2
+        yield Caveat(
+            "precision-unmet",
+            f"the relative standard error is {100 * error:.3g}%, not the {100 * precision:.3g}% "
+            f"that was asked for, which needs about {float(f'{needed:.2g}'):,.0f} samples",
         )
 
 
 def _samples_for(experiment: Experiment, error: float) -> int:
     """Return a round number of samples that is expected to reach a relative error."""
     for samples in _ROUND_NUMBERS:
-        planned = replace(experiment, samples=samples, dtype="float64")
-        if predict(planned).relative_error(planned.blocks) <= error:
+        planned = replace(
+            experiment, samples=samples, precision=None, max_samples=None, dtype="float64"
+        )
+        if predict(planned).relative_error(planned_blocks(planned)) <= error:
             return samples
     return MAX_SAMPLES

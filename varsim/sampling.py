@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
@@ -15,7 +14,7 @@ from varsim.draws import DRAWS, FloatArray
 from varsim.execution import Mapper, one_blas_thread
 from varsim.experiment import Experiment
 from varsim.memory import scratch
-from varsim.moments import Moments
+from varsim.moments import Bins, Block, Moments
 
 BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
@@ -24,22 +23,15 @@ BIT_GENERATOR = SFC64
 _NUMBERS_PER_DRAW = 2**19
 
 
-class Block(NamedTuple):
-    """One independent replicate.
-
-    Attributes:
-        moments: Moments of its outputs x @ W.
-        x_sums: Σx² and Σx⁴ of the x that all blocks share, or None where x is drawn anew.
-    """
-
-    moments: Moments
-    x_sums: tuple[float, float] | None
-
-
 def stream(
-    experiment: Experiment, mapper: Mapper = map, indices: Iterable[int] | None = None
+    experiment: Experiment,
+    mapper: Mapper = map,
+    indices: Iterable[int] | None = None,
+    bins: Bins | None = None,
 ) -> abc.Generator[Block, None, None]:
     """Yield the blocks of an experiment in block order, as many as it asks for.
+
+    With a precision that is more than anybody wants: the caller stops when it is met.
 
     A block depends on the experiment and its index alone: not on the mapper, the number of
     workers, or the blocks before it. BLAS has one thread while the stream is open.
@@ -48,6 +40,7 @@ def stream(
         experiment: What to sample.
         mapper: Who computes; the built-in ``map`` or one of :mod:`varsim.execution`.
         indices: Which blocks; all that the experiment asks for by default.
+        bins: Where to count outputs for a histogram, if anywhere.
 
     >>> blocks = list(stream(Experiment(dim=16, scale="sqrt", samples=6400)))
     >>> len(blocks), blocks[0].moments.outputs
@@ -55,17 +48,17 @@ def stream(
     """
     indices = range(experiment.blocks) if indices is None else indices
     with one_blas_thread:
-        yield from mapper(partial(sample_block, experiment), indices)
+        yield from mapper(partial(sample_block, experiment, bins=bins), indices)
 
 
-def sample_block(experiment: Experiment, index: int) -> Block:
+def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -> Block:
     """Return block ``index``: draws, multiplies and reduces it.
 
     The outputs are accumulated over slices of D, so that memory stays bounded at any D.
     """
     shape, dtype = experiment.block, np.dtype(experiment.dtype)
     fixed_x = DESIGNS[experiment.design].fixed_x
-    w_stream = _generator(experiment, index)
+    w_stream = _generator(experiment, *experiment.block_family, index)
     x_stream = _generator(experiment) if fixed_x else w_stream
     y = scratch("y", shape.outputs, dtype).reshape(shape)
     y.fill(0.0)
@@ -78,7 +71,11 @@ def sample_block(experiment: Experiment, index: int) -> Block:
             x_squares += float(squares.sum())
             x_fourths += float(squares @ squares)
         _add_products(y, x, w)
-    return Block(Moments.of(y), (x_squares, x_fourths) if fixed_x else None)
+    return Block(
+        Moments.of(y),
+        (x_squares, x_fourths) if fixed_x else None,
+        None if bins is None else bins.counts(y),
+    )
 
 
 def block_numbers(experiment: Experiment) -> int:

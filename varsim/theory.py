@@ -129,6 +129,13 @@ def product_variance(experiment: Experiment) -> float:
     return _product_variance(Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std))
 
 
+def output_mean(experiment: Experiment) -> float:
+    """Return E[x @ W] = D E x_d E w_d / k."""
+    e = experiment
+    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
+    return e.dim * x.mean * w.mean / e.k
+
+
 def mean_square(experiment: Experiment) -> float:
     """Return E x_d², the mean square of an entry of x."""
     return Entries.of(experiment.x, experiment.x_mean, experiment.x_std).mean_square

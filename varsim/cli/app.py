@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 # NumPy and what needs it are imported where they are used: help and completion start without.
-from varsim.cli.help import GroupedCommand, GroupedOption
-from varsim.cli.params import Count, Name, Names, Number, Numbers, Scales, Seed, WholeNumbers
+from varsim.cli import options as common
+from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, MISUSED, UNMET
+from varsim.cli.help import Program
+from varsim.cli.options import OUT, option, swept
+from varsim.cli.params import (
+    Count,
+    Duration,
+    Name,
+    Names,
+    Number,
+    Numbers,
+    Scales,
+    Seed,
+    Share,
+    WholeNumbers,
+)
 from varsim.cli.publish import Publisher, say_error
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
-from varsim.experiment import FLOAT_TYPES, InputError
-from varsim.report.formats import FORMATS, SUFFIXES
+from varsim.experiment import FLOAT_TYPES, Experiment, InputError, Result
 from varsim.scales import ALIASES, SCALES
 
-DONE, FAILED, MISUSED, DISAGREED, INTERRUPTED = 0, 1, 2, 3, 130
+if TYPE_CHECKING:
+    from varsim.cli.run import Run
 
 _EXAMPLES = [
     ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
     ("varsim --dim 512 --scale sqrt --explain", "One experiment, and why it comes out so."),
     ("varsim -d 64:4096:x2 -s none,sqrt,xavier -f markdown", "A sweep, ready to paste."),
     ("varsim -d 512 -s he -x rectified --check || echo wrong", "A test in a shell script."),
+    (
+        "varsim -d 64:4096:x2 --precision 0.1% -o sweep.jsonl --resume",
+        "A long sweep: every row is kept, and the same command goes on.",
+    ),
 ]
 
 _EPILOG = (
@@ -35,16 +54,8 @@ _EPILOG = (
     "ends are included, options repeat, and a sweep is every combination. "
     "Any option can come from the environment: VARSIM_SAMPLES=1e7. "
     "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees (with --check), "
-    "130 interrupted."
+    "4 a precision was not met, 130 interrupted."
 )
-
-
-def _swept(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
-    return click.option(*flags, cls=GroupedOption, group=group, multiple=True, **kwargs)
-
-
-def _option(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
-    return click.option(*flags, cls=GroupedOption, group=group, **kwargs)
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -56,117 +67,165 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
-_HOW, _OUT = "How it is sampled", "What comes out"
+_HOW = "How it is sampled"
+_LOADERS: dict[str, str] = {}
 
 
-@click.command(
+@click.group(
     "varsim",
-    cls=GroupedCommand,
+    cls=Program,
+    loaders=_LOADERS,
     examples=_EXAMPLES,
     epilog=_EPILOG,
     context_settings={"auto_envvar_prefix": "VARSIM", "help_option_names": ["-h", "--help"]},
 )
-@_swept("-d", "--dim", type=WholeNumbers(), group=_WHAT, metavar="D",
+@swept("-d", "--dim", type=WholeNumbers(), group=_WHAT, metavar="D",
         help="Length of x, fan-in of W.  [default: 512]")  # fmt: skip
-@_swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
+@swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
         help="What W is divided by: "
         + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
         + ", a number, or D^p.  "
         + ", ".join(f"{alias} is {name}" for alias, name in ALIASES.items())
         + ".  [default: none,linear,sqrt]")  # fmt: skip
-@_swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
+@swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
-@_swept("-g", "--gain", type=Numbers(), group=_WHAT, metavar="G",
+@swept("-g", "--gain", type=Numbers(), group=_WHAT, metavar="G",
         help="Gain g of the schemes that have one: a number or a fraction like 5/3.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
-@_swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
+@swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
-@_swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
+@swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
         help="; ".join(f"{name}: {d.summary}" for name, d in DISTRIBUTIONS.items())
         + ".  [default: normal]")  # fmt: skip
-@_swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
+@swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
         group=_ENTRIES, metavar="DIST",
         help="The same for W, without rectified.  [default: normal]")  # fmt: skip
-@_swept("--x-mean", type=Numbers(), group=_ENTRIES, metavar="M",
+@swept("--x-mean", type=Numbers(), group=_ENTRIES, metavar="M",
         help="Mean of the entries of x.  [default: 0]")  # fmt: skip
-@_swept("--x-std", type=Numbers(), group=_ENTRIES, metavar="S",
+@swept("--x-std", type=Numbers(), group=_ENTRIES, metavar="S",
         help="Standard deviation of the entries of x.  [default: 1]")  # fmt: skip
-@_swept("--w-mean", type=Numbers(), group=_ENTRIES, metavar="M",
+@swept("--w-mean", type=Numbers(), group=_ENTRIES, metavar="M",
         help="Mean of the entries of W before the division.  [default: 0]")  # fmt: skip
-@_swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
+@swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
-@_option("-n", "--samples", type=Count(), default=1_000_000, group=_HOW, metavar="N",
-         help="Outputs of x @ W a row, at least.  [default: 1,000,000]")  # fmt: skip
-@_option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
+@option("-n", "--samples", type=Count(), group=_HOW, metavar="N",
+        help="Outputs of x @ W a row, at least.  [default: 1,000,000]")  # fmt: skip
+@option("-p", "--precision", type=Share(), group=_HOW, metavar="P",
+        help="Instead of samples: sample every row to this relative standard error, 0.1% or "
+        "0.001.")  # fmt: skip
+@option("--max-samples", type=Count(), group=_HOW, metavar="N",
+        help="With --precision: end a row at so many outputs.")  # fmt: skip
+@option("--max-time", type=Duration(), group=_HOW, metavar="TIME",
+        help="With --precision: end a row after 90s, 5m or 1h30m.")  # fmt: skip
+@option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
          help="Root of the random streams; random draws one and shows it.")  # fmt: skip
-@_option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
+@option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
          metavar="TYPE", help="float32 or float64, for x, W and the product.")  # fmt: skip
-@_option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
+@option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
          help="Threads: they change the time, not the numbers.  [default: one a CPU]")  # fmt: skip
-@_option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
+@option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
          help="Level of every row's interval.")  # fmt: skip
-@_option("--alpha", type=Number(), default=0.001, show_default=True, group=_HOW, metavar="P",
-         help="False-alarm rate that all verdicts of the table share (Holm).")  # fmt: skip
-@_option("-f", "--format", type=Name(list(FORMATS)), default="table",
-         show_default=True, group=_OUT, metavar="FORMAT",
-         help=f"{', '.join(FORMATS)}; to stdout.")  # fmt: skip
-@_swept("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), group=_OUT,
-        metavar="FILE",
-        help=f"Also write FILE in the format of its suffix: {' '.join(SUFFIXES)}; "
-        "repeats.")  # fmt: skip
-@_option("--check", is_flag=True, group=_OUT, help="Exit with 3 if a verdict disagrees.")
-@_option("--explain", is_flag=True, group=_OUT, help="Say why, with this run's own numbers.")
-@_option("--dry-run", is_flag=True, group=_OUT, help="Show what would run, its cost and its error.")
-@_option("-q", "--quiet", is_flag=True, group=_OUT,
-         help="No progress, caveats or summary on stderr.")  # fmt: skip
-@_option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+@common.alpha
+@common.formats
+@common.outputs
+@option("--resume", is_flag=True, group=OUT,
+        help="Add each row to the --output file (.jsonl or .csv) as it is done, and run only "
+        "what is missing there.")  # fmt: skip
+@option("--histogram", is_flag=True, group=OUT,
+        help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
+@option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
+@option("--explain", is_flag=True, group=OUT, help="Say why, with this run's own numbers.")
+@option("--dry-run", is_flag=True, group=OUT, help="Show what would run, its cost and its error.")
+@common.quiet
+@option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
          allow_from_autoenv=False, group="Help",
          help="Show the versions that the numbers depend on.")  # fmt: skip
-def varsim(check: bool, dry_run: bool, **options: Any) -> int:
+@click.pass_context
+def varsim(ctx: click.Context, /, **options: Any) -> int:
     """Compare the variance of x @ W with theory.
 
     Samples x and W with W divided by k, multiplies them, and prints the measured variance of the
     outputs beside D/k², with an error bar and a verdict.
     """
-    from varsim.cli.run import expand, run
+    if ctx.invoked_subcommand is not None:
+        return DONE
+    from varsim.cli.run import Terms, expand, opened, remarks, run
+    from varsim.execution import threads
     from varsim.inference import check_probability, check_workers
 
-    publisher = Publisher(
-        options["format"],
-        options["output"],
-        explain=options["explain"],
+    workers = check_workers(options["workers"])
+    terms = Terms(
+        confidence=check_probability("confidence", options["confidence"]),
+        alpha=check_probability("alpha", options["alpha"]),
+        max_seconds=_max_seconds(options),
+        histogram=options["histogram"],
         quiet=options["quiet"],
     )
-    workers = check_workers(options["workers"])
-    confidence = check_probability("confidence", options["confidence"])
-    alpha = check_probability("alpha", options["alpha"])
     experiments, notes = expand(_swept_values(options), _fixed_values(options))
+    kept, outputs = _kept_output(options)
+    publisher = Publisher(
+        options["format"], outputs, explain=options["explain"], quiet=options["quiet"]
+    )
     for note in [*notes, *publisher.obstacles()]:
         publisher.say(f"Note: {note}")
-    if dry_run:
+    if options["dry_run"]:
         from varsim.report.plan import plan_sheet
 
-        return _exit_code(publisher.write(plan_sheet(experiments, workers)))
-    finished = run(
-        experiments,
-        workers=workers,
-        confidence=confidence,
-        alpha=alpha,
-        quiet=options["quiet"],
-    )
-    written = publisher.report(experiments, finished)
+        return DONE if publisher.write(plan_sheet(experiments, workers)) else FAILED
+    with nullcontext() if kept is None else opened(kept) as ledger:
+        for remark in [] if ledger is None else remarks(ledger, experiments, terms):
+            publisher.say(remark)
+        finished = run(experiments, terms, threads(workers), ledger)
+        written = publisher.report(experiments, finished, ledger)
     if finished.failure is not None:
         say_error(finished.failure)
+    return _exit_code(experiments, finished, written=written, check=options["check"])
+
+
+def _exit_code(
+    experiments: Sequence[Experiment], finished: Run, *, written: bool, check: bool
+) -> int:
+    if finished.failure is not None:
         return FAILED
     if finished.interrupted:
         return INTERRUPTED
-    if written and check and not all(result.agrees for result in finished.results):
+    if not written:
+        return FAILED
+    if check and not all(result.agrees for result in finished.results):
         return DISAGREED
-    return _exit_code(written)
+    return DONE if all(map(_is_met, experiments, finished.results)) else UNMET
 
 
-def _exit_code(written: bool) -> int:
-    return DONE if written else FAILED
+def _is_met(experiment: Experiment, result: Result) -> bool:
+    return experiment.precision is None or result.relative_error <= experiment.precision
+
+
+def _max_seconds(options: dict[str, Any]) -> float | None:
+    seconds: float | None = options["max_time"]
+    if seconds is not None and options["precision"] is None:
+        raise InputError("--max-time bounds a --precision; give one, or leave it out")
+    return seconds
+
+
+def _kept_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
+    """Return the output that rows are added to one by one, if any, and the others.
+
+    Raises:
+        InputError: There is not exactly one that can be.
+    """
+    from varsim.ledger import SUITABLE
+
+    outputs = list(options["output"])
+    if not options["resume"]:
+        return None, outputs
+    suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
+    if len(suitable) != 1:
+        raise InputError(
+            f"--resume goes on with one --output that ends in {' or '.join(SUITABLE)}, and there "
+            f"are {len(suitable)}; give one"
+        )
+    outputs.remove(suitable[0])
+    return suitable[0], outputs
 
 
 def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
@@ -191,7 +250,9 @@ def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
 
 
 def _fixed_values(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in ("samples", "seed", "dtype")}
+    return {
+        name: options[name] for name in ("samples", "precision", "max_samples", "seed", "dtype")
+    }
 
 
 def main() -> None:
@@ -203,7 +264,7 @@ def main() -> None:
         if "extra argument" in message:
             message += "; options take lists, like --dim 64,512: see varsim --help"
         say_error(message)
-        code = MISUSED
+        code = error.exit_code
     except InputError as error:
         say_error(str(error))
         code = MISUSED

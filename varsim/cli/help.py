@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from varsim.cli.screen import encodable
 
@@ -50,3 +53,47 @@ class GroupedCommand(click.Command):
         for heading, records in groups.items():
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+class Program(GroupedCommand, click.Group):
+    """A command that runs by itself, and has commands beside it that are loaded when named."""
+
+    def __init__(self, *args: Any, loaders: Mapping[str, str], **kwargs: Any) -> None:
+        """Take the module of every command beside what any command takes."""
+        super().__init__(
+            *args, invoke_without_command=True, subcommand_metavar="[COMMAND ...]", **kwargs
+        )
+        self._loaders = loaders
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self._loaders)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in self._loaders:
+            return None
+        command: click.Command = getattr(import_module(self._loaders[cmd_name]), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is named, with its arguments; refuse options before its name."""
+        if args[0] not in self._loaders:
+            ctx.fail(
+                f"{args[0]!r} is no command ({', '.join(self._loaders)}); options take lists, "
+                "like --dim 64,512: see varsim --help"
+            )
+        for param in self.params:
+            if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
+                ctx.fail(
+                    f"{max(param.opts, key=len)} is an option of varsim itself, and does nothing "
+                    f"for {args[0]}; leave it out, or write options after the command's name"
+                )
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options by group, and the commands."""
+        GroupedCommand.format_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)

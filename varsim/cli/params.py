@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
@@ -12,6 +13,9 @@ from click.shell_completion import CompletionItem
 
 from varsim import sweep
 from varsim.experiment import nearest
+
+_AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
+_TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
 
 
 class Values(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
@@ -119,6 +123,37 @@ class Number(click.ParamType):  # type: ignore[type-arg]
             return float(sweep.number(str(value)))
         except (ValueError, OverflowError) as error:
             self.fail(str(error), param, ctx)
+
+
+class Share(Number):
+    """A number, a fraction, or a percentage."""
+
+    name = "share"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the share: 0.001 for 0.1%."""
+        text = str(value).strip()
+        share = super().convert(text.removesuffix("%"), param, ctx)
+        return share / 100 if text.endswith("%") else share
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]
+    """A time: seconds, or a number with a unit each, like 1h30m."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the time in seconds."""
+        parts = _TIME.fullmatch(str(value).strip().lower())
+        amounts = zip(parts.groups(), (86400, 3600, 60, 1), strict=True) if parts else ()
+        seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
+        if not seconds > 0:
+            self.fail(f"{value!r} is no time; write one like 90, 90s, 5m or 1h30m", param, ctx)
+        return seconds
 
 
 class Seed(Count):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from varsim.cli.files import write_whole
 from varsim.cli.screen import draw, encodable, is_terminal, wrapped
 from varsim.experiment import Experiment, InputError, Result
+from varsim.files import write_whole
 from varsim.report.explain import explain
 from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
 from varsim.report.results import results_sheet
@@ -20,6 +20,7 @@ from varsim.report.sheet import Sheet
 
 if TYPE_CHECKING:
     from varsim.cli.run import Run
+    from varsim.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,15 @@ class Publisher:
         if not self.quiet:
             _say(message)
 
-    def report(self, experiments: Sequence[Experiment], finished: Run) -> bool:
+    def report(
+        self, experiments: Sequence[Experiment], finished: Run, ledger: Ledger | None = None
+    ) -> bool:
         """Publish the rows that are done and say what a reader should know of them.
+
+        Args:
+            experiments: What was asked.
+            finished: What came out.
+            ledger: A file that holds the rows already and is to be put in order.
 
         Returns:
             Whether all could be written.
@@ -73,6 +81,8 @@ class Publisher:
             remarks = [f"Interrupted: {len(results)} of {len(experiments)} rows were done."]
         sheet = results_sheet(results, remarks)
         written = self.write(sheet, prose)
+        if ledger is not None:
+            written &= _settle(ledger, results)
         for sentence in sheet.caveats:
             self.say(f"Caveat: {sentence}")
         if not (self.format_name == "table" and is_terminal(sys.stdout)):
@@ -140,6 +150,18 @@ def _say(message: str) -> None:
         stream.flush()
     except OSError:
         _abandon(stream)  # nobody is left to tell, and the data matter more
+
+
+def _settle(ledger: Ledger, results: Sequence[Result]) -> bool:
+    try:
+        ledger.settle(results)
+    except OSError as error:
+        say_error(
+            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are all "
+            "there: make room and run the same command again"
+        )
+        return False
+    return True
 
 
 def _summary(results: Sequence[Result]) -> Iterator[str]:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+import click
+
 from varsim.cli.screen import Watch
-from varsim.execution import threads
+from varsim.execution import Mapper
 from varsim.experiment import Experiment, InputError, Result
-from varsim.inference import infer, judge
+from varsim.inference import conclude, histogram_bins, judge, measure, next_look, planned_blocks
+from varsim.ledger import Ledger, Start
+from varsim.records import experiment_of
 from varsim.sampling import block_numbers, stream
 from varsim.scales import SCALES, find_scale
 from varsim.sweep import MAX_VALUES
@@ -38,6 +46,25 @@ class Run(NamedTuple):
     results: list[Result]
     interrupted: bool = False
     failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a run is carried out; no measured value depends on it but by when time is up.
+
+    Attributes:
+        confidence: Level of the intervals.
+        alpha: False-alarm rate that the verdicts share.
+        max_seconds: How long a row with a precision may take, or None.
+        histogram: Whether the outputs are counted.
+        quiet: Whether progress is not shown.
+    """
+
+    confidence: float = 0.95
+    alpha: float = 0.001
+    max_seconds: float | None = None
+    histogram: bool = False
+    quiet: bool = False
 
 
 def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expansion:
@@ -91,33 +118,111 @@ def _notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:
 
 def run(
     experiments: Sequence[Experiment],
-    *,
-    workers: int,
-    confidence: float,
-    alpha: float,
-    quiet: bool,
+    terms: Terms,
+    mappers: AbstractContextManager[Mapper],
+    ledger: Ledger | None = None,
 ) -> Run:
-    """Run experiments one after the other; whatever ends it, the rows that are done are kept."""
+    """Run experiments one after the other; whatever ends it, the rows that are done are kept.
+
+    Args:
+        experiments: What to run, in the order of the table.
+        terms: How.
+        mappers: Who computes.
+        ledger: What holds rows already, and where each row goes as soon as it is done.
+    """
+    starts = [_start(experiment, terms, ledger) for experiment in experiments]
+    work = sum(_work(e, s) for e, s in zip(experiments, starts, strict=True))
     results: list[Result] = []
-    work = sum(e.blocks * block_numbers(e) for e in experiments)
+    interrupted, failure = False, None
     try:
         with (
             _ending_signals_as_interrupt(),
-            threads(workers) as mapper,
-            Watch(work, rows=len(experiments), quiet=quiet) as watch,
+            mappers as mapper,
+            Watch(work, rows=len(experiments), quiet=terms.quiet) as watch,
         ):
-            for experiment in experiments:
-                blocks = watch.over(stream(experiment, mapper), block_numbers(experiment))
-                results.append(infer(experiment, blocks, confidence))
+            for experiment, start in zip(experiments, starts, strict=True):
+                results.append(_row(experiment, start, terms, mapper, watch))
+                if ledger is not None and results[-1].totals != start.totals:
+                    ledger.add(results[-1])
                 watch.show(results)
     except KeyboardInterrupt:
-        return Run(judge(results, alpha), interrupted=True)
+        interrupted = True
+    except OSError as error:
+        failure = f"the last row could not be added to the output: {error.strerror}"
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
         failure = (
             f"the machine gave out ({error or 'no memory'}); take fewer workers: see --dry-run"
         )
-        return Run(judge(results, alpha), failure=failure)
-    return Run(judge(results, alpha))
+    return Run(judge(results, terms.alpha), interrupted, failure)
+
+
+def opened(path: Path) -> Ledger:
+    """Open the file that rows are added to.
+
+    Raises:
+        InputError: It holds something else.
+        click.ClickException: It cannot be opened, or another process owns it.
+    """
+    try:
+        return Ledger(path)
+    except BlockingIOError:
+        raise click.ClickException(
+            f"{str(path)!r} is in use by another varsim; wait for it, or choose another --output"
+        ) from None
+    except OSError as error:
+        raise click.ClickException(
+            f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
+        ) from None
+
+
+def remarks(ledger: Ledger, experiments: Sequence[Experiment], terms: Terms) -> Iterator[str]:
+    """Yield what a person should know of a ledger before a run."""
+    for note in ledger.notes:
+        yield f"Note: {note}"
+    starts = [_start(experiment, terms, ledger) for experiment in experiments]
+    done = sum(start.done is not None for start in starts)
+    if done:
+        yield f"Note: {done} of {len(experiments)} rows are done already."
+    for experiment, start in zip(experiments, starts, strict=True):
+        if start.redone:
+            yield (
+                f"Caveat: D = {experiment.dim}, scale {experiment.scale}: the row in the file "
+                "cannot be gone on with, and is measured anew."
+            )
+
+
+def _start(experiment: Experiment, terms: Terms, ledger: Ledger | None) -> Start:
+    return Start() if ledger is None else ledger.start(experiment, histogram=terms.histogram)
+
+
+def _work(experiment: Experiment, start: Start) -> int:
+    if start.done is not None:
+        return 0
+    left = planned_blocks(experiment) - start.totals.blocks
+    return max(0, left) * block_numbers(experiment)
+
+
+def _row(
+    experiment: Experiment, start: Start, terms: Terms, mapper: Mapper, watch: Watch
+) -> Result:
+    """Return the row of an experiment, with as many further blocks as it takes."""
+    if start.done is not None:
+        again = conclude(experiment_of(start.done), start.totals, terms.confidence)
+        return replace(again, varsim=start.done.varsim)
+    totals = start.totals
+    counting = terms.histogram or totals.counts is not None
+    bins = histogram_bins(experiment) if counting else None
+    deadline = math.inf if terms.max_seconds is None else time.monotonic() + terms.max_seconds
+    planned = max(planned_blocks(experiment), totals.blocks)
+    indices = range(totals.blocks, experiment.blocks)
+    with closing(stream(experiment, mapper, indices, bins)) as blocks:
+        watched = watch.over(blocks, block_numbers(experiment))
+        looks = measure(experiment, watched, start.totals, lambda: time.monotonic() > deadline)
+        for totals in looks:
+            ahead = next_look(experiment, totals) or totals.blocks
+            watch.expect((ahead - planned) * block_numbers(experiment))
+            planned = ahead
+    return conclude(experiment, totals, terms.confidence)
 
 
 @contextmanager

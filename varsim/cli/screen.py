@@ -151,6 +151,10 @@ class Watch:
                 self._draw()
             yield item
 
+    def expect(self, change: int) -> None:
+        """Take note that the whole run is so much more work than was thought, or less."""
+        self._total += change
+
     def show(self, results: Sequence[Result]) -> None:
         """Take note of the rows that are done."""
         self._results = results
@@ -163,6 +167,7 @@ class Watch:
             self._progress.update(
                 task.id,
                 completed=self._done,
+                total=max(self._done, self._total),
                 description=f"row {min(len(self._results) + 1, self._rows)} of {self._rows}",
             )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from varsim.experiment import Experiment
+from varsim.inference import planned_blocks
 from varsim.report.results import setting_columns, settings_sentence
 from varsim.report.rounding import significant
 from varsim.report.sheet import Column, Sheet
@@ -40,7 +41,7 @@ def plan_sheet(experiments: Sequence[Experiment], workers: int) -> Sheet:
 
 def _records(experiments: Sequence[Experiment], workers: int) -> Iterator[Mapping[str, Any]]:
     for e in experiments:
-        prediction = predict(e)
+        prediction, blocks = predict(e), planned_blocks(e)
         yield {
             "design": e.design,
             "dim": e.dim,
@@ -51,14 +52,15 @@ def _records(experiments: Sequence[Experiment], workers: int) -> Iterator[Mappin
             "x": e.x,
             "w": e.w,
             "dtype": e.dtype,
-            "blocks": e.blocks,
-            "samples": e.blocks * e.block.outputs,
-            "numbers": e.blocks * block_numbers(e),
+            "blocks": blocks,
+            "samples": blocks * e.block.outputs,
+            "numbers": blocks * block_numbers(e),
             "theory": prediction.variance,
-            "relative_error": prediction.relative_error(e.blocks),
+            "relative_error": prediction.relative_error(blocks),
             "memory": workers * block_bytes(e),
             "x_mean": e.x_mean,
             "x_std": e.x_std,
             "w_mean": e.w_mean,
             "w_std": e.w_std,
+            "precision": e.precision,
         }

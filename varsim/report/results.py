@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from varsim.designs import DESIGNS
 from varsim.experiment import Experiment, Result
+from varsim.records import record_of
 from varsim.report.rounding import rounded, significant, with_error
 from varsim.report.sheet import Column, Sheet
 from varsim.scales import find_scale
@@ -43,7 +43,7 @@ def results_sheet(results: Sequence[Result], remarks: Sequence[str] = ()) -> She
     return Sheet(
         [*setting_columns(results), *_measured_columns(results)],
         [*_caption(results), *remarks],
-        [asdict(result) | {"caveats": list(map(asdict, result.caveats))} for result in results],
+        list(map(record_of, results)),
         list(caveat_sentences(results)),
     )
 

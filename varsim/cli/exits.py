@@ -1,0 +1,3 @@
+"""Exit codes."""
+
+DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130

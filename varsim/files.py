@@ -1,0 +1,154 @@
+"""Files: whole or not at all, and one writer at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+import zlib
+from pathlib import Path
+from typing import NoReturn
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that at every moment it holds the old text or the new one, never a part.
+
+    Devices and pipes, which cannot be replaced, are written to directly. A link stays a link.
+
+    Raises:
+        OSError: It could not be written; the old file, if there was one, is untouched.
+    """
+    target = real_path(path)
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8", newline="")
+    elif target.exists():
+        owned = own(target)  # refused where another varsim adds rows to it
+        try:
+            replace_whole(target, text)
+        finally:
+            os.close(owned)
+    else:
+        replace_whole(target, text)
+
+
+def replace_whole(target: Path, text: str) -> None:
+    """Write a regular file, which nobody else writes, at one blow.
+
+    Raises:
+        OSError: It could not be written; the old file, if there was one, is untouched.
+    """
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_draft_prefix(target))
+    draft = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.chmod(_mode(target))
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(target)
+
+
+def own(target: Path) -> int:
+    """Open a regular file for this process alone, creating it if need be; closing it gives it back.
+
+    Returns:
+        Its descriptor, for reading and writing.
+
+    Raises:
+        BlockingIOError: Another process owns it.
+        OSError: It cannot be opened, or is not meant to be written.
+    """
+    while True:
+        handle = os.open(target, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                _fail(errno.EINVAL, "it is no regular file")
+            if not found.st_mode & 0o222:  # which does not stop root, but says what is meant
+                _fail(errno.EACCES, os.strerror(errno.EACCES))
+            _lock(handle)
+            # Whoever owned it before may have put a new file in its place.
+            if target.exists() and target.stat().st_ino == found.st_ino:
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def remove_drafts(target: Path) -> None:
+    """Remove what a process that was killed while it replaced a file left beside it."""
+    for draft in target.parent.glob(f"{_draft_prefix(target)}*"):
+        draft.unlink(missing_ok=True)
+
+
+def add_line(handle: int, line: bytes) -> None:
+    """Add to the end of an open file so that it outlives a power cut, whole or not at all.
+
+    Raises:
+        OSError: It could not be added; the file is as it was.
+    """
+    length = os.lseek(handle, 0, os.SEEK_END)
+    try:
+        left = memoryview(line)
+        while left:
+            left = left[os.write(handle, left) :]
+        os.fsync(handle)
+    except BaseException:
+        os.ftruncate(handle, length)
+        raise
+
+
+def sync_folder(target: Path) -> None:
+    """Make a new name in a folder outlive a power cut, where the system offers that."""
+    try:
+        folder = os.open(target.parent, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def real_path(path: Path) -> Path:
+    """Return where a path leads, all links followed.
+
+    Raises:
+        OSError: In a circle.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():  # still, after all links were followed
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
+
+
+def _draft_prefix(target: Path) -> str:
+    # Not the name itself, which may be as long as a name can be.
+    return f".varsim-{zlib.crc32(os.fsencode(target.name)):08x}-"
+
+
+def _lock(handle: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _fail(number: int, reason: str) -> NoReturn:
+    raise OSError(number, reason)
+
+
+def _mode(target: Path) -> int:
+    """Return the permissions of the file that is replaced, or those of any new file."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
