@@ -14,8 +14,9 @@ PACKAGE = Path(varsim.__file__).parent
 
 FLOORS = [
     {"_version", "memory", "files"},
-    {"designs", "distributions", "draws", "execution", "moments", "scales", "student"} | {"sweep"},
-    {"experiment"},
+    {"designs", "distributions", "draws", "execution", "moments", "scales", "student"}
+    | {"sweep", "provenance"},
+    {"experiment", "cluster"},
     {"theory", "sampling", "records"},
     {"inference"},
     {"report"},

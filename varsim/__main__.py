@@ -2,4 +2,5 @@
 
 from varsim.cli import main
 
-main()
+if __name__ == "__main__":  # a process of a cluster imports this again
+    main()

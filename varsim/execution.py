@@ -1,7 +1,7 @@
 """Who computes: one argument with the shape of ``map``.
 
 Every mapper yields the results in the order of the items, so that who computes never changes what
-is computed. Any ``concurrent.futures.Executor`` becomes one through :func:`ordered_map`.
+is computed. Whatever takes calls as an executor does becomes one through :func:`ordered_map`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
-
     from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class ComputeError(RuntimeError):
+    """Who computes gave out: a sentence of what happened and what to do."""
 
 
 class Mapper(Protocol):
@@ -30,6 +33,23 @@ class Mapper(Protocol):
         """Return the function's results in the order of the items."""
 
 
+class Task(Protocol[R_co]):
+    """What became of a submitted call; ``concurrent.futures.Future`` is one."""
+
+    def result(self) -> R_co:
+        """Wait for the call's result."""
+
+    def cancel(self) -> object:
+        """Do not begin it, if that is still possible."""
+
+
+class Executor(Protocol):
+    """Who takes calls; ``concurrent.futures.Executor`` is one."""
+
+    def submit(self, function: Callable[[T], R], item: T, /) -> Task[R]:
+        """Take a call."""
+
+
 def ordered_map(executor: Executor, in_flight: int) -> Mapper:
     """Return a mapper that keeps at most ``in_flight`` calls submitted to an executor.
 
@@ -37,7 +57,7 @@ def ordered_map(executor: Executor, in_flight: int) -> Mapper:
     """
 
     def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-        pending: deque[Future[R]] = deque()
+        pending: deque[Task[R]] = deque()
         try:
             for item in items:
                 pending.append(executor.submit(function, item))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
+from functools import partial
 
 from varsim import student
 from varsim._version import __version__
@@ -69,34 +69,28 @@ def planned_blocks(experiment: Experiment) -> int:
 
 def measure(
     experiment: Experiment,
-    blocks: Iterable[Block],
+    blocks_at: Callable[[range], Iterable[Block]],
     totals: Totals = _NOTHING,
     time_is_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Totals]:
-    """Yield the totals at every look; the last ones are what was measured.
+    """Yield the totals as they are, and then at every look; the last ones are what was measured.
 
     Args:
         experiment: What is asked.
-        blocks: Its blocks from the first that is not in ``totals``, in order.
+        blocks_at: Gives the blocks with the indices in a range, in order. No block is asked for
+            before it is known to be needed.
         totals: What there is already.
         time_is_up: Whether to end now, before the precision is met; asked after every block, once
             there are enough for an error bar.
     """
-    look = next_look(experiment, totals)
-    if look is None:
+    yield totals
+    while (look := next_look(experiment, totals)) is not None:
+        for block in blocks_at(range(totals.blocks, look)):
+            totals = totals.plus(block)
+            if totals.blocks >= MIN_BLOCKS and time_is_up():
+                yield totals
+                return
         yield totals
-        return
-    for block in blocks:
-        totals = totals.plus(block)
-        if totals.blocks >= MIN_BLOCKS and time_is_up():
-            look = None
-        elif totals.blocks == look:
-            look = next_look(experiment, totals)
-        else:
-            continue
-        yield totals
-        if look is None:
-            return
 
 
 def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0.95) -> Result:
@@ -219,11 +213,8 @@ def simulate(
     """
     check_probability("confidence", confidence)
     check_probability("alpha", alpha)
-    with (
-        threads(check_workers(workers)) as mapper,
-        closing(stream(experiment, mapper)) as blocks,
-    ):
-        *_, totals = measure(experiment, blocks)
+    with threads(check_workers(workers)) as mapper:
+        *_, totals = measure(experiment, partial(stream, experiment, mapper))
     return judge([conclude(experiment, totals, confidence)], alpha)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from varsim.cli.params import (
     Number,
     Numbers,
     Scales,
+    Scheduler,
     Seed,
     Share,
     WholeNumbers,
@@ -32,6 +33,7 @@ from varsim.cli.params import (
 from varsim.cli.publish import Publisher, say_error
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
+from varsim.execution import Mapper, threads
 from varsim.experiment import FLOAT_TYPES, Experiment, InputError, Result
 from varsim.scales import ALIASES, SCALES
 
@@ -123,6 +125,9 @@ _LOADERS: dict[str, str] = {}
          metavar="TYPE", help="float32 or float64, for x, W and the product.")  # fmt: skip
 @option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
          help="Threads: they change the time, not the numbers.  [default: one a CPU]")  # fmt: skip
+@option("--scheduler", type=Scheduler(), group=_HOW, metavar="ADDRESS",
+        help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
+        "the numbers are the same.")  # fmt: skip
 @option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
          help="Level of every row's interval.")  # fmt: skip
 @common.alpha
@@ -150,7 +155,6 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     if ctx.invoked_subcommand is not None:
         return DONE
     from varsim.cli.run import Terms, expand, opened, remarks, run
-    from varsim.execution import threads
     from varsim.inference import check_probability, check_workers
 
     workers = check_workers(options["workers"])
@@ -175,11 +179,19 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     with nullcontext() if kept is None else opened(kept) as ledger:
         for remark in [] if ledger is None else remarks(ledger, experiments, terms):
             publisher.say(remark)
-        finished = run(experiments, terms, threads(workers), ledger)
+        finished = run(experiments, terms, _mappers(options["scheduler"], workers), ledger)
         written = publisher.report(experiments, finished, ledger)
     if finished.failure is not None:
         say_error(finished.failure)
     return _exit_code(experiments, finished, written=written, check=options["check"])
+
+
+def _mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
+    if scheduler is None:
+        return threads(workers)
+    from varsim.cluster import cluster
+
+    return cluster(scheduler, workers)
 
 
 def _exit_code(

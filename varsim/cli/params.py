@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from varsim import sweep
 from varsim.experiment import nearest
 
+_ADDRESS = re.compile(r"[a-z]+://[^/\s]+/?")
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
 _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
 
@@ -154,6 +155,24 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         if not seconds > 0:
             self.fail(f"{value!r} is no time; write one like 90, 90s, 5m or 1h30m", param, ctx)
         return seconds
+
+
+class Scheduler(click.ParamType):  # type: ignore[type-arg]
+    """``local``, or the address of a Dask scheduler."""
+
+    name = "scheduler"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address."""
+        address = str(value).strip()
+        if address != "local" and not _ADDRESS.fullmatch(address):
+            self.fail(
+                f"{value!r} is no address of a scheduler; give local, or one like "
+                "tcp://localhost:8786",
+                param,
+                ctx,
+            )
+        return address
 
 
 class Seed(Count):

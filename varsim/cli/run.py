@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import click
 
 from varsim.cli.screen import Watch
-from varsim.execution import Mapper
+from varsim.execution import ComputeError, Mapper
 from varsim.experiment import Experiment, InputError, Result
 from varsim.inference import conclude, histogram_bins, judge, measure, next_look, planned_blocks
 from varsim.ledger import Ledger, Start
+from varsim.moments import Block
 from varsim.records import experiment_of
 from varsim.sampling import block_numbers, stream
 from varsim.scales import SCALES, find_scale
@@ -149,6 +150,8 @@ def run(
         interrupted = True
     except OSError as error:
         failure = f"the last row could not be added to the output: {error.strerror}"
+    except ComputeError as error:
+        failure = str(error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
         failure = (
             f"the machine gave out ({error or 'no memory'}); take fewer workers: see --dry-run"
@@ -213,15 +216,17 @@ def _row(
     counting = terms.histogram or totals.counts is not None
     bins = histogram_bins(experiment) if counting else None
     deadline = math.inf if terms.max_seconds is None else time.monotonic() + terms.max_seconds
+    each = block_numbers(experiment)
+
+    def blocks_at(indices: range) -> Iterator[Block]:
+        return watch.over(stream(experiment, mapper, indices, bins), each)
+
     planned = max(planned_blocks(experiment), totals.blocks)
-    indices = range(totals.blocks, experiment.blocks)
-    with closing(stream(experiment, mapper, indices, bins)) as blocks:
-        watched = watch.over(blocks, block_numbers(experiment))
-        looks = measure(experiment, watched, start.totals, lambda: time.monotonic() > deadline)
-        for totals in looks:
-            ahead = next_look(experiment, totals) or totals.blocks
-            watch.expect((ahead - planned) * block_numbers(experiment))
-            planned = ahead
+    looks = measure(experiment, blocks_at, start.totals, lambda: time.monotonic() > deadline)
+    for totals in looks:
+        ahead = next_look(experiment, totals) or totals.blocks
+        watch.expect((ahead - planned) * each)
+        planned = ahead
     return conclude(experiment, totals, terms.confidence)
 
 

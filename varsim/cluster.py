@@ -1,0 +1,235 @@
+"""A Dask cluster as a mapper: who computes changes, what is computed does not.
+
+Needs ``distributed`` (``pip install 'varsim[cluster]'``), which is loaded only here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import operator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from varsim._version import __version__
+from varsim.execution import ComputeError, Mapper, one_blas_thread, ordered_map
+from varsim.provenance import packages
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# A task costs the scheduler some milliseconds, so it is worth a good fraction of a second.
+_LONGEST, _SHORTEST = 0.4, 0.05
+
+# Dask has freed memory returned at once, and to get it again for every draw costs a quarter of the
+# time: these are for glibc's malloc. One BLAS thread a process, as everywhere.
+_WORKER_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+# Ctrl-C is for this process alone, which ends the others; they would each print a traceback.
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+_CONNECT_SECONDS = 5
+_POLL_SECONDS = 2
+_WORKERLESS_SECONDS = 60
+_IN_FLIGHT = 2
+
+
+@contextmanager
+def cluster(address: str, workers: int) -> Iterator[Mapper]:
+    """Give a mapper over the workers of a Dask cluster.
+
+    Args:
+        address: The scheduler's, such as ``tcp://host:8786``; or ``local``, for a cluster of
+            processes on this machine that ends with the context.
+        workers: Number of processes of a local cluster.
+
+    Raises:
+        ComputeError: The cluster cannot be reached, has no workers, or computes with other
+            versions; or, while it is used, it was lost.
+    """
+    try:
+        import distributed  # noqa: F401  # an extra
+    except ImportError:
+        raise ComputeError(
+            "a scheduler needs the package distributed; run: pip install 'varsim[cluster]'"
+        ) from None
+    _hush()
+    with ExitStack() as stack:
+        if address == "local":
+            address = stack.enter_context(_local(workers)).scheduler_address
+        client = stack.enter_context(_client(address))
+        capacity = _checked_capacity(client)
+        yield grouped(ordered_map(_Tasks(client), in_flight=_IN_FLIGHT * capacity), capacity)
+
+
+@contextmanager
+def _local(processes: int) -> Iterator[LocalCluster]:
+    """Give a cluster of processes on this machine."""
+    import dask
+    from distributed import LocalCluster
+
+    settings = {
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+        "distributed.worker.preload": [_DEAF],
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=processes,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as local,
+    ):
+        yield local
+
+
+def _hush() -> None:
+    """Leave what distributed says of lost workers and connections to the cluster's own logs."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _client(address: str) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError):
+        raise ComputeError(
+            f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
+            "address, such as tcp://localhost:8786"
+        ) from None
+
+
+def grouped(mapper: Mapper, capacity: int) -> Mapper:
+    """Return a mapper that hands on items in groups, each worth a good fraction of a second.
+
+    How many items that are is learned from the groups that are done. Towards the end groups get
+    smaller, so that all workers end at about the same time.
+
+    Args:
+        mapper: Who computes the groups.
+        capacity: How many groups are computed at a time.
+    """
+
+    def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        left = operator.length_hint(items) or math.inf
+        pace = 0.0  # seconds an item; 0 before the first is done
+
+        def groups() -> Iterator[tuple[T, ...]]:
+            nonlocal left
+            iterator = iter(items)
+            while group := tuple(islice(iterator, _size(pace, left / (2 * capacity)))):
+                left -= len(group)
+                yield group
+
+        for seconds, results in mapper(partial(_compute, function, packages()), groups()):
+            pace = max(seconds, 1e-6) / len(results)
+            yield from results
+
+    return outer
+
+
+def _size(pace: float, share: float) -> int:
+    if pace == 0.0:
+        return 1
+    return max(1, math.floor(min(_LONGEST / pace, max(_SHORTEST / pace, share))))
+
+
+def _compute(
+    function: Callable[[T], R], expected: Mapping[str, str], group: Sequence[T]
+) -> tuple[float, list[R]]:
+    """Return how long a group took, and its results; on a worker, which may have joined late."""
+    _check_packages("a worker", expected, packages())
+    with one_blas_thread:
+        start = time.perf_counter()
+        results = [function(item) for item in group]
+        return time.perf_counter() - start, results
+
+
+def _check_packages(who: str, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    for package, version in expected.items():
+        if found.get(package) != version:
+            raise ComputeError(
+                f"{who} has {package} {found.get(package)} and this machine {version}, which "
+                "could change the numbers; install the same version on both"
+            )
+
+
+def _checked_capacity(client: Client) -> int:
+    """Return how many tasks the workers run at a time.
+
+    Raises:
+        ComputeError: There are none, or they do not compute as this process does.
+    """
+    address = client.scheduler_info()["address"]
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+    except TimeoutError:
+        raise ComputeError(
+            f"the scheduler at {address} has no workers; start some with: dask worker {address}"
+        ) from None
+    try:
+        found = client.run(packages)
+    except (ImportError, OSError):
+        raise ComputeError(
+            f"a worker of {address} has no varsim; install varsim {__version__} on all of them"
+        ) from None
+    for worker, versions in found.items():
+        _check_packages(f"the worker {worker}", packages(), versions)
+    return sum(client.nthreads().values())
+
+
+class _Tasks:
+    """A cluster's client with the shape of an executor."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
+        return _Task(self._client, self._client.submit(function, item, pure=False))
+
+
+class _Task(Generic[R]):
+    """A task on a cluster; a worker that is lost in the middle only delays it."""
+
+    def __init__(self, client: Client, future: Future[R]) -> None:
+        self._client, self._future = client, future
+
+    def result(self) -> R:
+        """Wait for the result.
+
+        Raises:
+            ComputeError: The cluster was lost.
+        """
+        waiting_since = time.monotonic()
+        while True:
+            try:
+                return self._future.result(timeout=_POLL_SECONDS)
+            except TimeoutError:
+                if self._client.nthreads():
+                    waiting_since = time.monotonic()
+                elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
+                    raise ComputeError("the cluster has lost all of its workers") from None
+            except CancelledError:
+                raise ComputeError("the connection to the scheduler was lost") from None
+
+    def cancel(self) -> None:
+        """Let it be forgotten."""
+        self._future.cancel()
