@@ -138,7 +138,10 @@ def _lock(handle: int) -> None:
         import fcntl
     except ImportError:  # Windows
         return
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(errno.EAGAIN, "it is in use by another varsim") from None
 
 
 def _fail(number: int, reason: str) -> NoReturn:

@@ -168,10 +168,6 @@ def opened(path: Path) -> Ledger:
     """
     try:
         return Ledger(path)
-    except BlockingIOError:
-        raise click.ClickException(
-            f"{str(path)!r} is in use by another varsim; wait for it, or choose another --output"
-        ) from None
     except OSError as error:
         raise click.ClickException(
             f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
