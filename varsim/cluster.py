@@ -91,7 +91,7 @@ def _local(processes: int) -> Iterator[LocalCluster]:
         LocalCluster(
             n_workers=processes,
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as local,
     ):
@@ -187,9 +187,10 @@ def _checked_capacity(client: Client) -> int:
         ) from None
     try:
         found = client.run(packages)
-    except (ImportError, OSError):
+    except Exception as error:  # noqa: BLE001  # a worker's own, or one of no class in particular
         raise ComputeError(
-            f"a worker of {address} has no varsim; install varsim {__version__} on all of them"
+            f"a worker of {address} cannot load varsim ({error}); install varsim {__version__} on "
+            "all of them"
         ) from None
     for worker, versions in found.items():
         _check_packages(f"the worker {worker}", packages(), versions)
@@ -203,7 +204,23 @@ class _Tasks:
         self._client = client
 
     def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
-        return _Task(self._client, self._client.submit(function, item, pure=False))
+        with _lost_as_compute_error():
+            return _Task(self._client, self._client.submit(function, item, pure=False))
+
+
+@contextmanager
+def _lost_as_compute_error() -> Iterator[None]:
+    from distributed import KilledWorker
+
+    try:
+        yield
+    except KilledWorker:
+        raise ComputeError(
+            "some blocks were lost with several workers, one after the other; see the workers' "
+            "logs: they may be short of memory"
+        ) from None
+    except (CancelledError, OSError):
+        raise ComputeError("the connection to the scheduler was lost") from None
 
 
 class _Task(Generic[R]):
@@ -219,16 +236,15 @@ class _Task(Generic[R]):
             ComputeError: The cluster was lost.
         """
         waiting_since = time.monotonic()
-        while True:
-            try:
-                return self._future.result(timeout=_POLL_SECONDS)
-            except TimeoutError:
-                if self._client.nthreads():
-                    waiting_since = time.monotonic()
-                elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
-                    raise ComputeError("the cluster has lost all of its workers") from None
-            except CancelledError:
-                raise ComputeError("the connection to the scheduler was lost") from None
+        with _lost_as_compute_error():
+            while True:
+                try:
+                    return self._future.result(timeout=_POLL_SECONDS)
+                except TimeoutError:
+                    if self._client.nthreads():
+                        waiting_since = time.monotonic()
+                    elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
+                        raise ComputeError("the cluster has lost all of its workers") from None
 
     def cancel(self) -> None:
         """Let it be forgotten."""

@@ -144,12 +144,12 @@ def run(
             for experiment, start in zip(experiments, starts, strict=True):
                 results.append(_row(experiment, start, terms, mapper, watch))
                 if ledger is not None and results[-1].totals != start.totals:
-                    ledger.add(results[-1])
+                    failure = _unkept(results[-1], ledger)
+                if failure is not None:
+                    break
                 watch.show(results)
     except KeyboardInterrupt:
         interrupted = True
-    except OSError as error:
-        failure = f"the last row could not be added to the output: {error.strerror}"
     except ComputeError as error:
         failure = str(error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
@@ -199,6 +199,15 @@ def _work(experiment: Experiment, start: Start) -> int:
         return 0
     left = planned_blocks(experiment) - start.totals.blocks
     return max(0, left) * block_numbers(experiment)
+
+
+def _unkept(result: Result, ledger: Ledger) -> str | None:
+    """Add a row to the ledger, or return the sentence on why that failed."""
+    try:
+        ledger.add(result)
+    except OSError as error:
+        return f"the last row could not be added to the output: {error.strerror}"
+    return None
 
 
 def _row(

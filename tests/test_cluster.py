@@ -1,0 +1,243 @@
+"""A cluster: the same bytes, whoever computes them and whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import varsim
+from tests.program import VARSIM, environment, run
+from varsim.cluster import _size, grouped
+from varsim.execution import ComputeError, Mapper, ordered_map
+
+pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
+
+DASK = [str(Path(sys.executable).with_name("dask"))]
+LONG = ("--dim", "300,512", "--scale", "sqrt,he", "--samples", "60000000", "--format", "csv")
+
+
+@contextmanager
+def process(*command: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed at the end."""
+    with subprocess.Popen(
+        command, env=environment(**changes), text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    ) as started:  # fmt: skip
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real scheduler on loopback."""
+    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+    with process(
+        *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--scheduler-file", str(file),
+    ):  # fmt: skip
+        wait_for(lambda: file.exists() and file.stat().st_size > 0)
+        yield json.loads(file.read_text(encoding="utf-8"))["address"]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def worker(address: str, name: str, **changes: str) -> Any:
+    return process(
+        *DASK, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
+        "--name", name, **changes,
+    )  # fmt: skip
+
+
+def wait_for_workers(address: str, number: int) -> None:
+    from distributed import Client
+
+    with Client(address, timeout=30, set_as_default=False) as client:
+        client.wait_for_workers(number, timeout=60)
+
+
+def test_one_of_two_workers_is_killed_and_nothing_is_lost(scheduler: str, tmp_path: Path) -> None:
+    """Same bytes as with threads, for a run that loses a worker in the middle of it."""
+    expected = run(*LONG)
+    with worker(scheduler, "one"), worker(scheduler, "two") as second:
+        wait_for_workers(scheduler, 2)
+        file = tmp_path / "sweep.csv"
+        command = [*VARSIM, *LONG, "--scheduler", scheduler, "--output", str(file), "--resume"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+            second.send_signal(signal.SIGKILL)
+            stdout, stderr = running.communicate(timeout=100)
+    assert running.returncode == 0, stderr
+    assert stderr == expected.stderr
+    assert stdout == expected.stdout == file.read_text(encoding="utf-8")
+
+
+def test_a_cluster_of_processes_here_gives_the_same_bytes() -> None:
+    """With a precision too, and quietly."""
+    args = ("--dim", "64,512", "--scale", "sqrt", "--precision", "0.1%", "--histogram")
+    threads, processes = run(*args, "-f", "jsonl"), run(
+        *args, "-f", "jsonl", "--scheduler", "local", "-j", "2"
+    )  # fmt: skip
+    assert processes.returncode == 0
+    assert (processes.stdout, processes.stderr) == (threads.stdout, threads.stderr)
+
+
+def test_a_scheduler_without_workers_is_one_sentence(scheduler: str) -> None:
+    """Within seconds, and with what to do."""
+    assert_refused(run("--scheduler", scheduler), "has no workers; start some with")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "tcp://nowhere.invalid:8786"])
+def test_a_scheduler_that_cannot_be_reached_is_one_sentence(address: str) -> None:
+    """Within seconds, and without what its library has to say of it."""
+    assert_refused(run("--scheduler", address), f"no scheduler answers at {address}")
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    nothing, sentence = done.stderr.splitlines()
+    assert nothing == "Not one row was done."
+    assert sentence.startswith("Error: ")
+    assert reason in sentence
+
+
+def test_another_version_on_a_worker_is_refused(scheduler: str, tmp_path: Path) -> None:
+    """It could change the numbers."""
+    copy = tmp_path / "varsim"
+    shutil.copytree(Path(varsim.__file__).parent, copy)
+    (copy / "_version.py").write_text('__version__ = "0.0.7"\n', encoding="utf-8")
+    with worker(scheduler, "old", PYTHONPATH=str(tmp_path)):
+        wait_for_workers(scheduler, 1)
+        done = run("--scheduler", scheduler)
+    assert_refused(done, f"has varsim 0.0.7 and this machine {varsim.__version__}")
+    assert re.search(r"the worker tcp://127\.0\.0\.1:\d+ has", done.stderr)
+
+
+def test_a_worker_without_varsim_is_one_sentence(scheduler: str, tmp_path: Path) -> None:
+    """It says what to install there."""
+    (tmp_path / "varsim.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
+    with worker(scheduler, "bare", PYTHONPATH=str(tmp_path)):
+        wait_for_workers(scheduler, 1)
+        assert_refused(
+            run("--scheduler", scheduler),
+            "cannot load varsim (ImportError('none here')); install varsim",
+        )
+
+
+def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
+    """The run ends with a sentence, and the same command goes on without it."""
+    where, file = tmp_path / "scheduler.json", tmp_path / "sweep.csv"
+    with process(
+        *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        "--scheduler-file", str(where),
+    ) as mortal:  # fmt: skip
+        wait_for(lambda: where.exists() and where.stat().st_size > 0)
+        address = json.loads(where.read_text(encoding="utf-8"))["address"]
+        with worker(address, "only"):
+            wait_for_workers(address, 1)
+            command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
+            with subprocess.Popen(
+                command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                text=True,
+            ) as running:  # fmt: skip
+                wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+                mortal.kill()
+                _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert stderr.splitlines()[-1] == "Error: the connection to the scheduler was lost."
+    assert 2 <= file.read_bytes().count(b"\n") < 5
+    assert run(*LONG, "--output", str(file), "--resume").stdout == run(*LONG).stdout
+
+
+def test_without_distributed_it_is_one_sentence(tmp_path: Path) -> None:
+    """The extra is named; nothing else needs it."""
+    (tmp_path / "distributed.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
+    done = run("--scheduler", "local", PYTHONPATH=str(tmp_path))
+    assert_refused(done, "pip install 'varsim[cluster]'")
+
+
+@pytest.mark.parametrize("address", ["here", "tcp:/host:1", "host:8786", ""])
+def test_no_address_at_all_is_a_usage_error(address: str) -> None:
+    """Before anything is connected to."""
+    done = run("--scheduler", address)
+    assert done.returncode == 2
+    assert "give local, or one like tcp://localhost:8786" in done.stderr
+
+
+class Recorder:
+    """A mapper that computes at once and notes how many items every group had."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def mapper(self) -> Mapper:
+        class Executor:
+            def submit(_, function: Any, group: Any, /) -> Any:  # noqa: N805
+                self.sizes.append(len(group))
+                return Done(function(group))
+
+        return ordered_map(Executor(), in_flight=4)
+
+
+class Done:
+    """A task that is done."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def result(self) -> Any:
+        return self.value
+
+    def cancel(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("items", [range(0), range(1), range(7), range(5000)])
+def test_groups_keep_items_and_order(items: range) -> None:
+    """Whatever the grouping, what comes out is what a plain map gives."""
+    recorder = Recorder()
+    assert list(grouped(recorder.mapper(), capacity=2)(abs, items)) == list(map(abs, items))
+    assert sum(recorder.sizes) == len(items)
+    if len(items) == 5000:
+        assert len(recorder.sizes) < 100, "short items go in large groups"
+
+
+def test_a_group_is_worth_a_good_fraction_of_a_second() -> None:
+    """Between 0.05 and 0.4 s where an item allows; less towards the end; one long item alone."""
+    assert _size(pace=0.001, share=1e9) == 400
+    assert _size(pace=0.001, share=100) == 100
+    assert _size(pace=0.001, share=3) == 50
+    assert _size(pace=7.0, share=100) == 1
+    assert _size(pace=0.0, share=100) == 1
+
+
+def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every group carries the versions it is to be computed with."""
+    mapper = grouped(Recorder().mapper(), capacity=1)
+    results = mapper(abs, range(50))
+    next(results)
+    monkeypatch.setattr("varsim.cluster.packages", lambda: {"NumPy": "1.0"})
+    with pytest.raises(ComputeError, match="a worker has varsim None and this machine"):
+        list(results)
