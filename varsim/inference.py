@@ -159,25 +159,36 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
 
 
 def judge(results: Sequence[Result], alpha: float = 0.001) -> list[Result]:
-    """Return the results with their verdicts, which share one false-alarm rate.
+    """Return the results with their verdicts, which share one false-alarm rate, by Holm.
 
-    Holm (1979): the i-th smallest of m p-values, from i = 0, is significant while it is at most
-    alpha / (m - i). If every theory is right, the chance of any "disagrees" is at most alpha.
+    If every theory is right, the chance of any "disagrees" is at most alpha.
 
     A row's p-value is here the larger of two: by the measured error and by the error that theory
     predicts. From few or heavy-tailed samples the measured variance and its error are small
     together, and the measured error alone would cry wolf (a fifth of the tables, at worst).
     """
-    p_values = [max(_p_values(result)) for result in results]
-    agrees = [True] * len(results)
-    for rank, index in enumerate(sorted(range(len(results)), key=p_values.__getitem__)):
-        if p_values[index] > alpha / (len(results) - rank):
-            break
-        agrees[index] = False
+    disagrees = holm([max(_p_values(result)) for result in results], alpha)
     return [
-        replace(result, agrees=verdict, alpha=alpha)
-        for result, verdict in zip(results, agrees, strict=True)
+        replace(result, agrees=not verdict, alpha=alpha)
+        for result, verdict in zip(results, disagrees, strict=True)
     ]
+
+
+def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
+    """Return which p-values are significant, with a chance of at most alpha for any false one.
+
+    Holm (1979): the i-th smallest of m p-values, from i = 0, is significant while it is at most
+    alpha / (m - i).
+
+    >>> holm([0.01, 0.5, 0.02], 0.05)
+    [True, False, True]
+    """
+    significant = [False] * len(p_values)
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        if p_values[index] > alpha / (len(p_values) - rank):
+            break
+        significant[index] = True
+    return significant
 
 
 def _p_values(result: Result) -> tuple[float, float]:

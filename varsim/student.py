@@ -13,8 +13,8 @@ _TINY = 1e-300
 _EPSILON = 1e-16
 
 
-def two_sided_p(t: float, dof: int) -> float:
-    """Return P(|T| >= |t|) for T Student-t with ``dof`` degrees of freedom.
+def two_sided_p(t: float, dof: float) -> float:
+    """Return P(|T| >= |t|) for T Student-t with ``dof`` degrees of freedom, whole or not.
 
     P = I_x(dof/2, 1/2) with x = dof / (dof + t^2): Abramowitz & Stegun (1964), 26.7.1 and 26.5.
 
@@ -31,7 +31,7 @@ def two_sided_p(t: float, dof: int) -> float:
 
 
 @lru_cache
-def quantile(confidence: float, dof: int) -> float:
+def quantile(confidence: float, dof: float) -> float:
     """Return t with P(|T| <= t) = ``confidence``: the half-width of an interval in standard errors.
 
     >>> round(quantile(0.95, 63), 6)
