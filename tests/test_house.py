@@ -19,6 +19,7 @@ FLOORS = [
     {"experiment", "cluster"},
     {"theory", "sampling", "records"},
     {"inference"},
+    {"comparison"},
     {"report"},
     {"ledger"},
     {"cli"},

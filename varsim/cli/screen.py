@@ -29,7 +29,12 @@ T = TypeVar("T")
 _A_BLINK = 0.5
 
 _GAP = 2
-_STYLES = {VERDICTS[True]: "green", VERDICTS[False]: "bold red"}
+_STYLES = {
+    VERDICTS[True]: "green",
+    VERDICTS[False]: "bold red",
+    **dict.fromkeys(("identical", "same draws"), "green"),
+    "DIFFERS": "bold red",
+}
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -75,14 +75,33 @@ def setting_columns(rows: Sequence[Result] | Sequence[Experiment]) -> list[Colum
 
 
 def settings_sentence(rows: Sequence[Result] | Sequence[Experiment]) -> str:
-    """Return the settings that all rows share and that are worth a word."""
+    """Return the settings that all rows share and that are worth a word, and the seeds."""
+    return ", ".join([*shared_settings(rows), seeds(rows)])
+
+
+def shared_settings(rows: Sequence[Result] | Sequence[Experiment]) -> list[str]:
+    """Return the settings, but for the seed, that all rows share and that are worth a word."""
     shared = []
     for name, (_, phrase, text) in _SETTINGS.items():
         values = _values(name, rows)
         if len(values) == 1 and (name in _ALWAYS_NAMED or values != {_DEFAULTS.get(name)}):
             shared.append(phrase.format(text(values.pop())))
-    seeds = sorted({row.seed for row in rows})
-    return ", ".join([*shared, "seed " + ", ".join(map(str, seeds))])
+    return shared
+
+
+def seeds(rows: Sequence[Result] | Sequence[Experiment]) -> str:
+    """Return the seeds of rows, in words."""
+    return "seed " + ", ".join(map(str, sorted({row.seed for row in rows})))
+
+
+def row_name(row: Result) -> str:
+    """Return what a row is called in a sentence: D, scale, and each setting that is not usual."""
+    phrases = [
+        phrase.format(text(value))
+        for name, (_, phrase, text) in _SETTINGS.items()
+        for value in _values(name, [row]) - {getattr(Experiment, name)}
+    ]
+    return ", ".join([f"D = {row.dim}", f"scale {row.scale}", *phrases])
 
 
 def span(values: Sequence[int]) -> str:

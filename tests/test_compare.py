@@ -1,0 +1,584 @@
+"""Two files of results against each other: pairing, errors, verdicts, and the command."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.random import PCG64, default_rng
+from scipy import stats
+
+from tests.program import VARSIM, environment, on_terminal, run
+from varsim import Experiment, Result, infer, sampling, stream, student
+from varsim.cli import app
+from varsim.comparison import Comparison, Pair, compare, match
+from varsim.experiment import FLOAT_TYPES
+from varsim.inference import holm
+from varsim.records import record_of
+from varsim.report.comparison import CELLS, Names, comparison_sheet, summary
+from varsim.report.formats import FORMATS, SUFFIXES
+from varsim.report.sheet import Sheet
+
+
+def measured(**settings: Any) -> Result:
+    """One row: D = 16 and 6,400 outputs unless said otherwise."""
+    experiment = Experiment(**{"dim": 16, "scale": "sqrt", "samples": 6400, **settings})
+    return infer(experiment, stream(experiment))
+
+
+def compared(a: Result, b: Result, alpha: float = 0.001) -> Comparison:
+    return compare([Pair(a, b)], alpha)[0]
+
+
+def write(path: Path, rows: Sequence[Result]) -> Path:
+    """A file as varsim writes it."""
+    sheet = Sheet([], [], list(map(record_of, rows)))
+    path.write_text(FORMATS[SUFFIXES[path.suffix]](sheet), encoding="utf-8")
+    return path
+
+
+def varsim(*args: object) -> int:
+    """Run the command in this process; its exit code."""
+    return int(app.varsim.main(list(map(str, args)), standalone_mode=False))
+
+
+# --- the rule for many p-values
+
+
+@given(
+    st.lists(st.floats(0, 1) | st.sampled_from([1e-9, 0.01, 0.02, 0.05]), max_size=6),
+    st.sampled_from([0.0013, 0.017, 0.05, 0.31]),
+)
+def test_holm_is_the_closed_bonferroni_test(p_values: list[float], alpha: float) -> None:
+    """A p-value is significant when in every set of them some p is at most alpha / size."""
+    rows = range(len(p_values))
+    for row, significant in enumerate(holm(p_values, alpha)):
+        sets = [s for size in rows for s in combinations(rows, size + 1) if row in s]
+        assert significant is all(min(p_values[i] for i in s) <= alpha / len(s) for s in sets)
+
+
+# --- the statistics of a pair
+
+
+@pytest.fixture(scope="module")
+def true_pairs() -> list[Pair]:
+    """Pairs of rows that measure the same, with seeds of their own and unequal samples."""
+    few = partial(measured, dim=4, design="paired")
+    return [
+        Pair(few(samples=12_800, seed=2 * i), few(samples=3200, seed=2 * i + 1)) for i in range(600)
+    ]
+
+
+def alarms(p_values: Sequence[float]) -> int:
+    return sum(p < 0.05 for p in p_values)
+
+
+def test_false_alarms_are_as_rare_as_they_are_said_to_be(true_pairs: list[Pair]) -> None:
+    """Of 600 true pairs judged alone at 5 %, no more differ than a binomial passes once in 1e6.
+
+    Nor so few that the test would be asleep: half of 5 % is not too many either.
+    """
+    found = alarms([c.p for c in map(compared, *zip(*true_pairs, strict=True)) if c.p is not None])
+    assert found <= stats.binom.isf(1e-6, len(true_pairs), 0.05)
+    assert found >= stats.binom.ppf(1e-6, len(true_pairs), 0.05)
+
+
+def test_an_error_of_one_file_alone_would_cry_wolf(true_pairs: list[Pair]) -> None:
+    """The calibration notices a naive error bar: the first file's, as if the second were exact."""
+    naive = [
+        student.two_sided_p((b.empirical - a.empirical) / a.std_error, a.blocks - 1)
+        for a, b in true_pairs
+    ]
+    assert alarms(naive) > stats.binom.isf(1e-6, len(true_pairs), 0.05)
+
+
+def test_all_pairs_of_a_table_share_one_rate(true_pairs: list[Pair]) -> None:
+    """600 true pairs agree at 0.001 together, though some would differ alone at 1 %."""
+    assert {c.verdict for c in compare(true_pairs, 0.001)} == {"agrees"}
+    assert any(compared(*pair, alpha=0.01).verdict == "differs" for pair in true_pairs)
+
+
+def test_few_and_heavy_tailed_samples_do_not_cry_wolf() -> None:
+    """64 products of exponentials against 6,400: at most 3 of 200, as a rate of 0.001 allows.
+
+    It is exceeded with a chance of 7e-5; by the measured error alone it is, by far.
+    """
+    wild = partial(measured, dim=1, scale="1", x="exponential", w="exponential")
+    known = wild(samples=640_000, seed=1000)
+    results = [compared(wild(samples=64, seed=seed), known) for seed in range(200)]
+    assert sum(c.verdict == "differs" for c in results) <= 3
+    alone = [student.two_sided_p(c.z, c.dof) for c in results if c.z and c.dof]
+    assert sum(p < 0.001 for p in alone) > 20
+
+
+@pytest.mark.parametrize("design", ["crossed", "fixed-x"])
+def test_a_k_that_is_one_percent_wrong_is_found(
+    monkeypatch: pytest.MonkeyPatch, design: str
+) -> None:
+    """With other seeds and with the same one, also where every x has its own variance."""
+    settings = {"dim": 64, "design": design, "samples": 1_000_000}
+    right = measured(**settings)
+    monkeypatch.setattr(Experiment, "k", property(lambda self: 1.01 * math.sqrt(self.k_squared)))
+    for seed in (0, 1):
+        found = compared(right, measured(**settings, seed=seed))
+        assert found.verdict == "differs"
+        assert found.difference == pytest.approx(-0.02, abs=0.01)
+
+
+def test_a_pair_is_welch_s_test() -> None:
+    """Student t with Welch's degrees of freedom, as SciPy has it, for unequal blocks and errors."""
+    base = measured()
+    for blocks, ratio, shift in ((64, 1.0, 0.01), (500, 3.0, -0.05), (4000, 0.1, 0.03)):
+        a = replace(base, expected_std_error=base.std_error)
+        error = ratio * base.std_error
+        b = replace(base, blocks=blocks, std_error=error, expected_std_error=error,
+                    empirical=base.empirical + shift, seed=1)  # fmt: skip
+        ours = compared(a, b)
+        p = stats.ttest_ind_from_stats(
+            b.empirical, error * math.sqrt(blocks), blocks,
+            a.empirical, a.std_error * math.sqrt(a.blocks), a.blocks, equal_var=False,
+        )  # fmt: skip
+        assert ours.z == pytest.approx(p.statistic)
+        assert ours.p == pytest.approx(p.pvalue, rel=1e-8)
+        assert ours.dof is not None
+        assert ours.std_error is not None
+        half_width = stats.t.isf(0.025, ours.dof) * ours.std_error
+        assert ours.half_width(0.95) == pytest.approx(half_width)
+
+
+def test_the_verdict_takes_the_larger_of_two_p_values() -> None:
+    """By the measured and by the expected errors; either alone is no reason to differ."""
+    base = measured()
+    far, error = (
+        replace(base, empirical=base.empirical + 10 * base.std_error, seed=1),
+        base.std_error,
+    )
+    for measured_error, expected_error, verdict in (
+        (error, error, "differs"), (10 * error, error, "agrees"), (error, 10 * error, "agrees")
+    ):  # fmt: skip
+        b = replace(far, std_error=measured_error, expected_std_error=expected_error)
+        assert compared(base, b).verdict == verdict
+
+
+def test_fixed_x_is_compared_by_its_ratio_to_theory_given_x() -> None:
+    """Two x have two variances, far beyond their errors, and both are right."""
+    a, b = (measured(dim=4, design="fixed-x", samples=64_000, seed=seed) for seed in (0, 1))
+    assert abs(a.empirical - b.empirical) > 20 * math.hypot(a.std_error, b.std_error)
+    found = compared(a, b)
+    assert (found.verdict, found.by_ratio, found.a, found.b) == ("agrees", True, a.ratio, b.ratio)
+
+
+def test_an_x_of_zeros_divides_nothing_by_zero() -> None:
+    """ReLU makes one x in two zero at D = 1: such rows agree, and with others there is nothing."""
+    rows = [measured(dim=1, x="rectified", design="fixed-x", seed=seed) for seed in range(12)]
+    zeros = [row for row in rows if row.empirical == 0.0]
+    (first, second, *_), other = zeros, next(row for row in rows if row.empirical)
+    assert compared(first, first).verdict == "identical"
+    both = compared(first, second)
+    assert (both.verdict, both.difference, both.z, both.p) == ("agrees", 0.0, None, None)
+    for mixed in (compared(first, other), compared(other, first)):
+        assert (mixed.verdict, mixed.difference, mixed.p) == ("not compared", None, None)
+    sheet = comparison_sheet(compare([Pair(first, other)]), match([], []), Names("a", "b"))
+    for text in FORMATS.values():
+        assert "not compared" in text(sheet)
+
+
+def test_constant_squares_agree_whatever_the_seed_and_dtype() -> None:
+    """Two coins at D = 1: y² is 1 / k², and a vanishing error bar is no alarm."""
+    coins = partial(measured, dim=1, scale="3", x="rademacher", w="rademacher")
+    first = coins()
+    for seed in range(1, 20):
+        for dtype in FLOAT_TYPES:
+            assert compared(first, coins(seed=seed, dtype=dtype)).verdict == "agrees"
+
+
+# --- the same draws
+
+
+def test_the_same_row_is_identical() -> None:
+    """To the last bit of its totals, whether or not its outputs were counted."""
+    for settings in ({}, {"design": "fixed-x"}, {"samples": None, "precision": 0.05}):
+        row = measured(**settings) if "precision" not in settings else _precise(0.05)
+        again = replace(row, totals=row.totals._replace(counts=(1, 2, 3)))
+        found = compared(row, again)
+        assert (found.verdict, found.difference, found.p) == ("identical", 0.0, None)
+
+
+def _precise(precision: float) -> Result:
+    experiment = Experiment(dim=16, scale="sqrt", precision=precision)
+    return infer(experiment, stream(experiment, indices=range(80)))
+
+
+def noisy(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
+    """Let every output be off by a relative error of that size."""
+    original: Callable[..., None] = sampling._add_products
+    rng = default_rng(0)
+
+    def rounded_otherwise(y: Any, x: Any, w: Any) -> None:
+        original(y, x, w)
+        y *= 1 + size * rng.standard_normal(y.shape)
+
+    monkeypatch.setattr(sampling, "_add_products", rounded_otherwise)
+
+
+@pytest.mark.parametrize("dtype", FLOAT_TYPES)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"design": "fixed-x"}, {"x_mean": 5.0, "w_mean": 5.0}, {"x": "rademacher", "dim": 1}],
+    ids=str,
+)
+def test_rounding_leaves_the_same_draws(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], dtype: str
+) -> None:
+    """Outputs that differ by an epsilon are the same draws, with a difference of that order."""
+    before = measured(**settings, dtype=dtype)
+    noisy(monkeypatch, float(np.finfo(dtype).eps))
+    after = measured(**settings, dtype=dtype)
+    found = compared(before, after)
+    assert found.verdict == "same draws"
+    assert (found.z, found.p, found.redrawn) == (None, None, False)
+    assert found.difference is not None
+    assert abs(found.difference) <= 16 * FLOAT_TYPES[dtype].rounding * before.empirical
+
+
+def test_more_than_rounding_is_not_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of 0.1 % an output is within the statistical errors, and yet it is seen."""
+    before = measured()
+    noisy(monkeypatch, 1e-3)
+    found = compared(before, measured())
+    assert (found.verdict, found.redrawn) == ("agrees", True)
+
+
+@pytest.mark.parametrize("design", ["crossed", "fixed-x"])
+def test_new_streams_agree_within_errors_and_are_said_to_be_new(
+    monkeypatch: pytest.MonkeyPatch, design: str
+) -> None:
+    """As when NumPy changes a generator: not identical, not an alarm, and not passed over."""
+    before = [measured(seed=seed, design=design) for seed in range(20)]
+    monkeypatch.setattr(sampling, "BIT_GENERATOR", PCG64)
+    after = [measured(seed=seed, design=design) for seed in range(20)]
+    matching = match(before, after)
+    found = compare(matching.pairs)
+    assert {(c.verdict, c.redrawn) for c in found} == {("agrees", True)}
+    sheet = comparison_sheet(found, matching, Names("a", "b"))
+    assert sheet.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
+    assert "and 17 more" in sheet.caveats[0]
+
+
+def test_another_blas_kernel_is_the_same_draws(tmp_path: Path) -> None:
+    """That of an older CPU, where this BLAS lets itself be told; nothing differs elsewhere."""
+    files = [tmp_path / "new.jsonl", tmp_path / "old.jsonl"]
+    for file, kernel in zip(files, ({}, {"OPENBLAS_CORETYPE": "Prescott"}), strict=True):
+        assert run("-n", "6400", "-q", "-o", str(file), **kernel).returncode == 0
+    done = run("compare", *map(str, files), "-f", "json")
+    verdicts = {row["verdict"] for row in json.loads(done.stdout)}
+    assert verdicts in ({"same draws"}, {"identical"})
+
+
+def test_more_blocks_of_one_stream_are_no_alarm() -> None:
+    """Two precisions of one seed share their first blocks; the error used is then too wide."""
+    experiment = Experiment(dim=16, scale="sqrt", precision=0.05)
+    for few in (70, 100, 250):
+        a, b = (infer(experiment, stream(experiment, indices=range(n))) for n in (few, 300))
+        found = compared(a, b)
+        assert (found.verdict, found.pair.same_streams) == ("agrees", False)
+
+
+# --- which rows go together
+
+
+ROWS = [
+    measured(**settings, seed=seed)
+    for settings in ({}, {"samples": 640}, {"scale": "he"}, {"x": "laplace"}, {"dtype": "float64"})
+    for seed in (0, 1)
+]
+
+
+def seeds_of(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    return [(a.seed, b.seed) for a, b in pairs]
+
+
+@given(st.lists(st.sampled_from(ROWS), max_size=8), st.lists(st.sampled_from(ROWS), max_size=8))
+def test_every_row_is_used_once_and_none_is_left_that_has_a_partner(
+    a: list[Result], b: list[Result]
+) -> None:
+    """Pairs and remainders are the two files, and the remainders have nothing in common."""
+    matching = match(a, b)
+    ours, theirs = [pair.a for pair in matching.pairs], [pair.b for pair in matching.pairs]
+    assert sorted(map(id, [*ours, *matching.only_a])) == sorted(map(id, a))
+    assert sorted(map(id, [*theirs, *matching.only_b])) == sorted(map(id, b))
+    quantities = [{(row.scale, row.x) for row in rows} for rows in matching[1:]]
+    assert not quantities[0] & quantities[1]
+    assert all((p.a.scale, p.a.x) == (p.b.scale, p.b.x) for p in matching.pairs)
+
+
+@given(st.permutations(ROWS))
+def test_the_same_rows_in_any_order_find_themselves(shuffled: list[Result]) -> None:
+    """Equal streams go first, so a file and its sorted copy are identical."""
+    assert {c.verdict for c in compare(match(ROWS, shuffled).pairs)} == {"identical"}
+
+
+def test_samples_and_seed_do_not_keep_rows_apart() -> None:
+    """What was measured counts, not how much of it."""
+    assert seeds_of(match([measured(seed=3)], [measured(seed=4, samples=640)]).pairs) == [(3, 4)]
+    assert len(match([measured()], [_precise(0.05)]).pairs) == 1
+
+
+def test_among_many_the_same_seed_goes_first_and_the_rest_in_order() -> None:
+    """Seeds 1, 2, 3 against 9, 3, 8, 1: the two that are in both, then 2 with 9; 8 is left."""
+    a = [measured(seed=seed) for seed in (1, 2, 3)]
+    b = [measured(seed=seed, samples=640) for seed in (9, 3, 8, 1)]
+    matching = match(a, b)
+    assert seeds_of(matching.pairs) == [(1, 1), (2, 9), (3, 3)]
+    assert [row.seed for row in matching.only_b] == [8]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dim": 17}, {"scale": "none"}, {"fan_out": 3}, {"x": "uniform"}, {"w": "uniform"},
+     {"x_mean": 0.5}, {"x_std": 2.0}, {"w_mean": 0.5}, {"w_std": 2.0}, {"design": "paired"}],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_keeps_rows_apart(change: dict[str, Any]) -> None:
+    """Other settings are another quantity."""
+    assert not match([measured()], [measured(**change)]).pairs
+
+
+def test_a_gain_keeps_rows_apart_and_a_spelling_does_not() -> None:
+    """Glorot is xavier, and its gain of 1 need not be said."""
+    spelled = measured(scale="glorot", gain=1.0, fan_out=16)
+    assert compared(*match([measured(scale="xavier")], [spelled]).pairs[0]).verdict == "identical"
+    assert not match([measured(scale="he")], [measured(scale="he", gain=1.0)]).pairs
+
+
+def test_two_dtypes_go_together_when_nothing_else_is_left_and_it_is_said() -> None:
+    """A float64 file beside a float32 one; but like goes with like where it can."""
+    single, double = measured(), measured(dtype="float64")
+    matching = match([single], [double])
+    sheet = comparison_sheet(compare(matching.pairs), matching, Names("a", "b"))
+    assert sheet.caveats == ["1 pair has different dtypes: D = 16, scale sqrt."]
+    assert "float32" in sheet.caption[0]
+    assert "float64" in sheet.caption[1]
+    both = match([single, double], [double, single]).pairs
+    assert [a.dtype == b.dtype for a, b in both] == [True, True]
+
+
+# --- the command
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files: one run as .jsonl, .csv and .json, another seed, another experiment, a wrong k."""
+    place = tmp_path_factory.mktemp("files")
+    one, other = (
+        [measured(scale=s, seed=seed, samples=64_000) for s in ("none", "sqrt")] for seed in (0, 1)
+    )
+    for suffix in (".jsonl", ".csv", ".json"):
+        write(place / f"one{suffix}", one)
+    write(place / "other.jsonl", other)
+    write(place / "more.jsonl", [*other, *(measured(dim=d, x="laplace") for d in range(1, 6))])
+    write(place / "foreign.jsonl", [measured(dim=3)])
+    wrong = one[1].totals
+    factor = 1.3
+    totals = wrong._replace(
+        within=factor * wrong.within, m2=factor * wrong.m2, v2=factor**2 * wrong.v2
+    )
+    bad = replace(one[1], totals=totals, empirical=totals.variance)
+    write(place / "bad.jsonl", [one[0], bad])
+    return place
+
+
+def test_the_same_file_twice_is_identical(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every pair, and the summary says so."""
+    one = folder / "one.jsonl"
+    assert varsim("compare", one, one, "--check") == 0
+    out, err = capsys.readouterr()
+    assert out.count("identical") == 2
+    assert err == "2 of 2 pairs agree: 2 identical.\n"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_a_run_is_identical_in_every_format_it_was_kept_in(
+    folder: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    """No format loses a digit."""
+    varsim("compare", folder / "one.jsonl", folder / f"one{suffix}", "-f", "jsonl")
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["verdict"] for row in found] == ["identical"] * 2
+
+
+def test_check_is_3_only_when_a_pair_differs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that a shell script can rely on it; without it, differing is a result like any other."""
+    one, bad, other = (folder / f"{name}.jsonl" for name in ("one", "bad", "other"))
+    assert varsim("compare", one, bad, "--check") == 3
+    assert varsim("compare", one, bad) == 0
+    assert varsim("compare", one, other, "--check") == 0
+    assert varsim("compare", one, bad, "--check", "--alpha", "1e-300") == 0
+    out, err = capsys.readouterr()
+    assert out.count("DIFFERS") == 2
+    assert err.splitlines()[-1] == "2 of 2 pairs agree: 1 identical, 1 within errors."
+    assert "1 of 2 pairs differ: D = 16, scale sqrt.\n" in err
+
+
+def test_both_files_the_seeds_and_alpha_are_in_the_caption(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pasted table says where it comes from; versions are named where they differ."""
+    one, other = folder / "one.jsonl", folder / "other.jsonl"
+    varsim("compare", one, other, "--alpha", "0.01")
+    out = capsys.readouterr().out
+    assert re.search(rf"^a: '{one}', [\d,]+ outputs a row, seed 0\.$", out, re.MULTILINE)
+    assert re.search(rf"^b: '{other}', [\d,]+ outputs a row, seed 1\.$", out, re.MULTILINE)
+    assert "varsim 0" not in out
+    assert "a false-alarm rate of 0.01 (Holm)" in out
+    older = replace(measured(seed=3), varsim="0.0.9")
+    matching = match([older], [measured()])
+    caption = comparison_sheet(compare(matching.pairs), matching, Names("a", "b")).caption
+    assert "varsim 0.0.9" in caption[0]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_and_file_holds_the_comparison(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """As for results: stdout and --output are one text."""
+    suffix = next(s for s, format_name in SUFFIXES.items() if format_name == name)
+    file = tmp_path / f"comparison{suffix}"
+    assert varsim("compare", folder / "one.jsonl", folder / "bad.jsonl", "-f", name, "-o", file,
+                  "-q") == 0  # fmt: skip
+    out, err = capsys.readouterr()
+    assert file.read_text(encoding="utf-8") == out
+    assert err == ""
+    assert ("differs" if name in ("csv", "json", "jsonl") else "DIFFERS") in out
+
+
+SCHEMA = (
+    "schema design dim fan_out scale gain x w x_mean x_std w_mean w_std "
+    "varsim_a seed_a dtype_a k_a blocks_a samples_a theory_a empirical_a std_error_a "
+    "expected_std_error_a conditional_theory_a key_a "
+    "varsim_b seed_b dtype_b k_b blocks_b samples_b theory_b empirical_b std_error_b "
+    "expected_std_error_b conditional_theory_b key_b "
+    "same_streams compared a b difference std_error ci_low ci_high confidence dof z p verdict "
+    "agrees alpha"
+)
+
+
+def test_the_records_are_fixed_and_alike_in_every_machine_format(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names and order are what scripts rely on; unknown is null or empty."""
+    texts = {}
+    for name in ("json", "jsonl", "csv"):
+        varsim("compare", folder / "one.jsonl", folder / "bad.jsonl", "-f", name)
+        texts[name] = capsys.readouterr().out
+    as_json = json.loads(texts["json"])
+    assert as_json == [json.loads(line) for line in texts["jsonl"].splitlines()]
+    assert list(as_json[0]) == SCHEMA.split()
+    assert as_json[0]["schema"] == 1
+    for flat, record in zip(csv.DictReader(io.StringIO(texts["csv"])), as_json, strict=True):
+        assert list(flat) == list(record)
+        for key, value in record.items():
+            text = flat[key] if isinstance(value, str) or value is None else json.loads(flat[key])
+            assert text == ("" if value is None else value)
+    identical, different = as_json
+    assert (identical["p"], identical["std_error"], identical["difference"]) == (None, None, 0.0)
+    assert different["ci_low"] < different["difference"] < different["ci_high"]
+    assert different["difference"] == different["empirical_b"] - different["empirical_a"]
+
+
+def test_rows_without_a_partner_are_counted_and_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first few, a file; they are no reason to fail."""
+    assert varsim("compare", folder / "more.jsonl", folder / "one.jsonl", "--check") == 0
+    err = " ".join(capsys.readouterr().err.split())
+    assert (
+        f"Caveat: 5 rows of '{folder / 'more.jsonl'}' have no partner in "
+        f"'{folder / 'one.jsonl'}': D = 1, scale sqrt, x laplace; D = 2, scale sqrt, x laplace; "
+        "D = 3, scale sqrt, x laplace; and 2 more."
+    ) in err
+
+
+def test_a_mistake_is_one_sentence_and_nothing_else(folder: Path) -> None:
+    """Exit 2 for what was asked wrongly, nothing on stdout, and no file is touched."""
+    one, before = str(folder / "one.jsonl"), (folder / "one.jsonl").read_text()
+    (folder / "text.jsonl").write_text("hello\n")
+    mistakes = [
+        [one, str(folder / "foreign.jsonl")], [one], [one, one, one], [], ["-", "-"],
+        [one, one, "--alpha", "0"], [one, one, "--alpha", "2"], [one, one, "-o", "x.xyz"],
+        [one, one, "-o", one], [one, str(folder / "text.jsonl")],
+    ]  # fmt: skip
+    for mistake in mistakes:
+        done = run("compare", *mistake)
+        assert (done.returncode, done.stdout) == (2, ""), mistake
+        assert re.fullmatch(r"Error: [^\n]{10,400}[.?)]\n", done.stderr), done.stderr
+    assert (folder / "one.jsonl").read_text() == before
+
+
+def test_a_file_that_cannot_be_read_is_a_run_time_error(folder: Path, tmp_path: Path) -> None:
+    """Exit 1, and its name in the sentence: one that is missing, and a folder."""
+    for file in (tmp_path / "missing.jsonl", tmp_path):
+        done = run("compare", str(folder / "one.jsonl"), str(file))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(rf"Error: '{file}' cannot be read: [^\n]+\.\n", done.stderr)
+
+
+def test_a_run_is_compared_through_a_pipe(folder: Path) -> None:
+    """The file - is stdin, in any format."""
+    done = subprocess.run(
+        [*VARSIM, "compare", str(folder / "one.jsonl"), "-"],
+        input=(folder / "one.csv").read_text(), capture_output=True, encoding="utf-8",
+        env=environment(), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "2 of 2 pairs agree: 2 identical.\n")
+    assert "b: stdin" in done.stdout
+
+
+def test_a_terminal_shows_the_whole_table(folder: Path) -> None:
+    """80 columns hold it, in colour."""
+    shown = on_terminal("compare", str(folder / "one.jsonl"), str(folder / "bad.jsonl"))
+    assert "\x1b[32midentical" in shown
+    assert "\x1b[1;31mDIFFERS" in shown
+    assert "too narrow" not in shown
+
+
+def test_help_loads_neither_numpy_nor_rich() -> None:
+    """Start-up time is a feature of every command."""
+    code = (
+        "import sys; sys.argv = ['varsim', 'compare', '--help']\n"
+        "from varsim.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'numpy', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "varsim compare before.jsonl after.jsonl" in done.stdout
+    for verdict in CELLS.values():
+        assert re.search(verdict.replace(" ", r"\s+"), done.stdout)
+
+
+def test_the_summary_counts_every_verdict() -> None:
+    """Identical, rounded otherwise, and within errors."""
+    row = measured()
+    nudged = replace(row, totals=row.totals._replace(mean=row.totals.mean + 1e-9))
+    found = compare([Pair(row, row), Pair(row, nudged), Pair(row, measured(seed=1))])
+    assert summary(found) == (
+        "3 of 3 pairs agree: 1 identical, 1 with the same draws but for rounding, 1 within errors."
+    )
