@@ -10,7 +10,9 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -51,6 +53,11 @@ def executed(block: str, folder: Path) -> str:
 def pasted(command: str, folder: Path) -> str:
     """A table as it stands on the page, under the command that printed it."""
     return f"$ {command} -->\n\n{output_of(command, folder)}\n"
+
+
+def in_empty_folder(render: Callable[[str, Path], str], source: str) -> str:
+    with TemporaryDirectory() as folder:
+        return render(source, Path(folder))
 
 
 BLOCKS = CONSOLE.findall(README.read_text(encoding="utf-8"))
@@ -129,8 +136,8 @@ def test_the_worked_report_is_a_report(tmp_path: Path) -> None:
 def rewrite() -> None:
     """Put what the commands print now into the README."""
     text = README.read_text(encoding="utf-8")
-    text = CONSOLE.sub(lambda m: executed(m[1], README.parent), text)
-    text = RENDERED.sub(lambda m: pasted(m[1], README.parent), text)
+    text = CONSOLE.sub(lambda m: in_empty_folder(executed, m[1]), text)
+    text = RENDERED.sub(lambda m: in_empty_folder(pasted, m[1]), text)
     README.write_text(text, encoding="utf-8")
 
 
