@@ -91,7 +91,7 @@ def alarms(p_values: Sequence[float]) -> int:
 def test_false_alarms_are_as_rare_as_they_are_said_to_be(true_pairs: list[Pair]) -> None:
     """Of 600 true pairs judged alone at 5 %, no more differ than a binomial passes once in 1e6.
 
-    Nor so few that the test would be asleep: half of 5 % is not too many either.
+    Nor fewer than it passes once in 1e6: the test is not asleep.
     """
     found = alarms([c.p for c in map(compared, *zip(*true_pairs, strict=True)) if c.p is not None])
     assert found <= stats.binom.isf(1e-6, len(true_pairs), 0.05)
@@ -348,6 +348,13 @@ def test_among_many_the_same_seed_goes_first_and_the_rest_in_order() -> None:
     assert [row.seed for row in matching.only_b] == [8]
 
 
+def test_of_one_seed_the_same_number_of_blocks_goes_first() -> None:
+    """Rows of two precisions, in another order, are still identical."""
+    experiment = Experiment(dim=16, scale="sqrt", precision=0.05)
+    rows = [infer(experiment, stream(experiment, indices=range(n))) for n in (70, 100)]
+    assert {c.verdict for c in compare(match(rows, rows[::-1]).pairs)} == {"identical"}
+
+
 @pytest.mark.parametrize(
     "change",
     [{"dim": 17}, {"scale": "none"}, {"fan_out": 3}, {"x": "uniform"}, {"w": "uniform"},
@@ -376,6 +383,8 @@ def test_two_dtypes_go_together_when_nothing_else_is_left_and_it_is_said() -> No
     assert "float64" in sheet.caption[1]
     both = match([single, double], [double, single]).pairs
     assert [a.dtype == b.dtype for a, b in both] == [True, True]
+    other_seed = match([single], [double, measured(seed=1)])
+    assert other_seed.pairs[0].b.dtype == "float32"
 
 
 # --- the command
