@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from varsim import Experiment, simulate
+from varsim import Experiment, Totals, measure, simulate, stream
+from varsim.cluster import cluster
 from varsim.draws import DRAWS
+from varsim.execution import Mapper, threads
 from varsim.report.formats import table
 from varsim.report.sheet import Column, Sheet
 from varsim.theory import predict
@@ -34,6 +36,7 @@ LONG = {
     "crossed": Experiment(dim=512, scale="sqrt", samples=300_000_000),
     "fixed-x": Experiment(dim=512, scale="sqrt", design="fixed-x", samples=3_000_000),
 }
+HOURS = Experiment(dim=512, scale="sqrt", samples=1_600_000_000)
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,29 @@ def scaling() -> list[Row]:
     return rows
 
 
+def clusters() -> list[Row]:
+    """Processes of a Dask cluster against threads, on the same cores, for work over 10 s."""
+    if not importlib.util.find_spec("distributed"):
+        return []
+    with threads(2) as in_threads, cluster("local", 2) as in_processes:
+        over, under = (partial(measured, HOURS, mapper) for mapper in (in_processes, in_threads))
+        values = ratios(over, under, 3)
+    return [Row("crossed, over 10 s: cluster of 2 processes / 2 threads", values, 1.15, False)]
+
+
+def measured(experiment: Experiment, mapper: Mapper) -> Totals:
+    """Return what an experiment gives with a mapper."""
+    *_, totals = measure(experiment, partial(stream, experiment, mapper))
+    return totals
+
+
+def rate() -> float:
+    """Return how many outputs a core gives in a second, at D = 512."""
+    experiment = LONG["crossed"]
+    times = [seconds(partial(simulate, experiment, workers=2)) for _ in range(5)]
+    return simulate(experiment).samples / statistics.median(times) / 2
+
+
 def normals() -> list[Row]:
     """The engine's float32 normals against NumPy's, from the same source of bits."""
     rng, out = np.random.Generator(np.random.SFC64(0)), np.empty(2**17, np.float32)
@@ -194,10 +220,20 @@ def large_dimension() -> list[Row]:
     ]  # fmt: skip
 
 
+def estimates(outputs: float = 1e12) -> str:
+    """Return on paper what a large sweep costs, from the measured rate."""
+    each = rate()
+    hours = ", ".join(f"{outputs / each / n / 3600:.2g} h on {n}" for n in (1, 16, 256))
+    return f"{each:.3g} outputs a second a core (D = 512, crossed): {outputs:g} take {hours} cores."
+
+
+BENCHMARKS = (start_up, question, precision, scaling, clusters, normals, large_dimension)
+
+
 def main() -> int:
     """Run every benchmark and print the table."""
     rows: list[Row] = []
-    for benchmark in (start_up, question, precision, scaling, normals, large_dimension):
+    for benchmark in BENCHMARKS:
         sys.stderr.write(f"{benchmark.__name__} ...\n")
         rows += benchmark()
     sheet = Sheet(
@@ -209,7 +245,7 @@ def main() -> int:
             Column("bar", [f"{'≥' if r.at_least else '≤'} {r.bar:g} {r.unit}" for r in rows]),
             Column("", ["holds" if row.holds else "MISSED" for row in rows], numeric=False),
         ],
-        [f"NumPy {np.__version__}, {os.cpu_count()} CPUs."],
+        [f"NumPy {np.__version__}, {os.cpu_count()} CPUs.", estimates()],
         [],
     )
     sys.stdout.write(table(sheet))

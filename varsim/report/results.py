@@ -159,7 +159,9 @@ def _optional(text: Callable[[float], str], value: float | None) -> str:
 def _caption(results: Sequence[Result]) -> list[str]:
     samples = span([r.samples for r in results])
     blocks = span([r.blocks for r in results])
-    first = f"{samples} outputs in {blocks} blocks a row; {settings_sentence(results)}."
+    targets = sorted({r.precision for r in results if r.precision is not None})
+    aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
+    first = f"{samples} outputs in {blocks} blocks a row{aim}; {settings_sentence(results)}."
     if any(DESIGNS[r.design].fixed_x for r in results):
         first += ' The verdict on a fixed x is about the column "given x".'
     alpha = results[0].alpha
