@@ -18,6 +18,7 @@ import pytest
 from tests.program import VARSIM, environment, on_terminal, rows, run
 from varsim import Experiment, simulate
 from varsim.cli import app
+from varsim.cli.params import Duration
 from varsim.report.formats import FORMATS, SUFFIXES
 
 SMALL = ("--samples", "6400")
@@ -587,3 +588,38 @@ def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
     assert "row 1 of" not in on_terminal(*long, "--quiet")
     assert "row 1 of" not in on_terminal(*long, TERM="dumb")
     assert "\x1b" not in run(*long).stderr
+
+
+def test_an_unknown_command_is_one_sentence() -> None:
+    """Also where a comma was forgotten."""
+    for args in (("512",), ("--dim", "64", "128"), ("comparr", "a", "b")):
+        done = run(*args)
+        assert done.returncode == 2
+        assert "is no command (compare" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
+def test_options_before_a_command_are_refused() -> None:
+    """They would do nothing, and somebody meant something by them; the environment is for all."""
+    done = run("--dim", "64", "compare", "a.jsonl", "b.jsonl")
+    assert done.returncode == 2
+    assert "--dim is an option of varsim itself, and does nothing for compare" in done.stderr
+    assert "cannot be read" in run("compare", "a.jsonl", "b.jsonl", VARSIM_DIM="64").stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("0.1%", 0.001), ("5 %", 0.05), ("1/200", 0.005), ("2e-3", 0.002)]
+)
+def test_a_precision_is_a_share(text: str, share: float) -> None:
+    """As a percentage, a fraction or a number."""
+    (row,) = rows("--dim", "8", "--scale", "sqrt", "--precision", text)
+    assert row["precision"] == pytest.approx(share)
+    assert row["std_error"] <= share * row["empirical"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("5m", 300), ("1h30m", 5400), ("1D", 86400)]
+)
+def test_a_time_has_units(text: str, seconds: float) -> None:
+    """Seconds without one."""
+    assert Duration().convert(text, None, None) == seconds
