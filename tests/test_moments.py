@@ -63,7 +63,7 @@ def test_the_error_is_the_jackknife_s(pairs: list[tuple[float, float]]) -> None:
 def exact_variance(pairs: list[tuple[float, float]]) -> Fraction:
     """Mean variance within blocks plus the variance of their means."""
     means, variances = ([Fraction(v) for v in column] for column in zip(*pairs, strict=True))
-    centre = sum(means) / len(means)
+    centre = sum(means, Fraction()) / len(means)
     between = sum(((each - centre) ** 2 for each in means), Fraction()) / (len(means) - 1)
     return sum(variances, Fraction()) / len(variances) + between
 
