@@ -15,9 +15,9 @@ PACKAGE = Path(varsim.__file__).parent
 FLOORS = [
     {"_version", "memory", "files"},
     {"designs", "distributions", "draws", "execution", "moments", "scales", "student"}
-    | {"sweep", "provenance"},
+    | {"sweep", "provenance", "activations", "quadrature"},
     {"experiment", "cluster"},
-    {"theory", "sampling", "records"},
+    {"theory", "sampling", "records", "gains"},
     {"inference"},
     {"comparison"},
     {"report"},

@@ -12,6 +12,7 @@ from varsim._version import __version__
 
 if TYPE_CHECKING:
     from varsim.experiment import Caveat, Experiment, InputError, Result
+    from varsim.gains import gain
     from varsim.inference import conclude, infer, judge, measure, simulate
     from varsim.moments import Block, Totals
     from varsim.sampling import stream
@@ -25,6 +26,7 @@ __all__ = [
     "Totals",
     "__version__",
     "conclude",
+    "gain",
     "infer",
     "judge",
     "measure",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOMES = {
     "experiment": ("Caveat", "Experiment", "InputError", "Result"),
+    "gains": ("gain",),
     "inference": ("conclude", "infer", "judge", "measure", "simulate"),
     "moments": ("Block", "Totals"),
     "sampling": ("stream",),

@@ -20,6 +20,7 @@ from varsim.cli.options import OUT, option, swept
 from varsim.cli.params import (
     Count,
     Duration,
+    GainValues,
     Name,
     Names,
     Number,
@@ -70,7 +71,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
 _HOW = "How it is sampled"
-_LOADERS: dict[str, str] = {"compare": "varsim.cli.compare"}
+_LOADERS: dict[str, str] = {"compare": "varsim.cli.compare", "gains": "varsim.cli.gains"}
 
 
 @click.group(
@@ -91,8 +92,9 @@ _LOADERS: dict[str, str] = {"compare": "varsim.cli.compare"}
         + ".  [default: none,linear,sqrt]")  # fmt: skip
 @swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
-@swept("-g", "--gain", type=Numbers(), group=_WHAT, metavar="G",
-        help="Gain g of the schemes that have one: a number or a fraction like 5/3.  "
+@swept("-g", "--gain", type=GainValues(), group=_WHAT, metavar="G",
+        help="Gain g of the schemes that have one: a number, a fraction like 5/3, an activation "
+        "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
 @swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip

@@ -60,6 +60,22 @@ class Numbers(Values):
         return [float(value) for value in sweep.expand(item)]
 
 
+class GainValues(Numbers):
+    """Numbers, fractions, ranges, and gains by the names of activations."""
+
+    name = "gains"
+
+    def values(self, item: str) -> list[float]:
+        """Return the numbers of a range, or the gain of an activation."""
+        if not item[:1].isalpha():
+            return super().values(item)
+        from varsim.cli.own import importable
+        from varsim.gains import gain  # loads NumPy and SciPy
+
+        with importable():
+            return [gain(item)]
+
+
 class Names(Values):
     """Names; whether they are known is for the experiment to say."""
 

@@ -1,0 +1,307 @@
+"""Gains: quadrature against closed forms, and against an independent high-precision integral."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from mpmath import mpf
+
+from tests.program import run
+from varsim import InputError
+from varsim.activations import ACTIVATIONS, ALIASES, PARAMETRIC, find_activation
+from varsim.gains import TORCH, critical, gain, gains, named_activation
+from varsim.quadrature import gaussian_mean
+
+# Written here a second time, from the papers, for arbitrary precision.
+ORACLES: dict[str, Callable[[Any], Any]] = {
+    "identity": lambda h: h,
+    "relu": lambda h: h if h > 0 else mpf(0),
+    "leaky_relu": lambda h: h if h > 0 else h / 100,
+    "elu": lambda h: h if h > 0 else mpmath.expm1(h),
+    "selu": lambda h: mpf("1.0507009873554804934193349852946")
+    * (h if h > 0 else mpf("1.6732632423543772848170429916717") * mpmath.expm1(h)),
+    "celu": lambda h: h if h > 0 else mpmath.expm1(h),
+    "gelu": lambda h: h * mpmath.ncdf(h),
+    "gelu_tanh": lambda h: h / 2
+    * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (h + mpf("0.044715") * h**3))),
+    "quick_gelu": lambda h: h / (1 + mpmath.exp(-mpf("1.702") * h)),
+    "silu": lambda h: h / (1 + mpmath.exp(-h)),
+    "mish": lambda h: h * mpmath.tanh(mpmath.log1p(mpmath.exp(h))),
+    "softplus": lambda h: mpmath.log1p(mpmath.exp(h)),
+    "softsign": lambda h: h / (1 + abs(h)),
+    "sigmoid": lambda h: 1 / (1 + mpmath.exp(-h)),
+    "tanh": mpmath.tanh,
+    "hardtanh": lambda h: min(max(h, mpf(-1)), mpf(1)),
+    "hardswish": lambda h: h * min(max(h + 3, mpf(0)), mpf(6)) / 6,
+    "relu6": lambda h: min(max(h, mpf(0)), mpf(6)),
+    "relu2": lambda h: h * h if h > 0 else mpf(0),
+    "abs": abs,
+    "sin": mpmath.sin,
+    "erf": mpmath.erf,
+}  # fmt: skip
+
+
+def integral(function: Callable[[Any], Any], variance: float, kinks: tuple[float, ...]) -> float:
+    """E f(h) for h ~ N(0, variance), by tanh-sinh quadrature with 30 digits."""
+    with mpmath.workdps(30):
+        deviation = mpmath.sqrt(mpf(variance))
+        inner = [k / deviation for k in kinks if abs(k) < 12 * deviation]
+        ends = sorted({mpf(-15), mpf(-6), mpf(-2), mpf(0), mpf(2), mpf(6), mpf(15), *inner})
+        return float(mpmath.quad(lambda z: function(deviation * z) * mpmath.npdf(z), ends))
+
+
+@pytest.mark.parametrize("variance", [0.25, 1.0, 9.0])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_gains_have_ten_digits(name: str, variance: float) -> None:
+    """Every average that a gain is made of, for every activation in the table."""
+    phi, kinks = ORACLES[name], ACTIVATIONS[name].kinks
+    found = gains(ACTIVATIONS[name], variance)
+
+    def slope(h: Any) -> Any:
+        return mpmath.diff(phi, h, h=mpf(10) ** -12)
+
+    second = integral(lambda h: phi(h) ** 2, variance, kinks)
+    assert found.mean == pytest.approx(integral(phi, variance, kinks), rel=1e-11, abs=1e-13)
+    assert found.second_moment == pytest.approx(second, rel=1e-11)
+    assert found.gain == pytest.approx(math.sqrt(variance / second), rel=1e-11)
+    of_slope = integral(lambda h: slope(h) ** 2, variance, kinks)
+    assert found.derivative_second_moment == pytest.approx(of_slope, rel=1e-9)
+
+
+def test_every_activation_has_an_oracle() -> None:
+    """A new one is not left without."""
+    assert set(ORACLES) == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_derivatives_are_those_of_the_functions(name: str) -> None:
+    """Against complex-free central differences, away from kinks; and dtypes are kept."""
+    activation = ACTIVATIONS[name]
+    h = np.linspace(-7.3, 7.1, 997)
+    h = h[np.all(np.abs(h[:, None] - np.array([math.inf, *activation.kinks])) > 1e-3, axis=1)]
+    numeric = (activation.phi(h + 1e-5) - activation.phi(h - 1e-5)) / 2e-5
+    assert activation.derivative(h) == pytest.approx(numeric, abs=2e-8)
+    for function in (activation.phi, activation.derivative):
+        single = function(h.astype(np.float32))
+        assert single.dtype == np.float32
+        assert single == pytest.approx(function(h), abs=2e-5)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_bounds_and_homogeneity_are_as_declared(name: str) -> None:
+    """Nothing is beyond the bounds, something comes near a finite one, and scaling is scaling."""
+    activation = ACTIVATIONS[name]
+    h = np.concatenate([np.linspace(-40, 40, 400_001), [-1e4, 1e4]])
+    values = activation.phi(h)
+    low, high = activation.bounds
+    assert low - 1e-9 <= values.min()
+    assert values.max() <= high + 1e-9
+    for bound, reached in ((low, values.min()), (high, values.max())):
+        assert abs(reached - bound) < 2e-4 or not math.isfinite(bound)
+    scaled = np.allclose(activation.phi(3 * h), 3 * values, rtol=1e-12, atol=1e-12)
+    assert bool(scaled) is activation.homogeneous
+    dead = np.mean(activation.derivative(h[(np.abs(h) > 3) & (np.abs(h) < 5)]) == 0.0)
+    assert bool(dead > 0.1) is activation.flat
+
+
+CLOSED: list[tuple[str, float, str, float]] = [
+    ("relu", 3.0, "second_moment", 1.5),
+    ("leaky_relu(0.2)", 1.0, "second_moment", (1 + 0.2**2) / 2),
+    ("abs", 2.0, "mean", math.sqrt(4 / math.pi)),
+    ("relu2", 1.0, "second_moment", 1.5),
+    # Williams (1997), eq. 11: E erf(h)² = (2/π) asin(2q / (1 + 2q)).
+    ("erf", 1.7, "second_moment", 2 / math.pi * math.asin(3.4 / 4.4)),
+    ("erf", 1.7, "derivative_second_moment", 4 / math.pi / math.sqrt(1 + 4 * 1.7)),
+    ("sin", 0.8, "second_moment", (1 - math.exp(-1.6)) / 2),
+    ("sin", 0.8, "derivative_second_moment", (1 + math.exp(-1.6)) / 2),
+    ("gelu", 2.0, "mean", 2.0 / math.sqrt(2 * math.pi * 3)),
+    # Roberts, Yaida & Hanin (2022), eq. 5.81.
+    ("gelu", 2.0, "second_moment", 2 / 4 + 2 / (2 * math.pi)
+     * (math.asin(2 / 3) + 2 * 2 / (3 * math.sqrt(5)))),
+    ("selu", 1.0, "mean", 0.0),
+    ("selu", 1.0, "second_moment", 1.0),
+    ("sigmoid", 5.0, "mean", 0.5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "variance", "what", "value"), CLOSED)
+def test_closed_forms(name: str, variance: float, what: str, value: float) -> None:
+    """Where there is one, it is met to twelve digits."""
+    found = getattr(gains(named_activation(name), variance), what)
+    assert found == pytest.approx(value, rel=1e-12, abs=1e-14)
+
+
+def test_softplus_is_the_integral_of_sigmoid() -> None:
+    """E softplus′² = E sigmoid², and E softplus - E|h|/2 is even in h by softplus(h) - h/2."""
+    for variance in (0.3, 1.0, 20.0):
+        plus, logistic = (gains(ACTIVATIONS[n], variance) for n in ("softplus", "sigmoid"))
+        assert plus.derivative_second_moment == pytest.approx(logistic.second_moment, rel=1e-13)
+
+
+def test_quadrature_splits_at_kinks_where_gauss_hermite_fails() -> None:
+    """The reason for it: 200 nodes of Gauss-Hermite miss E relu by 1e-4 and more."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+    hermite = float(np.maximum(nodes, 0) @ weights / math.sqrt(2 * math.pi))
+    exact = 1 / math.sqrt(2 * math.pi)
+    assert abs(hermite - exact) > 1e-4
+    assert float(gaussian_mean(lambda h: np.maximum(h, 0), 1.0, [0.0])) == pytest.approx(
+        exact, rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("variance", [1e-8, 1e-3, 1e3, 1e8])
+def test_gains_hold_far_from_one(variance: float) -> None:
+    """Homogeneous activations know no scale, and tanh tends to the identity and to a sign."""
+    assert gains(ACTIVATIONS["relu"], variance).gain == pytest.approx(math.sqrt(2), rel=1e-12)
+    tanh = gains(ACTIVATIONS["tanh"], variance).second_moment
+    if variance < 1:
+        assert tanh == pytest.approx(variance - 2 * variance**2, rel=10 * variance**2 + 1e-12)
+    else:
+        assert 1 - tanh == pytest.approx(2 / math.sqrt(2 * math.pi * variance), rel=0.02)
+
+
+KINDS = {
+    "scale-invariant": {"identity", "relu", "leaky_relu", "abs"},
+    "finite K*": {"gelu", "gelu_tanh", "quick_gelu", "silu", "mish", "hardswish"},
+    "K* = 0": {"tanh", "sin", "erf", "softsign", "hardtanh", "elu", "celu", "selu", "relu6"},
+    "none": {"sigmoid", "softplus", "relu2"},
+}
+
+
+def test_critical_points_are_those_of_the_book() -> None:
+    """Roberts, Yaida & Hanin (2022), section 5.3: classes, GELU (closed form) and SiLU."""
+    found = {name: critical(activation) for name, activation in ACTIVATIONS.items()}
+    assert {k: {n for n, c in found.items() if c.kind == k} for k in KINDS} == KINDS
+    assert found["gelu"].variance == pytest.approx((3 + math.sqrt(17)) / 2, rel=1e-10)
+    assert found["gelu"].weights == pytest.approx(1.98305826, abs=5e-9)
+    assert found["gelu"].bias == pytest.approx(0.17292239, abs=5e-9)
+    assert found["silu"].variance == pytest.approx(14.32017362, abs=5e-8)
+    assert found["silu"].weights == pytest.approx(1.98800468, abs=5e-9)
+    assert found["silu"].bias == pytest.approx(0.55514317, abs=5e-9)
+    assert found["erf"].weights == pytest.approx(math.pi / 4, rel=1e-12)
+    assert found["relu"].weights == pytest.approx(2.0, rel=1e-12)
+    assert found["relu6"].weights == pytest.approx(2.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS["finite K*"]))
+def test_a_critical_point_is_a_fixed_point_with_susceptibilities_of_one(name: str) -> None:
+    """K* maps to itself, and both derivatives of the map are 1 there, numerically."""
+    activation, at = ACTIVATIONS[name], critical(ACTIVATIONS[name])
+    assert at.weights is not None
+    assert at.bias is not None
+    assert at.variance is not None
+
+    def following(variance: float) -> float:
+        return at.bias + at.weights * gains(activation, variance).second_moment  # type: ignore[operator]
+
+    assert following(at.variance) == pytest.approx(at.variance, rel=1e-12)
+    step = 1e-4 * at.variance
+    parallel = (following(at.variance + step) - following(at.variance - step)) / (2 * step)
+    assert parallel == pytest.approx(1.0, abs=1e-7)
+    perpendicular = at.weights * gains(activation, at.variance).derivative_second_moment
+    assert perpendicular == pytest.approx(1.0, rel=1e-12)
+
+
+def test_gains_by_name() -> None:
+    """As a library call, and as --gain on the command line."""
+    assert gain("gelu") == gains(ACTIVATIONS["gelu"]).gain
+    assert gain("swish", 2.0) == gains(ACTIVATIONS["silu"], 2.0).gain
+    assert gain("torch:selu") == 0.75
+    done = run("--scale", "xavier", "--gain", "gelu,torch:tanh,5/3,2", "-n", "6400", "-f", "jsonl")
+    found = [json.loads(line)["gain"] for line in done.stdout.splitlines()]
+    assert found == [gain("gelu"), 5 / 3, 2.0]
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_torch_s_table_is_torch_s(name: str) -> None:
+    """Where torch is installed."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    from torch.nn.init import calculate_gain
+
+    known: Any = "linear" if name == "identity" else name
+    assert TORCH[name].gain == pytest.approx(calculate_gain(known), rel=1e-15)
+
+
+def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a module in the current folder, with or without its derivative."""
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n"
+        "def phi(h): return np.tanh(h)\n"
+        "def slope(h): return 1 - np.tanh(h) ** 2\n"
+        "def wrong(h): return h.sum()\n"
+        "def broken(h): raise KeyError('no')\n"
+        "number = 3\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    done = run("gains", "mine:phi", "mine:phi:slope", "tanh", "-f", "jsonl")
+    numeric, exact, ours = (json.loads(line) for line in done.stdout.splitlines())
+    assert exact["chi"] == ours["chi"]
+    assert numeric["gain"] == pytest.approx(ours["gain"], rel=1e-14)
+    assert numeric["chi"] == pytest.approx(ours["chi"], rel=1e-8)
+    for name in ("mine:wrong", "mine:broken", "mine:number", "mine:none", "nowhere:phi", "a:b:c:d"):
+        done = run("gains", name)
+        assert done.returncode == 2, name
+        assert done.stderr.count("\n") == 1
+        assert name in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["reluu", "relu(0.1)", "elu(x)", "celu(0)", "torch:gelu", "", "elu(nan)"]
+)
+def test_a_mistake_is_one_sentence(name: str) -> None:
+    """In the library and at both commands."""
+    with pytest.raises(InputError, match=r"^[^\n]{20,400}$"):
+        gain(name)
+    for args in (["gains", name], ["--scale", "xavier", "--gain", f"g{name}"]):
+        done = run(*args)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+
+
+def test_variances_outside_are_refused() -> None:
+    """Zero, negative, and what overflows."""
+    for variance in ("0", "-1", "1e300"):
+        assert run("gains", "tanh", "--variance", variance).returncode == 2
+    with pytest.raises(InputError, match="no gain"):
+        gains(find_activation("leaky_relu(0)"), 1e-320)
+
+
+def test_names_and_parameters() -> None:
+    """Aliases lead to the table, and a parameter's default is the table's."""
+    for alias, name in ALIASES.items():
+        assert named_activation(alias) is ACTIVATIONS[name]
+    h = np.linspace(-3, 3, 50)
+    for name, default in (("leaky_relu", 0.01), ("elu", 1.0), ("celu", 1.0)):
+        parametric = PARAMETRIC[name](default)
+        assert parametric.phi(h).tolist() == ACTIVATIONS[name].phi(h).tolist()
+
+
+@pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
+def test_every_format_has_the_gains(name: str) -> None:
+    """And the critical points."""
+    done = run("gains", "-f", name)
+    assert done.returncode == 0
+    assert (
+        "1.53353" if name in {"table", "markdown", "latex"} else "1.5335304411955"
+    ) in done.stdout
+    done = run("gains", "--critical", "-f", name)
+    assert "3.56155281" in done.stdout
+
+
+def test_several_variances_are_rows() -> None:
+    """Lists and ranges, as everywhere."""
+    done = run("gains", "relu,tanh", "--variance", "1:4:x2", "-f", "jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["activation"], row["variance"]) for row in rows] == [
+        (name, q) for q in (1, 2, 4) for name in ("relu", "tanh")
+    ]

@@ -1,0 +1,83 @@
+"""Averages over a normal variable, by Gauss-Legendre quadrature on pieces between kinks.
+
+Gauss-Hermite quadrature is exact for polynomials and poor at kinks: with 25 nodes it misses
+E relu(z) by 1e-2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+# Beyond, a normal density times any power that is met here is below rounding.
+_REACH = 14.0
+_NODES = 24
+_MOST_HALVINGS = 9
+_TOLERANCE = 1e-14
+
+
+def gaussian_mean(
+    functions: Callable[[FloatArray], FloatArray], variance: float, kinks: Iterable[float] = ()
+) -> NDArray[np.float64]:
+    """Return E f(h) for h ~ N(0, variance), for several f at once.
+
+    Args:
+        functions: Maps h, of shape (nodes,), to the values of every f, of shape (..., nodes).
+        variance: Of h, above 0.
+        kinks: Where some f or a derivative of it jumps.
+
+    Returns:
+        The averages, of shape (...), to about 13 digits where f is smooth between the kinks and
+        does not oscillate more than some hundred times within a deviation.
+
+    >>> gaussian_mean(lambda h: np.maximum(h, 0.0) ** 2, 4.0, [0.0]).round(12)
+    array(2.)
+    """
+    deviation = math.sqrt(variance)
+    edges = _edges(deviation, kinks)
+    before = _on_pieces(functions, deviation, edges)
+    for _ in range(_MOST_HALVINGS):
+        edges = np.sort(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
+        mean, size = _on_pieces(functions, deviation, edges)
+        if np.all(np.abs(mean - before[0]) <= _TOLERANCE * size):
+            return mean
+        before = mean, size
+    return before[0]
+
+
+def _edges(deviation: float, kinks: Iterable[float]) -> NDArray[np.float64]:
+    """Return the ends of pieces in units of a deviation: finer where h is about 1, and at kinks.
+
+    Activations change at the scale of h = 1, however wide h is spread.
+    """
+    in_h = [sign * 2.0**power for power in range(-2, 6) for sign in (-1, 1)]
+    inner = np.array([0.0, *in_h, *kinks]) / deviation
+    whole = np.linspace(-_REACH, _REACH, 29)
+    edges: NDArray[np.float64] = np.unique(np.concatenate([whole, inner[np.abs(inner) < _REACH]]))
+    return edges
+
+
+def _on_pieces(
+    functions: Callable[[FloatArray], FloatArray], deviation: float, edges: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the averages of f and of |f|."""
+    nodes, weights = _legendre()
+    half = np.diff(edges)[:, None] / 2
+    z = ((edges[1:] + edges[:-1])[:, None] / 2 + half * nodes).ravel()
+    density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    mass = (half * weights).ravel() * density
+    values = np.asarray(functions(deviation * z), np.float64)
+    return values @ mass, np.abs(values) @ mass
+
+
+@cache
+def _legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    return nodes, weights
