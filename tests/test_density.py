@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from varsim import Experiment, Totals, stream
-from varsim.density import EXACT, NORMAL, SHAPES, Density, _Part, density
+from varsim import Experiment, Totals, simulate, stream
+from varsim.density import EXACT, NORMAL, SHAPES, Density, _Part, density, density_of, normal
 from varsim.distributions import DISTRIBUTIONS
 from varsim.inference import histogram_bins
 from varsim.moments import Bins
 from varsim.theory import output_mean, predict
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 PAIRS = [(x, w) for x, w in itertools.product(SHAPES, SHAPES) if DISTRIBUTIONS[w].for_weights]
 
@@ -146,14 +147,17 @@ def test_what_has_no_density_or_is_out_of_reach_is_called_normal(
     assert found.heights == pytest.approx(law, rel=1e-9, abs=1e-12)
 
 
-def test_a_fixed_x_is_held_to_its_own_normal() -> None:
-    """With the mean and the variance that are given, and its label says so."""
-    experiment = Experiment(dim=64, scale="sqrt", design="fixed-x")
-    bins = histogram_bins(experiment)
-    found = density(experiment, bins, (0.5, 2.0))
+@pytest.mark.parametrize("w_mean", [0.0, 0.5])
+def test_a_fixed_x_is_held_to_its_own_normal(w_mean: float) -> None:
+    """With the variance that this x gives, and its label says so."""
+    result = simulate(
+        Experiment(dim=16, scale="sqrt", design="fixed-x", w_mean=w_mean, samples=64_000)
+    )
+    bins = Bins(-5.0, 0.1, 100)
+    found = density_of(result, bins)
     assert found.name == f"{NORMAL}, given x"
-    law = stats.norm(0.5, 2.0**0.5).cdf(edges_of(bins))
-    assert found.heights == pytest.approx(np.diff(law) / bins.width, rel=1e-9)
+    law = stats.norm(result.totals.mean if w_mean else 0.0, (result.conditional_theory or 0) ** 0.5)
+    assert found.heights == pytest.approx(np.diff(law.cdf(edges_of(bins))) / 0.1, abs=1e-12)
 
 
 def test_an_atom_is_in_the_bin_that_counts_it() -> None:
@@ -205,7 +209,7 @@ def test_a_wrong_density_is_found_out() -> None:
     right = Experiment(dim=16, scale="sqrt", design="paired", samples=300_000)
     bins = histogram_bins(right)
     wider = density(replace(right, w_std=1.03**0.5), bins)
-    limit = density(replace(right, design="fixed-x"), bins, (0.0, 1.0))
+    limit = normal(bins, 0.0, 1.0)
     other = density(replace(right, x="exponential"), bins)
     for wrong in (wider, limit, other):
         assert p_value(right, wrong) < FALSE_FAILURES

@@ -19,7 +19,7 @@ FLOORS = [
     {"theory", "sampling", "records"},
     {"inference", "density"},
     {"report"},
-    {"ledger"},
+    {"ledger", "plots"},
     {"cli"},
     {"__init__", "__main__"},
 ]

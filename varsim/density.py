@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim.designs import DESIGNS
-from varsim.experiment import Experiment
+from varsim.experiment import Experiment, Result
 from varsim.moments import Bins
+from varsim.records import experiment_of
 from varsim.theory import output_mean, predict, product_variance
 
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -122,33 +122,47 @@ class _Part:
         return np.concatenate([values, points]), np.concatenate([masses, weights])
 
 
-def density(
-    experiment: Experiment, bins: Bins, given: tuple[float, float] | None = None
-) -> Density:
-    """Return the density of an output of x @ W, averaged over bins.
+def density_of(result: Result, bins: Bins) -> Density:
+    """Return the density that the outputs of a result are held to, averaged over bins.
+
+    For a fixed x it is the normal one about the mean of the outputs: 0 where W has a mean of 0,
+    else as it was measured.
+    """
+    experiment = experiment_of(result)
+    if result.conditional_theory is None:
+        return density(experiment, bins)
+    mean = result.totals.mean if result.w_mean else 0.0
+    return normal(bins, mean, result.conditional_theory, f"{NORMAL}, given x")
+
+
+def density(experiment: Experiment, bins: Bins) -> Density:
+    """Return the density of an output of x @ W over x and W, averaged over bins.
 
     The distribution of one product is an integral over the entries' distributions. That of the
     sum of D is the D-th power of its characteristic function, inverted by FFT.
 
-    Args:
-        experiment: What is asked.
-        bins: Where.
-        given: For a fixed x, the mean of the outputs and their variance over W alone.
-
     >>> density(Experiment(dim=2, scale="none"), Bins(-0.5, 1.0, 1)).heights.round(3)
     array([0.393])
     """
-    edges = bins.low + bins.width * np.arange(bins.number + 1)
-    if DESIGNS[experiment.design].fixed_x and given is not None:
-        probabilities = np.diff(_normal_cdf(edges, *given))
-        return Density(f"{NORMAL}, given x", probabilities / bins.width)
     product, cell, unit = _Product.of(experiment), _cell(experiment, bins), _unit(experiment)
     if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):
-        mean, variance = output_mean(experiment), predict(experiment).variance
-        return Density(NORMAL, np.diff(_normal_cdf(edges, mean, variance)) / bins.width)
+        return normal(bins, output_mean(experiment), predict(experiment).variance)
     cdf = product.cdf if experiment.dim == 1 else _sum_cdf(product, experiment.dim, cell)
     atom = product.atom**experiment.dim * np.array(bins.counts(np.zeros(1))[1:-1])
-    return Density(EXACT, np.maximum(0.0, np.diff(cdf(edges / unit)) + atom) / bins.width)
+    masses = np.diff(cdf(_edges(bins) / unit)) + atom
+    return Density(EXACT, np.maximum(0.0, masses) / bins.width)
+
+
+def normal(bins: Bins, mean: float, variance: float, name: str = NORMAL) -> Density:
+    """Return the normal density of that mean and variance, averaged over bins."""
+    scale = math.sqrt(2.0 * variance) or 1e-300  # an x of zeros: all outputs are 0
+    below = [math.erfc((mean - edge) / scale) / 2.0 for edge in _edges(bins).tolist()]
+    return Density(name, np.diff(below) / bins.width)
+
+
+def _edges(bins: Bins) -> Array:
+    edges: Array = bins.low + bins.width * np.arange(bins.number + 1)
+    return edges
 
 
 class _Product(NamedTuple):
@@ -226,8 +240,3 @@ def _unit(experiment: Experiment) -> float:
 
 def _cell(experiment: Experiment, bins: Bins) -> float:
     return min(bins.width / _unit(experiment) / _CELLS_A_BIN, 1.0 / _CELLS_A_DEVIATION)
-
-
-def _normal_cdf(edges: Array, mean: float, variance: float) -> Array:
-    scale = math.sqrt(2.0 * variance) or 1e-300  # an x of zeros: all outputs are 0
-    return np.array([math.erfc((mean - edge) / scale) / 2.0 for edge in edges.tolist()])

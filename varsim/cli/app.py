@@ -68,7 +68,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
 _HOW = "How it is sampled"
-_LOADERS: dict[str, str] = {}
+_LOADERS = {"plot": "varsim.cli.plot"}
 
 
 @click.group(

@@ -56,7 +56,7 @@ class Publisher:
     def say(self, message: str) -> None:
         """Tell a person something beside the data."""
         if not self.quiet:
-            _say(message)
+            say(message)
 
     def report(
         self, experiments: Sequence[Experiment], finished: Run, ledger: Ledger | None = None
@@ -138,10 +138,11 @@ class Publisher:
 
 def say_error(message: str) -> None:
     """Tell a person what went wrong, as a sentence."""
-    _say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
+    say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Tell a person something, wrapped to the terminal."""
     stream = sys.stderr
     if stream is None:  # closed by the shell: 2>&-
         return
