@@ -36,11 +36,12 @@ def category_figure(plan: Layout, width: float) -> Figure:
         _draw_row(left, right, place, row)
     left.set_ylim(len(rows) - 0.4, -0.6)
     left.set_yticks(range(len(rows)), [textwrap.shorten(label, 34) for label in labels])
+    left.tick_params(axis="y", labelsize=7.0 if max(map(len, labels)) < 20 else 6.0)
     left.tick_params(axis="y", length=0)
     right.tick_params(axis="y", length=0)
     _finish(left, right, rows)
     legend(figure, _handles(rows))
-    caption(figure, rows, f"Bars: {intervals(rows)}")
+    caption(figure, plan, f"Bars: {intervals(rows)}")
     return figure
 
 
@@ -64,9 +65,9 @@ def _draw_row(left: Axes, right: Axes, place: int, row: Result) -> None:
 
 def _finish(left: Axes, right: Axes, rows: Sequence[Result]) -> None:
     values = variances(rows)
-    left.set_xlabel(VARIANCE)
-    right.set_xlabel(RATIO)
-    right.xaxis.set_major_locator(MaxNLocator(3))
+    left.set_xlabel(VARIANCE, fontsize=7.0)
+    right.set_xlabel(RATIO, fontsize=7.0)
+    right.xaxis.set_major_locator(MaxNLocator(2))
     if values and min(values) > 0 and max(values) > 10 * min(values):
         left.set_xscale("log")
         pad = (max(values) / min(values)) ** 0.1

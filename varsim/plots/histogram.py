@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from varsim.density import EXACT, density_of, normal
+from varsim.density import EXACT, NORMAL, Density, density_of, normal
 from varsim.experiment import Result
 from varsim.moments import Bins
+from varsim.plots.layout import Layout, Line
 from varsim.plots.parts import COLUMN, blank, caption, legend
 from varsim.plots.style import GREY, MARKS, PALE
 from varsim.records import experiment_of
-from varsim.report.rounding import significant
 from varsim.theory import output_mean
 
 _DASHES = (0, (4, 1.5))
@@ -40,7 +41,7 @@ def histogram_figure(result: Result, bins: Bins, width: float) -> Figure:
     handles.append(_draw(panels, theory.heights, bins, theory.name, MARKS[0].colour))
     _finish(panels, max(measured.max(), theory.heights.max()), floor)
     legend(figure, [handles[0], *reversed(handles[1:])])
-    caption(figure, [result], *_beyond(result, counts), f"k = {significant(result.k)}.")
+    caption(figure, Layout(None, [Line("", [result])]), *_remarks(result, counts, theory))
     return figure
 
 
@@ -71,6 +72,9 @@ def _finish(panels: NDArray[np.object_], highest: float, floor: float) -> None:
     top.figure.align_ylabels()
 
 
-def _beyond(result: Result, counts: NDArray[np.int64]) -> list[str]:
+def _remarks(result: Result, counts: NDArray[np.int64], theory: Density) -> Iterator[str]:
     beyond = result.samples - int(counts.sum())
-    return [f"{beyond:,} outputs lie beyond the axis."] if beyond else []
+    if beyond:
+        yield f"{beyond:,} lie beyond the axis."
+    if theory.name == NORMAL:
+        yield "No exact density: the outputs lie on a lattice, or D is too large."

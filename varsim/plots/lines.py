@@ -23,7 +23,8 @@ from varsim.plots.parts import (
     caption,
     intervals,
     legend,
-    legend_columns,
+    legend_rows,
+    plain,
     ratio_interval,
     variances,
 )
@@ -38,9 +39,8 @@ _CURVE_POINTS = 60
 def line_figure(plan: Layout, axis: Axis, width: float) -> Figure:
     """Return the figure of rows along a number."""
     labels = [line.label for line in plan.lines]
-    rows_of_legend = -(-len(labels) // legend_columns(labels, width)) if any(labels) else 0
-    figure = blank(width, 2.9 * (width / COLUMN) ** 0.5 + 0.14 * rows_of_legend)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    figure = blank(width, 3.0 * (width / COLUMN) ** 0.5 + 0.14 * legend_rows(labels, width))
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 3])
     bottom.axhline(1.0, color=GREY, linewidth=0.8)
     for line, mark, shift in zip(plan.lines, MARKS, _shifts(plan, axis), strict=False):
         curve = list(_theory_curve(line, axis, is_log=plan.is_log))
@@ -56,7 +56,7 @@ def line_figure(plan: Layout, axis: Axis, width: float) -> Figure:
     legend(figure, [_handle(line, mark) for line, mark in zip(plan.lines, MARKS, strict=False)])
     given = any(row.conditional_theory is not None for row in plan.results)
     theory = "Lines: theory; dashes: theory given x" if given else "Lines: theory"
-    caption(figure, plan.results, f"{theory}; markers: measured, with {intervals(plan.results)}")
+    caption(figure, plan, f"{theory}; markers: measured, with {intervals(plan.results)}")
     return figure
 
 
@@ -156,29 +156,39 @@ def _finish_x(axes: Axes, plan: Layout, axis: Axis, width: float) -> None:
         axes.set_xscale("log")
     axes.margins(x=0.06)
     values = sorted({value_of(r, axis) for r in plan.results})
-    scale: Callable[[float], float] = math.log if plan.is_log else float
-    points, span_ = 72.0 * width * 0.72, scale(values[-1]) - scale(values[0])
-    kept: list[float] = []
-    for value in values:
-        room = 2.3 * (len(significant(value, 4)) + (len(significant(kept[-1], 4)) if kept else 0))
-        if not kept or (scale(value) - scale(kept[-1])) / span_ * points > room + 4.0:
-            kept.append(value)
-    axes.set_xticks(kept, [significant(value, 4) for value in kept])
+    strides = (values[::-1][::step] for step in range(1, len(values) + 1))
+    kept = next(some for some in strides if _have_room(some, plan, 72.0 * width * 0.72))
+    axes.set_xticks(kept, [plain(value) for value in kept])
     axes.xaxis.set_minor_locator(FixedLocator([v for v in values if v not in kept]))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _finish_variance(axes: Axes, results: Sequence[Result], *, always_log: bool) -> None:
+def _have_room(values: Sequence[float], plan: Layout, points: float) -> bool:
+    """Tell whether the labels of falling values fit beside each other on an axis so long."""
+    scale: Callable[[float], float] = math.log if plan.is_log else float
+    places = [scale(value_of(r, plan.axis)) for r in plan.results if plan.axis is not None]
+    whole = max(places) - min(places)
+    return all(
+        (scale(high) - scale(low)) / whole * points
+        > 2.4 * (len(significant(low, 4)) + len(significant(high, 4))) + 4.0
+        for high, low in itertools.pairwise(values)
+    )
+
+
+def _finish_variance(axes: Axes, rows: Sequence[Result], *, always_log: bool) -> None:
     """Choose the scale of an axis of variances: at least a decade, or all from 0."""
-    values = variances(results)
+    values = variances(rows)
     if not values or min(values) <= 0 or not (always_log or max(values) > 10 * min(values)):
         axes.set_ylim(0.0, 1.25 * max(values, default=1.0))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         return
-    axes.set_yscale("log")
     low, high = min(values), max(values)
-    pad = max(1.4, math.sqrt(12.0 * low / high))
+    pad = max(1.4, (high / low) ** 0.07, math.sqrt(12.0 * low / high))
+    axes.set_yscale("log")
     axes.set_ylim(low / pad, high * pad)
-    axes.yaxis.set_major_locator(LogLocator(numticks=6))
-    if high / low > 1e5:
-        axes.yaxis.set_minor_locator(NullLocator())
+    if high / low > 100.0:
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(lambda value, _: significant(value, 3))
+    axes.yaxis.set_minor_locator(NullLocator())
