@@ -134,6 +134,8 @@ _LOADERS = {"plot": "varsim.cli.plot"}
 @option("--histogram", is_flag=True, group=OUT,
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
 @option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
+@option("--plot", is_flag=True, group=OUT,
+        help="Draw the rows as text: variances with theory, ratios with intervals.")  # fmt: skip
 @option("--explain", is_flag=True, group=OUT, help="Say why, with this run's own numbers.")
 @option("--dry-run", is_flag=True, group=OUT, help="Show what would run, its cost and its error.")
 @common.quiet
@@ -164,8 +166,9 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     experiments, notes = expand(_swept_values(options), _fixed_values(options))
     kept, outputs = _kept_output(options)
     publisher = Publisher(
-        options["format"], outputs, explain=options["explain"], quiet=options["quiet"]
-    )
+        options["format"], outputs, explain=options["explain"], quiet=options["quiet"],
+        plot=options["plot"],
+    )  # fmt: skip
     for note in [*notes, *publisher.obstacles()]:
         publisher.say(f"Note: {note}")
     if options["dry_run"]:
