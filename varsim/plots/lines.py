@@ -40,7 +40,7 @@ def line_figure(plan: Layout, axis: Axis, width: float) -> Figure:
     """Return the figure of rows along a number."""
     labels = [line.label for line in plan.lines]
     figure = blank(width, 3.0 * (width / COLUMN) ** 0.5 + 0.14 * legend_rows(labels, width))
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[4, 3])
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
     bottom.axhline(1.0, color=GREY, linewidth=0.8)
     for line, mark, shift in zip(plan.lines, MARKS, _shifts(plan, axis), strict=False):
         curve = list(_theory_curve(line, axis, is_log=plan.is_log))
@@ -50,7 +50,8 @@ def line_figure(plan: Layout, axis: Axis, width: float) -> Figure:
     _finish_x(bottom, plan, axis, width)
     _finish_variance(top, plan.results, always_log=axis.always_log)
     top.set_ylabel(VARIANCE)
-    bottom.set(xlabel=axis.label, ylabel=RATIO)
+    bottom.set_xlabel(axis.label)
+    bottom.set_ylabel(RATIO, fontsize=7.0)  # no taller than its panel
     bottom.yaxis.set_major_locator(MaxNLocator(4))
     figure.align_ylabels()
     legend(figure, [_handle(line, mark) for line, mark in zip(plan.lines, MARKS, strict=False)])
