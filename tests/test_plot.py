@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -396,9 +397,9 @@ def test_a_drawing_marks_theory_where_it_is() -> None:
     assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=1)
     for line, row, place in zip(block[1:4], rows, places, strict=True):
         assert line.split()[-1] == f"{row.empirical:.4g}"
-        bar = line.rindex("#")
-        assert abs(bar + 1 - place) <= 2
-        assert (bar >= place) == (row.empirical > row.theory) or abs(bar + 1 - place) <= 1
+        decades = math.log10(row.empirical / row.theory)
+        beyond = line.rindex("#") + 1 - place
+        assert beyond == pytest.approx(decades * (places[1] - places[0]) / math.log10(4), abs=1.5)
 
 
 def test_a_drawing_of_ratios_has_1_in_the_middle() -> None:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -129,8 +130,9 @@ def test_the_worked_report_is_a_report(tmp_path: Path) -> None:
 def rewrite() -> None:
     """Put what the commands print now into the README."""
     text = README.read_text(encoding="utf-8")
-    text = CONSOLE.sub(lambda m: executed(m[1], README.parent), text)
-    text = RENDERED.sub(lambda m: pasted(m[1], README.parent), text)
+    with TemporaryDirectory() as folder:
+        text = CONSOLE.sub(lambda m: executed(m[1], Path(folder)), text)
+        text = RENDERED.sub(lambda m: pasted(m[1], Path(folder)), text)
     README.write_text(text, encoding="utf-8")
 
 

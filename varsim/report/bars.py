@@ -66,14 +66,12 @@ def _variances(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]
     low = math.floor(math.log10(0.99 * min(seen)))
     high = math.ceil(math.log10(1.01 * max(seen)))
 
-    def place(value: float) -> int:
-        """Return the column of a variance on the logarithmic axis."""
-        return _place(math.log10(value), low, high, room) if value > 0 else 0
+    def share(value: float) -> float:
+        """Return how far along the logarithmic axis a variance is."""
+        return (math.log10(value) - low) / (high - low) if value > 0 else 0.0
 
     for label, row, value in zip(labels, results, values, strict=True):
-        cells = list((ink.bar * place(row.empirical)).ljust(room))
-        cells[place(_claim(row))] = ink.theory
-        yield f"{label} {''.join(cells)} {value}"
+        yield f"{label} {_bar(share(row.empirical), share(_claim(row)), room, ink)} {value}"
     yield _axis(len(labels[0]), room, [(0, f"{10.0**low:g}"), (room - 1, f"{10.0**high:g} (log)")])
 
 
@@ -81,27 +79,19 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
     levels = {row.confidence for row in results}
     level = f"{100 * levels.pop():.12g}% " if len(levels) == 1 else ""
     sample = ink.low + ink.line + ink.point + ink.line + ink.high
-    yield from _heading(f"measured / theory {sample} ({level}interval); {ink.theory} is 1", width)
+    wrong = "; ! disagrees" * any(row.agrees is False for row in results)
+    yield from _heading(
+        f"measured / theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
+    )
     labels, values = _labels(results, width), list(map(_ratio, results))
     room = _room(width, labels, values)
     room -= 1 - room % 2  # a middle column for 1
     spread = [abs(end - 1.0) for row in results for end in _ends(row)]
     reach = 1.02 * max(spread, default=0.0) or 0.01
     for label, row, value in zip(labels, results, values, strict=True):
-        cells = [" "] * room
-        cells[room // 2] = ink.theory
-        if row.ratio is not None:
-            ends = [_place(end, 1.0 - reach, 1.0 + reach, room) for end in _ends(row)]
-            cells[ends[0] : ends[2] + 1] = ink.line * (ends[2] + 1 - ends[0])
-            cells[room // 2] = ink.theory
-            cells[ends[0]], cells[ends[2]] = ink.low, ink.high
-            cells[ends[1]] = ink.point
-        yield f"{label} {''.join(cells)} {value}"
-    yield _axis(
-        len(labels[0]), room,
-        [(0, significant(1.0 - reach, 3)), (room // 2, "1"),
-         (room - 1, significant(1.0 + reach, 4))],
-    )  # fmt: skip
+        yield f"{label} {_interval(row, reach, room, ink)} {value}"
+    ends = (significant(1.0 - reach, 3), significant(1.0 + reach, 4))
+    yield _axis(len(labels[0]), room, [(0, ends[0]), (room // 2, "1"), (room - 1, ends[1])])
 
 
 def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str]:
@@ -122,10 +112,35 @@ def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str
     wide = max(map(len, labels))
     room, highest = width - wide - 2, max(*measured, *expected) or 1.0
     for label, height, law in zip(labels, measured, expected, strict=True):
-        cells = list((ink.bar * _place(height, 0.0, highest, room)).ljust(room))
-        cells[_place(law, 0.0, highest, room)] = ink.theory
-        yield f"{label:>{wide}} {''.join(cells)}"
+        yield f"{label:>{wide}} {_bar(height / highest, law / highest, room, ink)}"
     yield _axis(wide, room, [(0, "0"), (room - 1, significant(highest, 3))])
+
+
+def _bar(share: float, theory: float, room: int, ink: Ink) -> str:
+    """Return a bar so long with a mark at theory: they touch where they differ by no column."""
+    mark = _column(theory, 0.0, 1.0, room)
+    length = max(0, mark + round((share - theory) * (room - 1)))
+    cells = list((ink.bar * length).ljust(room))[:room]
+    cells[mark] = ink.theory
+    return "".join(cells)
+
+
+def _interval(row: Result, reach: float, room: int, ink: Ink) -> str:
+    """Return a ratio in its interval on an axis of 1 ± reach."""
+    cells = [" "] * room
+    columns = [_column(end, 1.0 - reach, 1.0 + reach, room) for end in _ends(row)]
+    if columns:
+        low, point, high = columns
+        cells[low : high + 1] = ink.line * (high + 1 - low)
+    cells[room // 2] = ink.theory
+    if columns:
+        cells[low], cells[high] = ink.low, ink.high
+        cells[point] = ink.point
+    return "".join(cells)
+
+
+def _column(value: float, low: float, high: float, room: int) -> int:
+    return min(room - 1, max(0, round((value - low) / (high - low) * (room - 1))))
 
 
 def _heading(text: str, width: int) -> list[str]:
@@ -152,10 +167,6 @@ def _room(width: int, labels: Sequence[str], values: list[str]) -> int:
         values[:] = [""] * len(values)
         room = width - len(labels[0]) - 2
     return room
-
-
-def _place(value: float, low: float, high: float, room: int) -> int:
-    return min(room - 1, max(0, round((value - low) / (high - low) * (room - 1))))
 
 
 def _axis(before: int, room: int, ticks: Sequence[tuple[int, str]]) -> str:
