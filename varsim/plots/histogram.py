@@ -33,8 +33,8 @@ def histogram_figure(result: Result, bins: Bins, width: float) -> Figure:
     handles: list[Patch | Line2D] = [Patch(color=PALE, label="measured")]
     measured = counts / (result.samples * bins.width)
     edges = bins.low + bins.width * np.arange(bins.number + 1)
-    for axes in panels:
-        axes.stairs(measured, edges, fill=True, color=PALE, baseline=floor, label="measured")
+    for axes, bottom in zip(panels, (0.0, floor), strict=True):
+        axes.stairs(measured, edges, fill=True, color=PALE, baseline=bottom, label="measured")
     if theory.name == EXACT:
         limit = normal(bins, output_mean(experiment_of(result)), result.theory)
         handles.append(_draw(panels, limit.heights, bins, "normal limit", GREY))
@@ -68,6 +68,7 @@ def _finish(panels: NDArray[np.object_], highest: float, floor: float) -> None:
     bottom.yaxis.set_major_locator(LogLocator(numticks=5))
     bottom.yaxis.set_minor_locator(NullLocator())
     top.yaxis.set_major_locator(MaxNLocator(5))
+    bottom.xaxis.set_major_locator(MaxNLocator(6))
     bottom.margins(x=0.01)
     top.figure.align_ylabels()
 

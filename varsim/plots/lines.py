@@ -144,7 +144,7 @@ def _shifts(plan: Layout, axis: Axis) -> list[Callable[[float], float]]:
     back: Callable[[float], float] = math.exp if plan.is_log else float
     places = [scale(value) for value in values]
     gaps = [b - a for a, b in itertools.pairwise(places)]
-    step = min(0.6 * min(gaps) / len(plan.lines), 0.03 * (places[-1] - places[0]))
+    step = min(0.6 * min(gaps, default=0.0) / len(plan.lines), 0.03 * (places[-1] - places[0]))
     middle = (len(plan.lines) - 1) / 2
     return [
         lambda value, by=(i - middle) * step: back(scale(value) + by)  # type: ignore[misc]
