@@ -11,28 +11,29 @@ from pathlib import Path
 from typing import NoReturn
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that at every moment it holds the old text or the new one, never a part.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that at every moment it holds the old content or the new, never a part.
 
-    Devices and pipes, which cannot be replaced, are written to directly. A link stays a link.
+    Text is written in UTF-8. Devices and pipes, which cannot be replaced, are written to directly.
+    A link stays a link.
 
     Raises:
         OSError: It could not be written; the old file, if there was one, is untouched.
     """
     target = real_path(path)
     if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8", newline="")
+        target.write_bytes(_encoded(content))
     elif target.exists():
         owned = own(target)  # refused where another varsim adds rows to it
         try:
-            replace_whole(target, text)
+            replace_whole(target, content)
         finally:
             os.close(owned)
     else:
-        replace_whole(target, text)
+        replace_whole(target, content)
 
 
-def replace_whole(target: Path, text: str) -> None:
+def replace_whole(target: Path, content: str | bytes) -> None:
     """Write a regular file, which nobody else writes, at one blow.
 
     Raises:
@@ -41,8 +42,8 @@ def replace_whole(target: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=_draft_prefix(target))
     draft = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_encoded(content))
             file.flush()
             os.fsync(file.fileno())
         draft.chmod(_mode(target))
@@ -126,6 +127,10 @@ def real_path(path: Path) -> Path:
     if target.is_symlink():  # still, after all links were followed
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
+
+
+def _encoded(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def _draft_prefix(target: Path) -> str:

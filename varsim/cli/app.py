@@ -71,7 +71,11 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
 _HOW = "How it is sampled"
-_LOADERS: dict[str, str] = {"compare": "varsim.cli.compare", "gains": "varsim.cli.gains"}
+_LOADERS = {
+    "plot": "varsim.cli.plot",
+    "compare": "varsim.cli.compare",
+    "gains": "varsim.cli.gains",
+}
 
 
 @click.group(
@@ -141,6 +145,8 @@ _LOADERS: dict[str, str] = {"compare": "varsim.cli.compare", "gains": "varsim.cl
 @option("--histogram", is_flag=True, group=OUT,
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
 @option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
+@option("--plot", is_flag=True, group=OUT,
+        help="Draw the rows as text: variances with theory, ratios with intervals.")  # fmt: skip
 @option("--explain", is_flag=True, group=OUT, help="Say why, with this run's own numbers.")
 @option("--dry-run", is_flag=True, group=OUT, help="Show what would run, its cost and its error.")
 @common.quiet
@@ -170,8 +176,9 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     experiments, notes = expand(_swept_values(options), _fixed_values(options))
     kept, outputs = _kept_output(options)
     publisher = Publisher(
-        options["format"], outputs, explain=options["explain"], quiet=options["quiet"]
-    )
+        options["format"], outputs, explain=options["explain"], quiet=options["quiet"],
+        plot=options["plot"],
+    )  # fmt: skip
     for note in [*notes, *publisher.obstacles()]:
         publisher.say(f"Note: {note}")
     if options["dry_run"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from varsim.ledger import Ledger
 
 
+_PAGE = 78
+
+
 @dataclass(frozen=True)
 class Publisher:
     """Where results go, and how.
@@ -31,6 +35,7 @@ class Publisher:
         format_name: The format on stdout.
         outputs: Files that are written too, in the formats of their suffixes.
         explain: Whether the reason follows the table.
+        plot: Whether the rows are drawn below the table.
         quiet: Whether nothing but errors is said on stderr.
     """
 
@@ -38,6 +43,7 @@ class Publisher:
     outputs: Sequence[Path]
     explain: bool
     quiet: bool
+    plot: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a file of no known format before anything runs."""
@@ -56,7 +62,7 @@ class Publisher:
     def say(self, message: str) -> None:
         """Tell a person something beside the data."""
         if not self.quiet:
-            _say(message)
+            say(message)
 
     def report(
         self, experiments: Sequence[Experiment], finished: Run, ledger: Ledger | None = None
@@ -80,7 +86,7 @@ class Publisher:
         if len(results) < len(experiments):
             remarks = [f"Interrupted: {len(results)} of {len(experiments)} rows were done."]
         sheet = results_sheet(results, remarks)
-        written = self.write(sheet, prose)
+        written = self.write(sheet, prose, results if self.plot else ())
         if ledger is not None:
             written &= _settle(ledger, results)
         for sentence in sheet.caveats:
@@ -92,15 +98,20 @@ class Publisher:
             self.say(sentence)
         return written
 
-    def write(self, sheet: Sheet, prose: str = "") -> bool:
+    def write(self, sheet: Sheet, prose: str = "", drawn: Sequence[Result] = ()) -> bool:
         """Write a sheet to stdout and to the file; a failure of one does not stop the other.
+
+        Args:
+            sheet: The table.
+            prose: What follows it for people.
+            drawn: The rows that are drawn below it.
 
         Returns:
             Whether all could be written.
         """
         failures = []
         try:
-            self._write_stdout(sheet, prose)
+            self._write_stdout(sheet, prose, drawn)
         except BrokenPipeError:
             _abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
@@ -118,7 +129,7 @@ class Publisher:
             say_error(failure)
         return not failures
 
-    def _write_stdout(self, sheet: Sheet, prose: str) -> None:
+    def _write_stdout(self, sheet: Sheet, prose: str, drawn: Sequence[Result]) -> None:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
@@ -129,8 +140,14 @@ class Publisher:
                 self.say(f"The terminal is too narrow for: {names}; --format csv has them.")
         else:
             stream.write(encodable(FORMATS[self.format_name](sheet), stream))
-        if prose and self.format_name in FOR_PEOPLE:
-            stream.write(encodable(f"\n{wrapped(prose, stream, otherwise=78)}", stream))
+        for_people = self.format_name in FOR_PEOPLE
+        if drawn and for_people:
+            fence = "```\n" if self.format_name == "markdown" else ""
+            stream.write(f"\n{fence}{_drawing(drawn, stream)}{fence}")
+        elif drawn and sys.stderr is not None and not self.quiet:
+            _say_as_is(_drawing(drawn, sys.stderr))
+        if prose and for_people:
+            stream.write(encodable(f"\n{wrapped(prose, stream, otherwise=_PAGE)}", stream))
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
@@ -138,15 +155,29 @@ class Publisher:
 
 def say_error(message: str) -> None:
     """Tell a person what went wrong, as a sentence."""
-    _say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
+    say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Tell a person something, wrapped to the terminal."""
+    if sys.stderr is not None:
+        _say_as_is(encodable(f"{wrapped(message, sys.stderr)}\n", sys.stderr))
+
+
+def _drawing(rows: Sequence[Result], stream: TextIO) -> str:
+    from varsim.report.bars import ASCII_INK, INK, drawing
+
+    width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
+    ink = INK if encodable("".join(INK), stream) == "".join(INK) else ASCII_INK
+    return drawing(rows, width, ink)
+
+
+def _say_as_is(text: str) -> None:
     stream = sys.stderr
     if stream is None:  # closed by the shell: 2>&-
         return
     try:
-        stream.write(encodable(f"{wrapped(message, stream)}\n", stream))
+        stream.write(text)
         stream.flush()
     except OSError:
         _abandon(stream)  # nobody is left to tell, and the data matter more

@@ -1,0 +1,75 @@
+"""Figures of results, and figures as files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from varsim.experiment import Result
+from varsim.plots.categories import category_figure
+from varsim.plots.histogram import histogram_figure
+from varsim.plots.layout import Layout, layout
+from varsim.plots.lines import line_figure
+from varsim.plots.parts import COLUMN
+from varsim.plots.style import styled
+
+_DPI = 300
+
+# No date, so that the same results give the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    ".svg": {"Date": None},
+    ".png": {},
+    ".pdf": {"CreationDate": None},
+}
+
+
+class Drawn(NamedTuple):
+    """A figure and what its reader should be told beside it, a sentence each."""
+
+    figure: Figure
+    remarks: list[str]
+
+
+def draw(results: Sequence[Result], width: float = COLUMN) -> Drawn:
+    """Return the figure of results.
+
+    A single row with a histogram gives that; rows along which a number was swept give lines, and
+    all others categories.
+
+    Args:
+        results: At least one row.
+        width: In inches.
+    """
+    plan = layout(results)
+    with styled():
+        if len(results) == 1 and results[0].histogram is not None:
+            figure = histogram_figure(results[0], results[0].histogram, width)
+        elif plan.axis is not None:
+            figure = line_figure(plan, plan.axis, width)
+        else:
+            figure = category_figure(plan, width)
+    return Drawn(figure, list(_remarks(results, plan)))
+
+
+def encode(figure: Figure, suffix: str, dpi: float = _DPI) -> bytes:
+    """Return a figure as a file of a suffix, .svg, .png or .pdf: the same bytes every time."""
+    file = io.BytesIO()
+    with styled():
+        figure.savefig(file, format=suffix.removeprefix("."), dpi=dpi, metadata=_METADATA[suffix])
+    return file.getvalue()
+
+
+def _remarks(results: Sequence[Result], plan: Layout) -> Iterator[str]:
+    if plan.left_out:
+        kind = "categories" if plan.axis is None else "lines"
+        yield (
+            f"The figure has room for {len(plan.lines)} of {len(plan.lines) + plan.left_out} "
+            f"{kind}; plot fewer settings at a time."
+        )
+    if plan.placeless and plan.axis is not None:
+        yield f"{plan.placeless} rows have no {plan.axis.field} and are left out of the figure."
+    if len(results) == 1 and results[0].histogram is None:
+        yield "A single row of varsim --histogram gives the density of its outputs."

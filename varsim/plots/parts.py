@@ -1,0 +1,107 @@
+"""What figures share: legend, caption, and where a row is drawn."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from varsim.experiment import Result
+from varsim.plots.layout import Layout
+from varsim.plots.style import CAPTION_SIZE, GREY
+from varsim.report.results import settings_sentence, span
+from varsim.report.rounding import significant
+
+COLUMN = 3.4
+"""Inches of a paper's column."""
+
+VARIANCE, RATIO = "Var[x @ W]", "measured / theory"
+
+# Points of a character, and of what stands beside a label of the legend.
+_CHARACTER, _HANDLE = 3.9, 34.0
+
+
+def blank(width: float, height: float) -> Figure:
+    """Return a figure of a size in inches, laid out so that nothing overlaps."""
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03)
+    return figure
+
+
+def legend_rows(labels: Sequence[str], width: float) -> int:
+    """Return how many rows of a legend it takes for its columns to fit a width in inches."""
+    if not any(labels):
+        return 0
+    fitting = (rows for rows in range(1, len(labels)) if _length(labels, rows) < 72.0 * width)
+    return next(fitting, len(labels))
+
+
+def _length(labels: Sequence[str], rows: int) -> float:
+    columns = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+    return sum(max(map(len, column)) * _CHARACTER + _HANDLE for column in columns)
+
+
+def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
+    """Put a legend above the axes, where it covers nothing."""
+    labels = [str(handle.get_label()) for handle in handles]
+    rows = legend_rows(labels, figure.get_figwidth())
+    if rows:
+        columns = -(-len(labels) // rows)
+        figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+
+
+def caption(figure: Figure, plan: Layout, *remarks: str) -> None:
+    """Put what the axes do not say below them: what was sampled, how, and how to read it."""
+    rows = plan.results
+    precisions = {row.precision for row in rows}
+    precision = precisions.pop() if len(precisions) == 1 else None
+    to = "" if precision is None else f", to {100 * precision:.3g}%"
+    samples = f"{span([row.samples for row in rows])} outputs{' a row' * (len(rows) > 1)}{to}"
+    sentences = [f"{samples}; {', '.join(_shared(plan))}{settings_sentence(rows)}.", *remarks]
+    if plan.left_out:
+        sentences.append(f"{plan.left_out} more are not shown.")
+    text = textwrap.fill(" ".join(sentences), int(figure.get_figwidth() * 22))
+    figure.supxlabel(text, fontsize=CAPTION_SIZE, color=GREY, x=0.01, ha="left")
+
+
+def _shared(plan: Layout) -> Iterator[str]:
+    """Yield D, scale and k where all rows share them, and an end for what follows."""
+    rows = plan.results
+    values = (
+        ("D", {str(row.dim) for row in rows}),
+        ("scale", {row.scale for row in rows}),
+        ("k", {significant(row.k) for row in rows}),
+    )
+    for name, shared in values:
+        if len(shared) == 1:
+            yield f"{name}\u00a0=\u00a0{shared.pop()}"  # which no line break parts
+    yield ""
+
+
+def plain(value: float) -> str:
+    """Return the label of a tick: digits, or a large power of ten as one."""
+    power = round(math.log10(value)) if value >= 1e4 else 0
+    return f"$10^{{{power}}}$" if power and value == 10.0**power else significant(value, 4)
+
+
+def intervals(rows: Sequence[Result]) -> str:
+    """Return what the error bars are."""
+    levels = {row.confidence for row in rows}
+    level = f"{100 * levels.pop():.12g}% " if len(levels) == 1 else ""
+    filled = " Filled: disagrees." if any(row.agrees is False for row in rows) else ""
+    return f"{level}intervals.{filled}"
+
+
+def ratio_interval(row: Result) -> tuple[float, float]:
+    """Return the interval of a row's ratio."""
+    held_to = row.theory if row.conditional_theory is None else row.conditional_theory
+    return row.ci_low / held_to, row.ci_high / held_to
+
+
+def variances(rows: Sequence[Result]) -> list[float]:
+    """Return all variances, measured and theoretical, that are not 0."""
+    return [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]

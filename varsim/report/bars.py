@@ -1,0 +1,200 @@
+"""Results drawn as text: what a figure shows, in a terminal or a pasted block."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from varsim.experiment import Result
+from varsim.report.results import setting_columns
+from varsim.report.rounding import significant
+
+if TYPE_CHECKING:
+    from varsim.moments import Bins
+
+NARROWEST = 24
+"""Columns below which nothing can be drawn."""
+
+_MOST_BARS = 24
+_LEAST_BAR = 10
+
+
+class Ink(NamedTuple):
+    """What is drawn with: a character each, but for the words of the headings."""
+
+    bar: str
+    theory: str
+    low: str
+    line: str
+    point: str
+    high: str
+
+
+INK = Ink("█", "│", "├", "─", "●", "┤")
+ASCII_INK = Ink("#", "|", "[", "-", "o", "]")
+
+
+def drawing(results: Sequence[Result], width: int, ink: Ink = INK) -> str:
+    """Return results as bars with theory marked, and their ratios with intervals.
+
+    A single row with a histogram gives the bars of that instead of its variance's.
+
+    Args:
+        results: At least one row.
+        width: Columns there are; no line is longer.
+        ink: What to draw with.
+    """
+    width = max(NARROWEST, width)
+    first = results[0]
+    if len(results) == 1 and first.histogram is not None:
+        blocks = [_histogram(first, first.histogram, width, ink), _ratios(results, width, ink)]
+    else:
+        blocks = [_variances(results, width, ink), _ratios(results, width, ink)]
+    return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
+
+
+def _variances(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
+    given = " given x" * any(row.conditional_theory is not None for row in results)
+    yield from _heading(
+        f"Var[x @ W], measured {ink.bar * 2} and in theory{given} {ink.theory}", width
+    )
+    labels, values = _labels(results, width), [significant(row.empirical, 4) for row in results]
+    room = _room(width, labels, values)
+    seen = [v for row in results for v in (row.empirical, _claim(row)) if v > 0] or [1.0]
+    low = math.floor(math.log10(0.99 * min(seen)))
+    high = math.ceil(math.log10(1.01 * max(seen)))
+
+    def share(value: float) -> float:
+        """Return how far along the logarithmic axis a variance is."""
+        return (math.log10(value) - low) / (high - low) if value > 0 else 0.0
+
+    for label, row, value in zip(labels, results, values, strict=True):
+        yield f"{label} {_bar(share(row.empirical), share(_claim(row)), room, ink)} {value}"
+    yield _axis(len(labels[0]), room, [(0, f"{10.0**low:g}"), (room - 1, f"{10.0**high:g} (log)")])
+
+
+def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
+    levels = {row.confidence for row in results}
+    level = f"{100 * levels.pop():.12g}% " if len(levels) == 1 else ""
+    sample = ink.low + ink.line + ink.point + ink.line + ink.high
+    wrong = "; ! disagrees" * any(row.agrees is False for row in results)
+    yield from _heading(
+        f"measured / theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
+    )
+    labels, values = _labels(results, width), list(map(_ratio, results))
+    room = _room(width, labels, values)
+    room -= 1 - room % 2  # a middle column for 1
+    spread = [abs(end - 1.0) for row in results for end in _ends(row)]
+    reach = 1.02 * max(spread, default=0.0) or 0.01
+    for label, row, value in zip(labels, results, values, strict=True):
+        yield f"{label} {_interval(row, reach, room, ink)} {value}"
+    ends = (significant(1.0 - reach, 3), significant(1.0 + reach, 4))
+    yield _axis(len(labels[0]), room, [(0, ends[0]), (room // 2, "1"), (room - 1, ends[1])])
+
+
+def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str]:
+    from varsim.density import density_of  # loads NumPy, which help does without
+
+    theory = density_of(result, bins)
+    yield from _heading(
+        f"Density of the outputs of x @ W, measured {ink.bar * 2} and {theory.name} {ink.theory}",
+        width,
+    )
+    counts = (result.totals.counts or ())[1:-1]
+    group = -(-bins.number // _MOST_BARS)
+    starts = range(0, bins.number, group)
+    measured = [_mean(counts[i : i + group]) / (result.samples * bins.width) for i in starts]
+    expected = [_mean(theory.heights[i : i + group].tolist()) for i in starts]
+    middles = [bins.low + bins.width * (i + min(group, bins.number - i) / 2) for i in starts]
+    labels = [significant(middle, 3) for middle in middles]
+    wide = max(map(len, labels))
+    room, highest = width - wide - 2, max(*measured, *expected) or 1.0
+    for label, height, law in zip(labels, measured, expected, strict=True):
+        yield f"{label:>{wide}} {_bar(height / highest, law / highest, room, ink)}"
+    yield _axis(wide, room, [(0, "0"), (room - 1, significant(highest, 3))])
+
+
+def _bar(share: float, theory: float, room: int, ink: Ink) -> str:
+    """Return a bar so long with a mark at theory: they touch where they differ by no column."""
+    mark = _column(theory, 0.0, 1.0, room)
+    length = max(0, mark + round((share - theory) * (room - 1)))
+    cells = list((ink.bar * length).ljust(room))[:room]
+    cells[mark] = ink.theory
+    return "".join(cells)
+
+
+def _interval(row: Result, reach: float, room: int, ink: Ink) -> str:
+    """Return a ratio in its interval on an axis of 1 ± reach."""
+    cells = [" "] * room
+    columns = [_column(end, 1.0 - reach, 1.0 + reach, room) for end in _ends(row)]
+    if columns:
+        low, point, high = columns
+        cells[low : high + 1] = ink.line * (high + 1 - low)
+    cells[room // 2] = ink.theory
+    if columns:
+        cells[low], cells[high] = ink.low, ink.high
+        cells[point] = ink.point
+    return "".join(cells)
+
+
+def _column(value: float, low: float, high: float, room: int) -> int:
+    return min(room - 1, max(0, round((value - low) / (high - low) * (room - 1))))
+
+
+def _heading(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width)
+
+
+def _labels(results: Sequence[Result], width: int) -> list[str]:
+    """Return what tells rows apart, padded to one width; their numbers where that is too wide."""
+    columns = setting_columns(results)
+    varying = [column for column in columns if len(set(column.cells)) > 1]
+    for chosen in (columns, varying):
+        cells = zip(*(column.aligned()[1:] for column in chosen), strict=True)
+        labels = [" ".join(row) for row in cells]
+        if labels and len(labels[0]) <= 0.4 * width:
+            return labels
+    digits = len(str(len(results)))
+    return [f"{number:>{digits}}" for number in range(1, len(results) + 1)]
+
+
+def _room(width: int, labels: Sequence[str], values: list[str]) -> int:
+    """Return the columns left for bars, without the values where those would leave too few."""
+    room = width - len(labels[0]) - 2 - max(map(len, values))
+    if room < _LEAST_BAR:
+        values[:] = [""] * len(values)
+        room = width - len(labels[0]) - 2
+    return room
+
+
+def _axis(before: int, room: int, ticks: Sequence[tuple[int, str]]) -> str:
+    """Return a line with numbers under their columns, the last one ending below its own."""
+    cells = [" "] * room
+    for place, text in ticks:
+        start = min(place - (len(text) // 2 if 0 < place < room - 1 else 0), room - len(text))
+        if all(cell == " " for cell in cells[max(0, start - 1) : start + len(text)]):
+            cells[max(0, start) : start + len(text)] = text
+    return " " * (before + 1) + "".join(cells)[:room]
+
+
+def _claim(row: Result) -> float:
+    return row.theory if row.conditional_theory is None else row.conditional_theory
+
+
+def _ends(row: Result) -> tuple[float, ...]:
+    """Return the ratio between the ends of its interval; nothing where theory is 0."""
+    if row.ratio is None:
+        return ()
+    return row.ci_low / _claim(row), row.ratio, row.ci_high / _claim(row)
+
+
+def _ratio(row: Result) -> str:
+    if row.ratio is None:
+        return ""
+    return f"{row.ratio:.4f}" + " !" * (row.agrees is False)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
