@@ -114,7 +114,7 @@ def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
     """The x that all blocks of a fixed-x experiment share, drawn again."""
     if experiment.design != "fixed-x":
         return None
-    rng = sampling._generator(experiment)
+    rng = sampling.generator(experiment.key, experiment.seed)
     lengths = sampling._slice_lengths(experiment.dim, experiment.block)
     dtype = np.dtype(experiment.dtype)
     draws = (sampling._draw(experiment, "x", rng, length, dtype) for length in lengths)

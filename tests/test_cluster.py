@@ -176,7 +176,9 @@ def test_without_distributed_it_is_one_sentence(tmp_path: Path) -> None:
     assert_refused(done, "pip install 'varsim[cluster]'")
 
 
-@pytest.mark.parametrize("address", ["here", "tcp:/host:1", "host:8786", ""])
+@pytest.mark.parametrize(
+    "address", ["here", "tcp:/host:1", "host:8786", "", "tcp://host", "http://host:80"]
+)
 def test_no_address_at_all_is_a_usage_error(address: str) -> None:
     """Before anything is connected to."""
     done = run("--scheduler", address)
@@ -196,7 +198,7 @@ class Recorder:
                 self.sizes.append(len(group))
                 return Done(function(group))
 
-        return ordered_map(Executor(), in_flight=4)
+        return ordered_map(Executor(), in_flight=lambda: 4)
 
 
 class Done:
@@ -216,7 +218,7 @@ class Done:
 def test_groups_keep_items_and_order(items: range) -> None:
     """Whatever the grouping, what comes out is what a plain map gives."""
     recorder = Recorder()
-    assert list(grouped(recorder.mapper(), capacity=2)(abs, items)) == list(map(abs, items))
+    assert list(grouped(recorder.mapper(), capacity=lambda: 2)(abs, items)) == list(map(abs, items))
     assert sum(recorder.sizes) == len(items)
     if len(items) == 5000:
         assert len(recorder.sizes) < 100, "short items go in large groups"
@@ -235,9 +237,9 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every group carries the versions it is to be computed with."""
-    mapper = grouped(Recorder().mapper(), capacity=1)
+    mapper = grouped(Recorder().mapper(), capacity=lambda: 1)
     results = mapper(abs, range(50))
     next(results)
-    monkeypatch.setattr("varsim.cluster.packages", lambda: {"NumPy": "1.0"})
+    monkeypatch.setattr("varsim.cluster.fingerprint", lambda: {"NumPy": "1.0"})
     with pytest.raises(ComputeError, match="a worker has varsim None and this machine"):
         list(results)

@@ -28,8 +28,8 @@ from varsim import Experiment, Result, infer, sampling, stream, student
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.experiment import FLOAT_TYPES
-from varsim.inference import holm
-from varsim.records import record_of
+from varsim.inference import conclude, holm, judge
+from varsim.records import experiment_of, record_of
 from varsim.report.comparison import CELLS, Names, comparison_sheet, summary
 from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.report.sheet import Sheet
@@ -407,7 +407,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     totals = wrong._replace(
         within=factor * wrong.within, m2=factor * wrong.m2, v2=factor**2 * wrong.v2
     )
-    bad = replace(one[1], totals=totals, empirical=totals.variance)
+    (bad,) = judge([conclude(experiment_of(one[1]), totals)])
     write(place / "bad.jsonl", [one[0], bad])
     return place
 

@@ -19,7 +19,7 @@ FLOORS = [
     {"experiment", "cluster"},
     {"theory", "sampling", "records", "gains"},
     {"inference", "density"},
-    {"comparison"},
+    {"comparison", "layers"},
     {"report"},
     {"ledger", "plots"},
     {"cli"},
@@ -36,7 +36,12 @@ def room_of(module: Path) -> str:
     return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(module: Path) -> Iterator[str]:
+def imported_rooms(module: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports(module)}
+
+
+def imports(module: Path) -> Iterator[str]:
+    """Every name of ours that a module imports, such as layers.theory.predict."""
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -47,7 +52,7 @@ def imported_rooms(module: Path) -> Iterator[str]:
         for name in names:
             first, _, rest = name.partition(".")
             if first == "varsim":
-                yield rest.partition(".")[0]
+                yield rest
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
@@ -65,10 +70,22 @@ def test_every_room_has_its_floor() -> None:
 
 def test_theory_and_sampling_share_no_facts() -> None:
     """Neither knows the other, and what one knows of a distribution the other cannot read."""
-    theory = set(imported_rooms(PACKAGE / "theory.py"))
-    sampling = set(imported_rooms(PACKAGE / "sampling.py"))
-    assert not (theory | set(imported_rooms(PACKAGE / "density.py"))) & {"sampling", "draws"}
+    theory, density, sampling = (
+        imported_rooms(PACKAGE / f"{room}.py") for room in ("theory", "density", "sampling")
+    )
+    assert not (theory | density) & {"sampling", "draws"}
     assert not sampling & {"theory", "distributions"}
+
+
+def test_theory_and_sampling_of_layers_share_no_facts() -> None:
+    """As for one layer; quadrature is for theory alone."""
+    folder = PACKAGE / "layers"
+    theory, sampling = (list(imports(folder / f"{m}.py")) for m in ("theory", "sampling"))
+    assert not any(name.startswith(("layers.sampling", "sampling", "draws")) for name in theory)
+    assert not any(
+        name.startswith(("layers.theory", "theory", "distributions", "quadrature"))
+        for name in sampling
+    )
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))

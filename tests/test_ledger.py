@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import resource
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +19,10 @@ from typing import Any
 import pytest
 
 from tests.program import VARSIM, environment, run
-from varsim import Caveat, Experiment, InputError, Result, judge, simulate
-from varsim.inference import planned_blocks
+from varsim import Caveat, Experiment, InputError, Result, files, judge, simulate
+from varsim.files import _draft_prefix, own, replace_whole
 from varsim.ledger import Ledger
-from varsim.records import NAMES, experiment_of, parse, record_of, result_of
+from varsim.records import NAMES, parse, record_of, result_of
 from varsim.report.formats import FORMATS
 from varsim.report.sheet import Sheet
 
@@ -94,7 +97,9 @@ def test_killed_at_any_moment_it_goes_on(suffix: str, tmp_path: Path) -> None:
             command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             try:
-                process.wait(rng.uniform(0.1, 0.7))
+                process.wait(0.1)
+                wait_for(lambda: process.poll() is not None or file.exists())
+                process.wait(rng.uniform(0.0, 0.5))
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1
@@ -157,8 +162,9 @@ def test_two_writers_never_interleave(tmp_path: Path) -> None:
             second = run("--samples", "6400", "--output", str(file), *resume)
             assert second.returncode == 1
             assert "in use by another varsim" in second.stderr
-        assert first.wait() == 0
-    assert [row.dim for row in parse(file.read_text(encoding="utf-8"), ".jsonl")] == [4, 4096]
+        first.kill()
+    assert [row.dim for row in parse(file.read_text(encoding="utf-8"), ".jsonl")] == [4]
+    assert keep(file, "--dim", "4", *args[2:-1], "crossed").returncode == 0
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -175,7 +181,7 @@ def test_a_full_disk_loses_no_row_that_was_done(suffix: str, tmp_path: Path) -> 
             ),
         )  # fmt: skip
         assert done.returncode == 1
-        assert "could not be added to the output: File too large" in done.stderr
+        assert f"could not be added to {str(file)!r}: File too large" in done.stderr
         held = file.read_text(encoding="utf-8") if file.exists() else ""
         assert held == "" or held.endswith("\n")
         rows = len(list(parse(held, file.suffix))) if held else 0
@@ -205,7 +211,14 @@ def tampered(**changes: Any) -> Callable[[str], str]:
     [
         (tampered(schema=99), "its schema is 99"),
         (tampered(dim=9), "is that of another experiment than its columns say"),
-        (tampered(empirical=7.5), "does not follow from its totals"),
+        (tampered(empirical=7.5), "which does not follow from its totals"),
+        (tampered(std_error=1e-9), "its std_error is 1e-09, which does not follow"),
+        (tampered(std_error=-1.0), "that there cannot be"),
+        (tampered(samples=6401), "its samples is 6401, which does not follow"),
+        (tampered(confidence=5), "that there cannot be"),
+        (tampered(k=10**400), "no row of results"),
+        (tampered(totals={}), "no row of results"),
+        (lambda line: "[" * 100_000, "no row of results"),
         (tampered(seed="zero"), "no row of results"),
         (tampered(extra=1), "no row of results"),
         (lambda line: line[:40], "no row of results"),
@@ -307,21 +320,15 @@ def test_a_row_that_cannot_be_gone_on_with_is_redone_and_said_to_be(tmp_path: Pa
 def test_a_row_without_time_is_gone_on_with(tmp_path: Path) -> None:
     """The command ends with 4 until the precision is met, and every call gets nearer."""
     file = tmp_path / "sweep.jsonl"
-    args = ("--dim", "512", "--scale", "sqrt", "--precision", "0.02%")
+    args = ("--dim", "512", "--scale", "sqrt", "--precision", "0.003%")
     blocks = 0
     for _ in range(3):
-        done = keep(file, *args, "--max-time", "0.15")
-        if done.returncode == 0:
-            break
+        done = keep(file, *args, "--max-time", "0.05")
         assert done.returncode == 4
         assert "Caveat: D = 512, scale sqrt: the relative standard error is" in done.stderr
         (row,) = parse(file.read_text(encoding="utf-8"), ".jsonl")
         assert row.blocks > blocks
         blocks = row.blocks
-    assert keep(file, *args).returncode == 0
-    (row,) = parse(file.read_text(encoding="utf-8"), ".jsonl")
-    assert row.relative_error <= 0.0002
-    assert row.blocks >= planned_blocks(experiment_of(row))
 
 
 def test_another_level_of_the_interval_needs_no_draws(whole: Path, tmp_path: Path) -> None:
@@ -383,6 +390,150 @@ def test_a_record_is_the_schema() -> None:
     for name in NAMES:
         with pytest.raises(InputError):
             result_of({key: value for key, value in record.items() if key != name})
+
+
+def test_a_better_row_is_never_replaced_by_a_worse_one(tmp_path: Path) -> None:
+    """Without time for its histogram, or with fewer samples allowed, the row in the file stays."""
+    file = tmp_path / "sweep.jsonl"
+    args = ("--dim", "64", "--scale", "sqrt", "--precision", "0.2%")
+    keep(file, *args)
+    before = file.read_bytes()
+    for more in (["--max-time", "0.001"], ["--max-time", "0.001", "--precision", "5%"],
+                 ["--precision", "0.1%", "--max-samples", "1000"]):  # fmt: skip
+        more += ["--histogram"]
+        done = keep(file, *args, *more)
+        assert "the row in the file stays as it was" in done.stderr
+        assert file.read_bytes() == before
+    assert keep(file, *args, "--histogram", "--precision", "5%").returncode == 0
+    (row,) = parse(file.read_text(encoding="utf-8"), ".jsonl")
+    assert row.relative_error <= 0.002
+    assert row.histogram is not None
+
+
+def test_a_row_that_could_only_be_settled_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where adding fails and putting in order does not, the file with the row stays."""
+    (row,) = judge([simulate(Experiment(dim=8, scale="sqrt", samples=6400))])
+    file = tmp_path / "sweep.jsonl"
+    with Ledger(file) as ledger:
+        monkeypatch.setattr("varsim.ledger.add_line", out_of_space)
+        with pytest.raises(OSError, match="no space"):
+            ledger.add(row)
+        ledger.settle([row])
+    assert list(parse(file.read_text(encoding="utf-8"), ".jsonl")) == [row]
+
+
+def out_of_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "no space")
+
+
+def test_an_empty_file_of_somebody_else_stays(tmp_path: Path) -> None:
+    """Only a file that was made here is taken away again."""
+    file = tmp_path / "mine.jsonl"
+    file.touch()
+    Ledger(file).close()
+    assert file.exists()
+
+
+def test_every_torn_line_is_kept(tmp_path: Path) -> None:
+    """A second one does not replace the first."""
+    file = tmp_path / "sweep.jsonl"
+    for torn in (b'{"schema": 2, "var', b'{"schema": 2'):
+        file.write_bytes(torn)
+        Ledger(file).close()
+    asides = sorted(path.read_bytes() for path in tmp_path.glob("*.torn*"))
+    assert asides == [b'{"schema": 2', b'{"schema": 2, "var']
+
+
+def test_a_whole_last_line_of_something_else_is_not_torn(tmp_path: Path) -> None:
+    """Without its line end it is refused as it would be with it."""
+    file = tmp_path / "sweep.jsonl"
+    for text in ('{"schema": 3}', '{"schema": 2}'):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match="line 1 cannot be used"):
+            Ledger(file)
+        assert file.read_text(encoding="utf-8") == text
+        assert list(tmp_path.iterdir()) == [file]
+
+
+def test_everything_is_synced_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new name, every row, and a replacement before it takes the old one's place."""
+    events: list[str] = []
+    fsync, replace_ = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def replaced(draft: Path, target: Path) -> Path:
+        events.append("replace")
+        return replace_(draft, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    rows = [simulate(Experiment(dim=d, scale="sqrt", samples=6400)) for d in (8, 9)]
+    with Ledger(tmp_path / "sweep.jsonl") as ledger:
+        for row in rows:
+            ledger.add(row)
+        ledger.settle(rows[::-1])
+    assert events == ["folder", "file", "file", "file", "replace", "folder"]
+
+
+def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """Those of this file, and no others."""
+    file = tmp_path / "sweep.jsonl"
+    draft = tmp_path / f"{_draft_prefix(file)}abc"
+    other = tmp_path / f"{_draft_prefix(tmp_path / 'other')}abc"
+    draft.touch()
+    other.touch()
+    Ledger(file).close()
+    assert [path.name for path in tmp_path.iterdir()] == [other.name]
+
+
+def test_whoever_waited_for_a_name_owns_what_it_leads_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is replaced between opening and locking is opened again."""
+    file = tmp_path / "file"
+    file.write_text("old", encoding="utf-8")
+    lock = files._lock
+    locked: list[int] = []
+
+    def replacing(handle: int) -> None:
+        lock(handle)
+        if not locked:
+            replace_whole(file, "new")
+        locked.append(handle)
+
+    monkeypatch.setattr(files, "_lock", replacing)
+    handle = own(file)
+    assert os.read(handle, 10) == b"new"
+    os.close(handle)
+
+
+def test_finished_rows_need_no_scheduler(whole: Path) -> None:
+    """Nothing is connected to where nothing is left to do."""
+    assert keep(whole, *SWEEP, "--scheduler", "tcp://127.0.0.1:9").returncode == 0
+
+
+def test_a_dry_run_shows_what_is_left(whole: Path, tmp_path: Path) -> None:
+    """And makes no file."""
+    done = keep(whole, "--dim", "64,65", *SWEEP[2:], "--dry-run", "--format", "jsonl")
+    assert {json.loads(line)["dim"] for line in done.stdout.splitlines()} == {65}
+    assert keep(tmp_path / "none.jsonl", *SWEEP, "--dry-run").returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unmet_precision_ends_with_4() -> None:
+    """After the rows are written, and 3 comes first with --check."""
+    args = ("--dim", "64", "--scale", "sqrt", "--precision", "0.1%", "--max-samples", "1e4")
+    done = run(*args)
+    assert done.returncode == 4
+    assert "agrees" in done.stdout
+    assert run(*args, "--check", "--alpha", "0.999999").returncode == 3
 
 
 def test_an_empty_ledger_leaves_no_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from varsim.execution import threads
 from varsim.experiment import MIN_BLOCKS
 from varsim.inference import next_look, planned_blocks
 from varsim.moments import Block, Moments, Totals
+from varsim.theory import predict
 
 CASES: list[dict[str, Any]] = [
     {"dim": 512, "precision": 0.05},
@@ -59,12 +60,20 @@ def test_the_bytes_do_not_depend_on_workers() -> None:
 
 
 def test_going_on_is_as_not_having_stopped() -> None:
-    """Time that is up anywhere, and a second run from there, give the same totals to the byte."""
-    experiment = Experiment(dim=32, scale="sqrt", precision=0.004)
+    """Time that is up anywhere, and a second run from there, give the same totals to the byte.
+
+    Also between a first look that was too early and the next one.
+    """
+    experiment = Experiment(
+        dim=2, scale="sqrt", precision=0.05, x="exponential", w="exponential", seed=47
+    )
     blocks = partial(stream, experiment, map)
+    looks = [totals.blocks for totals in measure(experiment, blocks)]
     *_, whole = measure(experiment, blocks)
-    for stop_at in (MIN_BLOCKS, MIN_BLOCKS + 1, whole.blocks - 1):
-        asked = iter([*[False] * (stop_at - MIN_BLOCKS), True])
+    assert len(looks) == 4
+    for stop_at in (MIN_BLOCKS, looks[1] - 1, looks[1] + 1, looks[2] + 100, looks[3] - 1):
+        passed = sum(look < stop_at for look in looks[1:])  # where time is not asked for
+        asked = iter([*[False] * (stop_at - MIN_BLOCKS - passed), True])
         *_, part = measure(experiment, blocks, time_is_up=asked.__next__)
         assert part.blocks == stop_at < whole.blocks
         *_, together = measure(experiment, blocks, part)
@@ -103,6 +112,8 @@ def test_the_first_look_is_the_theory_s_and_later_ones_the_measurement_s() -> No
     experiment = Experiment(dim=512, scale="sqrt", precision=0.01)
     first = planned_blocks(experiment)
     assert next_look(experiment, Totals()) == next_look(experiment, totals_of(10, 0.5)) == first
+    expected = predict(experiment).block_error2 / 0.01**2
+    assert 1.15 * expected < first < 1.3 * expected
     assert next_look(experiment, totals_of(first, 0.009)) is None
     second = next_look(experiment, totals_of(first, 0.02))
     assert second is not None
@@ -133,6 +144,8 @@ def test_a_finer_precision_goes_on_in_the_same_stream() -> None:
     rougher = Experiment(dim=512, scale="sqrt", precision=0.01)
     assert rougher.key == fine.key
     assert rougher.block.outputs < fine.block.outputs
+    assert rougher.block_family != fine.block_family == rough.block_family
+    assert replace(rough, max_samples=10**9).key == rough.key
     assert next(stream(rougher)).moments.mean != next(stream(fine)).moments.mean
 
 

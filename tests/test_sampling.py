@@ -90,7 +90,7 @@ def test_slices_of_d_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "_NUMBERS_PER_DRAW", 128)
     experiment = Experiment(dim=100, scale="none", samples=64 * 16, dtype="float64")
     groups, rows, columns = experiment.block
-    rng = sampling._generator(experiment, 4)
+    rng = sampling.generator(experiment.key, experiment.seed, 4)
     y = np.zeros((rows, columns))
     lengths = list(sampling._slice_lengths(experiment.dim, experiment.block))
     assert groups == 1
@@ -226,7 +226,7 @@ def test_ordered_map_is_map_with_a_bounded_lead() -> None:
         return item * item
 
     with ThreadPoolExecutor(2) as executor:
-        results = ordered_map(executor, in_flight=4)(work, range(1000))
+        results = ordered_map(executor, in_flight=lambda: 4)(work, range(1000))
         assert [next(results) for _ in range(3)] == [0, 1, 4]
         assert max(started) <= 3 + 4
         results.close()  # type: ignore[attr-defined]
@@ -236,7 +236,7 @@ def test_ordered_map_is_map_with_a_bounded_lead() -> None:
 def test_ordered_map_raises_what_a_call_raised() -> None:
     """A fault in a worker is not lost."""
     with ThreadPoolExecutor(2) as executor, pytest.raises(ZeroDivisionError):
-        list(ordered_map(executor, in_flight=4)(lambda item: 1 // item, [1, 0, 1]))
+        list(ordered_map(executor, in_flight=lambda: 4)(lambda item: 1 // item, [1, 0, 1]))
 
 
 def test_estimate_is_the_plain_variance_of_all_outputs() -> None:

@@ -8,17 +8,22 @@ from __future__ import annotations
 import logging
 import math
 import operator
+import queue
+import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import islice
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from varsim._version import __version__
 from varsim.execution import ComputeError, Mapper, one_blas_thread, ordered_map
-from varsim.provenance import packages
+from varsim.provenance import fingerprint
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -40,7 +45,11 @@ _WORKER_ENVIRONMENT = {
 }
 
 # Ctrl-C is for this process alone, which ends the others; they would each print a traceback.
-_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+_DEAF = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})"
+)
 
 _CONNECT_SECONDS = 5
 _POLL_SECONDS = 2
@@ -71,9 +80,13 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
     with ExitStack() as stack:
         if address == "local":
             address = stack.enter_context(_local(workers)).scheduler_address
-        client = stack.enter_context(_client(address))
-        capacity = _checked_capacity(client)
-        yield grouped(ordered_map(_Tasks(client), in_flight=_IN_FLIGHT * capacity), capacity)
+        client = stack.enter_context(_within(_client, address))
+        _check_workers(client)
+
+        def capacity() -> int:  # at any moment, as workers come and go
+            return max(1, _threads(client))
+
+        yield grouped(ordered_map(_Tasks(client), lambda: _IN_FLIGHT * capacity()), capacity)
 
 
 @contextmanager
@@ -86,16 +99,38 @@ def _local(processes: int) -> Iterator[LocalCluster]:
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
         "distributed.worker.preload": [_DEAF],
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=processes,
-            threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        ) as local,
-    ):
+    with dask.config.set(settings), ExitStack() as stack:
+        try:
+            with _undisturbed():
+                local = stack.enter_context(
+                    LocalCluster(
+                        n_workers=processes,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+        except Exception as error:  # noqa: BLE001  # of the system, in many shapes
+            raise ComputeError(f"no {processes} processes could be started: {error}") from None
         yield local
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off what ends a program while processes start: half-started ones print tracebacks.
+
+    They inherit the blocked signals; a preload unblocks there what is to end them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # or it would be started below, and unblock SIGINT
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _hush() -> None:
@@ -108,16 +143,61 @@ def _hush() -> None:
 def _client(address: str) -> Client:
     from distributed import Client
 
+    return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+
+
+def _within(connect: Callable[[str], Client], address: str) -> Client:
+    """Return a connected client, or give up: what answers may never finish its handshake.
+
+    Raises:
+        ComputeError: Nothing answers that is a scheduler.
+    """
+    _hush_half_made_clients()
+    with suppress(Exception):  # whatever else it is that answers there
+        return _bounded(lambda: connect(address), 2 * _CONNECT_SECONDS)
+    raise ComputeError(
+        f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
+        "address, such as tcp://localhost:8786"
+    )
+
+
+def _bounded(call: Callable[[], R], seconds: float) -> R:
+    """Return what a call gives, on a thread that is left to itself when it takes too long.
+
+    Raises:
+        TimeoutError: It does.
+    """
+    outcome: queue.Queue[tuple[R | None, Exception | None]] = queue.Queue()
+
+    def attempt() -> None:
+        try:
+            outcome.put((call(), None))
+        except Exception as error:  # noqa: BLE001  # raised again below
+            outcome.put((None, error))
+
+    threading.Thread(target=attempt, daemon=True).start()
     try:
-        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError):
-        raise ComputeError(
-            f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
-            "address, such as tcp://localhost:8786"
-        ) from None
+        result, error = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
 
 
-def grouped(mapper: Mapper, capacity: int) -> Mapper:
+def _hush_half_made_clients() -> None:
+    """Let a client that never connected go without the traceback that its own end would print."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if getattr(unraisable.object, "__qualname__", "") != "Client.__del__":
+            before(unraisable)
+
+    if getattr(before, "__name__", "") != "hook":
+        sys.unraisablehook = hook
+
+
+def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
     """Return a mapper that hands on items in groups, each worth a good fraction of a second.
 
     How many items that are is learned from the groups that are done. Towards the end groups get
@@ -125,7 +205,7 @@ def grouped(mapper: Mapper, capacity: int) -> Mapper:
 
     Args:
         mapper: Who computes the groups.
-        capacity: How many groups are computed at a time.
+        capacity: How many groups are computed at a time, now.
     """
 
     def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
@@ -135,11 +215,11 @@ def grouped(mapper: Mapper, capacity: int) -> Mapper:
         def groups() -> Iterator[tuple[T, ...]]:
             nonlocal left
             iterator = iter(items)
-            while group := tuple(islice(iterator, _size(pace, left / (2 * capacity)))):
+            while group := tuple(islice(iterator, _size(pace, left / (2 * capacity())))):
                 left -= len(group)
                 yield group
 
-        for seconds, results in mapper(partial(_compute, function, packages()), groups()):
+        for seconds, results in mapper(partial(_compute, function, fingerprint()), groups()):
             pace = max(seconds, 1e-6) / len(results)
             yield from results
 
@@ -156,27 +236,28 @@ def _compute(
     function: Callable[[T], R], expected: Mapping[str, str], group: Sequence[T]
 ) -> tuple[float, list[R]]:
     """Return how long a group took, and its results; on a worker, which may have joined late."""
-    _check_packages("a worker", expected, packages())
+    _check_fingerprint("a worker", expected, fingerprint())
     with one_blas_thread:
         start = time.perf_counter()
         results = [function(item) for item in group]
         return time.perf_counter() - start, results
 
 
-def _check_packages(who: str, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
-    for package, version in expected.items():
-        if found.get(package) != version:
+def _check_fingerprint(who: str, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    for what, here in expected.items():
+        if found.get(what) != here:
             raise ComputeError(
-                f"{who} has {package} {found.get(package)} and this machine {version}, which "
-                "could change the numbers; install the same version on both"
+                f"{who} has {what} {found.get(what)} and this machine {here}, which could change "
+                "the numbers; install the same versions, and for other CPUs set OPENBLAS_CORETYPE "
+                "and NPY_DISABLE_CPU_FEATURES alike"
             )
 
 
-def _checked_capacity(client: Client) -> int:
-    """Return how many tasks the workers run at a time.
+def _check_workers(client: Client) -> None:
+    """Check that there are workers, and that they compute as this process does.
 
     Raises:
-        ComputeError: There are none, or they do not compute as this process does.
+        ComputeError: There are none, or they do not.
     """
     address = client.scheduler_info()["address"]
     try:
@@ -186,15 +267,23 @@ def _checked_capacity(client: Client) -> int:
             f"the scheduler at {address} has no workers; start some with: dask worker {address}"
         ) from None
     try:
-        found = client.run(packages)
+        found = _bounded(lambda: client.run(fingerprint), 2 * _CONNECT_SECONDS)
+    except TimeoutError:
+        raise ComputeError(
+            f"some worker of {address} does not answer; see to the workers, and start again"
+        ) from None
     except Exception as error:  # noqa: BLE001  # a worker's own, or one of no class in particular
         raise ComputeError(
             f"a worker of {address} cannot load varsim ({error}); install varsim {__version__} on "
             "all of them"
         ) from None
     for worker, versions in found.items():
-        _check_packages(f"the worker {worker}", packages(), versions)
-    return sum(client.nthreads().values())
+        _check_fingerprint(f"the worker {worker}", fingerprint(), versions)
+
+
+def _threads(client: Client) -> int:
+    with _lost_as_compute_error():
+        return sum(client.nthreads().values())
 
 
 class _Tasks:
@@ -241,7 +330,7 @@ class _Task(Generic[R]):
                 try:
                     return self._future.result(timeout=_POLL_SECONDS)
                 except TimeoutError:
-                    if self._client.nthreads():
+                    if _threads(self._client):
                         waiting_since = time.monotonic()
                     elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
                         raise ComputeError("the cluster has lost all of its workers") from None

@@ -50,8 +50,8 @@ class Executor(Protocol):
         """Take a call."""
 
 
-def ordered_map(executor: Executor, in_flight: int) -> Mapper:
-    """Return a mapper that keeps at most ``in_flight`` calls submitted to an executor.
+def ordered_map(executor: Executor, in_flight: Callable[[], int]) -> Mapper:
+    """Return a mapper that keeps at most ``in_flight()`` calls submitted to an executor.
 
     Closing the iterator it returns cancels what has not begun.
     """
@@ -61,7 +61,7 @@ def ordered_map(executor: Executor, in_flight: int) -> Mapper:
         try:
             for item in items:
                 pending.append(executor.submit(function, item))
-                if len(pending) >= in_flight:
+                while len(pending) >= in_flight():
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -129,6 +129,6 @@ def threads(workers: int) -> Iterator[Mapper]:
 
         executor = ThreadPoolExecutor(workers, thread_name_prefix="varsim")
         try:
-            yield ordered_map(executor, in_flight=2 * workers)
+            yield ordered_map(executor, in_flight=lambda: 2 * workers)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)

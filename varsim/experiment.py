@@ -309,7 +309,9 @@ class Result:
     @property
     def relative_error(self) -> float:
         """The relative standard error; 0 where there is nothing to measure."""
-        return self.std_error / self.empirical if self.std_error else 0.0
+        if not self.std_error:
+            return 0.0
+        return self.std_error / self.empirical if self.empirical else math.inf
 
     @property
     def met(self) -> bool:

@@ -65,6 +65,7 @@ def own(target: Path) -> int:
         OSError: It cannot be opened, or is not meant to be written.
     """
     while True:
+        is_new = not target.exists()
         handle = os.open(target, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
             found = os.fstat(handle)
@@ -75,6 +76,8 @@ def own(target: Path) -> int:
             _lock(handle)
             # Whoever owned it before may have put a new file in its place.
             if target.exists() and target.stat().st_ino == found.st_ino:
+                if is_new:
+                    sync_folder(target)
                 return handle
         except BaseException:
             os.close(handle)
@@ -147,6 +150,8 @@ def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise BlockingIOError(errno.EAGAIN, "it is in use by another varsim") from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _fail(number: int, reason: str) -> NoReturn:

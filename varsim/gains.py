@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -70,6 +71,7 @@ class Gains:
         return self.gain**2 * self.derivative_second_moment
 
 
+@cache
 def named_activation(text: str) -> Activation:
     """Return the activation that a text names: see :func:`varsim.activations.find_activation`.
 

@@ -20,6 +20,7 @@ from varsim.experiment import (
     Result,
 )
 from varsim.moments import Bins, Block, Totals
+from varsim.records import experiment_of
 from varsim.sampling import stream
 from varsim.theory import Prediction, average_given_x, output_mean, predict, predict_given_x
 
@@ -31,20 +32,25 @@ _ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in 
 _MAX_WORKERS = 1024
 
 # With a precision: how many more blocks than expected to take, since stopping where the error
-# happens to look small makes intervals cover less; and the least growth between two looks.
-_MARGIN, _STRIDE = 1.2, 1.1
+# happens to look small makes intervals cover less.
+_MARGIN = 1.2
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 6.0, 120
 
 _NOTHING = Totals()
+
+_FOLLOWING = (
+    *("k", "blocks", "samples", "theory", "empirical", "std_error", "ci_low", "ci_high", "ratio"),
+    *("z", "p", "conditional_theory", "effective_samples", "expected_std_error"),
+)
 
 
 def next_look(experiment: Experiment, totals: Totals) -> int | None:
     """Return the number of blocks at which to decide next, or None where there are enough.
 
     With a precision the first look is where theory expects it to be met, and every later one where
-    the error measured so far does. It is a function of the experiment and its blocks alone: never
-    of time or workers.
+    the error measured at this one does: a function of the experiment and its blocks alone, and
+    never of time or workers.
     """
     if experiment.precision is None:
         planned = planned_blocks(experiment)
@@ -55,7 +61,7 @@ def next_look(experiment: Experiment, totals: Totals) -> int | None:
     error = _relative_error(experiment, totals)
     if error <= experiment.precision or totals.blocks >= experiment.blocks:
         return None
-    needed = math.ceil(totals.blocks * max(_STRIDE, _MARGIN * (error / experiment.precision) ** 2))
+    needed = math.ceil(totals.blocks * _MARGIN * (error / experiment.precision) ** 2)
     return min(needed, experiment.blocks)
 
 
@@ -75,6 +81,8 @@ def measure(
 ) -> Iterator[Totals]:
     """Yield the totals as they are, and then at every look; the last ones are what was measured.
 
+    Totals that time has ended say where the next look is, so that it is there when they go on.
+
     Args:
         experiment: What is asked.
         blocks_at: Gives the blocks with the indices in a range, in order. No block is asked for
@@ -83,13 +91,15 @@ def measure(
         time_is_up: Whether to end now, before the precision is met; asked after every block, once
             there are enough for an error bar.
     """
+    totals = totals._replace(look=totals.look or next_look(experiment, totals))
     yield totals
-    while (look := next_look(experiment, totals)) is not None:
+    while (look := totals.look) is not None:
         for block in blocks_at(range(totals.blocks, look)):
             totals = totals.plus(block)
-            if totals.blocks >= MIN_BLOCKS and time_is_up():
+            if MIN_BLOCKS <= totals.blocks < look and time_is_up():
                 yield totals
                 return
+        totals = totals._replace(look=next_look(experiment, totals))
         yield totals
 
 
@@ -156,6 +166,27 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
         totals=totals,
         histogram=None if totals.counts is None else histogram_bins(experiment),
     )
+
+
+def check_consistent(result: Result) -> None:
+    """Check that what a result says follows from its totals.
+
+    Raises:
+        InputError: It does not: the result has been changed.
+    """
+    try:
+        again = conclude(experiment_of(result), result.totals, result.confidence)
+    except ArithmeticError:
+        raise InputError("its totals are beyond what there can be; it has been changed") from None
+    for name in _FOLLOWING:
+        told, follows = getattr(result, name), getattr(again, name)
+        if (told is None) != (follows is None) or (
+            told is not None and not math.isclose(told, follows, rel_tol=1e-6, abs_tol=1e-12)
+        ):
+            raise InputError(
+                f"its {name} is {told}, which does not follow from its totals ({follows}); it has "
+                "been changed"
+            )
 
 
 def judge(results: Sequence[Result], alpha: float = 0.001) -> list[Result]:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from varsim.experiment import Experiment, InputError, Result
 from varsim.files import add_line, own, real_path, remove_drafts, replace_whole
+from varsim.inference import check_consistent
 from varsim.moments import Totals
-from varsim.records import NAMES, experiment_of, parse, parse_line, record_of
-from varsim.report.formats import FORMATS, SUFFIXES
-from varsim.report.sheet import Sheet
+from varsim.records import NAMES, experiment_of, parse, record_of
+from varsim.report.formats import csv_line, jsonl_line
 
 _NOTHING = Totals()
 
-SUITABLE = (".jsonl", ".csv")
+_LINES: dict[str, Callable[[dict[str, Any]], str]] = {
+    ".jsonl": jsonl_line,
+    ".csv": lambda record: csv_line(record.values()),
+}
+
+SUITABLE = tuple(_LINES)
 """Suffixes of the files that rows can be added to one by one."""
 
 
@@ -26,14 +33,16 @@ class Start(NamedTuple):
     """Where an experiment begins, given what a ledger holds of it.
 
     Attributes:
+        experiment: What is to be run.
         done: The row that is all that was asked, or None.
         totals: What there is to add blocks to.
-        redone: Whether there was a row that cannot be gone on with.
+        redone: The row that cannot be gone on with, or None.
     """
 
+    experiment: Experiment
     done: Result | None = None
     totals: Totals = _NOTHING
-    redone: bool = False
+    redone: Result | None = None
 
 
 class Ledger:
@@ -57,13 +66,14 @@ class Ledger:
         self.path = path
         self._path, self._suffix = real_path(path), path.suffix.lower()
         self._rows: dict[tuple[str, int], Result] = {}
+        self._is_new = not self._path.exists()
         self._file = own(self._path)
         try:
             self._load()
+            remove_drafts(self._path)
         except BaseException:
             self.close()
             raise
-        remove_drafts(self._path)
 
     def __enter__(self) -> Self:
         """Begin to use it."""
@@ -80,7 +90,7 @@ class Ledger:
 
     def close(self) -> None:
         """Give the file back, and leave none where nothing was added to a new one."""
-        if os.fstat(self._file).st_size == 0:
+        if self._is_new:
             self._path.unlink(missing_ok=True)
         os.close(self._file)
 
@@ -95,14 +105,18 @@ class Ledger:
         """
         row = self._rows.get((experiment.key, experiment.seed))
         if row is None:
-            return Start()
+            return Start(experiment)
+        asked = experiment_of(row)
+        is_met = row.met and row.relative_error <= (experiment.precision or math.inf)
         if histogram and row.histogram is None:
-            return Start(redone=True)
-        if row.relative_error <= (experiment.precision or math.inf):
-            return Start(done=row, totals=row.totals)
-        if experiment_of(row).block != experiment.block:
-            return Start(redone=True)
-        return Start(totals=row.totals)
+            # Measured anew, but not to less than there is already.
+            return Start(asked if is_met else experiment, redone=row)
+        if is_met:
+            return Start(experiment, done=row, totals=row.totals)
+        if asked.block != experiment.block:
+            return Start(experiment, redone=row)
+        same = asked.precision == experiment.precision
+        return Start(experiment, totals=row.totals if same else row.totals._replace(look=None))
 
     def add(self, result: Result) -> None:
         """Add a row to the end of the file, or what replaces the row of the same experiment.
@@ -111,8 +125,8 @@ class Ledger:
             OSError: It could not be added; the file is as it was.
         """
         head = "" if os.fstat(self._file).st_size else self._head
-        add_line(self._file, (head + self._lines([result])).encode())
-        self._rows[result.key, result.seed] = result
+        add_line(self._file, (head + self._line(result)).encode())
+        self._is_new = False
 
     def settle(self, results: Sequence[Result]) -> None:
         """Put the rows of a run in its order, with their verdicts; rows of other runs follow.
@@ -123,17 +137,17 @@ class Ledger:
         ours = {(result.key, result.seed): result for result in results}
         others = {name: row for name, row in self._rows.items() if name not in ours}
         rows = [*ours.values(), *others.values()]
-        text = self._head + self._lines(rows) if rows else ""
+        text = self._head + "".join(map(self._line, rows)) if rows else ""
         if text.encode() != self._read():
             replace_whole(self._path, text)
+            self._is_new = False
 
     @property
     def _head(self) -> str:
         return ",".join(NAMES) + "\n" if self._suffix == ".csv" else ""
 
-    def _lines(self, results: Iterable[Result]) -> str:
-        text = FORMATS[SUFFIXES[self._suffix]](Sheet([], [], list(map(record_of, results))))
-        return text.removeprefix(self._head)
+    def _line(self, result: Result) -> str:
+        return _LINES[self._suffix](record_of(result))
 
     def _read(self) -> bytes:
         return self._path.read_bytes()
@@ -146,7 +160,7 @@ class Ledger:
         if lacks_newline:
             whole, torn = content + b"\n", b""
         try:
-            rows = list(parse(whole.decode(), self._suffix)) if whole else []
+            rows = list(parse(whole.decode(), self._suffix, check_consistent)) if whole else []
         except UnicodeDecodeError:
             raise InputError(_refusal(self.path, "it is no text")) from None
         except InputError as error:
@@ -162,8 +176,8 @@ class Ledger:
         if self._suffix == ".csv":
             return False  # the last number may have lost digits
         try:
-            parse_line(line.decode(), self._suffix)
-        except (InputError, UnicodeDecodeError):
+            json.loads(line)
+        except (ValueError, RecursionError):
             return False
         return True
 
@@ -173,13 +187,18 @@ class Ledger:
         length = min(len(start), len(written))
         if written[:length] != start[:length]:
             raise InputError(_refusal(self.path, "its last line is no row of results of varsim"))
-        aside = self._path.with_name(self._path.name + ".torn")
-        replace_whole(aside, torn.decode(errors="replace"))
+        aside = next(path for path in self._asides() if not path.exists())
+        replace_whole(aside, torn)
         os.ftruncate(self._file, at)
         self.notes.append(
             f"The last line of {str(self.path)!r} was cut off; it is in {aside.name!r} now, and "
             "its row is run again."
         )
+
+    def _asides(self) -> Iterator[Path]:
+        for number in count():
+            suffix = f".torn{number}" if number else ".torn"
+            yield self._path.with_name(self._path.name + suffix)
 
     @property
     def _lines_start(self) -> str:

@@ -27,6 +27,11 @@ def kernels() -> dict[str, str]:
     return {"SIMD": ", ".join(simd.get("found", [])) or "baseline", "BLAS kernels": blas}
 
 
+def fingerprint() -> dict[str, str]:
+    """Return all of it: where two machines have the same, they compute the same bytes."""
+    return packages() | kernels()
+
+
 def _blas() -> list[dict[str, str]]:
     import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
     from threadpoolctl import threadpool_info

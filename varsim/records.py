@@ -50,14 +50,14 @@ def result_of(record: Mapping[str, Any]) -> Result:
             raise ValueError
         result = Result(**values)
         expected = experiment_of(result).key
-    except (InputError, KeyError, TypeError, ValueError, AttributeError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         raise InputError("it is no row of results of varsim") from None
     if result.key != expected:
         raise InputError(
             f"its key {result.key:.8} is that of another experiment than its columns say"
         )
-    if not _follows(result):
-        raise InputError("its variance does not follow from its totals; it has been changed")
+    if not 0.0 < result.confidence < 1.0 or min(result.std_error, result.empirical) < 0.0:
+        raise InputError("it has a confidence, a variance or an error that there cannot be")
     return result
 
 
@@ -91,36 +91,39 @@ def parse_line(line: str, suffix: str) -> Result:
     """
     try:
         record = json.loads(line) if suffix == ".jsonl" else _csv_record(line)
-    except ValueError:
+    except (ValueError, csv.Error, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise InputError("it is no row of results of varsim")
     return result_of(record)
 
 
-def parse(text: str, suffix: str) -> Iterator[Result]:
+def parse(
+    text: str, suffix: str, check: Callable[[Result], None] = lambda _: None
+) -> Iterator[Result]:
     """Yield the results in the text of a file.
 
     Args:
         text: Its text.
         suffix: Its format: ``.jsonl``, ``.csv`` or ``.json``.
+        check: What every result must pass, or raises an InputError.
 
     Raises:
         InputError: A row cannot be read; the sentence names it.
     """
-    if suffix == ".json":
-        rows, first = _json_rows(text), 1
-    else:
-        rows, first = [line for line in text.split("\n") if line.strip()], 1
-        if suffix == ".csv":
-            check_header(rows[0] if rows else "")
-            rows, first = rows[1:], 2
-    unit = "row" if suffix == ".json" else "line"
-    for number, row in enumerate(rows, first):
+    unit, numbered = "row", list(enumerate(_json_rows(text) if suffix == ".json" else [], 1))
+    if suffix != ".json":
+        unit = "line"
+        numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if suffix == ".csv":
+        check_header(numbered.pop(0)[1] if numbered else "")
+    for number, row in numbered:
         try:
-            yield result_of(row) if isinstance(row, dict) else parse_line(row, suffix)
+            result = result_of(row) if isinstance(row, dict) else parse_line(row, suffix)
+            check(result)
         except InputError as error:
             raise InputError(f"{unit} {number} cannot be used: {error}") from None
+        yield result
 
 
 def check_header(header: str) -> None:
@@ -133,19 +136,10 @@ def check_header(header: str) -> None:
         raise InputError(f"its header is not that of schema {SCHEMA} of varsim")
 
 
-def _follows(result: Result) -> bool:
-    totals = result.totals
-    return (
-        totals.blocks == result.blocks > 2
-        and result.samples == totals.blocks * experiment_of(result).block.outputs
-        and math.isclose(totals.variance, result.empirical, rel_tol=1e-9)
-    )
-
-
 def _json_rows(text: str) -> list[Any]:
     try:
         rows = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError("it is no list of results of varsim")
@@ -183,12 +177,13 @@ def _totals(value: Mapping[str, Any]) -> Totals:
 
     if value.keys() != set(Totals._fields):
         raise ValueError
-    rest = {"blocks", "x_sums", "counts"}
-    x_sums, counts = value["x_sums"], value["counts"]
+    rest = {"blocks", "x_sums", "counts", "look"}
+    x_sums, counts, look = value["x_sums"], value["counts"], value["look"]
     return Totals(
         blocks=_whole(value["blocks"]),
         x_sums=None if x_sums is None else (_number(x_sums[0]), _number(x_sums[1])),
         counts=None if counts is None else tuple(map(_whole, counts)),
+        look=None if look is None else _whole(look),
         **{name: _number(value[name]) for name in value.keys() - rest},
     )
 

@@ -58,8 +58,8 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     """
     shape, dtype = experiment.block, np.dtype(experiment.dtype)
     fixed_x = DESIGNS[experiment.design].fixed_x
-    w_stream = _generator(experiment, *experiment.block_family, index)
-    x_stream = _generator(experiment) if fixed_x else w_stream
+    w_stream = generator(experiment.key, experiment.seed, *experiment.block_family, index)
+    x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
     y = scratch("y", shape.outputs, dtype).reshape(shape)
     y.fill(0.0)
     x_squares = x_fourths = 0.0
@@ -97,9 +97,10 @@ def block_bytes(experiment: Experiment) -> int:
     return outputs + entries + length * max(shape.rows, shape.columns) * (8 + itemsize)
 
 
-def _generator(experiment: Experiment, *index: int) -> Generator:
-    words = tuple(int(experiment.key[i : i + 8], 16) for i in range(0, 32, 8))
-    return Generator(BIT_GENERATOR(SeedSequence(experiment.seed, spawn_key=(*words, *index))))
+def generator(key: str, seed: int, *index: int) -> Generator:
+    """Return the random stream of what a key names, and of an index within it."""
+    words = tuple(int(key[i : i + 8], 16) for i in range(0, 32, 8))
+    return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
 
 
 def _slice_lengths(dim: int, shape: BlockShape) -> Iterator[int]:

@@ -124,7 +124,8 @@ _LOADERS = {
 @option("--max-samples", type=Count(), group=_HOW, metavar="N",
         help="With --precision: end a row at so many outputs.")  # fmt: skip
 @option("--max-time", type=Duration(), group=_HOW, metavar="TIME",
-        help="With --precision: end a row after 90s, 5m or 1h30m.")  # fmt: skip
+        help="With --precision: end a row after 90s, 5m or 1h30m, but not before the 64 blocks "
+        "of an error bar.")  # fmt: skip
 @option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
          help="Root of the random streams; random draws one and shows it.")  # fmt: skip
 @option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
@@ -162,8 +163,10 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return DONE
-    from varsim.cli.run import Terms, expand, opened, remarks, run
+    from varsim.cli.keep import opened, remarks
+    from varsim.cli.run import Terms, ending_signals_as_interrupt, expand, run
     from varsim.inference import check_probability, check_workers
+    from varsim.ledger import Start
 
     workers = check_workers(options["workers"])
     terms = Terms(
@@ -181,18 +184,33 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     )  # fmt: skip
     for note in [*notes, *publisher.obstacles()]:
         publisher.say(f"Note: {note}")
-    if options["dry_run"]:
-        from varsim.report.plan import plan_sheet
-
-        return DONE if publisher.write(plan_sheet(experiments, workers)) else FAILED
+    if options["dry_run"] and (kept is None or not kept.exists()):
+        return _planned(publisher, experiments, workers)
     with nullcontext() if kept is None else opened(kept) as ledger:
-        for remark in [] if ledger is None else remarks(ledger, experiments, terms):
+        starts = [
+            Start(e) if ledger is None else ledger.start(e, histogram=terms.histogram)
+            for e in experiments
+        ]
+        for remark in [] if ledger is None else remarks(ledger, starts):
             publisher.say(remark)
-        finished = run(experiments, terms, _mappers(options["scheduler"], workers), ledger)
-        written = publisher.report(experiments, finished, ledger)
+        if options["dry_run"]:
+            left = [start.experiment for start in starts if start.done is None]
+            return _planned(publisher, left, workers)
+        with ending_signals_as_interrupt():
+            finished = run(starts, terms, _mappers(options["scheduler"], workers), ledger)
+            written = publisher.report(experiments, finished, ledger)
     if finished.failure is not None:
         say_error(finished.failure)
     return _exit_code(experiments, finished, written=written, check=options["check"])
+
+
+def _planned(publisher: Publisher, experiments: Sequence[Experiment], workers: int) -> int:
+    from varsim.report.plan import plan_sheet
+
+    if not experiments:
+        publisher.say("Nothing is left to run.")
+        return DONE
+    return DONE if publisher.write(plan_sheet(experiments, workers)) else FAILED
 
 
 def _mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
@@ -246,6 +264,8 @@ def _kept_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
             f"are {len(suitable)}; give one"
         )
     outputs.remove(suitable[0])
+    if any(os.path.realpath(output) == os.path.realpath(suitable[0]) for output in outputs):
+        raise InputError(f"output {str(suitable[0])!r} is given twice; give it once")
     return suitable[0], outputs
 
 

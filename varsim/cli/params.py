@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from varsim import sweep
 from varsim.experiment import nearest
 
-_ADDRESS = re.compile(r"[a-z]+://[^/\s]+/?")
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
 _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
 
@@ -152,8 +152,11 @@ class Share(Number):
     ) -> float:
         """Return the share: 0.001 for 0.1%."""
         text = str(value).strip()
-        share = super().convert(text.removesuffix("%"), param, ctx)
-        return share / 100 if text.endswith("%") else share
+        try:
+            share = sweep.number(text.removesuffix("%"))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return float(share / 100 if text.endswith("%") else share)
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]

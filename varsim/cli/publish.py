@@ -16,7 +16,7 @@ from varsim.experiment import Experiment, InputError, Result
 from varsim.files import write_whole
 from varsim.report.explain import explain
 from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
-from varsim.report.results import results_sheet
+from varsim.report.results import results_sheet, row_name
 from varsim.report.sheet import Sheet
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Publisher:
             folder = Path(os.path.realpath(output)).parent
             if not os.access(folder, os.W_OK | os.X_OK):
                 yield f"{str(output)!r} cannot be written: {str(folder)!r} is missing or read-only."
+            elif output.is_file() and not output.stat().st_mode & 0o222:
+                yield f"{str(output)!r} cannot be written: it is read-only."
 
     def say(self, message: str) -> None:
         """Tell a person something beside the data."""
@@ -84,7 +86,8 @@ class Publisher:
         prose = explain(experiments[: len(results)], results) if self.explain else ""
         remarks = []
         if len(results) < len(experiments):
-            remarks = [f"Interrupted: {len(results)} of {len(experiments)} rows were done."]
+            how = "Interrupted" if finished.interrupted else "Ended early"
+            remarks = [f"{how}: {len(results)} of {len(experiments)} rows were done."]
         sheet = results_sheet(results, remarks)
         written = self.write(sheet, prose, results if self.plot else ())
         if ledger is not None:
@@ -94,6 +97,11 @@ class Publisher:
         if not (self.format_name == "table" and is_terminal(sys.stdout)):
             for remark in remarks:  # a person who sees the table has read them below it
                 self.say(remark)
+        for row in finished.spared:
+            self.say(
+                f"Caveat: {row_name(row)}: the row in the file stays as it was, since what was "
+                "measured anew is less precise."
+            )
         for sentence in _summary(results):
             self.say(sentence)
         return written
@@ -188,8 +196,8 @@ def _settle(ledger: Ledger, results: Sequence[Result]) -> bool:
         ledger.settle(results)
     except OSError as error:
         say_error(
-            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are all "
-            "there: make room and run the same command again"
+            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; the rows that were "
+            "added are there, and the same command goes on"
         )
         return False
     return True
@@ -198,7 +206,7 @@ def _settle(ledger: Ledger, results: Sequence[Result]) -> bool:
 def _summary(results: Sequence[Result]) -> Iterator[str]:
     wrong = [result for result in results if not result.agrees]
     if wrong:
-        rows = "; ".join(f"D = {r.dim}, scale {r.scale}" for r in wrong[:5])
+        rows = "; ".join(map(row_name, wrong[:5]))
         more = "" if len(wrong) <= 5 else f"; and {len(wrong) - 5} more"
         yield f"{len(wrong)} of {len(results)} disagree with theory: {rows}{more}."
     else:

@@ -8,18 +8,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-import click
-
+from varsim.cli.keep import unkept
 from varsim.cli.screen import Watch
 from varsim.execution import ComputeError, Mapper
 from varsim.experiment import Experiment, InputError, Result
-from varsim.inference import conclude, histogram_bins, judge, measure, next_look, planned_blocks
+from varsim.inference import conclude, histogram_bins, judge, measure, planned_blocks
 from varsim.ledger import Ledger, Start
 from varsim.moments import Block
 from varsim.records import experiment_of
@@ -42,11 +40,13 @@ class Run(NamedTuple):
         results: The rows that are done, with their verdicts.
         interrupted: Whether a person ended it before its end.
         failure: A sentence on what else ended it before its end, or None.
+        spared: Rows of the file that stay, since what was measured anew is less precise.
     """
 
     results: list[Result]
     interrupted: bool = False
     failure: str | None = None
+    spared: Sequence[Result] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def _notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:
 
 
 def run(
-    experiments: Sequence[Experiment],
+    starts: Sequence[Start],
     terms: Terms,
     mappers: AbstractContextManager[Mapper],
     ledger: Ledger | None = None,
@@ -126,25 +126,23 @@ def run(
     """Run experiments one after the other; whatever ends it, the rows that are done are kept.
 
     Args:
-        experiments: What to run, in the order of the table.
+        starts: What to run, in the order of the table, and what there is of it.
         terms: How.
         mappers: Who computes.
-        ledger: What holds rows already, and where each row goes as soon as it is done.
+        ledger: Where each row goes as soon as it is done.
     """
-    starts = [_start(experiment, terms, ledger) for experiment in experiments]
-    work = sum(_work(e, s) for e, s in zip(experiments, starts, strict=True))
+    work = sum(map(_work, starts))
     results: list[Result] = []
     interrupted, failure = False, None
     try:
         with (
-            _ending_signals_as_interrupt(),
-            mappers as mapper,
-            Watch(work, rows=len(experiments), quiet=terms.quiet) as watch,
+            mappers if work else nullcontext(map) as mapper,
+            Watch(work, rows=len(starts), quiet=terms.quiet) as watch,
         ):
-            for experiment, start in zip(experiments, starts, strict=True):
-                results.append(_row(experiment, start, terms, mapper, watch))
-                if ledger is not None and results[-1].totals != start.totals:
-                    failure = _unkept(results[-1], ledger)
+            for start in starts:
+                results.append(_row(start, terms, mapper, watch))
+                if ledger is not None and _is_new(results[-1], start):
+                    failure = unkept(results[-1], ledger)
                 if failure is not None:
                     break
                 watch.show(results)
@@ -156,68 +154,28 @@ def run(
         failure = (
             f"the machine gave out ({error or 'no memory'}); take fewer workers: see --dry-run"
         )
-    return Run(judge(results, terms.alpha), interrupted, failure)
+    before = [start.redone for start in starts]
+    spared = [row for row, was in zip(results, before, strict=False) if row is was]
+    return Run(judge(results, terms.alpha), interrupted, failure, spared)
 
 
-def opened(path: Path) -> Ledger:
-    """Open the file that rows are added to.
-
-    Raises:
-        InputError: It holds something else.
-        click.ClickException: It cannot be opened, or another process owns it.
-    """
-    try:
-        return Ledger(path)
-    except OSError as error:
-        raise click.ClickException(
-            f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
-        ) from None
+def _is_new(result: Result, start: Start) -> bool:
+    return result is not start.redone and result.totals != start.totals
 
 
-def remarks(ledger: Ledger, experiments: Sequence[Experiment], terms: Terms) -> Iterator[str]:
-    """Yield what a person should know of a ledger before a run."""
-    for note in ledger.notes:
-        yield f"Note: {note}"
-    starts = [_start(experiment, terms, ledger) for experiment in experiments]
-    done = sum(start.done is not None for start in starts)
-    if done:
-        yield f"Note: {done} of {len(experiments)} rows are done already."
-    for experiment, start in zip(experiments, starts, strict=True):
-        if start.redone:
-            yield (
-                f"Caveat: D = {experiment.dim}, scale {experiment.scale}: the row in the file "
-                "cannot be gone on with, and is measured anew."
-            )
-
-
-def _start(experiment: Experiment, terms: Terms, ledger: Ledger | None) -> Start:
-    return Start() if ledger is None else ledger.start(experiment, histogram=terms.histogram)
-
-
-def _work(experiment: Experiment, start: Start) -> int:
+def _work(start: Start) -> int:
     if start.done is not None:
         return 0
-    left = planned_blocks(experiment) - start.totals.blocks
-    return max(0, left) * block_numbers(experiment)
+    left = planned_blocks(start.experiment) - start.totals.blocks
+    return max(1, left) * block_numbers(start.experiment)
 
 
-def _unkept(result: Result, ledger: Ledger) -> str | None:
-    """Add a row to the ledger, or return the sentence on why that failed."""
-    try:
-        ledger.add(result)
-    except OSError as error:
-        return f"the last row could not be added to the output: {error.strerror}"
-    return None
-
-
-def _row(
-    experiment: Experiment, start: Start, terms: Terms, mapper: Mapper, watch: Watch
-) -> Result:
+def _row(start: Start, terms: Terms, mapper: Mapper, watch: Watch) -> Result:
     """Return the row of an experiment, with as many further blocks as it takes."""
     if start.done is not None:
         again = conclude(experiment_of(start.done), start.totals, terms.confidence)
         return replace(again, varsim=start.done.varsim)
-    totals = start.totals
+    experiment, totals = start.experiment, start.totals
     counting = terms.histogram or totals.counts is not None
     bins = histogram_bins(experiment) if counting else None
     deadline = math.inf if terms.max_seconds is None else time.monotonic() + terms.max_seconds
@@ -229,14 +187,18 @@ def _row(
     planned = max(planned_blocks(experiment), totals.blocks)
     looks = measure(experiment, blocks_at, start.totals, lambda: time.monotonic() > deadline)
     for totals in looks:
-        ahead = next_look(experiment, totals) or totals.blocks
+        ahead = totals.look or totals.blocks
         watch.expect((ahead - planned) * each)
         planned = ahead
-    return conclude(experiment, totals, terms.confidence)
+    result = conclude(experiment, totals, terms.confidence)
+    before = start.redone
+    if before is not None and result.relative_error > before.relative_error:
+        return before
+    return result
 
 
 @contextmanager
-def _ending_signals_as_interrupt() -> Iterator[None]:
+def ending_signals_as_interrupt() -> Iterator[None]:
     """Let the first signal that ends a program interrupt the run, and ignore those that follow.
 
     What is left to do then is to write the rows that are done. A hang-up that is ignored already

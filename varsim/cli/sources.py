@@ -22,6 +22,8 @@ def results_in(path: Path) -> list[Result]:
         click.ClickException: It cannot be read.
     """
     name = "stdin" if str(path) == "-" else repr(str(path))
+    if str(path) == "-" and sys.stdin is None:  # closed by the shell: <&-
+        raise click.ClickException("stdin cannot be read: it is closed; give a file")
     try:
         text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
     except OSError as error:
@@ -29,12 +31,14 @@ def results_in(path: Path) -> list[Result]:
     except UnicodeDecodeError:
         raise InputError(f"{name} is no text; give a file that varsim has written") from None
     suffix = _suffix_of(text) if str(path) == "-" else path.suffix.lower()
+    from varsim.inference import check_consistent  # loads NumPy
+
     if suffix not in READABLE:
         raise InputError(
             f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
         )
     try:
-        results = list(parse(text, suffix))
+        results = list(parse(text, suffix, check_consistent))
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     if not results:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from varsim.report.sheet import Sheet
@@ -67,11 +67,14 @@ def latex(sheet: Sheet) -> str:
 
 def csv_(sheet: Sheet) -> str:
     """Return comma-separated values; an unknown is empty, a list is JSON, floats are exact."""
+    head = csv_line(sheet.records[0]) if sheet.records else ""
+    return head + "".join(csv_line(record.values()) for record in sheet.records)
+
+
+def csv_line(cells: Iterable[Any]) -> str:
+    """Return a line of CSV: never more than one, since line ends inside are escaped as in JSON."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    if sheet.records:
-        writer.writerow(sheet.records[0])
-    writer.writerows([_csv_cell(value) for value in record.values()] for record in sheet.records)
+    csv.writer(text, lineterminator="\n").writerow(map(_csv_cell, cells))
     return text.getvalue()
 
 
@@ -82,7 +85,12 @@ def json_(sheet: Sheet) -> str:
 
 def jsonl(sheet: Sheet) -> str:
     """Return one JSON object a line."""
-    return "".join(json.dumps(record, allow_nan=False) + "\n" for record in sheet.records)
+    return "".join(map(jsonl_line, sheet.records))
+
+
+def jsonl_line(record: Mapping[str, Any]) -> str:
+    """Return a line of JSON."""
+    return json.dumps(record, allow_nan=False) + "\n"
 
 
 FORMATS: dict[str, Callable[[Sheet], str]] = {
