@@ -74,8 +74,8 @@ class Network:
     Raises:
         InputError: A value is not allowed.
 
-    >>> Network(widths=(784, 512, 10), activation="relu", scale="he").layers[1].k_squared
-    256.0
+    >>> round(Network(widths=(784, 512, 10), activation="relu", scale="he").layers[1].k, 9)
+    16.0
     """
 
     widths: tuple[int, ...]
