@@ -25,6 +25,8 @@ from varsim import Experiment, Totals, measure, simulate, stream
 from varsim.cluster import cluster
 from varsim.draws import DRAWS
 from varsim.execution import Mapper, threads
+from varsim.layers.inference import simulate_layers
+from varsim.layers.network import Network
 from varsim.report.formats import table
 from varsim.report.sheet import Column, Sheet
 from varsim.theory import predict
@@ -36,6 +38,7 @@ LONG = {
     "crossed": Experiment(dim=512, scale="sqrt", samples=300_000_000),
     "fixed-x": Experiment(dim=512, scale="sqrt", design="fixed-x", samples=3_000_000),
 }
+STACK = Network(widths=(512,) * 21, scale="sqrt")
 HOURS = Experiment(dim=512, scale="sqrt", samples=1_600_000_000)
 
 
@@ -194,6 +197,67 @@ def rate() -> float:
     return simulate(experiment).samples / statistics.median(times) / 2
 
 
+def stack_in_numpy() -> list[float]:
+    """Variances of signals and gradients through a tanh stack, as one writes it."""
+    rng = np.random.default_rng(0)
+    width, depth, batch, networks = STACK.widths[0], STACK.depth, STACK.batch, STACK.networks
+    totals = np.zeros((2, depth))
+    for _ in range(networks):
+        h = rng.standard_normal((batch, width), dtype=np.float32)
+        weights, signals = [], []
+        for layer in range(depth):
+            w = rng.standard_normal((width, width), dtype=np.float32) / np.float32(width**0.5)
+            h = (np.tanh(h) if layer else h) @ w
+            weights.append(w)
+            signals.append(h)
+            totals[0, layer] += h.var()
+        g = rng.standard_normal((batch, width), dtype=np.float32)
+        for layer in reversed(range(depth)):
+            totals[1, layer] += g.var()
+            if layer:
+                g = (g @ weights[layer].T) * (1 - np.tanh(signals[layer - 1]) ** 2)
+    return list((totals / networks).ravel())
+
+
+def stack_in_torch() -> list[float]:
+    """The same in torch, with its own gradients."""
+    import torch
+
+    width, depth, batch, networks = STACK.widths[0], STACK.depth, STACK.batch, STACK.networks
+    totals = torch.zeros(2, depth)
+    for _ in range(networks):
+        h = torch.randn(batch, width)
+        signals = []
+        for layer in range(depth):
+            w = torch.randn(width, width) / width**0.5
+            h = (torch.tanh(h) if layer else h.requires_grad_()) @ w
+            h.retain_grad()
+            signals.append(h)
+            totals[0, layer] += h.detach().var()
+        h.backward(torch.randn(batch, width))  # type: ignore[no-untyped-call]
+        for layer, signal in enumerate(signals):
+            totals[1, layer] += signal.grad.var()
+    return list((totals / networks).ravel())
+
+
+def stacks() -> list[Row]:
+    """A deep stack, forward and backward: depth 20, width 512, 64 networks."""
+    ours = partial(simulate_layers, STACK, workers=2)
+    rows = [Row("20 layers of 512: NumPy / varsim", ratios(stack_in_numpy, ours, 5), 2, True)]
+    if importlib.util.find_spec("torch"):
+        values = ratios(stack_in_torch, ours, 5)
+        rows.append(Row("20 layers of 512: torch / varsim", values, 1.5, True))
+    code = (
+        "from varsim.layers.network import Network; "
+        "from varsim.layers.inference import simulate_layers; "
+        "simulate_layers(Network(widths=(512,) * 21), workers=2)"
+    )
+    rows.append(Row("20 layers of 512: peak memory", [peak_memory(code)], 200, False, "MiB"))
+    gains = [seconds(process(VARSIM, "gains")) for _ in range(5)]
+    rows.append(Row("varsim gains, the whole table", gains, 1, False, "s"))
+    return rows
+
+
 def normals() -> list[Row]:
     """The engine's float32 normals against NumPy's, from the same source of bits."""
     rng, out = np.random.Generator(np.random.SFC64(0)), np.empty(2**17, np.float32)
@@ -227,7 +291,7 @@ def estimates(outputs: float = 1e12) -> str:
     return f"{each:.3g} outputs a second a core (D = 512, crossed): {outputs:g} take {hours} cores."
 
 
-BENCHMARKS = (start_up, question, precision, scaling, clusters, normals, large_dimension)
+BENCHMARKS = (start_up, question, precision, scaling, clusters, stacks, normals, large_dimension)
 
 
 def main() -> int:

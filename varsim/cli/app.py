@@ -74,6 +74,7 @@ _HOW = "How it is sampled"
 _LOADERS = {
     "plot": "varsim.cli.plot",
     "compare": "varsim.cli.compare",
+    "layers": "varsim.cli.layers",
     "gains": "varsim.cli.gains",
 }
 
@@ -176,7 +177,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
         histogram=options["histogram"],
         quiet=options["quiet"],
     )
-    experiments, notes = expand(_swept_values(options), _fixed_values(options))
+    experiments, notes = expand(_swept_values(options), _fixed_values(options), Experiment)
     kept, outputs = _kept_output(options)
     publisher = Publisher(
         options["format"], outputs, explain=options["explain"], quiet=options["quiet"],
@@ -197,7 +198,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
             left = [start.experiment for start in starts if start.done is None]
             return _planned(publisher, left, workers)
         with ending_signals_as_interrupt():
-            finished = run(starts, terms, _mappers(options["scheduler"], workers), ledger)
+            finished = run(starts, terms, mappers(options["scheduler"], workers), ledger)
             written = publisher.report(experiments, finished, ledger)
     if finished.failure is not None:
         say_error(finished.failure)
@@ -213,7 +214,8 @@ def _planned(publisher: Publisher, experiments: Sequence[Experiment], workers: i
     return DONE if publisher.write(plan_sheet(experiments, workers)) else FAILED
 
 
-def _mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
+def mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
+    """Return who computes: threads here, or a cluster."""
     if scheduler is None:
         return threads(workers)
     from varsim.cluster import cluster

@@ -76,6 +76,16 @@ class GainValues(Numbers):
             return [gain(item)]
 
 
+class Residuals(Numbers):
+    """Factors on residual branches: numbers, or ``gpt2`` for one that the depth gives."""
+
+    name = "residuals"
+
+    def values(self, item: str) -> list[Any]:
+        """Return the numbers of a range, or the name."""
+        return ["gpt2"] if item.lower() == "gpt2" else list(super().values(item))
+
+
 class Names(Values):
     """Names; whether they are known is for the experiment to say."""
 

@@ -15,7 +15,7 @@ from varsim.cli.screen import draw, encodable, is_terminal, wrapped
 from varsim.experiment import Experiment, InputError, Result
 from varsim.files import write_whole
 from varsim.report.explain import explain
-from varsim.report.formats import FOR_PEOPLE, FORMATS, SUFFIXES
+from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
 from varsim.report.results import results_sheet, row_name
 from varsim.report.sheet import Sheet
 
@@ -89,7 +89,7 @@ class Publisher:
             how = "Interrupted" if finished.interrupted else "Ended early"
             remarks = [f"{how}: {len(results)} of {len(experiments)} rows were done."]
         sheet = results_sheet(results, remarks)
-        written = self.write(sheet, prose, results if self.plot else ())
+        written = self.write(sheet, prose=prose, drawn=results if self.plot else ())
         if ledger is not None:
             written &= _settle(ledger, results)
         for sentence in sheet.caveats:
@@ -106,20 +106,20 @@ class Publisher:
             self.say(sentence)
         return written
 
-    def write(self, sheet: Sheet, prose: str = "", drawn: Sequence[Result] = ()) -> bool:
-        """Write a sheet to stdout and to the file; a failure of one does not stop the other.
+    def write(self, *sheets: Sheet, prose: str = "", drawn: Sequence[Result] = ()) -> bool:
+        """Write sheets to stdout and to the files; a failure of one does not stop the other.
 
         Args:
-            sheet: The table.
-            prose: What follows it for people.
-            drawn: The rows that are drawn below it.
+            sheets: The tables, with records of one kind.
+            prose: What follows them for people.
+            drawn: The rows that are drawn below.
 
         Returns:
             Whether all could be written.
         """
         failures = []
         try:
-            self._write_stdout(sheet, prose, drawn)
+            self._write_stdout(sheets, prose, drawn)
         except BrokenPipeError:
             _abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
@@ -127,7 +127,7 @@ class Publisher:
             failures.append(f"stdout could not be written: {error.strerror}; send it elsewhere")
         for output in self.outputs:
             try:
-                write_whole(output, FORMATS[SUFFIXES[output.suffix.lower()]](sheet))
+                write_whole(output, text_of(SUFFIXES[output.suffix.lower()], sheets))
             except OSError as error:
                 failures.append(
                     f"{str(output)!r} could not be written: {error.strerror}; "
@@ -137,17 +137,20 @@ class Publisher:
             say_error(failure)
         return not failures
 
-    def _write_stdout(self, sheet: Sheet, prose: str, drawn: Sequence[Result]) -> None:
+    def _write_stdout(self, sheets: Sequence[Sheet], prose: str, drawn: Sequence[Result]) -> None:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
         if self.format_name == "table" and is_terminal(stream):
-            left_out = draw(sheet, stream)
+            left_out: dict[str, None] = {}
+            for number, sheet in enumerate(sheets):
+                stream.write("\n" * (number > 0))
+                left_out |= dict.fromkeys(draw(sheet, stream))
             if left_out:
                 names = ", ".join(left_out)
                 self.say(f"The terminal is too narrow for: {names}; --format csv has them.")
         else:
-            stream.write(encodable(FORMATS[self.format_name](sheet), stream))
+            stream.write(encodable(text_of(self.format_name, sheets), stream))
         for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""

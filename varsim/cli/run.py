@@ -7,16 +7,16 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from varsim.cli.keep import unkept
 from varsim.cli.screen import Watch
 from varsim.execution import ComputeError, Mapper
-from varsim.experiment import Experiment, InputError, Result
+from varsim.experiment import InputError, Result
 from varsim.inference import conclude, histogram_bins, judge, measure, planned_blocks
 from varsim.ledger import Ledger, Start
 from varsim.moments import Block
@@ -26,10 +26,21 @@ from varsim.scales import SCALES, find_scale
 from varsim.sweep import MAX_VALUES
 
 
-class Expansion(NamedTuple):
+class Keyed(Protocol):
+    """What is asked, known by its key."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from anything else that can be asked, but for the seed."""
+
+
+K = TypeVar("K", bound=Keyed)
+
+
+class Expansion(NamedTuple, Generic[K]):
     """The experiments of a sweep, and what a person should know of how they came about."""
 
-    experiments: list[Experiment]
+    experiments: list[K]
     notes: list[str]
 
 
@@ -68,10 +79,17 @@ class Terms:
     quiet: bool = False
 
 
-def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expansion:
+def expand(
+    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., K]
+) -> Expansion[K]:
     """Return every combination of the swept values as an experiment, the last option fastest.
 
     A gain is left out where the scheme has none; an experiment that comes up again is left out.
+
+    Args:
+        swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
+        fixed: The values of the others.
+        build: Makes an experiment of fields.
 
     Raises:
         InputError: There are too many, one of them is not allowed, or no scheme takes the gain.
@@ -83,14 +101,14 @@ def expand(swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> Expa
         raise InputError(
             f"the sweep has {count:,} experiments; {MAX_VALUES:,} are allowed: take fewer values"
         )
-    experiments: dict[str, Experiment] = {}
+    experiments: dict[str, K] = {}
     repeated, gainless = 0, set()
     for combination in itertools.product(*swept.values()):
         asked = dict(zip(swept, combination, strict=True))
         if asked["gain"] is not None and not _takes_gain(asked["scale"]):
             gainless.add(asked["scale"])
             asked["gain"] = None
-        experiment = Experiment(**asked, **fixed)
+        experiment = build(**asked, **fixed)
         repeated += experiment.key in experiments and asked["scale"] not in gainless
         experiments.setdefault(experiment.key, experiment)
     if gainless.issuperset(swept["scale"]):

@@ -130,6 +130,7 @@ class Watch:
         self._started = time.monotonic()
         self._done = 0
         self._results: Sequence[Result] = ()
+        self._finished = 0
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._enabled = is_terminal(self._stream) and not quiet
@@ -160,9 +161,13 @@ class Watch:
         """Take note that the whole run is so much more work than was thought, or less."""
         self._total += change
 
+    def next_row(self) -> None:
+        """Take note that a row is done that is not shown."""
+        self._finished += 1
+
     def show(self, results: Sequence[Result]) -> None:
         """Take note of the rows that are done."""
-        self._results = results
+        self._results, self._finished = results, len(results)
 
     def _draw(self) -> None:
         if self._live is None:
@@ -173,7 +178,7 @@ class Watch:
                 task.id,
                 completed=self._done,
                 total=max(self._done, self._total),
-                description=f"row {min(len(self._results) + 1, self._rows)} of {self._rows}",
+                description=f"row {min(self._finished + 1, self._rows)} of {self._rows}",
             )
 
     def _start(self) -> None:

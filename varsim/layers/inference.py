@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,6 +24,10 @@ SCHEMA = 1
 
 # Relative variance between networks above which their mean says little of a typical one.
 _HEAVY = 1.0
+
+# With a precision: how many more networks than measured to be needed are taken, and the most.
+_MARGIN = 1.2
+MAX_NETWORKS = 100_000
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
 
@@ -72,7 +76,7 @@ class LayerResult:
         gradient: Mean of (∂h)²; None where gradients are not followed.
         gradient_std_error: Standard error of ``gradient``.
         gradient_z: Difference from theory in standard errors.
-        gradient_p: As ``p``.
+        gradient_p: As ``p``; None where a few networks carry the mean.
         gradient_median: ``gradient`` of the typical network.
         agrees: The verdict on both, Holm-adjusted over the table at ``alpha``.
         caveats: What a reader should know.
@@ -164,6 +168,39 @@ def simulate_layers(
     return judge(rows, alpha)
 
 
+def measure(
+    network: Network,
+    samples_at: Callable[[range], Iterable[Sampled]],
+    precision: float | None = None,
+) -> Iterator[list[Sampled]]:
+    """Yield what there is at every look; the last is what was measured.
+
+    Args:
+        network: What is asked; with a precision, the networks to begin with.
+        samples_at: Gives the networks with the indices in a range, in order.
+        precision: Relative standard error that every layer is to have, forward and backward.
+    """
+    samples: list[Sampled] = []
+    needed = network.networks
+    while needed > len(samples):
+        samples += samples_at(range(len(samples), needed))
+        yield samples
+        error = worst_error(samples)
+        if precision is not None and error > precision:
+            growth = _MARGIN * (error / precision) ** 2
+            needed = min(MAX_NETWORKS, math.ceil(len(samples) * growth))
+
+
+def worst_error(samples: Sequence[Sampled]) -> float:
+    """Return the largest relative standard error of any layer, forward or backward."""
+    columns = [FIELDS.index("square"), FIELDS.index("gradient_square")]
+    values = np.stack([sample.moments[:, columns] for sample in samples])
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        relative = values / values.mean(axis=0)
+        errors = relative.std(axis=0, ddof=1) / math.sqrt(len(samples))
+    return float(np.nanmax(errors, initial=0.0))
+
+
 def infer(
     network: Network,
     samples: Iterable[Sampled],
@@ -229,10 +266,13 @@ def _row(
 ) -> LayerResult:
     field = {name: moments[:, i] for i, name in enumerate(FIELDS)}
     layer = network.layers[place]
-    forward = _Measured.of(field["square"], theory.variance, theory.variance_slack)
-    backward = _Measured.of(field["gradient_square"], theory.gradient, theory.gradient_slack)
-    if not network.backward:
-        backward = _Measured()
+    expected = 0.0 if theory.spread is None else _lognormal_spread(theory.spread)
+    forward = _Measured.of(field["square"], theory.variance, theory.variance_slack, expected)
+    backward = _Measured()
+    if network.backward:
+        backward = _Measured.of(field["gradient_square"], theory.gradient, theory.gradient_slack)
+        if (backward.spread or 0.0) > _HEAVY:  # and theory does not know by how much
+            backward = replace(backward, p=None)
     within = _mean(field["square"] - field["mean"] ** 2)
     squares = _mean(field["activation_square"])
     return LayerResult(
@@ -274,7 +314,7 @@ def _row(
         gradient_z=backward.z,
         gradient_p=backward.p,
         gradient_median=backward.median,
-        caveats=tuple(_caveats(network, place, theory, forward)),
+        caveats=tuple(_caveats(network, place, theory, forward, backward)),
         confidence=confidence,
         key=network.key,
         histogram=None,
@@ -294,8 +334,15 @@ class _Measured:
     p: float | None = None
 
     @classmethod
-    def of(cls, values: NDArray[np.float64], theory: float | None, slack: float) -> _Measured:
-        """Return what networks say of a value, and how far beyond the allowance it is."""
+    def of(
+        cls, values: NDArray[np.float64], theory: float | None, slack: float, expected: float = 0.0
+    ) -> _Measured:
+        """Return what networks say of a value, and how far beyond the allowance it is.
+
+        As for a single layer, the p-value is the larger of two: by the measured error, and by the
+        one expected of that relative variance between networks. Where a few networks carry the
+        mean, a sample without them is low and sure of it.
+        """
         if not np.all(np.isfinite(values)):
             return cls()
         mean, count = float(values.mean()), len(values)
@@ -306,8 +353,17 @@ class _Measured:
         if theory is None or not std_error:
             return cls(mean, std_error, median, spread)
         z = (mean - theory) / std_error
-        beyond = max(0.0, abs(z) - slack * theory / std_error)
+        error = max(std_error, theory * math.sqrt(expected / count))
+        beyond = max(0.0, abs(mean - theory) - slack * theory) / error
         return cls(mean, std_error, median, spread, z, student.two_sided_p(beyond, count - 1))
+
+
+def _lognormal_spread(leading: float) -> float:
+    """Return the relative variance that compounds to a leading one, as (1 + 5/n)^L does for ReLU.
+
+    Fluctuations multiply from layer to layer, which makes products about lognormal.
+    """
+    return math.expm1(min(leading, 100.0))
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
@@ -315,7 +371,11 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 
 
 def _caveats(
-    network: Network, place: int, theory: LayerTheory, forward: _Measured
+    network: Network,
+    place: int,
+    theory: LayerTheory,
+    forward: _Measured,
+    backward: _Measured,
 ) -> Iterator[Caveat]:
     if forward.mean is None:
         yield Caveat(
@@ -327,6 +387,13 @@ def _caveats(
             "heavy-tails",
             f"a few networks carry the mean (relative variance between them {spread:.2g}), and its "
             f"error is rough; the typical network has {forward.median:.3g}",
+        )
+    if (backward.spread or 0.0) > _HEAVY and backward.median is not None:
+        yield Caveat(
+            "heavy-tailed-gradients",
+            f"a few networks carry the mean gradient (relative variance between them "
+            f"{backward.spread:.2g}), so there is no verdict on it; the typical network has "
+            f"{backward.median:.3g}",
         )
     if network.backward and theory.gradient is None and place == 0:
         yield Caveat(

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from varsim.report.sheet import Sheet
@@ -16,11 +16,13 @@ _LATEX = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "¼": r"$^{1/4}$",
     "σ": r"$\sigma$", "φ": r"$\varphi$", "Φ": r"$\Phi$", "χ": r"$\chi$", "π": r"$\pi$",
-    "′": "$'$", "·": r"$\cdot$",
+    "′": "$'$", "·": r"$\cdot$", "∂": r"$\partial$", "●": r"$\bullet$", "○": r"$\circ$",
+    "◉": r"$\odot$", "│": "$|$",
 }  # fmt: skip
 
 _ASCII = {" ± ": "+/-", "±": "+/-", "×": "x", "√": "sqrt", "²": "^2", "¼": "^(1/4)", "σ": "s",
-          "φ": "f", "Φ": "P", "χ": "X", "′": "'", "·": "*", "π": "pi"}  # fmt: skip
+          "φ": "f", "Φ": "P", "χ": "X", "′": "'", "·": "*", "π": "pi",
+          "∂": "d", "●": "*", "○": "o", "◉": "@", "│": "|"}  # fmt: skip
 
 
 def table(sheet: Sheet) -> str:
@@ -115,6 +117,18 @@ SUFFIXES = {
 
 FOR_PEOPLE = frozenset({"table", "markdown"})
 """The formats that prose may follow."""
+
+MACHINE = frozenset({"csv", "json", "jsonl"})
+"""The formats of records."""
+
+
+def text_of(name: str, sheets: Sequence[Sheet]) -> str:
+    """Return sheets in a format: one after the other for people, and as one for machines."""
+    if len(sheets) == 1:
+        return FORMATS[name](sheets[0])
+    if name in MACHINE:
+        return FORMATS[name](Sheet([], [], [r for sheet in sheets for r in sheet.records]))
+    return "\n".join(map(FORMATS[name], sheets))
 
 
 def to_ascii(text: str) -> str:

@@ -1,0 +1,155 @@
+"""The command ``varsim layers`` as its users run it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.program import on_terminal, run
+from varsim.layers.records import NAMES
+
+SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
+
+
+def rows(*args: str) -> list[dict[str, object]]:
+    done = run(*SMALL, *args, "--format", "jsonl")
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_row_a_layer() -> None:
+    """From the input on, with the schema's names in their order."""
+    table = rows()
+    assert [row["layer"] for row in table] == [1, 2, 3, 4]
+    assert all(list(row) == NAMES for row in table)
+    assert all(row["agrees"] for row in table)
+
+
+def test_sweeps_are_stacks() -> None:
+    """Every combination; for people a table each, for machines one list of rows."""
+    args = ("--activation", "relu,tanh", "--scale", "he,xavier")
+    assert [(r["activation"], r["scale"], r["layer"]) for r in rows(*args)] == [
+        (a, s, layer) for a in ("relu", "tanh") for s in ("he", "xavier") for layer in (1, 2, 3, 4)
+    ]
+    done = run(*SMALL, *args)
+    assert done.stdout.count("layer  width") == 4
+    assert "16 of 16 layers agree with theory." in done.stderr
+    cells = list(csv.DictReader(io.StringIO(run(*SMALL, *args, "-f", "csv").stdout)))
+    assert len(cells) == 16
+    assert list(cells[0]) == NAMES
+
+
+def test_widths_name_every_layer() -> None:
+    """The input's width first."""
+    done = run("layers", "--widths", "16,32,8", "--networks", "16", "-f", "jsonl")
+    table = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["fan_in"], row["width"]) for row in table] == [(16, 32), (32, 8)]
+
+
+def test_the_bytes_do_not_depend_on_workers() -> None:
+    """Nor do rows on the sweep they stand in, until the verdict."""
+    one, two = (run(*SMALL, "-j", n, "-f", "csv").stdout for n in ("1", "2"))
+    assert one == two
+    alone, swept = rows(), rows("--gain", "2,1")[4:]
+    for row in [*alone, *swept]:
+        row.pop("alpha")
+    assert alone == swept
+
+
+def test_a_cluster_gives_the_same_bytes() -> None:
+    """Networks are computed wherever there are workers."""
+    pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
+    args = (*SMALL, "-f", "csv", "--activation", "gelu")
+    here, there = run(*args), run(*args, "--scheduler", "local", "-j", "2")
+    assert there.returncode == 0, there.stderr
+    assert here.stdout == there.stdout
+
+
+def test_a_precision_takes_more_networks() -> None:
+    """Until every layer's error is there, and 4 where that is too many."""
+    table = rows("--precision", "2%", "--no-backward")
+    assert all(row["std_error"] <= 0.02 * row["empirical"] for row in table)  # type: ignore[operator]
+    assert table[0]["networks"] > 32  # type: ignore[operator]
+
+
+def test_without_gradients_their_cells_are_empty() -> None:
+    """And none are computed."""
+    (row, *_) = rows("--no-backward")
+    assert row["gradient"] is row["gradient_theory"] is row["gradient_z"] is None
+    assert "∂" not in run(*SMALL, "--no-backward").stdout
+
+
+def test_batch_norm_says_what_is_not_known() -> None:
+    """Gradients below the top have no theory, and a caveat says why."""
+    table = rows("--norm", "batch")
+    assert [row["gradient_theory"] for row in table] == [None, None, None, 1.0]
+    assert "batch norm mixes the gradients" in run(*SMALL, "--norm", "batch").stderr
+
+
+def test_residuals_have_numbers_and_a_name() -> None:
+    """Alone it is 1, and gpt2 is 1/√(2L)."""
+    assert [rows("--residual", *more)[0]["residual"] for more in ([], ["1/2"], ["gpt2"])] == [
+        1.0, 0.5, 8**-0.5,
+    ]  # fmt: skip
+
+
+def test_check_finds_a_scheme_without_its_gain() -> None:
+    """Infinite width at 8 units is refuted; what is true passes."""
+    args = ("--width", "8", "--depth", "6", "-a", "selu", "-s", "lecun", "--networks", "4000")
+    assert run("layers", *args, "--check", "--no-backward").returncode == 0
+    done = run("layers", *args, "--check", "--no-backward", "--infinite-width")
+    assert done.returncode == 3
+    assert "disagree with theory: selu, scale lecun, gain 1, layer" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
+def test_every_format_has_the_layers(name: str, tmp_path: Path) -> None:
+    """On stdout and in files alike."""
+    suffix = {"table": "txt", "markdown": "md", "latex": "tex"}.get(name, name)
+    file = tmp_path / f"layers.{suffix}"
+    done = run(*SMALL, "--activation", "relu,sin", "-f", name, "-o", str(file))
+    assert done.returncode == 0
+    assert file.read_text(encoding="utf-8") == done.stdout
+    assert done.stdout.isascii() or name in {"table", "markdown"}
+
+
+def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
+    """What is left fits, and stderr names what was left out."""
+    shown = on_terminal(*SMALL)
+    assert "The terminal is too narrow for:" in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert max(map(len, plain.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "args",
+    ["--widths 5", "--widths 5,6 --depth 2", "--depth 0", "--width 0", "--activation reluu",
+     "--norm group", "--residual --widths 4,5,6", "--networks 1", "--batch 0", "--bias-std -1",
+     "--scale sqrt --gain 2", "--precision 0", "--precision 200%", "--norm batch --batch 1",
+     "--depth 20000", "--scale nope", "--residual x", "512"],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence(args: str) -> None:
+    """Before anything is drawn."""
+    done = run("layers", *args.split())
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_loads_neither_numpy_nor_rich() -> None:
+    """Start-up time is a feature."""
+    code = (
+        "import sys; sys.argv = ['varsim', 'layers', '--help']\n"
+        "from varsim.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'numpy', 'rich', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
