@@ -64,8 +64,8 @@ def _columns(rows: Sequence[LayerResult]) -> Iterator[Column]:
     if any(row.gradient is not None for row in rows):
         yield Column("Var[∂h] theory", [_short(row.gradient_theory) for row in rows])
         backward = [_with_interval(row, row.gradient, row.gradient_std_error) for row in rows]
-        yield Column(f"∂ empirical ± {level}", backward)
-        yield Column("∂ z", [_z(row.gradient_z) for row in rows], dispensable=6)
+        yield Column(f"∂h ± {level}", backward)
+        yield Column("∂h z", [_z(row.gradient_z) for row in rows], dispensable=6)
     yield Column("verdict", [VERDICTS[row.agrees] for row in rows], numeric=False)
     yield _picture(rows)
 
