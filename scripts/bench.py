@@ -234,7 +234,7 @@ def stack_in_torch() -> list[float]:
             h.retain_grad()
             signals.append(h)
             totals[0, layer] += h.detach().var()
-        h.backward(torch.randn(batch, width))  # type: ignore[no-untyped-call]
+        h.backward(torch.randn(batch, width))
         for layer, signal in enumerate(signals):
             totals[1, layer] += signal.grad.var()
     return list((totals / networks).ravel())
