@@ -37,8 +37,8 @@ def gaussian_mean(
         The averages, of shape (...), to about 13 digits where f is smooth between the kinks and
         does not oscillate more than some hundred times within a deviation.
 
-    >>> gaussian_mean(lambda h: np.maximum(h, 0.0) ** 2, 4.0, [0.0]).round(12)
-    array(2.)
+    >>> float(gaussian_mean(lambda h: np.maximum(h, 0.0) ** 2, 4.0, [0.0]).round(12))
+    2.0
     """
     deviation = math.sqrt(variance)
     edges = _edges(deviation, kinks)
