@@ -184,6 +184,20 @@ class Schema(Generic[Row]):
         return kind(value)
 
 
+def first_names(text: str, suffix: str) -> set[str]:
+    """Return the names of the first record in the text of a file; none where it has none."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    if suffix == ".csv":
+        return set(first.rstrip("\r").split(","))
+    try:
+        record = json.loads(first if suffix == ".jsonl" else text)
+    except (ValueError, RecursionError):
+        return set()
+    if isinstance(record, list):
+        record = record[0] if record else None
+    return set(record) if isinstance(record, dict) else set()
+
+
 def _csv_value(name: str, cell: str) -> Any:
     if cell == "":
         return [] if name == "caveats" else None
