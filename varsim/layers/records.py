@@ -67,8 +67,9 @@ def _counts(value: list[int]) -> tuple[int, ...]:
     return tuple(map(records.whole_of, value))
 
 
-_SQUARES = ("theory", "theory_slack", "empirical", "std_error", "within", "median", "spread",
-            "spread_theory", "rms_activation", "gradient_theory", "gradient_slack", "gradient",
+# Theory to leading order can be negative in a stack too narrow for it.
+_SQUARES = ("theory_slack", "empirical", "std_error", "within", "median", "spread",
+            "spread_theory", "rms_activation", "gradient_slack", "gradient",
             "gradient_std_error", "gradient_median")  # fmt: skip
 _TEXTS = ("varsim", "activation", "scale", "norm", "x", "w", "dtype", "key")
 _WHOLE = ("schema", "seed", "layer", "depth", "fan_in", "width", "batch", "networks")
