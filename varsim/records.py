@@ -97,11 +97,13 @@ class Schema(Generic[Row]):
     row_of: Callable[[Mapping[str, Any]], Row]
 
     def check_number(self, record: Mapping[str, Any]) -> None:
-        """Check that a record is of this schema.
+        """Check that a record is of this schema; layers are told by a name that results lack.
 
         Raises:
             InputError: It is of another.
         """
+        if ("layer" in record) != ("layer" in self.names):
+            raise InputError(f"it is no row of {self.rows}")
         if record.get("schema") != self.number:
             raise InputError(
                 f"its schema is {record.get('schema')!r}, and this varsim knows schema "
