@@ -174,15 +174,15 @@ def test_the_band_is_one_deviation_between_networks() -> None:
     assert np.sqrt(low * high) * np.exp(deviation**2 / 2) == pytest.approx(point[1])
 
 
-def test_the_typical_network_is_a_dot_where_few_carry_the_mean() -> None:
-    """And the caption says what a dot is; without such a caveat there is none."""
+def test_the_typical_network_is_a_cross_where_few_carry_the_mean() -> None:
+    """And the caption says what a cross is; without such a caveat there is none."""
     rows = stack(12, activation="relu", scale="he")
     heavy = [row for row in rows if any(c.id == "heavy-tails" for c in row.caveats)]
     figure = draw_layers(rows).figure
-    (dots,) = named(figure, 0, "median")
+    (crosses,) = named(figure, 0, "median")
     assert 0 < len(heavy) < len(rows)
-    assert points(dots) == [(row.layer, row.median) for row in heavy]
-    assert "Dots: the median network" in said_below(figure)
+    assert points(crosses) == [(row.layer, row.median) for row in heavy]
+    assert "Crosses: the median network" in said_below(figure)
     assert not named(draw_layers(stack(2)).figure, 0, "median")
 
 

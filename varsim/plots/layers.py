@@ -233,7 +233,8 @@ def _draw_measured(axes: Axes, points: Sequence[Point], mark: Mark, size: float)
     typical = [(point.layer, point.median) for point in points if point.median]
     if typical:
         axes.plot(
-            *zip(*typical, strict=True), linestyle="none", marker=".", markersize=3.5,
+            *zip(*typical, strict=True), linestyle="none", marker="x", markersize=2.4,
+            markeredgewidth=0.7,
             color=mark.colour, gid="median",
         )  # fmt: skip
 
@@ -300,7 +301,7 @@ def _remarks(plan: Stacks, *, both: bool) -> Iterator[str]:
     ids = {caveat.id for row in rows for caveat in row.caveats}
     points: list[Callable[[LayerResult], Point]] = [forward, backward]
     if any(point_of(row).median for point_of in points for row in rows):
-        yield "Dots: the median network, where few carry the mean."
+        yield "Crosses: the median network, where few carry the mean."
     if any(row.agrees is False for row in rows):
         yield "Filled: disagrees."
     if "overflow" in ids:
