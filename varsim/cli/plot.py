@@ -46,14 +46,15 @@ def plot(
 
     RESULTS are files that varsim wrote (.jsonl, .csv or .json), or - for stdin. What was swept
     decides the figure: variance and its ratio to theory along D or another number, or by scheme
-    or distribution. A single row of varsim --histogram gives the density of its outputs.
+    or distribution. A single row of varsim --histogram gives the density of its outputs. Files of
+    varsim layers give variances and gradients along the layers, and with --histogram the
+    distribution of the activations.
     """
-    from varsim.cli.sources import results_in
+    from varsim.cli.sources import rows_in
 
     _check(output, width, dpi)
     draw, encode = _pencils()
-    rows = [row for path in results for row in results_in(path)]
-    drawn = draw(rows, width)
+    drawn = draw(rows_in(results), width)
     written = [_write(path, encode(drawn.figure, path.suffix.lower(), dpi)) for path in output]
     if not quiet:
         for remark in drawn.remarks:
@@ -76,14 +77,14 @@ def _check(outputs: Sequence[Path], width: float, dpi: float) -> None:
 
 def _pencils() -> tuple[Any, Any]:
     try:
-        from varsim.plots.figure import draw, encode
+        from varsim.plots.figure import draw_any, encode
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise click.ClickException(
             "figures need matplotlib, which is not installed; run: pip install 'varsim[plot]'"
         ) from None
-    return draw, encode
+    return draw_any, encode
 
 
 def _write(path: Path, content: bytes) -> bool:

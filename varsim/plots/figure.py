@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from varsim.experiment import Result
+from varsim.layers.inference import LayerResult
 from varsim.plots.categories import category_figure
 from varsim.plots.histogram import histogram_figure
+from varsim.plots.layers import Stacks, layer_figure, stacks_of
 from varsim.plots.layout import Layout, layout
 from varsim.plots.lines import line_figure
 from varsim.plots.parts import COLUMN
@@ -54,6 +56,32 @@ def draw(results: Sequence[Result], width: float = COLUMN) -> Drawn:
     return Drawn(figure, list(_remarks(results, plan)))
 
 
+def draw_layers(rows: Sequence[LayerResult], width: float = COLUMN) -> Drawn:
+    """Return the figure of layers of deep stacks.
+
+    Args:
+        rows: At least one.
+        width: In inches.
+    """
+    plan = stacks_of(rows)
+    with styled():
+        figure = layer_figure(plan, width)
+    return Drawn(figure, list(_stack_remarks(plan)))
+
+
+def draw_any(rows: Sequence[Result] | Sequence[LayerResult], width: float = COLUMN) -> Drawn:
+    """Return the figure of rows, all of which are results or all layers.
+
+    Args:
+        rows: At least one.
+        width: In inches.
+    """
+    layers = [row for row in rows if isinstance(row, LayerResult)]
+    if layers:
+        return draw_layers(layers, width)
+    return draw([row for row in rows if isinstance(row, Result)], width)
+
+
 def encode(figure: Figure, suffix: str, dpi: float = _DPI) -> bytes:
     """Return a figure as a file of a suffix, .svg, .png or .pdf: the same bytes every time."""
     file = io.BytesIO()
@@ -73,3 +101,13 @@ def _remarks(results: Sequence[Result], plan: Layout) -> Iterator[str]:
         yield f"{plan.placeless} rows have no {plan.axis.field} and are left out of the figure."
     if len(results) == 1 and results[0].histogram is None:
         yield "A single row of varsim --histogram gives the density of its outputs."
+
+
+def _stack_remarks(plan: Stacks) -> Iterator[str]:
+    if plan.left_out:
+        yield (
+            f"The figure has room for {len(plan.stacks)} of {len(plan.stacks) + plan.left_out} "
+            "stacks; plot fewer settings at a time."
+        )
+    if len(plan.stacks) > 1 and any(row.counts for row in plan.rows):
+        yield "The distribution of activations is drawn for a single stack only."

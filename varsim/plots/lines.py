@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
 from varsim.experiment import Result
 from varsim.plots.layout import Axis, Layout, Line, value_of
@@ -21,6 +21,7 @@ from varsim.plots.parts import (
     VARIANCE,
     blank,
     caption,
+    finish_variance,
     intervals,
     legend,
     legend_rows,
@@ -48,7 +49,7 @@ def line_figure(plan: Layout, axis: Axis, width: float) -> Figure:
         _draw_variances(top, line, [value_of(r, axis) for r in line.results], mark)
         _draw_ratios(bottom, line, [shift(value_of(r, axis)) for r in line.results], mark)
     _finish_x(bottom, plan, axis, width)
-    _finish_variance(top, plan.results, always_log=axis.always_log)
+    finish_variance(top, variances(plan.results), always_log=axis.always_log)
     top.set_ylabel(VARIANCE)
     bottom.set_xlabel(axis.label)
     bottom.set_ylabel(RATIO, fontsize=7.0)  # no taller than its panel
@@ -174,22 +175,3 @@ def _have_room(values: Sequence[float], plan: Layout, points: float) -> bool:
         > 2.4 * (len(significant(low, 4)) + len(significant(high, 4))) + 4.0
         for high, low in itertools.pairwise(values)
     )
-
-
-def _finish_variance(axes: Axes, rows: Sequence[Result], *, always_log: bool) -> None:
-    """Choose the scale of an axis of variances: at least a decade, or all from 0."""
-    values = variances(rows)
-    if not values or min(values) <= 0 or not (always_log or max(values) > 10 * min(values)):
-        axes.set_ylim(0.0, 1.25 * max(values, default=1.0))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        return
-    low, high = min(values), max(values)
-    pad = max(1.4, (high / low) ** 0.07, math.sqrt(12.0 * low / high))
-    axes.set_yscale("log")
-    axes.set_ylim(low / pad, high * pad)
-    if high / low > 100.0:
-        axes.yaxis.set_major_locator(LogLocator(numticks=6))
-    else:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_major_formatter(lambda value, _: significant(value, 3))
-    axes.yaxis.set_minor_locator(NullLocator())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from varsim.experiment import Result
 from varsim.plots.layout import Layout
@@ -64,6 +66,11 @@ def caption(figure: Figure, plan: Layout, *remarks: str) -> None:
     sentences = [f"{samples}; {', '.join(_shared(plan))}{settings_sentence(rows)}.", *remarks]
     if plan.left_out:
         sentences.append(f"{plan.left_out} more are not shown.")
+    write_caption(figure, sentences)
+
+
+def write_caption(figure: Figure, sentences: Iterable[str]) -> None:
+    """Put sentences below the axes."""
     text = textwrap.fill(" ".join(sentences), int(figure.get_figwidth() * 22))
     figure.supxlabel(text, fontsize=CAPTION_SIZE, color=GREY, x=0.01, ha="left")
 
@@ -105,3 +112,21 @@ def ratio_interval(row: Result) -> tuple[float, float]:
 def variances(rows: Sequence[Result]) -> list[float]:
     """Return all variances, measured and theoretical, that are not 0."""
     return [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
+
+
+def finish_variance(axes: Axes, values: Sequence[float], *, always_log: bool) -> None:
+    """Choose the scale of an axis of variances: at least a decade, or all from 0."""
+    if not values or min(values) <= 0 or not (always_log or max(values) > 10 * min(values)):
+        axes.set_ylim(0.0, 1.25 * max(values, default=1.0))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        return
+    low, high = min(values), max(values)
+    pad = max(1.4, (high / low) ** 0.07, math.sqrt(12.0 * low / high))
+    axes.set_yscale("log")
+    axes.set_ylim(low / pad, high * pad)
+    if high / low > 100.0:
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(lambda value, _: significant(value, 3))
+    axes.yaxis.set_minor_locator(NullLocator())
