@@ -143,7 +143,9 @@ class Network:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The weight matrices, from the input on."""
-        return tuple(Layer(a, b, self._experiment(a, b).k_squared) for a, b in pairwise(self.widths))
+        return tuple(
+            Layer(a, b, self._experiment(a, b).k_squared) for a, b in pairwise(self.widths)
+        )
 
     @property
     def g(self) -> float | None:

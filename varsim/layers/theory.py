@@ -113,10 +113,12 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
     return [
         LayerTheory(
             signal.kernel + (signal.shift if corrected else 0.0),
-            (signal.shift / signal.kernel) ** 2 * corrected if plain else sum(1 / n for n in network.widths[1 : place + 1]),
+            (signal.shift / signal.kernel) ** 2 * corrected
+            if plain
+            else _forward_allowance(network, place),
             signal.fluctuation / signal.kernel**2 + 2 / width if plain else None,
             None if gradient is None else gradient * (1.0 + shift),
-            sum(1 / n for n in network.widths[place + 2 :]) + shift**2,
+            _backward_allowance(network, place) + shift**2,
         )
         for place, (width, signal, gradient, shift) in enumerate(
             zip(network.widths[1:], signals, gradients, shifts, strict=True)
@@ -222,6 +224,25 @@ def _gradient_shifts(network: Network, signals: list[_Signal]) -> list[float]:
         shifts.append(total)
         above, chi_above, first_above = tilt, chi, at.slope_first / at.slope
     return shifts[::-1]
+
+
+def _forward_allowance(network: Network, place: int) -> float:
+    """Return what finite width may do with norms or residuals, relatively, and a finite batch.
+
+    What batch norm hands to φ is a point on a sphere in as many dimensions as the batch has
+    inputs: E u⁴ is 3 (B - 1) / (B + 1).
+    """
+    batch = 2 / network.batch if network.norm == "batch" and place else 0.0
+    return batch + sum(1 / n for n in network.widths[1 : place + 1])
+
+
+def _backward_allowance(network: Network, place: int) -> float:
+    """Return what finite width may do to gradients, relatively.
+
+    A norm divides by the measured variance, whose inverse has a mean above 1: 1 + 3/n, about.
+    """
+    norm = 1.0 if network.norm == "none" else 3.0
+    return norm * sum(1 / n for n in network.widths[place + 2 :])
 
 
 def _seen(network: Network, kernel: float) -> float:
