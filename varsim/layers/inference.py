@@ -233,7 +233,8 @@ def _row(
     backward = _Measured.of(field["gradient_square"], theory.gradient, theory.gradient_slack)
     if not network.backward:
         backward = _Measured()
-    within = _mean(field["square"] - field["mean"] ** 2)
+    with np.errstate(over="ignore", invalid="ignore"):  # after an explosion both are infinite
+        within = _mean(field["square"] - field["mean"] ** 2)
     squares = _mean(field["activation_square"])
     return LayerResult(
         seed=network.seed,

@@ -210,7 +210,9 @@ def _gradient_shifts(network: Network, signals: list[_Signal]) -> list[float]:
         once, twice = above + chi_above * once, above + chi_above**2 * twice
         if at.slope == 0.0:
             return [0.0] * len(signals)  # no gradient passes: there is nothing to correct
-        tilt, both = at.slope_tilt / at.slope, at.both / at.slope
+        # Of a homogeneous φ all of it is rounding, which products of χ would blow up.
+        tilt = 0.0 if network.phi.homogeneous else at.slope_tilt / at.slope
+        both = at.both / at.slope
         chi = weight * at.susceptibility
         handed = chi * (above + handed)
         total += (
