@@ -195,19 +195,20 @@ def _gradient_shifts(network: Network, signals: list[_Signal]) -> list[float]:
     * each by its own kernel, r G + s"/s V / 2 with the shift G and the fluctuation V of K;
     * together, r_a r_b V_a Π χ, since a fluctuation of K at a is handed up to b;
     * the units of layer a give both φ′² and the next K: r_b C/n (<φ²φ′²>/s - <φ²>) Π χ;
-    * the weights between carry the signal up and the gradient down: r_b C/n 2 <φ²φ′²>/s Π χ²,
-      from Stein's lemma, E W_ij W_ik g_j g_k = δ_jk C/n E g_j² + (C/n)² φ_i² E ∂_j∂_k g_j g_k;
+    * the weights between carry the signal up and the gradient down: r_b C/n 2 <φ²φ′²>/s Π χ²/χ⊥,
+      from Stein's lemma, E W_ij W_ik g_j g_k = δ_jk C/n E g_j² + (C/n)² φ_i² E ∂_j∂_k g_j g_k:
+      each of the two divergences is passed on by χ, and E g² by χ⊥ = C s;
     * skewed weights of third moment γ, by κ₃ of h, and by E W³ φ_i (g²)′ = γ (C/n)^1.5 φ_i (g²)′.
 
     Products run over the layers between. Derived here; simulations agree to O(1/n²).
     """
     shifts, total, handed, once, twice = [0.0], 0.0, 0.0, 0.0, 0.0
     above = 0.0  # r of the layer above; none on top, where the gradient is given
-    chi_above = first_above = 0.0
+    chi_above = first_above = relative = 0.0
     gamma = DISTRIBUTIONS[network.w].skewness
     for signal, layer in zip(signals[-2::-1], network.layers[:0:-1], strict=True):
         at, weight = _averages(network.phi, signal.kernel), _weight_variance(layer)
-        once, twice = above + chi_above * once, above + chi_above**2 * twice
+        once, twice = above + chi_above * once, above + relative * twice
         if at.slope == 0.0:
             return [0.0] * len(signals)  # no gradient passes: there is nothing to correct
         # Of a homogeneous φ all of it is rounding, which products of χ would blow up.
@@ -225,6 +226,7 @@ def _gradient_shifts(network: Network, signals: list[_Signal]) -> list[float]:
         )
         shifts.append(total)
         above, chi_above, first_above = tilt, chi, at.slope_first / at.slope
+        relative = chi**2 / (weight * at.slope)
     return shifts[::-1]
 
 
