@@ -253,7 +253,8 @@ def activation_bins(network: Network) -> tuple[Bins, ...]:
     for theory in predict(network):
         reach = _HISTOGRAM_REACH * max(math.sqrt(theory.variance), network.phi.bounded or 1e-30)
         start, end = max(low, -reach), min(high, reach)
-        bins.append(Bins(start, (end - start) / _HISTOGRAM_BINS, _HISTOGRAM_BINS))
+        # A little wider, so that what rounds to the upper bound is within.
+        bins.append(Bins(start, (end - start) * (1 + 1e-9) / _HISTOGRAM_BINS, _HISTOGRAM_BINS))
     return tuple(bins)
 
 
@@ -273,7 +274,8 @@ def _row(
         backward = _Measured.of(field["gradient_square"], theory.gradient, theory.gradient_slack)
         if (backward.spread or 0.0) > _HEAVY:  # and theory does not know by how much
             backward = replace(backward, p=None)
-    within = _mean(field["square"] - field["mean"] ** 2)
+    with np.errstate(over="ignore", invalid="ignore"):  # after an explosion both are infinite
+        within = _mean(field["square"] - field["mean"] ** 2)
     squares = _mean(field["activation_square"])
     return LayerResult(
         seed=network.seed,

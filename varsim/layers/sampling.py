@@ -101,6 +101,8 @@ def sample_network(network: Network, index: int, bins: tuple[Bins, ...] | None =
         if network.backward:
             for place, gradient in sample.backward():
                 moments[place, -1] = _mean_square(gradient)
+            if not np.isfinite(moments[-2:-1, 1]).all():  # φ′ of what is not a number may be 0
+                moments[:-1, -1] = np.nan
     return Sampled(moments, None if bins is None else tuple(counts))
 
 

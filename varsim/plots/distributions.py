@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
-from varsim.activations import find_activation
 from varsim.layers.inference import LayerResult
 
 _MOST_CURVES = 8
@@ -96,17 +94,7 @@ def _curve(row: LayerResult, unit: float) -> Curve:
     low, width, number = row.histogram
     edges = (low + width * np.arange(number + 1)) / unit
     counts = np.array(row.counts, np.float64)
-    if math.isclose(low + width * number, _bound(row.activation)):
-        counts[-2:] = counts[-2:].sum(), 0.0  # nothing is beyond a bound, but much rounds to it
     return Curve(row, edges, np.asarray(counts[1:-1] / counts.sum() / width * unit))
-
-
-def _bound(activation: str) -> float:
-    """Return the supremum of φ, where it can be told without loading anything."""
-    try:
-        return math.inf if ":" in activation else find_activation(activation).bounds[1]
-    except (KeyError, ValueError):
-        return math.inf
 
 
 def _highest(curves: Sequence[Curve]) -> float:

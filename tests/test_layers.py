@@ -1,0 +1,663 @@
+"""Deep stacks: sampling against theory, against exact laws, and against faults.
+
+Networks are the replicates. Layers of one network depend on each other, so whatever is said of many
+layers at once is first averaged within a network, or within a group of networks, and only then
+over them. A bound of 6.2 standard errors is that of :mod:`tests.laws`; a table that must agree does
+so at alpha = 1e-9, which is its chance of a false failure. Seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.laws import BOUND
+from varsim.distributions import DISTRIBUTIONS
+from varsim.draws import DRAWS
+from varsim.experiment import InputError
+from varsim.gains import critical, gains, named_activation
+from varsim.layers import sampling, theory
+from varsim.layers.inference import infer, judge, simulate_layers
+from varsim.layers.network import Network
+from varsim.layers.sampling import FIELDS, Sampled, sample_network, stream
+from varsim.layers.theory import predict
+from varsim.sampling import generator
+
+Array = NDArray[np.float64]
+
+ALPHA = 1e-9
+
+GELU = critical(named_activation("gelu"))
+assert GELU.weights
+assert GELU.bias
+
+SCHEMES: dict[str, dict[str, Any]] = {
+    "tanh": {"scale": "xavier", "gain": 5 / 3},
+    "relu": {"scale": "he"},
+    "selu": {"scale": "lecun"},
+    "sin": {"scale": "lecun", "gain": 1.5},
+    "gelu": {"scale": "lecun", "gain": gains(named_activation("gelu")).gain},
+}
+
+CRITICAL_GELU = {
+    "scale": "lecun",
+    "gain": math.sqrt(GELU.weights),
+    "bias_std": math.sqrt(GELU.bias),
+}
+
+
+def stack(
+    activation: str, *widths: int, scheme: dict[str, Any] | None = None, **other: Any
+) -> Network:
+    scheme = SCHEMES.get(activation, {}) if scheme is None else scheme
+    return Network(**{"widths": widths, "activation": activation, **scheme, **other})
+
+
+def field(samples: list[Sampled], name: str) -> Array:
+    """What networks gave, of shape (networks, layers)."""
+    return np.stack([sample.moments for sample in samples])[:, :, FIELDS.index(name)]
+
+
+def z_of(values: Array, truth: float) -> float:
+    """Deviation of a mean from the truth, in standard errors."""
+    return float((values.mean() - truth) / values.std(ddof=1) * math.sqrt(values.size))
+
+
+def agrees(network: Network, samples: list[Sampled] | None = None, alpha: float = ALPHA) -> bool:
+    rows = judge(infer(network, samples or list(stream(network))), alpha)
+    return all(row.agrees for row in rows)
+
+
+# Forward.
+
+
+class Calibration(NamedTuple):
+    """Of many groups of networks: a mean z and a mean z² over layers for every group."""
+
+    means: Array
+    squares: Array
+
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(float(self.squares.mean()))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the deviation, from the spread of z² between groups."""
+        relative = float(self.squares.std(ddof=1)) / math.sqrt(self.squares.size)
+        return relative / (2 * self.deviation)
+
+
+def calibration(network: Network, samples: list[Sampled], group: int) -> Calibration:
+    """Z by groups, over the deviation of Student's t."""
+    student = math.sqrt((group - 1) / (group - 3))
+    starts = range(0, len(samples), group)
+    rows = [infer(network, samples[start : start + group]) for start in starts]
+    z = np.array([[row.z for row in each] for each in rows]) / student
+    return Calibration(z.mean(axis=1), np.square(z).mean(axis=1))
+
+
+DEPTHS = {
+    "tanh": {32: 20, 64: 12, 256: 2},
+    "selu": {32: 12, 64: 20, 256: 2},
+    "sin": {32: 20, 64: 8, 256: 2},
+    "relu": {32: 2, 64: 4, 256: 3},
+    "gelu": {32: 2, 64: 4, 256: 3},
+}
+"""Layers by width; few where E q is carried by few networks, as it is below ReLU and GELU."""
+
+GROUP, GROUPS = 60, 28
+
+
+def test_forward_is_calibrated_to_the_standard_error() -> None:
+    """Over activations, widths and seeds, theory is unbiased and z has a deviation of 0.9 to 1.1.
+
+    Of one group, z² is averaged over the layers; the 420 groups are independent, and the spread
+    between them gives the standard error of the deviation, about 0.022: it is held to 0.9 to 1.1,
+    and the mean of every configuration over all its networks to 6.2 standard errors.
+    """
+    found = []
+    for activation, depths in DEPTHS.items():
+        for width, depth in depths.items():
+            network = stack(
+                activation, *(width,) * (depth + 1), batch=1, backward=False,
+                networks=GROUP * GROUPS,
+            )  # fmt: skip
+            samples = list(stream(network))
+            found.append(calibration(network, samples, GROUP))
+            truth = np.array([layer.variance for layer in predict(network)])
+            relative = field(samples, "square") / truth
+            assert abs(z_of(relative.mean(axis=1), 1.0)) < BOUND, (activation, width)
+            assert all(abs(z_of(one, 1.0)) < BOUND for one in relative.T), (activation, width)
+    together = Calibration(*map(np.concatenate, zip(*found, strict=True)))
+    assert together.error < 0.03
+    assert 0.9 < together.deviation < 1.1
+    # Of skewed values, t has a mean of about -skewness / 2 √60.
+    assert abs(float(together.means.mean())) < 0.1
+
+
+def test_networks_of_one_stream_break_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs of equal networks leave the mean right and every standard error too small by √2."""
+    honest = generator
+    monkeypatch.setattr(
+        sampling, "generator", lambda key, seed, index, layer: honest(key, seed, index // 2, layer)
+    )
+    network = stack("tanh", *(32,) * 9, batch=1, backward=False, networks=3000)
+    found = calibration(network, list(stream(network)), 50)
+    assert found.deviation - 1.0 > 3 * found.error
+    assert found.deviation == pytest.approx(math.sqrt(2), abs=BOUND * found.error)
+
+
+@pytest.mark.parametrize(("activation", "width"), [("selu", 64), ("tanh", 32)])
+def test_infinite_width_alone_is_rejected(activation: str, width: int) -> None:
+    """The correction for finite width is measurable, and right.
+
+    All layers that have one are averaged within a network.
+    """
+    network = stack(
+        activation,
+        *(width,) * 13,
+        batch=8,
+        backward=False,
+        networks=3500 if activation == "tanh" else 2000,
+    )
+    squares = field(list(stream(network)), "square")[:, 2:]
+    corrected, infinite = (
+        squares / np.array([t.variance for t in predict(network, infinite_width=alone)][2:])
+        for alone in (False, True)
+    )
+    assert abs(z_of(corrected.mean(axis=1), 1.0)) < BOUND
+    assert z_of(infinite.mean(axis=1), 1.0) < -BOUND
+
+
+@pytest.mark.parametrize("activation", SCHEMES)
+def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
+    """For one input, Σh²/n varies between networks by V/K² + 2/n, and by neither of them alone.
+
+    Its square stands for what is beyond the leading order: (1+2/n)(1+5/n)^L - 1 for ReLU.
+    """
+    network = stack(activation, *(128,) * 5, batch=1, backward=False, networks=3000)
+    relative = field(list(stream(network)), "square")
+    relative /= relative.mean(axis=0)
+    deviations = (relative - 1) ** 2
+    for place, layer in enumerate(predict(network)):
+        assert layer.spread is not None
+        spread, unit = layer.spread, 2 / 128
+        error = float(deviations[:, place].std()) / math.sqrt(len(relative))
+        measured = float(deviations[:, place].mean())
+        assert abs(measured - spread) < BOUND * error + spread**2
+        assert measured - unit > BOUND * error
+        if place == 0:
+            assert measured - (spread - unit) > BOUND * error
+
+
+@pytest.mark.parametrize(("activation", "growth"), [("identity", 2), ("relu", 5)])
+@pytest.mark.parametrize("x", ["normal", "rademacher"])
+def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: str) -> None:
+    """E q is constant, and E q² grows by 1 + 2/n or 1 + 5/n a layer, exactly, at any width.
+
+    With s the variance of h given all below, q = s χ²/n and s is the mean square of what came in:
+    E q² = (E q)² (1 + (κ - 1)/n₀) Π (1 + c/n) (1 + 2/n_l), the product over the layers between.
+    """
+    scheme = {"scale": "lecun"} if activation == "identity" else {"scale": "he"}
+    widths = (16, 24, 40, 32, 48)
+    network = stack(activation, *widths, scheme=scheme, x=x, batch=1, backward=False, networks=8000)
+    squares = field(list(stream(network)), "square")
+    mean = 1.0 if activation == "identity" else 2.0
+    second = 1 + (2 if x == "normal" else 0) / widths[0]
+    for width, q in zip(widths[1:], squares.T, strict=True):
+        exact = second * (1 + 2 / width)
+        assert abs(z_of(q, mean)) < BOUND
+        assert abs(z_of((q / mean) ** 2, exact)) < BOUND
+        second *= 1 + growth / width
+
+
+def test_a_linear_stack_has_its_exact_spread_in_theory() -> None:
+    """The leading order of the exact law: Σ 2/n over the input and the layers."""
+    widths = (16, 24, 40, 32)
+    network = stack("identity", *widths, scheme={"scale": "lecun"})
+    for place, layer in enumerate(predict(network)):
+        assert layer.variance == pytest.approx(1.0)
+        assert layer.spread == pytest.approx(sum(2 / n for n in widths[: place + 2]))
+
+
+# Backward: the gradient itself.
+
+
+def drawn(network: Network, name: str, shape: tuple[int, int], layer: int) -> Array:
+    """Draws of network 3, from the stream that belongs to a layer."""
+    out = np.empty(shape[0] * shape[1])
+    DRAWS[name](generator(network.key, network.seed, 3, layer), out)
+    return out.reshape(shape)
+
+
+def normalised(norm: str, h: Array) -> Array:
+    if norm == "batch":
+        return np.asarray((h - h.mean(axis=0)) / h.std(axis=0))
+    if norm == "layer":
+        return np.asarray((h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True))
+    if norm == "rms":
+        return np.asarray(h / np.sqrt(np.mean(h**2, axis=1, keepdims=True)))
+    return h
+
+
+def upwards(network: Network, h: Array, place: int) -> Iterator[Array]:
+    """Every h from that of a layer to the top, by formulas of our own."""
+    yield h
+    for layer in range(place + 1, network.depth):
+        a, b = network.widths[layer : layer + 2]
+        weights = drawn(network, network.w, (a, b), layer + 1) / network.layers[layer].k
+        phi: Array = network.phi.phi(normalised(network.norm, h)).astype(np.float64)
+        branch = phi @ weights + network.bias_std * drawn(
+            network, "normal", (1, b), network.depth + 2 + layer
+        )
+        h = branch if network.residual is None else h + network.residual * branch
+        yield h
+
+
+TINY_STACKS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "bias": {"bias_std": 0.4},
+    "residual": {"residual": 0.7},
+    "residual and bias": {"residual": 0.7, "bias_std": 0.4},
+}
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "rms"])
+@pytest.mark.parametrize("kind", TINY_STACKS)
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "relu", "selu", "sin"])
+def test_gradients_are_the_differences_of_the_function(
+    norm: str, kind: str, activation: str
+) -> None:
+    """Of L = Σ cotangent · h_L, by central differences at every entry of every h."""
+    network = stack(
+        activation, 4, 5, 5, 5, norm=norm, batch=3, dtype="float64", networks=8, **TINY_STACKS[kind]
+    )
+    x = drawn(network, network.x, (3, 4), 0)
+    first = x @ drawn(network, network.w, (4, 5), 1) / network.layers[0].k
+    first += network.bias_std * drawn(network, "normal", (1, 5), network.depth + 2)
+    cotangent = drawn(network, "normal", (3, 5), network.depth + 1)
+    sample = sampling._Sample(network, 3)
+    signals = [h.astype(np.float64) for h in sample.forward()]
+    for ours, theirs in zip(upwards(network, first, 0), signals, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+    def loss(h: Array, place: int) -> float:
+        *_, top = upwards(network, h, place)
+        return float((cotangent * top).sum())
+
+    step = 1e-5
+    for place, gradient in sample.backward():
+        differences = np.empty_like(signals[place])
+        for at in np.ndindex(differences.shape):
+            moved = np.zeros_like(differences)
+            moved[at] = step
+            up, down = (loss(signals[place] + by * moved, place) for by in (1, -1))
+            differences[at] = (up - down) / (2 * step)
+        np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kept", [0, 700])
+def test_weights_drawn_again_are_those_of_the_way_up(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """To keep none of the weights, or some, changes no bit."""
+    network = stack("tanh", 16, 24, 20, 16, 16, batch=4, w="laplace", bias_std=0.1, networks=8)
+    all_kept = [sample_network(network, index).moments for index in range(4)]
+    monkeypatch.setattr(sampling, "_KEPT_NUMBERS", kept)
+    for index, moments in enumerate(all_kept):
+        np.testing.assert_array_equal(sample_network(network, index).moments, moments)
+
+
+# Backward: theory.
+
+
+@pytest.mark.parametrize("activation", SCHEMES)
+def test_gradients_agree_with_theory_within_the_allowance(activation: str) -> None:
+    """At width 64 and depth 10, forward and backward, at GELU's critical point too."""
+    scheme = CRITICAL_GELU if activation == "gelu" else None
+    network = stack(activation, *(64,) * 11, scheme=scheme, batch=8, networks=600)
+    rows = judge(infer(network, list(stream(network))), ALPHA)
+    assert all(row.agrees for row in rows)
+    for row in rows:
+        assert row.gradient_slack >= sum(1 / 64 for _ in range(row.layer, 10))
+        assert row.gradient_slack < 0.15
+
+
+def test_the_correction_of_gradients_is_measurable() -> None:
+    """Of tanh at width 64 theory holds without any allowance, and is rejected at infinite width."""
+    network = stack("tanh", *(64,) * 8, batch=16, networks=4000)
+    measured = field(list(stream(network)), "gradient_square")
+    corrected, infinite = (
+        np.array([layer.gradient for layer in predict(network, infinite_width=alone)])
+        for alone in (False, True)
+    )
+    assert all(abs(z_of(one, 1.0)) < BOUND for one in (measured / corrected).T)
+    assert z_of((measured / infinite)[:, 0], 1.0) > BOUND
+
+
+@pytest.mark.parametrize(
+    ("activation", "gain", "depth"), [("elu", 2.0, 8), ("gelu", 3.0, 40), ("relu", 3.0, 24)]
+)
+def test_gradients_agree_where_signals_explode(activation: str, gain: float, depth: int) -> None:
+    """The correction does not grow with the signal; it did, by a wrong factor, beyond any sense."""
+    scheme = {"scale": "lecun", "gain": gain}
+    network = stack(
+        activation, *(128,) * (depth + 1), scheme=scheme, batch=8,
+        networks=600 if activation == "elu" else 64,
+    )  # fmt: skip
+    rows = infer(network, list(stream(network)))
+    infinite = predict(network, infinite_width=True)
+    for row, layer in zip(rows, infinite, strict=True):
+        assert row.gradient_theory == pytest.approx(layer.gradient, rel=0.02)
+        assert row.gradient_slack < 0.32
+        assert row.gradient_p is None or row.gradient_p > ALPHA
+
+
+def test_rectangular_stacks_agree() -> None:
+    """1024 → 4096 → 1024 at torch's scale, uniform as torch draws: k by fan-in, gradients by n."""
+    network = stack(
+        "tanh", 1024, 4096, 1024, scheme={"scale": "torch-linear"}, w="uniform", batch=32,
+        networks=16,
+    )  # fmt: skip
+    rows = judge(infer(network, list(stream(network))), ALPHA)
+    assert all(row.agrees for row in rows)
+    assert rows[0].theory == pytest.approx(1 / 3)
+    for row in rows:
+        assert row.empirical == pytest.approx(row.theory, rel=0.01)
+        assert row.gradient == pytest.approx(row.gradient_theory, rel=0.02)
+    assert rows[0].gradient_theory == pytest.approx(1024 / 4096 / 3 * 0.62, rel=0.1)
+
+
+# Weights that are not normal.
+
+
+@pytest.mark.parametrize(
+    ("w", "activation", "width"),
+    [("rademacher", "tanh", 16), ("rademacher", "sin", 16), ("laplace", "tanh", 32),
+     ("laplace", "sin", 32)],
+)  # fmt: skip
+def test_the_kurtosis_of_weights_counts(
+    monkeypatch: pytest.MonkeyPatch, w: str, activation: str, width: int
+) -> None:
+    """At width 16 to 32 theory holds with the fourth cumulant, and is rejected without it."""
+    networks = 6000
+    network = stack(activation, *(width,) * 5, w=w, batch=4, backward=False, networks=networks)
+    squares = field(list(stream(network)), "square")[:, 1:]
+    z = []
+    for kurtosis in (DISTRIBUTIONS[w].kurtosis, 3.0):
+        shape = replace(DISTRIBUTIONS[w], kurtosis=kurtosis)
+        monkeypatch.setattr(theory, "DISTRIBUTIONS", {**DISTRIBUTIONS, w: shape})
+        truth = np.array([layer.variance for layer in predict(network)][1:])
+        z.append(z_of((squares / truth).mean(axis=1), 1.0))
+    assert abs(z[0]) < BOUND
+    assert abs(z[1]) > BOUND
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "selu", "tanh"])
+@pytest.mark.parametrize("width", [64, 256])
+def test_skewed_weights_agree(activation: str, width: int) -> None:
+    """Exponential weights shift E h² by the order 1/√n where φ is not odd: forward and backward."""
+    network = stack(activation, *(width,) * 5, w="exponential", batch=8, networks=300)
+    assert agrees(network)
+
+
+def test_the_skewness_of_weights_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the third cumulant, exponential weights below ReLU are rejected in both ways."""
+    network = stack("relu", *(256,) * 5, w="exponential", batch=8, networks=200)
+    samples = list(stream(network))
+    assert agrees(network, samples)
+    normal = replace(DISTRIBUTIONS["exponential"], skewness=0.0)
+    monkeypatch.setattr(theory, "DISTRIBUTIONS", {**DISTRIBUTIONS, "exponential": normal})
+    rows = infer(network, samples)
+    assert min(row.p for row in rows if row.p is not None) < ALPHA
+    assert min(row.gradient_p for row in rows if row.gradient_p is not None) < ALPHA
+
+
+# Norms and residuals.
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "selu"])
+@pytest.mark.parametrize("norm", ["layer", "rms", "batch"])
+def test_norms_agree_within_the_allowance(norm: str, activation: str) -> None:
+    """Forward and backward; below batch norm there is no theory of gradients, and a caveat says so.
+
+    The allowance is of the order 1/n: at width 256 a twentieth.
+    """
+    network = stack(activation, *(256,) * 6, norm=norm, batch=64, networks=48)
+    rows = judge(infer(network, list(stream(network))), ALPHA)
+    assert all(row.agrees for row in rows)
+    assert all(row.theory_slack <= 0.06 for row in rows)
+    if norm == "batch":
+        assert [row.gradient_theory for row in rows] == [None] * 4 + [1.0]
+        assert [c.id for c in rows[0].caveats] == ["no-theory"]
+        assert all(row.gradient and row.gradient_p is None for row in rows[:-1])
+    else:
+        assert all(row.gradient_slack <= 0.06 for row in rows)
+        assert not any(row.caveats for row in rows)
+
+
+@pytest.mark.parametrize("norm", ["none", "layer", "rms"])
+@pytest.mark.parametrize("residual", [1.0, 1 / math.sqrt(16)])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_residual_stacks_agree_within_the_allowance(
+    activation: str, residual: float, norm: str
+) -> None:
+    """Factors 1 and 1/√(2L), where q explodes and where not; half as much again is rejected."""
+    network = stack(activation, *(128,) * 9, norm=norm, residual=residual, batch=16, networks=64)
+    samples = list(stream(network))
+    assert agrees(network, samples)
+    assert not agrees(replace(network, residual=residual * 1.5), samples)
+
+
+# Faults.
+
+
+def test_he_without_its_factor_of_two_is_caught() -> None:
+    """Networks with k = √D, held to the theory of k = √(D/2)."""
+    asked = stack("relu", *(64,) * 7, batch=16, networks=32)
+    built = stack("relu", *(64,) * 7, scheme={"scale": "lecun"}, batch=16, networks=32)
+    assert agrees(asked, alpha=0.001)
+    rows = judge(infer(asked, list(stream(built))))
+    assert [row.agrees for row in rows] == [False] * 5 + [False]
+
+
+def test_the_derivative_of_another_activation_is_caught() -> None:
+    """Gradients of tanh through erf's derivative disagree; the way up still agrees."""
+    network = stack("tanh", *(64,) * 7, batch=16, networks=64)
+    assert agrees(network, alpha=0.001)
+    wrong = replace(network.phi, derivative=named_activation("erf").derivative)
+    rows = judge(infer(network, list(stream(_Faulty.of(network, wrong)))))
+    assert [row.agrees for row in rows] == [False] * 5 + [True]
+    assert all(row.p is not None and row.p > 1e-4 for row in rows)
+
+
+class _Faulty(Network):
+    """A network whose sampling uses another activation than it says."""
+
+    @classmethod
+    def of(cls, network: Network, phi: Any) -> _Faulty:
+        copied = {each.name: getattr(network, each.name) for each in fields(network)}
+        faulty = cls(**copied)
+        object.__setattr__(faulty, "wrong", phi)
+        return faulty
+
+    @property
+    def phi(self) -> Any:
+        return self.__dict__.get("wrong", named_activation(self.activation))
+
+
+def test_weights_shared_between_layers_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One stream for all layers makes a recurrent network, whose gradients are others."""
+    network = stack("relu", *(64,) * 9, batch=16, networks=256)
+    assert agrees(network, alpha=0.001)
+    honest = generator
+
+    def shared(key: str, seed: int, index: int, layer: int) -> np.random.Generator:
+        weights = 1 <= layer <= network.depth
+        return honest(key, seed, index, 1 if weights else layer)
+
+    monkeypatch.setattr(sampling, "generator", shared)
+    assert not agrees(network, alpha=0.001)
+
+
+def test_judge_shares_one_false_alarm_rate() -> None:
+    """By Holm over both columns of the table; a row without p has no verdict."""
+    rows = infer(
+        stack("tanh", *(16,) * 5, networks=8), list(stream(stack("tanh", *(16,) * 5, networks=8)))
+    )
+    alone = [replace(row, p=p, gradient_p=q) for row, p, q in zip(
+        rows, (0.5, 0.5, 0.00012, None), (0.5, 0.5, 0.5, None), strict=True)]  # fmt: skip
+    assert [row.agrees for row in judge(alone)] == [True, True, False, None]
+    more = [replace(row, p=p) for row, p in zip(rows, (0.5, 0.5, 0.00017, 0.5), strict=True)]
+    assert all(row.agrees for row in judge([replace(row, gradient_p=0.5) for row in more]))
+
+
+# What a run is.
+
+
+def small(**other: Any) -> Network:
+    plain = {"widths": (16,) * 4, **SCHEMES["tanh"], "activation": "tanh", "batch": 4}
+    return Network(**{**plain, "networks": 16, **other})
+
+
+@pytest.mark.parametrize("other", [{}, {"norm": "batch"}, {"residual": 0.5, "bias_std": 0.2}])
+def test_rows_are_the_same_for_any_number_of_workers(other: dict[str, Any]) -> None:
+    """To the last bit."""
+    one = simulate_layers(small(**other), workers=1)
+    assert simulate_layers(small(**other), workers=3) == one
+    assert simulate_layers(small(**other)) == one
+
+
+def test_more_networks_keep_the_first() -> None:
+    """A network depends on what is asked and its index alone."""
+    few, many = list(stream(small())), list(stream(small(networks=32)))
+    (ninth,) = stream(small(), indices=[9])
+    for a, b in zip(few, many[:16], strict=True):
+        np.testing.assert_array_equal(a.moments, b.moments)
+    np.testing.assert_array_equal(ninth.moments, few[9].moments)
+
+
+def test_seeds_and_networks_differ() -> None:
+    """No two networks of one or two seeds have a number in common."""
+    both = [*stream(small()), *stream(small(seed=1))]
+    assert len({float(q) for q in field(both, "square").ravel()}) == 2 * 16 * 3
+
+
+def test_seed_and_number_of_networks_are_not_in_the_key() -> None:
+    """All else is, and spellings of one scheme are one."""
+    assert small().key == small(seed=5, networks=99).key
+    assert small(scale="glorot").key == small().key
+    assert len({small(**{name: value}).key for name, value in (
+        ("batch", 5), ("gain", 1.0), ("norm", "rms"), ("residual", 0.5), ("bias_std", 0.1),
+        ("w", "laplace"), ("x", "uniform"), ("dtype", "float64"), ("backward", False),
+        ("activation", "sin"), ("widths", (16, 16, 16)))} | {small().key}) == 12  # fmt: skip
+
+
+def test_double_precision_agrees() -> None:
+    """Draws of its own, and the same theory."""
+    network = small(dtype="float64", networks=64)
+    assert agrees(network)
+    assert [row.theory for row in infer(network, list(stream(network)))] == [
+        layer.variance for layer in predict(small())
+    ]
+
+
+def test_gradients_are_left_out_where_they_are_not_wanted() -> None:
+    """Their cells are empty, and the way up is as it was asked."""
+    rows = simulate_layers(small(backward=False), workers=1)
+    assert all(row.gradient is row.gradient_theory is row.gradient_p is None for row in rows)
+    assert all(row.agrees for row in rows)
+
+
+def test_an_explosion_is_a_caveat() -> None:
+    """Beyond float32 cells are empty and there is no verdict; float64 holds it."""
+    explosion = {"activation": "relu", "scale": "lecun", "gain": 300.0, "widths": (8,) * 25}
+    rows = simulate_layers(small(**explosion), workers=1)
+    assert rows[0].empirical
+    assert (rows[-1].empirical, rows[-1].z, rows[-1].p, rows[-1].mean) == (None,) * 4
+    assert "overflow" in [caveat.id for caveat in rows[-1].caveats]
+    assert "overflow" not in [caveat.id for caveat in rows[0].caveats]
+    assert rows[0].gradient is None
+    double = simulate_layers(small(**explosion, dtype="float64"), workers=1)
+    assert all(row.empirical and row.gradient for row in double)
+    assert "overflow" not in [caveat.id for row in double for caveat in row.caveats]
+
+
+def test_heavy_tails_are_said() -> None:
+    """50 ReLU layers of width 32 are carried by a few networks; 5 of width 512 are not."""
+    narrow = simulate_layers(stack("relu", *(32,) * 51, batch=8, networks=16))
+    wide = simulate_layers(stack("relu", *(512,) * 6, batch=8, networks=16))
+    assert "heavy-tails" in [caveat.id for caveat in narrow[-1].caveats]
+    assert not any(row.caveats for row in wide)
+    assert [caveat.id for caveat in narrow[0].caveats] == ["heavy-tailed-gradients"]
+    assert narrow[0].gradient_p is None
+
+
+def test_a_layers_row_is_consistent() -> None:
+    """Z, error and within are made of the numbers they say."""
+    network = small(networks=40)
+    samples = list(stream(network))
+    squares, means = field(samples, "square"), field(samples, "mean")
+    for row, q, m in zip(infer(network, samples), squares.T, means.T, strict=True):
+        assert row.empirical == pytest.approx(q.mean())
+        assert row.std_error == pytest.approx(q.std(ddof=1) / math.sqrt(40))
+        assert row.z == pytest.approx(z_of(q, row.theory))
+        assert row.spread == pytest.approx(q.var(ddof=1) / q.mean() ** 2)
+        assert row.median == pytest.approx(np.median(q))
+        assert row.within == pytest.approx((q - m**2).mean())
+        assert (row.saturated is None, row.dead) == (False, None)
+
+
+MISTAKES: list[dict[str, Any]] = [
+    {"widths": (16,)},
+    {"widths": (16, 0)},
+    {"widths": (16, 2.5)},
+    {"widths": (16, True)},
+    {"widths": (16, 2**16 + 1)},
+    {"widths": (4,) * 10_002},
+    {"activation": "tahn"},
+    {"activation": "tanh(2)"},
+    {"scale": "xaver"},
+    {"gain": 0.0},
+    {"scale": "sqrt", "gain": 2.0},
+    {"bias_std": -0.1},
+    {"bias_std": math.inf},
+    {"bias_std": math.nan},
+    {"residual": -1.0},
+    {"residual": math.nan},
+    {"residual": 1.0, "widths": (16, 16, 8)},
+    {"norm": "group"},
+    {"norm": "batch", "batch": 1},
+    {"x": "cauchy"},
+    {"w": "rectified"},
+    {"batch": 0},
+    {"batch": 10**6, "widths": (16, 2**16)},
+    {"networks": 7},
+    {"networks": 64.0},
+    {"networks": 10**7, "widths": (4,) * 100},
+    {"seed": -1},
+    {"dtype": "float16"},
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
+def test_a_mistake_is_one_sentence(mistake: dict[str, Any]) -> None:
+    """What was given, and what to give instead."""
+    with pytest.raises(InputError, match=r"^[^\n]{20,170}$"):
+        small(**mistake)
+
+
+@pytest.mark.parametrize(
+    "mistake", [{"workers": 0}, {"confidence": 1.0}, {"alpha": 0.0}, {"alpha": 1.5}], ids=str
+)
+def test_a_mistake_in_running_is_one_sentence(mistake: dict[str, Any]) -> None:
+    """Nothing is sampled for it."""
+    with pytest.raises(InputError, match=r"^[^\n]{20,170}$"):
+        simulate_layers(small(), **mistake)
