@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from varsim import student
 from varsim._version import __version__
@@ -43,6 +44,22 @@ _FOLLOWING = (
     *("k", "blocks", "samples", "theory", "empirical", "std_error", "ci_low", "ci_high", "ratio"),
     *("z", "p", "conditional_theory", "effective_samples", "expected_std_error"),
 )
+
+
+class Start(NamedTuple):
+    """Where an experiment begins, given what there is of it already.
+
+    Attributes:
+        experiment: What is to be run.
+        done: The row that is all that was asked, or None.
+        totals: What there is to add blocks to.
+        redone: The row that cannot be gone on with, or None.
+    """
+
+    experiment: Experiment
+    done: Result | None = None
+    totals: Totals = _NOTHING
+    redone: Result | None = None
 
 
 def next_look(experiment: Experiment, totals: Totals) -> int | None:

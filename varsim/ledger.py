@@ -9,16 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from varsim.experiment import Experiment, InputError, Result
 from varsim.files import add_line, own, real_path, remove_drafts, replace_whole
-from varsim.inference import check_consistent
-from varsim.moments import Totals
+from varsim.inference import Start, check_consistent
 from varsim.records import NAMES, experiment_of, parse, record_of
 from varsim.report.formats import csv_line, jsonl_line
-
-_NOTHING = Totals()
 
 _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
     ".jsonl": jsonl_line,
@@ -27,22 +24,6 @@ _LINES: dict[str, Callable[[dict[str, Any]], str]] = {
 
 SUITABLE = tuple(_LINES)
 """Suffixes of the files that rows can be added to one by one."""
-
-
-class Start(NamedTuple):
-    """Where an experiment begins, given what a ledger holds of it.
-
-    Attributes:
-        experiment: What is to be run.
-        done: The row that is all that was asked, or None.
-        totals: What there is to add blocks to.
-        redone: The row that cannot be gone on with, or None.
-    """
-
-    experiment: Experiment
-    done: Result | None = None
-    totals: Totals = _NOTHING
-    redone: Result | None = None
 
 
 class Ledger:

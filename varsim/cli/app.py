@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
@@ -40,6 +40,8 @@ from varsim.scales import ALIASES, SCALES
 
 if TYPE_CHECKING:
     from varsim.cli.run import Run
+    from varsim.inference import Start
+    from varsim.ledger import Ledger
 
 _EXAMPLES = [
     ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
@@ -72,10 +74,10 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
 _HOW = "How it is sampled"
 _LOADERS = {
-    "plot": "varsim.cli.plot",
-    "compare": "varsim.cli.compare",
-    "layers": "varsim.cli.layers",
-    "gains": "varsim.cli.gains",
+    "plot": ("varsim.cli.plot", "Draw results of varsim as a figure."),
+    "compare": ("varsim.cli.compare", "Compare two files of results, pair by pair."),
+    "layers": ("varsim.cli.layers", "Follow signals and gradients through a deep stack."),
+    "gains": ("varsim.cli.gains", "Print the gains of activations."),
 }
 
 
@@ -164,10 +166,8 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return DONE
-    from varsim.cli.keep import opened, remarks
     from varsim.cli.run import Terms, ending_signals_as_interrupt, expand, run
-    from varsim.inference import check_probability, check_workers
-    from varsim.ledger import Start
+    from varsim.inference import Start, check_probability, check_workers
 
     workers = check_workers(options["workers"])
     terms = Terms(
@@ -187,12 +187,12 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
         publisher.say(f"Note: {note}")
     if options["dry_run"] and (kept is None or not kept.exists()):
         return _planned(publisher, experiments, workers)
-    with nullcontext() if kept is None else opened(kept) as ledger:
+    with nullcontext() if kept is None else _opened(kept) as ledger:
         starts = [
             Start(e) if ledger is None else ledger.start(e, histogram=terms.histogram)
             for e in experiments
         ]
-        for remark in [] if ledger is None else remarks(ledger, starts):
+        for remark in [] if ledger is None else _remarks(ledger, starts):
             publisher.say(remark)
         if options["dry_run"]:
             left = [start.experiment for start in starts if start.done is None]
@@ -203,6 +203,18 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     if finished.failure is not None:
         say_error(finished.failure)
     return _exit_code(experiments, finished, written=written, check=options["check"])
+
+
+def _opened(path: Path) -> Ledger:
+    from varsim.cli.keep import opened  # a run without --resume starts without it
+
+    return opened(path)
+
+
+def _remarks(ledger: Ledger, starts: Sequence[Start]) -> Iterator[str]:
+    from varsim.cli.keep import remarks
+
+    return remarks(ledger, starts)
 
 
 def _planned(publisher: Publisher, experiments: Sequence[Experiment], workers: int) -> int:
@@ -254,11 +266,11 @@ def _kept_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
     Raises:
         InputError: There is not exactly one that can be.
     """
-    from varsim.ledger import SUITABLE
-
     outputs = list(options["output"])
     if not options["resume"]:
         return None, outputs
+    from varsim.ledger import SUITABLE
+
     suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
     if len(suitable) != 1:
         raise InputError(

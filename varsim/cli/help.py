@@ -58,8 +58,8 @@ class GroupedCommand(click.Command):
 class Program(GroupedCommand, click.Group):
     """A command that runs by itself, and has commands beside it that are loaded when named."""
 
-    def __init__(self, *args: Any, loaders: Mapping[str, str], **kwargs: Any) -> None:
-        """Take the module of every command beside what any command takes."""
+    def __init__(self, *args: Any, loaders: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        """Take every command's module and what it does, beside what any command takes."""
         super().__init__(
             *args, invoke_without_command=True, subcommand_metavar="[COMMAND ...]", **kwargs
         )
@@ -73,7 +73,7 @@ class Program(GroupedCommand, click.Group):
         """Load a command."""
         if cmd_name not in self._loaders:
             return None
-        command: click.Command = getattr(import_module(self._loaders[cmd_name]), cmd_name)
+        command: click.Command = getattr(import_module(self._loaders[cmd_name][0]), cmd_name)
         return command
 
     def resolve_command(
@@ -96,4 +96,5 @@ class Program(GroupedCommand, click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options by group, and the commands."""
         GroupedCommand.format_options(self, ctx, formatter)
-        self.format_commands(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, does) for name, (_, does) in self._loaders.items()])

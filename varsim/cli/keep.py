@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from varsim.experiment import Result
-from varsim.ledger import Ledger, Start
+from varsim.inference import Start
+from varsim.ledger import Ledger
 from varsim.report.results import row_name
 
 
@@ -40,15 +40,3 @@ def remarks(ledger: Ledger, starts: Sequence[Start]) -> Iterator[str]:
                 f"Caveat: {row_name(start.redone)}: the row in the file cannot be gone on with, "
                 "and is measured anew."
             )
-
-
-def unkept(result: Result, ledger: Ledger) -> str | None:
-    """Add a row to the ledger, or return the sentence on why that failed."""
-    try:
-        ledger.add(result)
-    except OSError as error:
-        return (
-            f"the last row could not be added to {str(ledger.path)!r}: {error.strerror}; make room "
-            "and run the same command again"
-        )
-    return None

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TextIO
 from varsim.cli.screen import draw, encodable, is_terminal, wrapped
 from varsim.experiment import Experiment, InputError, Result
 from varsim.files import write_whole
-from varsim.report.explain import explain
 from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
 from varsim.report.results import results_sheet, row_name
 from varsim.report.sheet import Sheet
@@ -83,7 +82,7 @@ class Publisher:
         if not results:
             self.say("Not one row was done.")
             return True
-        prose = explain(experiments[: len(results)], results) if self.explain else ""
+        prose = _explained(experiments[: len(results)], results) if self.explain else ""
         remarks = []
         if len(results) < len(experiments):
             how = "Interrupted" if finished.interrupted else "Ended early"
@@ -192,6 +191,12 @@ def _say_as_is(text: str) -> None:
         stream.flush()
     except OSError:
         _abandon(stream)  # nobody is left to tell, and the data matter more
+
+
+def _explained(experiments: Sequence[Experiment], results: Sequence[Result]) -> str:
+    from varsim.report.explain import explain
+
+    return explain(experiments, results)
 
 
 def _settle(ledger: Ledger, results: Sequence[Result]) -> bool:

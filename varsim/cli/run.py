@@ -11,19 +11,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from varsim.cli.keep import unkept
 from varsim.cli.screen import Watch
 from varsim.execution import ComputeError, Mapper
 from varsim.experiment import InputError, Result
-from varsim.inference import conclude, histogram_bins, judge, measure, planned_blocks
-from varsim.ledger import Ledger, Start
+from varsim.inference import Start, conclude, histogram_bins, judge, measure, planned_blocks
 from varsim.moments import Block
 from varsim.records import experiment_of
 from varsim.sampling import block_numbers, stream
 from varsim.scales import SCALES, find_scale
 from varsim.sweep import MAX_VALUES
+
+if TYPE_CHECKING:
+    from varsim.ledger import Ledger
 
 
 class Keyed(Protocol):
@@ -160,7 +161,7 @@ def run(
             for start in starts:
                 results.append(_row(start, terms, mapper, watch))
                 if ledger is not None and _is_new(results[-1], start):
-                    failure = unkept(results[-1], ledger)
+                    failure = _unkept(results[-1], ledger)
                 if failure is not None:
                     break
                 watch.show(results)
@@ -175,6 +176,18 @@ def run(
     before = [start.redone for start in starts]
     spared = [row for row, was in zip(results, before, strict=False) if row is was]
     return Run(judge(results, terms.alpha), interrupted, failure, spared)
+
+
+def _unkept(result: Result, ledger: Ledger) -> str | None:
+    """Add a row to the ledger, or return the sentence on why that failed."""
+    try:
+        ledger.add(result)
+    except OSError as error:
+        return (
+            f"the last row could not be added to {str(ledger.path)!r}: {error.strerror}; make room "
+            "and run the same command again"
+        )
+    return None
 
 
 def _is_new(result: Result, start: Start) -> bool:
