@@ -58,7 +58,7 @@ def integral(function: Callable[[Any], Any], variance: float, kinks: tuple[float
         return float(mpmath.quad(lambda z: function(deviation * z) * mpmath.npdf(z), ends))
 
 
-@pytest.mark.parametrize("variance", [0.25, 1.0, 9.0])
+@pytest.mark.parametrize("variance", [1.0, 9.0])
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gains_have_ten_digits(name: str, variance: float) -> None:
     """Every average that a gain is made of, for every activation in the table."""
