@@ -16,18 +16,14 @@ import click
 from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, MISUSED, UNMET
 from varsim.cli.help import Program
-from varsim.cli.options import OUT, option, swept
+from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.params import (
     Count,
     Duration,
     GainValues,
-    Name,
     Names,
-    Number,
     Numbers,
     Scales,
-    Scheduler,
-    Seed,
     Share,
     WholeNumbers,
 )
@@ -35,7 +31,7 @@ from varsim.cli.publish import Publisher, say_error
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
 from varsim.execution import Mapper, threads
-from varsim.experiment import FLOAT_TYPES, Experiment, InputError, Result
+from varsim.experiment import Experiment, InputError, Result
 from varsim.scales import ALIASES, SCALES
 
 if TYPE_CHECKING:
@@ -72,7 +68,6 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
-_HOW = "How it is sampled"
 _LOADERS = {
     "plot": ("varsim.cli.plot", "Draw results of varsim as a figure."),
     "compare": ("varsim.cli.compare", "Compare two files of results, pair by pair."),
@@ -119,27 +114,21 @@ _LOADERS = {
         help="Mean of the entries of W before the division.  [default: 0]")  # fmt: skip
 @swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
-@option("-n", "--samples", type=Count(), group=_HOW, metavar="N",
+@option("-n", "--samples", type=Count(), group=HOW, metavar="N",
         help="Outputs of x @ W a row, at least.  [default: 1,000,000]")  # fmt: skip
-@option("-p", "--precision", type=Share(), group=_HOW, metavar="P",
+@option("-p", "--precision", type=Share(), group=HOW, metavar="P",
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
         "0.001.")  # fmt: skip
-@option("--max-samples", type=Count(), group=_HOW, metavar="N",
+@option("--max-samples", type=Count(), group=HOW, metavar="N",
         help="With --precision: end a row at so many outputs.")  # fmt: skip
-@option("--max-time", type=Duration(), group=_HOW, metavar="TIME",
+@option("--max-time", type=Duration(), group=HOW, metavar="TIME",
         help="With --precision: end a row after 90s, 5m or 1h30m, but not before the 64 blocks "
         "of an error bar.")  # fmt: skip
-@option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
-         help="Root of the random streams; random draws one and shows it.")  # fmt: skip
-@option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
-         metavar="TYPE", help="float32 or float64, for x, W and the product.")  # fmt: skip
-@option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
-         help="Threads: they change the time, not the numbers.  [default: one a CPU]")  # fmt: skip
-@option("--scheduler", type=Scheduler(), group=_HOW, metavar="ADDRESS",
-        help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
-        "the numbers are the same.")  # fmt: skip
-@option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
-         help="Level of every row's interval.")  # fmt: skip
+@common.seed
+@common.dtype
+@common.workers
+@common.scheduler
+@common.confidence
 @common.alpha
 @common.formats
 @common.outputs
@@ -148,7 +137,7 @@ _LOADERS = {
         "what is missing there.")  # fmt: skip
 @option("--histogram", is_flag=True, group=OUT,
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
-@option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
+@common.check
 @option("--plot", is_flag=True, group=OUT,
         help="Draw the rows as text: variances with theory, ratios with intervals.")  # fmt: skip
 @option("--explain", is_flag=True, group=OUT, help="Say why, with this run's own numbers.")

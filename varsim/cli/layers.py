@@ -13,25 +13,21 @@ import click
 from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET
 from varsim.cli.help import GroupedCommand
-from varsim.cli.options import OUT, option, swept
+from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.params import (
     Count,
     GainValues,
-    Name,
     Names,
-    Number,
     Numbers,
     Residuals,
     Scales,
-    Scheduler,
-    Seed,
     Share,
     WholeNumbers,
 )
 from varsim.cli.publish import Publisher, say_error
 from varsim.distributions import DISTRIBUTIONS
 from varsim.execution import Mapper
-from varsim.experiment import FLOAT_TYPES, InputError
+from varsim.experiment import InputError
 from varsim.scales import ALIASES, SCALES
 
 if TYPE_CHECKING:
@@ -47,7 +43,7 @@ _EXAMPLES = [
     ("varsim layers -a gelu --norm layer --residual gpt2", "A transformer's stream."),
 ]
 
-_WHAT, _HOW = "What is stacked (these sweep)", "How it is sampled"
+_WHAT = "What is stacked (these sweep)"
 _NORMS = ("none", "batch", "layer", "rms")
 
 
@@ -79,31 +75,26 @@ _NORMS = ("none", "batch", "layer", "rms")
 @swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
        group=_WHAT, metavar="DIST",
        help="Distribution of the weights.  [default: normal]")  # fmt: skip
-@option("--batch", type=Count(), default=64, show_default=True, group=_HOW, metavar="N",
+@option("--batch", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
         help="Inputs a network.")  # fmt: skip
-@option("--networks", type=Count(), default=64, show_default=True, group=_HOW, metavar="N",
+@option("--networks", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
         help="Independent networks: the replicates of every error bar.")  # fmt: skip
-@option("-p", "--precision", type=Share(), group=_HOW, metavar="P",
+@option("-p", "--precision", type=Share(), group=HOW, metavar="P",
         help="Take more networks until every layer has this relative standard error.")  # fmt: skip
-@option("--no-backward", is_flag=True, group=_HOW, help="Do not follow gradients.")
-@option("--infinite-width", is_flag=True, group=_HOW,
+@option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
+@option("--infinite-width", is_flag=True, group=HOW,
         help="Theory without its correction for finite width.")  # fmt: skip
-@option("--seed", type=Seed(), default=0, show_default=True, group=_HOW, metavar="SEED",
-        help="Root of the random streams; random draws one and shows it.")  # fmt: skip
-@option("--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=_HOW,
-        metavar="TYPE", help="float32 or float64.")  # fmt: skip
-@option("-j", "--workers", type=Count(), group=_HOW, metavar="N",
-        help="Threads: they change the time, not the numbers.  [default: one a CPU]")  # fmt: skip
-@option("--scheduler", type=Scheduler(), group=_HOW, metavar="ADDRESS",
-        help="Compute on a Dask cluster: tcp://host:8786, or local.")  # fmt: skip
-@option("--confidence", type=Number(), default=0.95, show_default=True, group=_HOW, metavar="P",
-        help="Level of every interval.")  # fmt: skip
+@common.seed
+@common.dtype
+@common.workers
+@common.scheduler
+@common.confidence
 @common.alpha
 @common.formats
 @common.outputs
 @option("--histogram", is_flag=True, group=OUT,
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
-@option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
+@common.check
 @common.quiet
 def layers(**options: Any) -> int:
     """Follow signals and gradients through a deep stack.

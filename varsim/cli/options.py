@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from varsim.cli.help import GroupedOption
-from varsim.cli.params import Name, Number
+from varsim.cli.params import Count, Name, Number, Scheduler, Seed
+from varsim.experiment import FLOAT_TYPES
 from varsim.report.formats import FORMATS, SUFFIXES
 
-OUT = "What comes out"
+HOW, OUT = "How it is sampled", "What comes out"
 
 
 def option(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
@@ -25,10 +26,38 @@ def swept(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
     return option(*flags, group=group, multiple=True, **kwargs)
 
 
+seed = option(
+    "--seed", type=Seed(), default=0, show_default=True, group=HOW, metavar="SEED",
+    help="Root of the random streams; random draws one and shows it.",
+)  # fmt: skip
+
+dtype = option(
+    "--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=HOW,
+    metavar="TYPE", help="float32 or float64, for all that is drawn and multiplied.",
+)  # fmt: skip
+
+workers = option(
+    "-j", "--workers", type=Count(), group=HOW, metavar="N",
+    help="Threads: they change the time, not the numbers.  [default: one a CPU]",
+)  # fmt: skip
+
+scheduler = option(
+    "--scheduler", type=Scheduler(), group=HOW, metavar="ADDRESS",
+    help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
+    "the numbers are the same.",
+)  # fmt: skip
+
+confidence = option(
+    "--confidence", type=Number(), default=0.95, show_default=True, group=HOW, metavar="P",
+    help="Level of every interval.",
+)  # fmt: skip
+
 alpha = option(
     "--alpha", type=Number(), default=0.001, show_default=True, group="How it is judged",
     metavar="P", help="False-alarm rate that all verdicts of the table share (Holm).",
 )  # fmt: skip
+
+check = option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
 
 formats = option(
     "-f", "--format", type=Name(list(FORMATS)), default="table", show_default=True, group=OUT,
