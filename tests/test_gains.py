@@ -74,6 +74,9 @@ def test_gains_have_ten_digits(name: str, variance: float) -> None:
     assert found.gain == pytest.approx(math.sqrt(variance / second), rel=1e-11)
     of_slope = integral(lambda h: slope(h) ** 2, variance, kinks)
     assert found.derivative_second_moment == pytest.approx(of_slope, rel=1e-9)
+    assert found.chi == pytest.approx(variance / second * of_slope, rel=1e-9)
+    spread = second - integral(phi, variance, kinks) ** 2
+    assert found.std_gain == pytest.approx(math.sqrt(variance / spread), rel=1e-9)
 
 
 def test_every_activation_has_an_oracle() -> None:
