@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,6 @@ from varsim.cli.params import (
 from varsim.cli.publish import Publisher, say_error
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
-from varsim.execution import Mapper, threads
 from varsim.experiment import Experiment, InputError, Result
 from varsim.scales import ALIASES, SCALES
 
@@ -155,7 +154,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return DONE
-    from varsim.cli.run import Terms, ending_signals_as_interrupt, expand, run
+    from varsim.cli.run import Terms, ending_signals_as_interrupt, expand, mappers, run
     from varsim.inference import Start, check_probability, check_workers
 
     workers = check_workers(options["workers"])
@@ -213,15 +212,6 @@ def _planned(publisher: Publisher, experiments: Sequence[Experiment], workers: i
         publisher.say("Nothing is left to run.")
         return DONE
     return DONE if publisher.write(plan_sheet(experiments, workers)) else FAILED
-
-
-def mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
-    """Return who computes: threads here, or a cluster."""
-    if scheduler is None:
-        return threads(workers)
-    from varsim.cluster import cluster
-
-    return cluster(scheduler, workers)
 
 
 def _exit_code(

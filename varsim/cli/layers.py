@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +144,7 @@ class _Finished:
 
 
 def _run(networks: Sequence[Network], options: dict[str, Any], workers: int) -> _Finished:
+    from varsim.cli.run import mappers
     from varsim.cli.screen import Watch
     from varsim.execution import ComputeError
 
@@ -152,7 +152,7 @@ def _run(networks: Sequence[Network], options: dict[str, Any], workers: int) -> 
     work = sum(network.networks * _work(network) for network in networks)
     try:
         with (
-            _mappers(options["scheduler"], workers) as mapper,
+            mappers(options["scheduler"], workers) as mapper,
             Watch(work, rows=len(networks), quiet=options["quiet"]) as watch,
         ):
             for network in networks:
@@ -197,12 +197,6 @@ def _judged(stacks: Sequence[list[LayerResult]], alpha: float) -> list[list[Laye
 
     judged = iter(judge(list(chain.from_iterable(stacks)), alpha))
     return [[next(judged) for _ in stack] for stack in stacks]
-
-
-def _mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
-    from varsim.cli.app import mappers
-
-    return mappers(scheduler, workers)
 
 
 def _work(network: Network) -> int:

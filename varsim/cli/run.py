@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from varsim.cli.screen import Watch
-from varsim.execution import ComputeError, Mapper
+from varsim.execution import ComputeError, Mapper, threads
 from varsim.experiment import InputError, Result
 from varsim.inference import Start, conclude, histogram_bins, judge, measure, planned_blocks
 from varsim.moments import Block
@@ -226,6 +226,15 @@ def _row(start: Start, terms: Terms, mapper: Mapper, watch: Watch) -> Result:
     if before is not None and result.relative_error > before.relative_error:
         return before
     return result
+
+
+def mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
+    """Return who computes: threads here, or a cluster."""
+    if scheduler is None:
+        return threads(workers)
+    from varsim.cluster import cluster
+
+    return cluster(scheduler, workers)
 
 
 @contextmanager

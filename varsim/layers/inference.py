@@ -267,13 +267,8 @@ def _row(
 ) -> LayerResult:
     field = {name: moments[:, i] for i, name in enumerate(FIELDS)}
     layer = network.layers[place]
-    expected = 0.0 if theory.spread is None else _lognormal_spread(theory.spread)
-    forward = _Measured.of(field["square"], theory.variance, theory.variance_slack, expected)
-    backward = _Measured()
-    if network.backward:
-        backward = _Measured.of(field["gradient_square"], theory.gradient, theory.gradient_slack)
-        if (backward.spread or 0.0) > _HEAVY:  # and theory does not know by how much
-            backward = replace(backward, p=None)
+    forward = _forward(field["square"], theory)
+    backward = _backward(field["gradient_square"], theory) if network.backward else _Measured()
     with np.errstate(over="ignore", invalid="ignore"):  # after an explosion both are infinite
         within = _mean(field["square"] - field["mean"] ** 2)
     squares = _mean(field["activation_square"])
@@ -358,6 +353,18 @@ class _Measured:
         error = max(std_error, theory * math.sqrt(expected / count))
         beyond = max(0.0, abs(mean - theory) - slack * theory) / error
         return cls(mean, std_error, median, spread, z, student.two_sided_p(beyond, count - 1))
+
+
+def _forward(values: NDArray[np.float64], theory: LayerTheory) -> _Measured:
+    expected = 0.0 if theory.spread is None else _lognormal_spread(theory.spread)
+    return _Measured.of(values, theory.variance, theory.variance_slack, expected)
+
+
+def _backward(values: NDArray[np.float64], theory: LayerTheory) -> _Measured:
+    measured = _Measured.of(values, theory.gradient, theory.gradient_slack)
+    if (measured.spread or 0.0) > _HEAVY:  # and theory does not know by how much
+        return replace(measured, p=None)
+    return measured
 
 
 def _lognormal_spread(leading: float) -> float:
