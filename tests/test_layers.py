@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from tests.laws import BOUND
 from varsim.distributions import DISTRIBUTIONS
@@ -661,3 +662,23 @@ def test_a_mistake_in_running_is_one_sentence(mistake: dict[str, Any]) -> None:
     """Nothing is sampled for it."""
     with pytest.raises(InputError, match=r"^[^\n]{20,170}$"):
         simulate_layers(small(), **mistake)
+
+
+def test_p_is_student_s_by_the_larger_of_two_errors() -> None:
+    """Measured and expected, with one degree of freedom fewer than networks; SciPy's t."""
+    for row in simulate_layers(stack("tanh", *(48,) * 5, batch=1, networks=9)):
+        assert row.empirical is not None
+        assert row.std_error is not None
+        assert row.spread_theory is not None
+        expected = row.theory * math.sqrt(math.expm1(row.spread_theory) / 9)
+        far = abs(row.empirical - row.theory) - row.theory_slack * row.theory
+        t = max(0.0, far) / max(row.std_error, expected)
+        assert row.p == pytest.approx(2 * float(stats.t.sf(t, 8)), rel=1e-9)
+
+
+def test_networks_that_miss_what_carries_the_mean_are_no_alarm() -> None:
+    """50 ReLU layers of width 64: by the measured error alone, layers of this seed disagreed."""
+    rows = simulate_layers(Network(widths=(64,) * 51, activation="relu", scale="xavier"))
+    assert all(row.agrees for row in rows)
+    by_the_measured_error = [2 * float(stats.t.sf(abs(row.z or 0.0), 63)) for row in rows]
+    assert min(by_the_measured_error) < 0.001 / len(rows)
