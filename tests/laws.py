@@ -115,7 +115,7 @@ def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
     if experiment.design != "fixed-x":
         return None
     rng = sampling.generator(experiment.key, experiment.seed)
-    lengths = sampling._slice_lengths(experiment.dim, experiment.block)
+    lengths = sampling._slice_lengths(experiment)
     dtype = np.dtype(experiment.dtype)
     draws = (sampling._draw(experiment, "x", rng, length, dtype) for length in lengths)
     return np.concatenate([draw.astype(np.float64) for draw in draws])

@@ -240,6 +240,6 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
     mapper = grouped(Recorder().mapper(), capacity=lambda: 1)
     results = mapper(abs, range(50))
     next(results)
-    monkeypatch.setattr("varsim.cluster.fingerprint", lambda: {"NumPy": "1.0"})
+    monkeypatch.setattr("varsim.cluster.offered", lambda: {"NumPy": "1.0"})
     with pytest.raises(ComputeError, match="a worker has varsim None and this machine"):
         list(results)

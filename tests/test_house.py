@@ -13,10 +13,12 @@ import varsim
 PACKAGE = Path(varsim.__file__).parent
 
 FLOORS = [
-    {"_version", "memory", "files"},
+    {"_version", "memory", "files", "calls"},
     {"designs", "distributions", "draws", "execution", "moments", "scales", "student"}
     | {"sweep", "provenance", "activations", "quadrature"},
+    {"initializers"},
     {"experiment", "cluster"},
+    {"weights"},
     {"theory", "sampling", "records", "gains"},
     {"inference", "density"},
     {"comparison", "layers"},
@@ -73,8 +75,10 @@ def test_theory_and_sampling_share_no_facts() -> None:
     theory, density, sampling = (
         imported_rooms(PACKAGE / f"{room}.py") for room in ("theory", "density", "sampling")
     )
-    assert not (theory | density) & {"sampling", "draws"}
-    assert not sampling & {"theory", "distributions"}
+    assert not (theory | density) & {"sampling", "draws", "weights"}
+    assert not sampling & {"theory", "distributions", "initializers"}
+    for module in (PACKAGE / "weights").rglob("*.py"):
+        assert not imported_rooms(module) & {"theory", "distributions", "initializers"}
 
 
 def test_theory_and_sampling_of_layers_share_no_facts() -> None:

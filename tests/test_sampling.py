@@ -92,7 +92,7 @@ def test_slices_of_d_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     groups, rows, columns = experiment.block
     rng = sampling.generator(experiment.key, experiment.seed, 4)
     y = np.zeros((rows, columns))
-    lengths = list(sampling._slice_lengths(experiment.dim, experiment.block))
+    lengths = list(sampling._slice_lengths(experiment))
     assert groups == 1
     assert len(lengths) > 3
     for length in lengths:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from varsim._version import __version__
 from varsim.execution import ComputeError, Mapper, one_blas_thread, ordered_map
-from varsim.provenance import fingerprint
+from varsim.provenance import fingerprint, offered
 
 if TYPE_CHECKING:
     from distributed import Client, Future, LocalCluster
@@ -236,7 +236,7 @@ def _compute(
     function: Callable[[T], R], expected: Mapping[str, str], group: Sequence[T]
 ) -> tuple[float, list[R]]:
     """Return how long a group took, and its results; on a worker, which may have joined late."""
-    _check_fingerprint("a worker", expected, fingerprint())
+    _check_fingerprint("a worker", expected, offered())
     with one_blas_thread:
         start = time.perf_counter()
         results = [function(item) for item in group]
@@ -267,7 +267,7 @@ def _check_workers(client: Client) -> None:
             f"the scheduler at {address} has no workers; start some with: dask worker {address}"
         ) from None
     try:
-        found = _bounded(lambda: client.run(fingerprint), 2 * _CONNECT_SECONDS)
+        found = _bounded(lambda: client.run(offered), 2 * _CONNECT_SECONDS)
     except TimeoutError:
         raise ComputeError(
             f"some worker of {address} does not answer; see to the workers, and start again"

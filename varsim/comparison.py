@@ -268,7 +268,7 @@ def _streams(row: Result) -> Hashable:
 def _quantity(row: Result) -> Hashable:
     """What was measured. Not k itself: the scheme gives it, and powers differ in last digits."""
     entries = row.x, row.x_mean, row.x_std, row.w, row.w_mean, row.w_std
-    return row.dim, row.fan_out, canonical_name(row.scale), row.gain, row.design, entries
+    return row.dim, row.fan_out, canonical_name(row.scale), row.gain, row.design, row.init, entries
 
 
 _IDENTITIES: tuple[Callable[[Result], Hashable], ...] = (

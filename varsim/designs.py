@@ -17,6 +17,10 @@ from typing import NamedTuple
 _SMALLEST_MATRIX = 8
 
 
+# With a whole W a block: most blocks that there are for precision's sake.
+_MOST_WHOLE_BLOCKS = 1024
+
+
 class BlockShape(NamedTuple):
     """The shape of one block: ``groups`` independent products of rows x D by D x columns."""
 
@@ -76,3 +80,19 @@ DESIGNS: dict[str, Design] = {
     "fixed-x": Design("one x for all outputs, as in randn(D) @ randn(D, n)", _fixed_x, 2**15, True),
 }
 """Every design by its name."""
+
+
+def whole_blocks(design: str, dim: int, fan_out: int, outputs: int) -> int:
+    """Return how many blocks to take that have a whole W (D x fan-out) each.
+
+    More than D rows through one W add outputs but hardly any precision.
+    """
+    if DESIGNS[design].fixed_x:
+        return -(-outputs // fan_out)
+    return min(-(-outputs // (dim * fan_out)), _MOST_WHOLE_BLOCKS)
+
+
+def whole_shape(design: str, fan_out: int, outputs: int) -> BlockShape:
+    """Return the shape of a block with a whole W, of at least that many outputs where rows vary."""
+    rows = 1 if DESIGNS[design].fixed_x else -(-outputs // fan_out)
+    return BlockShape(1, rows, fan_out)

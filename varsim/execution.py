@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -79,30 +79,48 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-class _OneBlasThread:
-    """Holds BLAS to one thread while anybody needs it: its setting is the whole process's."""
+class OneThread:
+    """Holds something to one thread while anybody needs it: such settings are the whole process's.
 
-    def __init__(self) -> None:
+    Args:
+        limit: Sets it, and returns what sets it back.
+    """
+
+    def __init__(self, limit: Callable[[], Callable[[], None]]) -> None:
+        """Hold nothing yet."""
+        self._limit = limit
         self._lock = threading.Lock()
         self._holders = 0
         self._restore: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
+        """Begin to need it."""
         with self._lock:
             if self._holders == 0:
-                limits = _blas_libraries().limit(limits=1, user_api="blas")
-                self._restore = limits.restore_original_limits
+                self._restore = self._limit()
             self._holders += 1
 
     def __exit__(self, *_: object) -> None:
+        """Need it no more."""
         with self._lock:
             self._holders -= 1
             if self._holders == 0 and self._restore is not None:
                 self._restore()
 
 
+def limit_blas(loaded: Hashable = None) -> Callable[[], None]:
+    """Hold BLAS to one thread, and return what sets it back.
+
+    Args:
+        loaded: What has brought BLAS libraries; they are looked for anew when it changes.
+    """
+    limits = _blas_libraries(loaded).limit(limits=1, user_api="blas")
+    restore: Callable[[], None] = limits.restore_original_limits
+    return restore
+
+
 @cache
-def _blas_libraries() -> ThreadpoolController:
+def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # a key
     """Return the loaded libraries; to look for them takes as long as a small experiment."""
     import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
     from threadpoolctl import ThreadpoolController
@@ -110,7 +128,7 @@ def _blas_libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-one_blas_thread = _OneBlasThread()
+one_blas_thread = OneThread(limit_blas)
 """Context in which BLAS has one thread: more would fight the workers for the cores, and could
 change the last digits of a product."""
 

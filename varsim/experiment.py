@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from varsim.designs import DESIGNS, BlockShape
+from varsim.designs import DESIGNS, BlockShape, whole_blocks, whole_shape
 from varsim.distributions import DISTRIBUTIONS
 from varsim.scales import ALIASES, SCALES, canonical_name, find_scale
 
 if TYPE_CHECKING:
     from varsim.moments import Bins, Totals
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the schema of :class:`Result`; raised whenever its fields change."""
 
 MIN_BLOCKS = 64
@@ -27,7 +27,11 @@ MAX_DIM = 10**9
 MAX_SAMPLES = 10**12
 MAX_FLOAT32_SAMPLES = 2 * 10**10
 MIN_PRECISION = 1e-6
+MAX_WEIGHTS = 2**28
 _MAX_SEED = 2**64 - 1
+
+_FRAMEWORKS = ("torch.nn.init.*", "torch.nn.Linear", "jax.nn.initializers.*",
+               "keras.initializers.*")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,11 @@ class Experiment:
         max_samples: With a precision: how many outputs to draw at most, 1e12 by default.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``: of x, W and their product. Moments are float64.
+        init: What makes W, a whole one a block, in place of independent entries: a name of
+            :data:`varsim.initializers.INITIALIZERS`; ``torch.nn.init.*``, ``torch.nn.Linear``,
+            ``jax.nn.initializers.*`` or ``keras.initializers.*``, as installed; or
+            ``module:function`` for an ``f(rng, shape)``. With arguments like ``name(gain=1.5)``.
+            W is used as it comes, and the scheme is the claim it is held to: E w² = 1/k².
 
     Raises:
         InputError: A value is not allowed.
@@ -119,6 +128,7 @@ class Experiment:
     max_samples: int | None = None
     seed: int = 0
     dtype: str = "float32"
+    init: str | None = None
 
     def __post_init__(self) -> None:
         """Check every field and put it in its one form."""
@@ -140,6 +150,8 @@ class Experiment:
         self._set(scale=_scale(self.scale))
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
+        if self.init is not None:
+            self._set(init=_initializer(self))
         _check_float_range(self)
         self._set(**_extent(self))
 
@@ -178,12 +190,27 @@ class Experiment:
         """
         if self.samples is None:
             return (self.max_samples or MAX_SAMPLES) // self.block.outputs
-        return max(MIN_BLOCKS, -(-self.samples // DESIGNS[self.design].largest))
+        blocks = -(-self.samples // DESIGNS[self.design].largest)
+        if self.init is not None:
+            blocks = max(blocks, whole_blocks(self.design, self.dim, self.n, self.samples))
+        return max(MIN_BLOCKS, blocks)
 
     @cached_property
     def block(self) -> BlockShape:
         """Shape of every block."""
+        if self.init is not None:
+            return whole_shape(self.design, self.n, self._outputs)
         return DESIGNS[self.design].shape(self.dim, self._outputs)
+
+    @cached_property
+    def bias(self) -> bool:
+        """Whether the initializer makes a bias too, that is added to x @ W."""
+        if self.init is None:
+            return False
+        from varsim.calls import parse  # only initializers need it, and start-up is a feature
+
+        call = parse(self.init)
+        return call.name == "torch.nn.Linear" and call.options.get("bias") is True
 
     @property
     def block_family(self) -> tuple[int, ...]:
@@ -215,6 +242,8 @@ class Experiment:
         without = {"seed", "precision", "max_samples"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "fan_out": self.n, "gain": self.g}
+        if self.init is None:
+            del fields["init"]  # as before there were initializers: the streams stay
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -233,7 +262,7 @@ class Result:
         k: The divisor of W.
         gain: g, or None where the scheme has none.
         x: Distribution of the entries of x.
-        w: Distribution of the entries of W.
+        w: Distribution of the entries of W; None with an initializer.
         dtype: Floating-point type of the draws and products.
         blocks: Number of independent blocks.
         samples: Number of outputs drawn, all blocks together.
@@ -253,8 +282,8 @@ class Result:
         caveats: What a reader should know.
         x_mean: Shift of the entries of x.
         x_std: Factor on the entries of x.
-        w_mean: Shift of the entries of W.
-        w_std: Factor on the entries of W.
+        w_mean: Shift of the entries of W; None with an initializer.
+        w_std: Factor on the entries of W; None with an initializer.
         confidence: Level of the interval.
         expected_std_error: Standard error that theory predicts for these blocks.
         alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
@@ -264,6 +293,9 @@ class Result:
         max_samples: Bound on the outputs with a precision, or None.
         totals: The running totals that all of this follows from, and that can be added to.
         histogram: Where the outputs were counted, or None; the counts are in the totals.
+        init: The initializer that made W, with its arguments; or None.
+        init_package: The package that it is of, with its version, where that is known; or None.
+        init_theory: Exact variance with a built-in initializer, whatever was claimed; else None.
     """
 
     schema: int = SCHEMA
@@ -276,7 +308,7 @@ class Result:
     k: float
     gain: float | None
     x: str
-    w: str
+    w: str | None
     dtype: str
     blocks: int
     samples: int
@@ -294,8 +326,8 @@ class Result:
     caveats: tuple[Caveat, ...] = field(default=())
     x_mean: float
     x_std: float
-    w_mean: float
-    w_std: float
+    w_mean: float | None
+    w_std: float | None
     confidence: float
     expected_std_error: float
     alpha: float | None = None
@@ -305,6 +337,9 @@ class Result:
     max_samples: int | None
     totals: Totals
     histogram: Bins | None
+    init: str | None
+    init_package: str | None
+    init_theory: float | None
 
     @property
     def relative_error(self) -> float:
@@ -338,6 +373,51 @@ def _known(what: str, value: object, known: Iterable[str]) -> str:
     if name not in known:
         raise InputError(f"{what} {value!r} is unknown; {nearest(name, known)}")
     return name
+
+
+def _initializer(experiment: Experiment) -> str:
+    """Return the one spelling of the initializer, checked as far as no framework is needed."""
+    from varsim.calls import parse
+    from varsim.initializers import INITIALIZERS, gram
+
+    e = experiment
+    try:
+        call = parse(str(e.init))
+        gram(call, e.dim, e.n)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if call.name not in INITIALIZERS and not is_elsewhere(call.name):
+        known = ", ".join(_FRAMEWORKS)
+        raise InputError(
+            f"initializer {call.name!r} is unknown; {nearest(call.name, INITIALIZERS)}, {known}, "
+            "or your own as module:function"
+        )
+    if (e.w, e.w_mean, e.w_std) != ("normal", 0.0, 1.0):
+        raise InputError(
+            f"W comes from {call.name}, so it has no distribution, mean or deviation besides; "
+            "leave them out"
+        )
+    if e.design == "paired":
+        raise InputError(
+            f"W comes from {call.name} as a whole, so outputs share it; take the design crossed "
+            "or fixed-x"
+        )
+    if e.dim * e.n > MAX_WEIGHTS:
+        raise InputError(
+            f"W of {e.dim:,} x {e.n:,} is made as a whole, and {MAX_WEIGHTS:,} numbers are "
+            "allowed; take a smaller dim or fan_out"
+        )
+    return str(call)
+
+
+def is_elsewhere(initializer: str) -> bool:
+    """Tell whether an initializer is named as one of a framework, or of the user's own.
+
+    >>> is_elsewhere("keras.initializers.HeNormal"), is_elsewhere("orthogonal")
+    (True, False)
+    """
+    patterns = (known.removesuffix("*") for known in _FRAMEWORKS)
+    return ":" in initializer or any(initializer.startswith(p) for p in patterns)
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:

@@ -23,7 +23,15 @@ from varsim.experiment import (
 from varsim.moments import Bins, Block, Totals
 from varsim.records import experiment_of
 from varsim.sampling import stream
-from varsim.theory import Prediction, average_given_x, output_mean, predict, predict_given_x
+from varsim.scales import SCALES
+from varsim.theory import (
+    Prediction,
+    average_given_x,
+    output_mean,
+    predict,
+    predict_given_x,
+    predict_initializer,
+)
 
 # Relative errors above leave too few effective outputs a block for Student's t: at 64 blocks,
 # 95 % intervals cover 92 to 94 % at this error and less beyond.
@@ -35,6 +43,9 @@ _MAX_WORKERS = 1024
 # With a precision: how many more blocks than expected to take, since stopping where the error
 # happens to look small makes intervals cover less.
 _MARGIN = 1.2
+
+# A scheme fits an initializer that is within so many standard errors of it.
+_FITS = 4.0
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 6.0, 120
 
@@ -144,6 +155,7 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
     variance, std_error = totals.variance, math.hypot(totals.std_error, rounding)
     expected_error = math.hypot(claim.relative_error(totals.blocks) * claim.variance, rounding)
     half_width = student.quantile(confidence, totals.blocks - 1) * std_error
+    by_init = experiment.init is not None
     z = (variance - claim.variance) / std_error if std_error else None
     return Result(
         varsim=__version__,
@@ -155,7 +167,7 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
         k=experiment.k,
         gain=experiment.g,
         x=experiment.x,
-        w=experiment.w,
+        w=None if by_init else experiment.w,
         dtype=experiment.dtype,
         blocks=totals.blocks,
         samples=totals.blocks * experiment.block.outputs,
@@ -172,8 +184,8 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
         caveats=tuple(_caveats(experiment, claim, totals)),
         x_mean=experiment.x_mean,
         x_std=experiment.x_std,
-        w_mean=experiment.w_mean,
-        w_std=experiment.w_std,
+        w_mean=None if by_init else experiment.w_mean,
+        w_std=None if by_init else experiment.w_std,
         confidence=confidence,
         expected_std_error=expected_error,
         key=experiment.key,
@@ -182,6 +194,9 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
         max_samples=experiment.max_samples,
         totals=totals,
         histogram=None if totals.counts is None else histogram_bins(experiment),
+        init=experiment.init,
+        init_package=package_of(experiment),
+        init_theory=predict_initializer(experiment),
     )
 
 
@@ -217,7 +232,12 @@ def judge(results: Sequence[Result], alpha: float = 0.001) -> list[Result]:
     """
     disagrees = holm([max(_p_values(result)) for result in results], alpha)
     return [
-        replace(result, agrees=not verdict, alpha=alpha)
+        replace(
+            result,
+            agrees=not verdict,
+            alpha=alpha,
+            caveats=(*result.caveats, *_off_claim(result)) if verdict else result.caveats,
+        )
         for result, verdict in zip(results, disagrees, strict=True)
     ]
 
@@ -351,6 +371,51 @@ def _caveats(experiment: Experiment, claim: Prediction, totals: Totals) -> Itera
             f"the relative standard error is {100 * error:.3g}%, not the {100 * precision:.3g}% "
             f"that was asked for, which needs about {float(f'{needed:.2g}'):,.0f} samples",
         )
+
+
+def _off_claim(result: Result) -> Iterator[Caveat]:
+    """Yield how far off an initializer is that disagrees with its claim, and what it fits."""
+    if result.init is None or not result.ratio:
+        return
+    error = result.std_error * result.ratio / result.empirical
+    half_width = student.quantile(result.confidence, result.blocks - 1) * error
+    fitting = [
+        name
+        for name, k_squared in _schemes(experiment_of(result))
+        if abs(result.ratio - result.k**2 / k_squared) <= _FITS * error
+    ]
+    exact = result.init_theory
+    yield Caveat(
+        "initializer",
+        f"the variance is {result.ratio:.4g} ± {half_width:.2g} times what scale {result.scale} "
+        "claims for W"
+        + (f", {exact / result.theory:.4g} times by the initializer's own theory" if exact else "")
+        + (f"; it fits scale {_listed(fitting)}" if fitting else "; it fits no scheme")
+        + f" (k = {result.k / math.sqrt(result.ratio):.4g})",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _schemes(experiment: Experiment) -> Iterator[tuple[str, float]]:
+    """Yield every scheme with its k²: with its own gain, and with the one that was asked for."""
+    for name, scale in SCALES.items():
+        for gain in dict.fromkeys([scale.gain, experiment.g if scale.gain else None]):
+            told = name if gain == scale.gain else f"{name} with gain {gain:.6g}"
+            k_squared = scale.k_squared(experiment.dim, experiment.n, gain or 1.0)
+            yield told, k_squared
+
+
+def package_of(experiment: Experiment) -> str | None:
+    """Return the package that W comes from, with its version; None where there is none."""
+    if experiment.init is None:
+        return None
+    from varsim.weights.draw import package  # only initializers need it
+
+    return package(experiment.init)
 
 
 def _samples_for(experiment: Experiment, error: float) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from varsim.experiment import Experiment, InputError, Result
 from varsim.files import add_line, own, real_path, remove_drafts, replace_whole
-from varsim.inference import Start, check_consistent
+from varsim.inference import Start, check_consistent, package_of
 from varsim.records import NAMES, experiment_of, parse, record_of
 from varsim.report.formats import csv_line, jsonl_line
 
@@ -88,6 +88,8 @@ class Ledger:
         if row is None:
             return Start(experiment)
         asked = experiment_of(row)
+        if row.init_package != package_of(experiment):
+            return Start(experiment, redone=row)
         is_met = row.met and row.relative_error <= (experiment.precision or math.inf)
         if histogram and row.histogram is None:
             # Measured anew, but not to less than there is already.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 from varsim._version import __version__
+
+FRAMEWORKS = ("torch", "jax", "keras")
+"""Packages whose initializers can make W."""
 
 
 @cache
@@ -28,12 +34,35 @@ def kernels() -> dict[str, str]:
 
 
 def fingerprint() -> dict[str, str]:
-    """Return all of it: where two machines have the same, they compute the same bytes."""
-    return packages() | kernels()
+    """Return all of it: where two machines have the same, they compute the same bytes.
+
+    With the frameworks that this process has loaded, for their initializers.
+    """
+    loaded = {name: version for name, version in _frameworks().items() if name in sys.modules}
+    return packages() | kernels() | loaded
+
+
+def offered() -> dict[str, str]:
+    """Return what this machine can compute with: its fingerprint with all that is installed."""
+    return packages() | kernels() | _frameworks()
+
+
+@cache
+def _frameworks() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in FRAMEWORKS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _blas() -> list[dict[str, str]]:
-    import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
+    """Return NumPy's BLAS; frameworks bring others."""
+    import numpy as np
     from threadpoolctl import threadpool_info
 
-    return [info for info in threadpool_info() if info["user_api"] == "blas"]
+    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    folder = str(Path(np.__file__).parent)  # and its libraries are in numpy.libs beside it
+    return [info for info in found if info["filepath"].startswith(folder)] or found

@@ -45,6 +45,9 @@ def result_of(record: Mapping[str, Any]) -> Result:
         expected = experiment_of(result).key
     except UNUSABLE:
         raise InputError("it is no row of results of varsim") from None
+    by_w = {result.w is None, result.w_mean is None, result.w_std is None}
+    if by_w != {result.init is not None}:
+        raise InputError("it has both an initializer and a distribution of W, or neither")
     if result.key != expected:
         raise InputError(
             f"its key {result.key:.8} is that of another experiment than its columns say"
@@ -62,17 +65,18 @@ def experiment_of(result: Result) -> Experiment:
         fan_out=result.fan_out,
         gain=result.gain,
         x=result.x,
-        w=result.w,
+        w=Experiment.w if result.w is None else result.w,
         x_mean=result.x_mean,
         x_std=result.x_std,
-        w_mean=result.w_mean,
-        w_std=result.w_std,
+        w_mean=Experiment.w_mean if result.w_mean is None else result.w_mean,
+        w_std=Experiment.w_std if result.w_std is None else result.w_std,
         design=result.design,
         samples=result.samples_asked,
         precision=result.precision,
         max_samples=result.max_samples,
         seed=result.seed,
         dtype=result.dtype,
+        init=result.init,
     )
 
 
@@ -175,7 +179,7 @@ class Schema(Generic[Row]):
     def _csv_record(self, line: str) -> dict[str, Any]:
         cells = next(csv.reader(io.StringIO(line), strict=True))
         return {
-            name: cell if self.kinds.get(name) is text_of else _csv_value(name, cell)
+            name: cell if cell and self.kinds.get(name) is text_of else _csv_value(name, cell)
             for name, cell in zip(self.names, cells, strict=True)
         }
 
@@ -263,7 +267,7 @@ def _totals(value: Mapping[str, Any]) -> Totals:
 
 
 _WHOLE = ("schema", "seed", "dim", "fan_out", "blocks", "samples", "samples_asked", "max_samples")
-_TEXTS = ("varsim", "design", "scale", "x", "w", "dtype", "key")
+_TEXTS = ("varsim", "design", "scale", "x", "w", "dtype", "key", "init", "init_package")
 
 RESULTS = Schema(
     rows="results of varsim",
@@ -280,6 +284,7 @@ RESULTS = Schema(
     optional=frozenset(
         {"gain", "ratio", "z", "p", "agrees", "conditional_theory", "effective_samples", "alpha"}
         | {"samples_asked", "precision", "max_samples", "histogram"}
+        | {"w", "w_mean", "w_std", "init", "init_package", "init_theory"}
     ),
     row_of=result_of,
 )

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
 
-from varsim.designs import DESIGNS, BlockShape
+from varsim.designs import DESIGNS
 from varsim.draws import DRAWS, FloatArray
 from varsim.execution import Mapper, one_blas_thread
-from varsim.experiment import Experiment
+from varsim.experiment import FLOAT_TYPES, Experiment, InputError
 from varsim.memory import scratch
 from varsim.moments import Bins, Block, Moments
 
+if TYPE_CHECKING:
+    from varsim.weights.draw import Weights
+
 BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
+
+# What sets the stream of a block's W apart from that of its x, where W is made as a whole.
+_W_OF_ITS_OWN = 1
 
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
 _NUMBERS_PER_DRAW = 2**19
@@ -62,20 +69,40 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
     y = scratch("y", shape.outputs, dtype).reshape(shape)
     y.fill(0.0)
-    x_squares = x_fourths = 0.0
-    for length in _slice_lengths(experiment.dim, shape):
+    whole = None if experiment.init is None else _whole(experiment, index)
+    x_squares, x_fourths, start = 0.0, 0.0, 0
+    for length in _slice_lengths(experiment):
         x = _draw(experiment, "x", x_stream, shape.groups * shape.rows * length, dtype)
-        w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
+        if whole is None:
+            w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
+        else:
+            w = whole.weights[start : start + length]
+            start += length
         if fixed_x:
             squares = np.square(x, dtype=np.float64)
             x_squares += float(squares.sum())
             x_fourths += float(squares @ squares)
         _add_products(y, x, w)
+    if whole is not None:
+        _finish(experiment, y, whole)
     return Block(
         Moments.of(y),
         (x_squares, x_fourths) if fixed_x else None,
         None if bins is None else bins.counts(y),
     )
+
+
+def check_initializer(experiment: Experiment) -> None:
+    """Check that what an experiment takes W from can be used; loads the framework it is of.
+
+    Raises:
+        InputError: It cannot.
+    """
+    e = experiment
+    if e.init is not None:
+        from varsim.weights.draw import check  # only initializers need it
+
+        check(e.init, partial(_whole_stream, e, 0), (e.dim, e.n), e.dtype)
 
 
 def block_numbers(experiment: Experiment) -> int:
@@ -88,11 +115,15 @@ def block_bytes(experiment: Experiment) -> int:
     """Return about how many bytes of arrays a worker holds.
 
     The outputs, a slice's products and the float64 deviations; a slice of x and of W; and what
-    the samplers take beside the longer of those two, float64 uniforms and signs at the most.
+    the samplers take beside the longer of those two, float64 uniforms and signs at the most. A
+    whole W in place of its slice, with twice as much as is usual beside it.
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
-    length = next(_slice_lengths(experiment.dim, shape)) * shape.groups
+    length = next(_slice_lengths(experiment)) * shape.groups
     outputs = shape.outputs * (2 * itemsize + 8)
+    if experiment.init is not None:
+        whole = 3 * experiment.dim * experiment.n * itemsize
+        return outputs + whole + length * shape.rows * (2 * itemsize + 8)
     entries = length * (shape.rows + shape.columns) * itemsize
     return outputs + entries + length * max(shape.rows, shape.columns) * (8 + itemsize)
 
@@ -103,9 +134,40 @@ def generator(key: str, seed: int, *index: int) -> Generator:
     return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
 
 
-def _slice_lengths(dim: int, shape: BlockShape) -> Iterator[int]:
+def _whole(experiment: Experiment, index: int) -> Weights:
+    """Return the whole W of a block, from a stream of its own: x does not depend on what it took.
+
+    Raises:
+        InputError: The initializer fails, or makes something else.
+    """
+    from varsim.weights.draw import draw  # only initializers need it
+
+    e = experiment
+    return draw(str(e.init), _whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
+
+
+def _whole_stream(experiment: Experiment, index: int) -> Generator:
+    e = experiment
+    return generator(e.key, e.seed, *e.block_family, index, _W_OF_ITS_OWN)
+
+
+def _finish(experiment: Experiment, y: FloatArray, whole: Weights) -> None:
+    """Add the bias, and check that outputs of weights we do not know are where sums are safe."""
+    if whole.bias is not None:
+        y += whole.bias
+    most = FLOAT_TYPES[experiment.dtype].largest
+    if not (-most <= y.min() and y.max() <= most):
+        raise InputError(
+            f"{experiment.init} takes x@W beyond {most:g}, where {experiment.dtype} is safe; give "
+            "milder arguments"
+        )
+
+
+def _slice_lengths(experiment: Experiment) -> Iterator[int]:
     """Yield the lengths of about equal slices of D: a function of the experiment only."""
-    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * max(shape.rows, shape.columns)))
+    dim, shape = experiment.dim, experiment.block
+    widest = shape.rows if experiment.init is not None else max(shape.rows, shape.columns)
+    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * widest))
     length = -(-dim // -(-dim // longest))
     # Box-Muller makes numbers in pairs, so an even count spares a copy.
     length += length % 2
@@ -135,7 +197,7 @@ def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:
     """Add the products of a slice of D to the outputs y (groups, rows, columns)."""
     groups, rows, columns = y.shape
     if rows == columns == 1:
-        x *= w
+        x *= w.reshape(-1)
         y += x.reshape(-1, groups).sum(axis=0).reshape(y.shape)
         return
     product = scratch("product", y.size, y.dtype).reshape(y.shape)

@@ -102,6 +102,26 @@ def find_scale(name: str) -> Scale:
     return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "")
 
 
+def deviation(std: float | str, dim: int, n: int) -> float:
+    """Return a standard deviation of entries of W: the number, or 1/k of the scheme of that name.
+
+    Raises:
+        ValueError: It is neither: a sentence.
+
+    >>> deviation("lecun", 64, 8), deviation(0.02, 64, 8)
+    (0.125, 0.02)
+    """
+    if isinstance(std, str):
+        try:
+            scale = find_scale(std)
+        except KeyError:
+            raise ValueError(f"std {std!r} is no scheme; give a number, or one like 'he'") from None
+        return 1.0 / math.sqrt(scale.k_squared(dim, n, scale.gain or 1.0))
+    if isinstance(std, bool) or not isinstance(std, int | float) or not 1e-30 <= std <= 1e30:
+        raise ValueError(f"std is {std!r}; give a number above 0, or a scheme like 'he'")
+    return float(std)
+
+
 def _number(text: str) -> float | None:
     numerator, slash, denominator = text.partition("/")
     try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from varsim.calls import parse
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
 from varsim.experiment import Experiment
+from varsim.initializers import Gram, gram, independent
 
 
 class Prediction(NamedTuple):
@@ -81,11 +83,10 @@ def predict(experiment: Experiment) -> Prediction:
     x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
     product = _product_variance(x, w)
     pair = _pair_error2(e.dim, x, w)
-    if DESIGNS[e.design].fixed_x:
-        # Of a typical x: E Σx⁴ over E (Σx²)².
-        mean_fourth = x.square_variance + x.mean_square**2
-        typical = mean_fourth / (mean_fourth + (e.dim - 1) * x.mean_square**2)
-        block = _given_x_error2(w, typical) / e.block.outputs
+    if e.init is not None:
+        block = _whole_error2(_gram(e), x, e)
+    elif DESIGNS[e.design].fixed_x:
+        block = _given_x_error2(w, _typical_concentration(e.dim, x)) / e.block.outputs
     else:
         # Outputs of one row share x, those of one column share w; all others are independent.
         shared_x = _shared_error2(e.dim, x, w)
@@ -93,7 +94,20 @@ def predict(experiment: Experiment) -> Prediction:
         block = (
             pair + (e.block.columns - 1) * shared_x + (e.block.rows - 1) * shared_w
         ) / e.block.outputs
-    return Prediction(e.dim * product / e.k_squared, pair, block)
+    return Prediction((e.dim * product + e.bias) / e.k_squared, pair, block)
+
+
+def predict_initializer(experiment: Experiment) -> float | None:
+    """Return Var[x @ W] with what a built-in initializer makes, whatever the scheme claims.
+
+    None with any other W.
+
+    >>> predict_initializer(Experiment(dim=64, fan_out=16, scale="he", init="orthogonal"))
+    1.0
+    """
+    e = experiment
+    exact = None if e.init is None else gram(parse(e.init), e.dim, e.n)
+    return None if exact is None else exact.trace / e.n * mean_square(e)
 
 
 def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) -> Prediction:
@@ -107,10 +121,15 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
     >>> predict_given_x(Experiment(dim=4, scale="2"), 8.0, 16.0).variance
     2.0
     """
-    w = Entries.of(experiment.w, experiment.w_mean, experiment.w_std)
-    error2 = _given_x_error2(w, x_fourths / x_squares**2 if x_squares else 1.0)
-    variance = x_squares * w.variance / experiment.k_squared
-    return Prediction(variance, error2, error2 / experiment.block.outputs)
+    e = experiment
+    w = Entries.of(e.w, e.w_mean, e.w_std)
+    concentration = x_fourths / x_squares**2 if x_squares else 1.0
+    error2 = _given_x_error2(w, concentration)
+    if e.init is None:
+        block = error2 / e.block.outputs
+    else:
+        block = _whole_given_x_error2(_gram(e), concentration, e.dim)
+    return Prediction((x_squares * w.variance + e.bias) / e.k_squared, error2, block)
 
 
 def average_given_x(experiment: Experiment) -> float:
@@ -119,8 +138,9 @@ def average_given_x(experiment: Experiment) -> float:
     >>> average_given_x(Experiment(dim=8, scale="2", x="rectified"))
     1.0
     """
-    w = Entries.of(experiment.w, experiment.w_mean, experiment.w_std)
-    return experiment.dim * mean_square(experiment) * w.variance / experiment.k_squared
+    e = experiment
+    w = Entries.of(e.w, e.w_mean, e.w_std)
+    return (e.dim * mean_square(e) * w.variance + e.bias) / e.k_squared
 
 
 def product_variance(experiment: Experiment) -> float:
@@ -179,6 +199,58 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
         + 2 * w.variance * w.mean**2 * covariance
     )
     return total / dim / _product_variance(x, w) ** 2
+
+
+def _gram(experiment: Experiment) -> Gram:
+    """Return the moments of the initializer's W; of independent normal entries where unknown."""
+    e = experiment
+    return gram(parse(str(e.init)), e.dim, e.n) or independent(e.dim, e.n)
+
+
+def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
+    """Relative variance of the mean square of X @ W over a block with one W.
+
+    It is that of Σ x M xᵀ / r n over the r rows x of X, with M = W Wᵀ. Given M, with x = E x + a
+    and the entries' moments σ², μ₃, μ₄ of a,
+
+        Var[x M xᵀ | M] = 4 (E x)² σ² 1M²1ᵀ + 4 E x μ₃ Σ_d M_dd (M1)_d + 2 σ⁴ tr M²
+                          + (μ₄ - 3σ⁴) Σ M_dd²,
+
+    and rows of W with random signs leave only what is even in each: E 1M²1ᵀ = E tr M²,
+    E Σ M_dd (M1)_d = E Σ M_dd², and Var 1M1ᵀ = Var tr M + 2 (E tr M² - E Σ M_dd²).
+    """
+    e = experiment
+    if DESIGNS[e.design].fixed_x:
+        return _whole_given_x_error2(m, _typical_concentration(e.dim, x), e.dim)
+    between = x.mean_square**2 * m.trace_variance + 2 * x.mean**4 * (m.square - m.diagonal_square)
+    within = (
+        4 * x.mean**2 * x.variance * m.square
+        + 4 * x.mean * x.third * m.diagonal_square
+        + 2 * x.variance**2 * m.square
+        + (x.fourth - 3 * x.variance**2) * m.diagonal_square
+    )
+    return (between + within / e.block.rows) / (x.mean_square * m.trace) ** 2
+
+
+def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
+    """Relative variance, over W alone, of the mean square of x @ W for one x: of x M xᵀ.
+
+    By the rows' random signs only Σ x_d⁴ M_dd² and the pairs x_d² x_e² (M_dd M_ee + 2 M_de²) are
+    left of its square.
+    """
+    own = concentration * m.diagonal_square / dim
+    if dim == 1:
+        return own * dim**2 / m.trace**2 - 1.0
+    pairs = m.trace_variance + m.trace**2 - m.diagonal_square
+    pairs += 2 * (m.square - m.diagonal_square)
+    others = (1.0 - concentration) * pairs / (dim * (dim - 1))
+    return (own + others) * dim**2 / m.trace**2 - 1.0
+
+
+def _typical_concentration(dim: int, x: Entries) -> float:
+    """E Σx⁴ over E (Σx²)², of a typical x."""
+    mean_fourth = x.square_variance + x.mean_square**2
+    return mean_fourth / (mean_fourth + (dim - 1) * x.mean_square**2)
 
 
 def _given_x_error2(w: Entries, concentration: float) -> float:

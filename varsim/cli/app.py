@@ -17,10 +17,12 @@ from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, MISUSED, UNMET
 from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
+from varsim.cli.own import check_initializers, importable, load_initializers
 from varsim.cli.params import (
     Count,
     Duration,
     GainValues,
+    Initializers,
     Names,
     Numbers,
     Scales,
@@ -97,6 +99,11 @@ _LOADERS = {
         help="Gain g of the schemes that have one: a number, a fraction like 5/3, an activation "
         "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
+@swept("-i", "--init", type=Initializers(), group=_WHAT, metavar="NAME",
+        help="Take W from an initializer, as it is, and hold it to the scheme: orthogonal, sparse, "
+        "truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, jax.nn.initializers.*, "
+        "keras.initializers.*, as installed; or module:function for your own f(rng, shape). "
+        "With arguments like 'name(gain=1.5)'.")  # fmt: skip
 @swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
 @swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
@@ -166,6 +173,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
         quiet=options["quiet"],
     )
     experiments, notes = expand(_swept_values(options), _fixed_values(options), Experiment)
+    load_initializers(experiments)
     kept, outputs = _kept_output(options)
     publisher = Publisher(
         options["format"], outputs, explain=options["explain"], quiet=options["quiet"],
@@ -186,7 +194,9 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
             left = [start.experiment for start in starts if start.done is None]
             return _planned(publisher, left, workers)
         with ending_signals_as_interrupt():
-            finished = run(starts, terms, mappers(options["scheduler"], workers), ledger)
+            check_initializers(start.experiment for start in starts if start.done is None)
+            with importable():
+                finished = run(starts, terms, mappers(options["scheduler"], workers), ledger)
             written = publisher.report(experiments, finished, ledger)
     if finished.failure is not None:
         say_error(finished.failure)
@@ -273,6 +283,7 @@ def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
         "x_std": ("x_std", [1.0]),
         "w_mean": ("w_mean", [0.0]),
         "w_std": ("w_std", [1.0]),
+        "init": ("init", [None]),
         "design": ("design", ["crossed"]),
         "gain": ("gain", [None]),
         "scale": ("scale", ["none", "linear", "sqrt"]),

@@ -1,19 +1,52 @@
-"""Functions of the user's own, from modules where they stand."""
+"""Functions of the user's own and of frameworks: loaded from where they stand, and checked."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
+
+from varsim.experiment import Experiment
 
 
 @contextmanager
 def importable() -> Iterator[None]:
-    """Let modules in the current folder be imported, as by ``python -m``."""
+    """Let modules in the current folder be imported, as by ``python -m``.
+
+    What they print goes to stderr: stdout is for data.
+    """
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
-        yield
+        with nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr):
+            yield
     finally:
-        sys.path.remove(folder)
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def load_initializers(experiments: Iterable[Experiment]) -> None:
+    """Load what initializers are of.
+
+    Raises:
+        InputError: One of them cannot be found.
+    """
+    for init in dict.fromkeys(e.init for e in experiments if e.init is not None):
+        from varsim.weights.draw import find  # only initializers need it
+
+        with importable():
+            find(init)
+
+
+def check_initializers(experiments: Iterable[Experiment]) -> None:
+    """Draw W once from every initializer, before anything runs.
+
+    Raises:
+        InputError: One of them cannot be used.
+    """
+    from varsim.sampling import check_initializer  # loads NumPy
+
+    with importable():
+        for experiment in {e.init: e for e in experiments}.values():
+            check_initializer(experiment)

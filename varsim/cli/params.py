@@ -30,12 +30,16 @@ class Values(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         """
         raise NotImplementedError
 
+    def items(self, text: str) -> list[str]:
+        """Return the items of a list."""
+        return sweep.items(text)
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[Any]:
         """Return the values of one use of the option."""
         try:
-            return [each for item in sweep.items(value) for each in self.values(item)]
+            return [each for item in self.items(value) for each in self.values(item)]
         except (ValueError, OverflowError) as error:
             self.fail(str(error), param, ctx)
 
@@ -122,6 +126,22 @@ class Scales(Names):
             str(value) if value.denominator == 1 else repr(float(value))
             for value in sweep.expand(item)
         ]
+
+
+class Initializers(Names):
+    """Initializers with their arguments; whether they are known is for the experiment to say."""
+
+    name = "initializers"
+
+    def __init__(self) -> None:
+        """Offer the built-in ones for shell completion."""
+        super().__init__(("orthogonal", "sparse", "truncated_normal", "trunc_normal"))
+
+    def items(self, text: str) -> list[str]:
+        """Split at the commas that are not among arguments."""
+        from varsim.calls import split  # seldom needed, and start-up is a feature
+
+        return split(text)
 
 
 class Count(click.ParamType):  # type: ignore[type-arg]

@@ -167,7 +167,7 @@ def run(
                 watch.show(results)
     except KeyboardInterrupt:
         interrupted = True
-    except ComputeError as error:
+    except (ComputeError, InputError) as error:  # of an initializer that fails on the way
         failure = str(error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
         failure = (
@@ -205,7 +205,7 @@ def _row(start: Start, terms: Terms, mapper: Mapper, watch: Watch) -> Result:
     """Return the row of an experiment, with as many further blocks as it takes."""
     if start.done is not None:
         again = conclude(experiment_of(start.done), start.totals, terms.confidence)
-        return replace(again, varsim=start.done.varsim)
+        return replace(again, varsim=start.done.varsim, init_package=start.done.init_package)
     experiment, totals = start.experiment, start.totals
     counting = terms.histogram or totals.counts is not None
     bins = histogram_bins(experiment) if counting else None

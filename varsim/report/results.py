@@ -16,6 +16,7 @@ VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """How a verdict reads; None is one that other rows can still change."""
 
 _SETTINGS: dict[str, tuple[str, str, Callable[[Any], str]]] = {
+    "init": ("init", "init {}", lambda init: init or ""),
     "fan_out": ("fan-out", "fan-out {}", str),
     "gain": ("gain", "gain {}", lambda gain: "" if gain is None else significant(gain)),
     "x": ("x", "x {}", str),
@@ -29,7 +30,7 @@ _SETTINGS: dict[str, tuple[str, str, Callable[[Any], str]]] = {
 }
 """Settings with a column where they vary and a place in the caption where they do not."""
 
-_ALWAYS_NAMED = ("x", "w", "design", "dtype")
+_ALWAYS_NAMED = ("init", "x", "w", "design", "dtype")
 _DEFAULTS = {"x_mean": 0.0, "x_std": 1.0, "w_mean": 0.0, "w_std": 1.0}
 
 
@@ -53,7 +54,8 @@ def caveat_sentences(results: Sequence[Result], most: int = 3) -> Iterator[str]:
     kinds: dict[str, list[str]] = {}
     for result in results:
         for caveat in result.caveats:
-            row = f"D = {result.dim}, scale {result.scale}: "
+            row = f"D = {result.dim}, scale {result.scale}"
+            row += f", init {result.init}: " if result.init else ": "
             kinds.setdefault(caveat.id, []).append(row + caveat.message + ".")
     for kind, sentences in kinds.items():
         yield from sentences[:most]
@@ -70,7 +72,8 @@ def setting_columns(rows: Sequence[Result] | Sequence[Experiment]) -> list[Colum
     for name in _varying(rows):
         header, _, text = _SETTINGS[name]
         numeric = name not in _ALWAYS_NAMED
-        columns.append(Column(header, [text(getattr(row, name)) for row in rows], numeric))
+        cells = ["" if value is None else text(value) for value in _of_each(name, rows)]
+        columns.append(Column(header, cells, numeric))
     return columns
 
 
@@ -122,11 +125,21 @@ def _values(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> set[Any
     if name == "gain":
         usual = all(row.gain in (None, find_scale(row.scale).gain) for row in rows)
         return set() if usual else {row.gain for row in rows if row.gain is not None}
-    return {getattr(row, name) for row in rows}
+    return set(_of_each(name, rows)) - {None}
+
+
+def _of_each(name: str, rows: Sequence[Result] | Sequence[Experiment]) -> list[Any]:
+    """Return a setting of every row; None where it has none, as W has with an initializer."""
+    unused = name in ("w", "w_mean", "w_std")
+    return [None if unused and row.init is not None else getattr(row, name) for row in rows]
 
 
 def _varying(rows: Sequence[Result] | Sequence[Experiment]) -> list[str]:
-    return [name for name in _SETTINGS if len(_values(name, rows)) > 1]
+    return [
+        name
+        for name in _SETTINGS
+        if len(_values(name, rows)) > 1 or (name == "init" and len({r.init for r in rows}) > 1)
+    ]
 
 
 def _measured_columns(results: Sequence[Result]) -> Iterator[Column]:

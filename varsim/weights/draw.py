@@ -1,0 +1,180 @@
+"""One W: found by its name, drawn from a random stream, and checked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from varsim.calls import Call, parse
+from varsim.execution import OneThread, limit_blas
+from varsim.experiment import FLOAT_TYPES, InputError
+from varsim.weights import builtin, of_jax, of_keras, of_torch, own
+from varsim.weights.found import FloatArray, Maker
+
+_FINDERS: dict[str, Callable[[Call], Maker]] = {
+    "torch": of_torch.find,
+    "jax": of_jax.find,
+    "keras": of_keras.find,
+}
+
+
+class Weights(NamedTuple):
+    """What an initializer made.
+
+    Attributes:
+        weights: W, of shape (D, n).
+        bias: Of shape (n,), or None where there is none.
+    """
+
+    weights: FloatArray
+    bias: FloatArray | None
+
+
+def package(init: str) -> str | None:
+    """Return the framework of an initializer, with its version; None where it is of none.
+
+    Does not load it, but names what Keras computes with once that is loaded.
+
+    >>> package("orthogonal(gain=2)") is None
+    True
+    """
+    framework = _framework(parse(init))
+    if framework is None:
+        return None
+    version = f"{framework} {_version(framework)}"
+    if framework == "keras" and framework in sys.modules:
+        return f"{version} on {of_keras.backend()} {_version(of_keras.backend())}"
+    return version
+
+
+@cache
+def find(init: str) -> Maker:
+    """Return the initializer of a name; loads the framework that it is of.
+
+    Raises:
+        InputError: There is none, or the framework is not installed.
+    """
+    call = parse(init)
+    framework = _framework(call)
+    if framework is None:
+        return own.find(call) if ":" in call.name else builtin.find(call)
+    try:
+        return _FINDERS[framework](call)
+    except ImportError as error:
+        raise InputError(
+            f"{call.name} needs {framework}, which cannot be loaded ({error}); run: "
+            f"pip install 'varsim[{framework}]'"
+        ) from None
+
+
+def draw(
+    init: str, rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+) -> Weights:
+    """Return W, and the bias if there is one, as an initializer makes them.
+
+    Args:
+        init: Its name, with arguments.
+        rng: The random stream; frameworks take a seed from it.
+        shape: (D, n).
+        dtype: Of the arrays.
+
+    Raises:
+        InputError: It fails, or makes something else.
+    """
+    make = find(init)
+    with _one_thread:
+        try:
+            made = make(rng, shape, dtype)
+        except Exception as error:  # noqa: BLE001  # not our code
+            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            raise InputError(f"{init} fails for shape {shape}: {reason}; see to it") from None
+        bias = None if made.bias is None else _checked(init, made.bias, shape[1:], dtype)
+        return Weights(_checked(init, made.weights, shape, dtype), bias)
+
+
+def check(init: str, rng: Callable[[], Generator], shape: tuple[int, int], dtype: str) -> None:
+    """Check that an initializer can be used, and that all it draws comes from the stream.
+
+    Args:
+        init: Its name, with arguments.
+        rng: Gives a random stream, the same every time.
+        shape: (D, n).
+        dtype: Of the arrays.
+
+    Raises:
+        InputError: It cannot.
+    """
+    first = draw(init, rng(), shape, np.dtype(dtype)).weights.copy()
+    if not np.array_equal(first, draw(init, rng(), shape, np.dtype(dtype)).weights):
+        raise InputError(
+            f"{init} gives other numbers when it is called again with the same rng; draw all of "
+            "them from the rng that it is given"
+        )
+
+
+def _checked(
+    init: str, made: Any, shape: tuple[int, ...], dtype: np.dtype[np.floating]
+) -> FloatArray:
+    """Return an array of the wanted shape and type, or raise an InputError."""
+    array = np.asarray(made)
+    if array.shape != shape:
+        turned = "; transpose it" if array.shape == shape[::-1] else ""
+        raise InputError(
+            f"{init} makes the shape {array.shape}, not {shape}, which is (fan-in, fan-out){turned}"
+        )
+    if not np.issubdtype(array.dtype, np.number) and array.dtype.name != "bfloat16":
+        raise InputError(f"{init} makes {array.dtype}, not numbers; return an array of floats")
+    if np.iscomplexobj(array):
+        raise InputError(f"{init} makes complex numbers; return an array of floats")
+    most = FLOAT_TYPES[dtype.name].largest
+    # A comparison with NaN is false.
+    if not (array.size and -most <= array.min() and array.max() <= most):
+        raise InputError(
+            f"{init} makes NaN, infinity or numbers beyond {most:g}, where {dtype} is safe; give "
+            "milder arguments"
+        )
+    result: FloatArray = array.astype(dtype, copy=False)
+    return result
+
+
+def _framework(call: Call) -> str | None:
+    first = call.name.partition(".")[0]
+    return first if ":" not in call.name and first in _FINDERS else None
+
+
+@cache
+def _version(framework: str) -> str:
+    from importlib import metadata  # as slow to load as all of this
+
+    try:
+        return metadata.version(framework)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def _limit() -> Callable[[], None]:
+    """Hold all that an initializer may compute with to one thread: NumPy's BLAS is not the only.
+
+    The last digits of a decomposition depend on the number of threads.
+    """
+    free_blas = limit_blas(_LIBRARIES.intersection(sys.modules))
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return free_blas
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def restore() -> None:
+        torch.set_num_threads(threads)
+        free_blas()
+
+    return restore
+
+
+_LIBRARIES = frozenset({"scipy.linalg", "torch", "jax", "tensorflow"})
+_one_thread = OneThread(_limit)

@@ -1,0 +1,89 @@
+"""Initializers of torch, as installed: ``torch.nn.init.*`` and ``torch.nn.Linear`` itself."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from varsim.calls import Call
+from varsim.experiment import InputError
+from varsim.weights.found import Made, Maker, check_arguments, refuse_seeds, seed_of, unknown
+
+PREFIX = "torch.nn.init."
+
+# Without a generator of its own, a function draws from the one that all threads share.
+_shared = threading.Lock()
+
+
+def names() -> list[str]:
+    """Return the names of the functions that initialize a tensor in place."""
+    import torch
+
+    found = (name for name in dir(torch.nn.init) if name.endswith("_") and name[0] != "_")
+    return [name for name in found if callable(getattr(torch.nn.init, name))]
+
+
+def find(call: Call) -> Maker:
+    """Return the initializer that a call names.
+
+    torch keeps weights as (out, in), so W is what it makes transposed.
+
+    Raises:
+        InputError: There is none, or it takes other arguments.
+    """
+    refuse_seeds(call, "generator")
+    return _linear(call) if call.name == "torch.nn.Linear" else _in_place(call)
+
+
+def _in_place(call: Call) -> Maker:
+    import torch
+
+    name = call.name.removeprefix(PREFIX)
+    if name not in names():
+        raise unknown(call, PREFIX, names())
+    function = getattr(torch.nn.init, name)
+    check_arguments(call, function, None)
+    has_generator = "generator" in inspect.signature(function).parameters
+
+    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
+        dim, n = shape
+        tensor = torch.empty(n, dim, dtype=getattr(torch, dtype.name), device="cpu")
+        seed = seed_of(rng)
+        if has_generator:
+            generator = torch.Generator().manual_seed(seed)
+            function(tensor, *call.positional, **call.options, generator=generator)
+        else:
+            with _shared, torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                function(tensor, *call.positional, **call.options)
+        return Made(tensor.numpy().T)
+
+    return make
+
+
+def _linear(call: Call) -> Maker:
+    import torch
+
+    taken = {name: value for name, value in call.options.items() if name != "bias"}
+    with_bias = call.options.get("bias", False)
+    allowed = not taken and not call.positional and isinstance(with_bias, bool)
+    if call.name != "torch.nn.Linear" or not allowed:
+        raise InputError(
+            f"{call} is not what varsim makes of torch.nn.Linear: write torch.nn.Linear for its "
+            "weight alone, or torch.nn.Linear(bias=True) for its bias too"
+        )
+
+    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
+        wanted: Any = getattr(torch, dtype.name)
+        with _shared, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(rng))
+            layer = torch.nn.Linear(*shape, dtype=wanted, device="cpu")
+        return Made(
+            layer.weight.detach().numpy().T, layer.bias.detach().numpy() if with_bias else None
+        )
+
+    return make
