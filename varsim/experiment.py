@@ -344,9 +344,7 @@ class Result:
     @property
     def relative_error(self) -> float:
         """The relative standard error; 0 where there is nothing to measure."""
-        if not self.std_error:
-            return 0.0
-        return self.std_error / self.empirical if self.empirical else math.inf
+        return self.std_error / self.empirical if self.empirical else 0.0
 
     @property
     def met(self) -> bool:
@@ -387,10 +385,9 @@ def _initializer(experiment: Experiment) -> str:
     except ValueError as error:
         raise InputError(str(error)) from None
     if call.name not in INITIALIZERS and not is_elsewhere(call.name):
-        known = ", ".join(_FRAMEWORKS)
         raise InputError(
-            f"initializer {call.name!r} is unknown; {nearest(call.name, INITIALIZERS)}, {known}, "
-            "or your own as module:function"
+            f"initializer {call.name!r} is unknown; "
+            + nearest(call.name, [*INITIALIZERS, *_FRAMEWORKS, "your own as module:function"])
         )
     if (e.w, e.w_mean, e.w_std) != ("normal", 0.0, 1.0):
         raise InputError(

@@ -338,7 +338,7 @@ def _rounding(experiment: Experiment, claim: Prediction) -> float:
 def _relative_error(experiment: Experiment, totals: Totals) -> float:
     rounding = _rounding(experiment, _claim(experiment, totals))
     std_error = math.hypot(totals.std_error, rounding)
-    return std_error / totals.variance if std_error else 0.0
+    return std_error / totals.variance if totals.variance else 0.0
 
 
 def _effective_samples(claim: Prediction, std_error: float) -> float | None:
@@ -375,24 +375,27 @@ def _caveats(experiment: Experiment, claim: Prediction, totals: Totals) -> Itera
 
 def _off_claim(result: Result) -> Iterator[Caveat]:
     """Yield how far off an initializer is that disagrees with its claim, and what it fits."""
-    if result.init is None or not result.ratio:
+    if result.init is None:
         return
-    error = result.std_error * result.ratio / result.empirical
+    claim = result.theory if result.conditional_theory is None else result.conditional_theory
+    ratio, error = result.empirical / claim, result.std_error / claim
     half_width = student.quantile(result.confidence, result.blocks - 1) * error
     fitting = [
         name
         for name, k_squared in _schemes(experiment_of(result))
-        if abs(result.ratio - result.k**2 / k_squared) <= _FITS * error
+        if abs(ratio - result.k**2 / k_squared) <= _FITS * error
     ]
-    exact = result.init_theory
-    yield Caveat(
-        "initializer",
-        f"the variance is {result.ratio:.4g} ± {half_width:.2g} times what scale {result.scale} "
-        "claims for W"
-        + (f", {exact / result.theory:.4g} times by the initializer's own theory" if exact else "")
-        + (f"; it fits scale {_listed(fitting)}" if fitting else "; it fits no scheme")
-        + f" (k = {result.k / math.sqrt(result.ratio):.4g})",
+    message = (
+        f"the variance is {ratio:.4g} ± {half_width:.2g} times what scale {result.scale} claims "
+        "for W"
     )
+    if result.init_theory is not None:
+        by_theory = result.init_theory / result.theory
+        message += f", and {by_theory:.4g} times by the initializer's own theory"
+    message += f"; it fits scale {_listed(fitting)}" if fitting else "; it fits no scheme"
+    if ratio:
+        message += f" (k = {result.k / math.sqrt(ratio):.4g})"
+    yield Caveat("initializer", message)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -403,10 +406,11 @@ def _listed(names: Sequence[str]) -> str:
 def _schemes(experiment: Experiment) -> Iterator[tuple[str, float]]:
     """Yield every scheme with its k²: with its own gain, and with the one that was asked for."""
     for name, scale in SCALES.items():
-        for gain in dict.fromkeys([scale.gain, experiment.g if scale.gain else None]):
-            told = name if gain == scale.gain else f"{name} with gain {gain:.6g}"
-            k_squared = scale.k_squared(experiment.dim, experiment.n, gain or 1.0)
-            yield told, k_squared
+        asked = scale.gain if experiment.g is None else experiment.g
+        gains = [1.0] if scale.gain is None else sorted({scale.gain, asked or 1.0})
+        for gain in gains:
+            told = f"{name} with gain {gain:.6g}" if len(gains) > 1 else name
+            yield told, scale.k_squared(experiment.dim, experiment.n, gain)
 
 
 def package_of(experiment: Experiment) -> str | None:

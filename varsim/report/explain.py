@@ -24,7 +24,10 @@ def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str
         for experiment, result in zip(experiments, results, strict=True)
         if _entries(experiment) == _entries(first)
     ]
-    paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
+    if first.init is None:
+        paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
+    else:
+        paragraphs = ["\n".join(_claims(alike)), _unit(first)]
     if DESIGNS[first.design].fixed_x:
         paragraphs.append(_one_x(*alike[0]))
     paragraphs += _sources(alike)
@@ -38,7 +41,8 @@ def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str
 
 def _entries(experiment: Experiment) -> tuple[object, ...]:
     e = experiment
-    return (e.dim, e.x, e.w, e.x_mean, e.x_std, e.w_mean, e.w_std, e.design)
+    by_init = e.init is not None
+    return (e.dim, e.x, e.w, e.x_mean, e.x_std, e.w_mean, e.w_std, e.design, e.bias, by_init)
 
 
 def _one_product(experiment: Experiment) -> str:
@@ -82,8 +86,28 @@ def _division(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
         )
 
 
+def _claims(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
+    first = rows[0][0]
+    bias = ", and a bias like them adds 1/k²" if first.bias else ""
+    yield (
+        "Why? An output of x @ W is a sum of D products x_d · W_dj. An initializer makes W as a "
+        "whole and it is used as it comes; the scheme claims that its entries have E w² = 1/k². "
+        "Where they have mean 0 and are uncorrelated, the variances of the products add up to "
+        f"D E x² / k²{bias}, with D = {first.dim} and E x² = {significant(mean_square(first))}:"
+    )
+    for experiment, result in rows:
+        half_width = (result.ci_high - result.ci_low) / 2
+        this_x = result.conditional_theory
+        yield (
+            f"  scale {result.scale}: 1/k² = {significant(1 / experiment.k_squared)} claims "
+            f"{significant(result.theory)}"
+            f"{'' if this_x is None else f', for this x {significant(this_x)}'}"
+            f"; {result.init} measured {with_error(result.empirical, half_width)}"
+        )
+
+
 def _unit(experiment: Experiment) -> str:
-    total = experiment.dim * product_variance(experiment)
+    total = experiment.dim * product_variance(experiment) + experiment.bias
     root = "√D" if total == experiment.dim else f"√{significant(total)}"
     return (
         f"The variance is 1 when k² = {significant(total)}, that is k = {root} = "

@@ -162,7 +162,8 @@ def _ratio(result: Result) -> str:
     if result.ratio is None:
         return ""
     half_width = (result.ci_high - result.ci_low) / 2
-    return rounded(result.ratio, half_width * result.ratio / result.empirical)
+    held_to = result.theory if result.conditional_theory is None else result.conditional_theory
+    return rounded(result.ratio, half_width / held_to)
 
 
 def _optional(text: Callable[[float], str], value: float | None) -> str:

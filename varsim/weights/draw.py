@@ -90,9 +90,12 @@ def draw(
     with _one_thread:
         try:
             made = make(rng, shape, dtype)
-        except Exception as error:  # noqa: BLE001  # not our code
-            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            raise InputError(f"{init} fails for shape {shape}: {reason}; see to it") from None
+        except (Exception, SystemExit) as error:  # not our code
+            first_line = str(error).strip().partition("\n")[0].rstrip(".")
+            raise InputError(
+                f"{init} fails for shape {shape}: {type(error).__name__}: {first_line}; correct it "
+                "or its arguments"
+            ) from None
         bias = None if made.bias is None else _checked(init, made.bias, shape[1:], dtype)
         return Weights(_checked(init, made.weights, shape, dtype), bias)
 
