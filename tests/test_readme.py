@@ -20,6 +20,8 @@ from tests.program import environment
 from varsim.cli import app
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
+from varsim.initializers import INITIALIZERS
+from varsim.provenance import FRAMEWORKS
 from varsim.report.formats import FORMATS
 from varsim.scales import ALIASES, SCALES
 
@@ -66,6 +68,9 @@ BLOCKS = CONSOLE.findall(README.read_text(encoding="utf-8"))
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: commands_of(block)[0])
 def test_commands_print_what_the_readme_shows(block: str, tmp_path: Path) -> None:
     """Word for word, and number for number to what another machine's rounding may change."""
+    for framework in FRAMEWORKS:
+        if f"{framework}.nn" in block or f"{framework}.init" in block:
+            pytest.importorskip(framework)
     assert_same(block, executed(block, tmp_path))
 
 
@@ -103,7 +108,7 @@ def test_python_examples_run() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [FORMATS, DESIGNS, DISTRIBUTIONS, [*SCALES, *ALIASES]],
+    [FORMATS, DESIGNS, DISTRIBUTIONS, [*SCALES, *ALIASES], INITIALIZERS],
     ids=lambda n: next(iter(n)),
 )
 def test_every_choice_is_described(names: list[str]) -> None:
@@ -131,6 +136,25 @@ def test_the_worked_report_is_a_report(tmp_path: Path) -> None:
     assert done.stdout.count("## Layer") == 3
     assert done.stdout.count("| agrees") == 12
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("spread", "code"), [(1.0, 0), (1.05, 3)])
+def test_the_check_of_an_initializer_is_one(spread: float, code: int, tmp_path: Path) -> None:
+    """As it stands, it passes what is right, and fails with 3 for 5 % more."""
+    pytest.importorskip("torch")
+    (script,) = re.findall(r"(?<=```bash\n)(.*?)(?=```)", README.read_text("utf-8"), re.DOTALL)
+    assert len(script.splitlines()) == 5
+    source = (
+        f"def init(rng, shape):\n    return rng.uniform(-1, 1, shape) * {spread} / shape[0] ** 0.5"
+    )
+    (tmp_path / "mylayers.py").write_text(source)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, cwd=tmp_path, env=environment(PATH=path),
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stderr == b""
 
 
 def rewrite() -> None:

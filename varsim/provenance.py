@@ -38,17 +38,18 @@ def fingerprint() -> dict[str, str]:
 
     With the frameworks that this process has loaded, for their initializers.
     """
-    loaded = {name: version for name, version in _frameworks().items() if name in sys.modules}
+    loaded = {name: version for name, version in frameworks().items() if name in sys.modules}
     return packages() | kernels() | loaded
 
 
 def offered() -> dict[str, str]:
     """Return what this machine can compute with: its fingerprint with all that is installed."""
-    return packages() | kernels() | _frameworks()
+    return packages() | kernels() | frameworks()
 
 
 @cache
-def _frameworks() -> dict[str, str]:
+def frameworks() -> dict[str, str]:
+    """Return the versions of the frameworks that are installed; none of them is loaded."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}

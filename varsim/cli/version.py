@@ -7,7 +7,7 @@ import platform
 
 def version_text() -> str:
     """Return the versions a reader needs to get the same bytes."""
-    from varsim.provenance import kernels, packages
+    from varsim.provenance import frameworks, kernels, packages
     from varsim.sampling import BIT_GENERATOR
 
     known = packages() | kernels()
@@ -18,5 +18,6 @@ def version_text() -> str:
             f"NumPy {known['NumPy']} (SIMD {known['SIMD']})",
             f"BLAS {known['BLAS']} ({known['BLAS kernels']} kernels)",
             f"bit generator {BIT_GENERATOR.__name__}",
+            *(f"{name} {version}" for name, version in frameworks().items()),
         ]
     )

@@ -90,7 +90,7 @@ def draw(
     with _one_thread:
         try:
             made = make(rng, shape, dtype)
-        except (Exception, SystemExit) as error:  # not our code
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # not our code
             first_line = str(error).strip().partition("\n")[0].rstrip(".")
             raise InputError(
                 f"{init} fails for shape {shape}: {type(error).__name__}: {first_line}; correct it "

@@ -23,7 +23,7 @@ def find(call: Call) -> Maker:
     module, _, path = call.name.partition(":")
     try:
         function: Any = reduce(getattr, path.split("."), import_module(module))
-    except (Exception, SystemExit) as error:  # a module can fail in any way
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # not our code
         raise InputError(
             f"{call.name!r} cannot be loaded: {type(error).__name__}: {error}; give module:function"
         ) from None
