@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -226,12 +225,9 @@ def test_gains_by_name() -> None:
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_s_table_is_torch_s(name: str) -> None:
     """Where torch is installed."""
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    from torch.nn.init import calculate_gain
-
-    known: Any = "linear" if name == "identity" else name
-    assert TORCH[name].gain == pytest.approx(calculate_gain(known), rel=1e-15)
+    init = pytest.importorskip("torch.nn.init", reason="torch is not installed")
+    known = "linear" if name == "identity" else name
+    assert TORCH[name].gain == pytest.approx(init.calculate_gain(known), rel=1e-15)
 
 
 def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
