@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import select
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from varsim.cli import main
 
 VARSIM = [sys.executable, "-m", "varsim"]
 
@@ -35,6 +42,24 @@ def run(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
         check=False,
         stdin=subprocess.DEVNULL,
     )
+
+
+def here(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run varsim in this process, for what needs none of its own: what it says, and its code."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with (
+        patch.object(sys, "argv", ["varsim", *args]),
+        patch.dict(os.environ, environment(), clear=True),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    said = []
+    for stream in (out, err):
+        stream.seek(0)
+        said.append(stream.read())
+    return subprocess.CompletedProcess(args, int(end.value.code or 0), *said)
 
 
 def rows(*args: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from numpy.random import PCG64, default_rng
 from scipy import stats
 
-from tests.program import VARSIM, environment, on_terminal, run
+from tests.program import VARSIM, environment, here, on_terminal, run
 from varsim import Experiment, Result, infer, sampling, stream, student
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
@@ -535,7 +535,7 @@ def test_a_mistake_is_one_sentence_and_nothing_else(folder: Path) -> None:
         [one, one, "-o", one], [one, str(folder / "text.jsonl")],
     ]  # fmt: skip
     for mistake in mistakes:
-        done = run("compare", *mistake)
+        done = here("compare", *mistake)
         assert (done.returncode, done.stdout) == (2, ""), mistake
         assert re.fullmatch(r"Error: [^\n]{10,400}[.?)]\n", done.stderr), done.stderr
     assert (folder / "one.jsonl").read_text() == before

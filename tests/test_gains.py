@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
-from tests.program import run
+from tests.program import here, run
 from varsim import InputError
 from varsim.activations import ACTIVATIONS, ALIASES, PARAMETRIC, find_activation
 from varsim.gains import TORCH, critical, gain, gains, named_activation
@@ -68,15 +67,15 @@ def test_gains_have_ten_digits(name: str, variance: float) -> None:
     def slope(h: Any) -> Any:
         return mpmath.diff(phi, h, h=mpf(10) ** -12)
 
+    mean = integral(phi, variance, kinks)
     second = integral(lambda h: phi(h) ** 2, variance, kinks)
-    assert found.mean == pytest.approx(integral(phi, variance, kinks), rel=1e-11, abs=1e-13)
+    assert found.mean == pytest.approx(mean, rel=1e-11, abs=1e-13)
     assert found.second_moment == pytest.approx(second, rel=1e-11)
     assert found.gain == pytest.approx(math.sqrt(variance / second), rel=1e-11)
     of_slope = integral(lambda h: slope(h) ** 2, variance, kinks)
     assert found.derivative_second_moment == pytest.approx(of_slope, rel=1e-9)
     assert found.chi == pytest.approx(variance / second * of_slope, rel=1e-9)
-    spread = second - integral(phi, variance, kinks) ** 2
-    assert found.std_gain == pytest.approx(math.sqrt(variance / spread), rel=1e-9)
+    assert found.std_gain == pytest.approx(math.sqrt(variance / (second - mean**2)), rel=1e-9)
 
 
 def test_every_activation_has_an_oracle() -> None:
@@ -226,12 +225,9 @@ def test_gains_by_name() -> None:
 @pytest.mark.parametrize("name", TORCH)
 def test_torch_s_table_is_torch_s(name: str) -> None:
     """Where torch is installed."""
-    if importlib.util.find_spec("torch") is None:
-        pytest.skip("torch is not installed")
-    from torch.nn.init import calculate_gain
-
-    known: Any = "linear" if name == "identity" else name
-    assert TORCH[name].gain == pytest.approx(calculate_gain(known), rel=1e-15)
+    init = pytest.importorskip("torch.nn.init", reason="torch is not installed")
+    known = "linear" if name == "identity" else name
+    assert TORCH[name].gain == pytest.approx(init.calculate_gain(known), rel=1e-15)
 
 
 def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +248,7 @@ def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert numeric["gain"] == pytest.approx(ours["gain"], rel=1e-14)
     assert numeric["chi"] == pytest.approx(ours["chi"], rel=1e-8)
     for name in ("mine:wrong", "mine:broken", "mine:number", "mine:none", "nowhere:phi", "a:b:c:d"):
-        done = run("gains", name)
+        done = here("gains", name)
         assert done.returncode == 2, name
         assert done.stderr.count("\n") == 1
         assert name in done.stderr
@@ -266,7 +262,7 @@ def test_a_mistake_is_one_sentence(name: str) -> None:
     with pytest.raises(InputError, match=r"^[^\n]{20,400}$"):
         gain(name)
     for args in (["gains", name], ["--scale", "xavier", "--gain", f"g{name}"]):
-        done = run(*args)
+        done = here(*args)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
 
@@ -274,7 +270,7 @@ def test_a_mistake_is_one_sentence(name: str) -> None:
 def test_variances_outside_are_refused() -> None:
     """Zero, negative, and what overflows."""
     for variance in ("0", "-1", "1e300"):
-        assert run("gains", "tanh", "--variance", variance).returncode == 2
+        assert here("gains", "tanh", "--variance", variance).returncode == 2
     with pytest.raises(InputError, match="no gain"):
         gains(find_activation("leaky_relu(0)"), 1e-320)
 
@@ -292,12 +288,12 @@ def test_names_and_parameters() -> None:
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
 def test_every_format_has_the_gains(name: str) -> None:
     """And the critical points."""
-    done = run("gains", "-f", name)
+    done = here("gains", "-f", name)
     assert done.returncode == 0
     assert (
         "1.53353" if name in {"table", "markdown", "latex"} else "1.5335304411955"
     ) in done.stdout
-    done = run("gains", "--critical", "-f", name)
+    done = here("gains", "--critical", "-f", name)
     assert "3.56155281" in done.stdout
 
 

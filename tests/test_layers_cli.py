@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import on_terminal, run
+from tests.program import here, on_terminal, run
 from varsim.layers.records import NAMES
 
 SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
@@ -137,7 +137,7 @@ def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(args: str) -> None:
     """Before anything is drawn."""
-    done = run("layers", *args.split())
+    done = here("layers", *args.split())
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import VARSIM, environment, run
+from tests.program import VARSIM, environment, here, run
 from varsim import Caveat, Experiment, InputError, Result, files, judge, simulate
 from varsim.files import _draft_prefix, own, replace_whole
 from varsim.ledger import Ledger
@@ -239,7 +239,7 @@ def test_what_is_not_ours_is_refused_and_left_untouched(
         return
     with pytest.raises(InputError, match=f"left as it is: line 2 cannot be used: .*{reason}"):
         Ledger(file)
-    done = keep(file, "--dim", "7", "--samples", "6400")
+    done = here("--dim", "7", "--samples", "6400", "--output", str(file), "--resume")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert file.read_text(encoding="utf-8") == text
@@ -347,12 +347,12 @@ def test_another_level_of_the_interval_needs_no_draws(whole: Path, tmp_path: Pat
      "--max-time 0 -p 1%", "--max-time soon -p 1%", "--precision 1% --samples 1e4",
      "--precision 0", "--precision 120%", "--precision much", "--max-samples 1e4"],
 )  # fmt: skip
-def test_a_mistake_is_one_sentence(args: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_sentence(
+    args: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Usage errors end with 2, before anything is drawn or made."""
-    done = subprocess.run(
-        [*VARSIM, *args.split()], capture_output=True, encoding="utf-8", env=environment(),
-        cwd=tmp_path, check=False,
-    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    done = here(*args.split())
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1

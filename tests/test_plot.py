@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from tests.program import VARSIM, environment, on_terminal, run
+from tests.program import VARSIM, environment, here, on_terminal, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim.density import density_of
 from varsim.inference import histogram_bins
@@ -312,15 +312,15 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
         ("-o figure.svg", "Missing argument"),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path: Path, args: str, said: str) -> None:
+def test_a_mistake_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: str, said: str
+) -> None:
     """Exit 2, and no file is written."""
+    monkeypatch.chdir(tmp_path)
     file_of(tmp_path, swept("k"))
     for name in ("figure.txt", "empty.jsonl"):
         (tmp_path / name).write_text("")
-    done = subprocess.run(
-        [*VARSIM, "plot", *args.split()],
-        capture_output=True, encoding="utf-8", env=environment(), cwd=tmp_path, check=False,
-    )  # fmt: skip
+    done = here("plot", *args.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"Error: [^\n]{10,300}[.?)]\n", done.stderr), done.stderr
     assert said in done.stderr

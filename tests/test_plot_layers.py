@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from tests.program import VARSIM, environment, run
+from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, simulate, student
 from varsim.experiment import Caveat, InputError
 from varsim.layers.inference import LayerResult, activation_bins, infer, judge, simulate_layers
@@ -372,8 +372,11 @@ def test_stdin_may_hold_layers(tmp_path: Path) -> None:
         ("plot header.csv -o f.svg", "its header is not that of schema 1"),
     ],
 )
-def test_a_mistake_is_one_sentence(tmp_path: Path, args: str, said: str) -> None:
+def test_a_mistake_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: str, said: str
+) -> None:
     """Exit 2, and no file is written."""
+    monkeypatch.chdir(tmp_path)
     file = file_of(tmp_path, stack())
     (tmp_path / "broken.jsonl").write_text(file.read_text() + '{"layer": 3, "schema": 1}\n')
     (tmp_path / "header.csv").write_text("schema,layer\n1,2\n")
@@ -381,10 +384,7 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, args: str, said: str) -> None
     text = FORMATS["jsonl"](Sheet([], [], [result_record(one)]))
     (tmp_path / "one.jsonl").write_text(text)
     (tmp_path / "mixed.jsonl").write_text(file.read_text() + text)
-    done = subprocess.run(
-        [*VARSIM, *args.split()],
-        capture_output=True, encoding="utf-8", env=environment(), cwd=tmp_path, check=False,
-    )  # fmt: skip
+    done = here(*args.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"Error: [^\n]{10,300}[.?)]\n", done.stderr), done.stderr
     assert said in done.stderr

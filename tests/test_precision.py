@@ -176,7 +176,7 @@ def test_double_precision_goes_finer_than_single() -> None:
     assert Experiment(dim=512, scale="sqrt", precision=5e-6, dtype="float64").precision == 5e-6
 
 
-SEEDS = {0.05: 400, 0.01: 400, 0.001: 200}
+SEEDS = {0.05: 400, 0.01: 400, 0.002: 200}
 
 
 def covers(experiment: Experiment, rule: Any = measure) -> bool:

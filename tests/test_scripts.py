@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def run_script(checkout: Path, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_script(
+    checkout: Path, *args: str, script: str = "varsim", **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(checkout / "scripts" / "varsim"), *args],
+        [str(checkout / "scripts" / script), *args],
         capture_output=True, encoding="utf-8", env={**os.environ, **environment}, check=False,
     )  # fmt: skip
 
@@ -66,7 +69,10 @@ def test_no_python_is_one_sentence(checkout: Path) -> None:
 
 def test_a_fresh_checkout_runs_and_a_second_call_is_quick(checkout: Path) -> None:
     """The first call installs; the second runs no pip and adds under 0.1 s; a link works too."""
-    first = run_script(checkout, "-s", "sqrt", "-n", "6400", PYTHON=sys.executable)
+    # Falsy turns compiling off, of which most would be in vain: what is loaded is compiled then.
+    first = run_script(
+        checkout, "-s", "sqrt", "-n", "6400", PYTHON=sys.executable, PIP_NO_COMPILE="0"
+    )
     assert first.returncode == 0, first.stderr
     assert " sqrt " in first.stdout
     second = run_script(checkout, "-s", "sqrt", "-n", "6400", PYTHON="/nonexistent")
@@ -89,3 +95,94 @@ def test_a_changed_pyproject_is_installed_again(checkout: Path) -> None:
     done = run_script(checkout, "--help")
     assert done.returncode == 0
     assert "setting up" in done.stderr
+
+
+STAND_IN = """#!/bin/bash
+cd -- "${0%/*}/../.."
+[[ $1 == -c ]] && PYTHONPATH=site exec "$PYTHON" -S "$@"
+echo "${0##*/}$(printf ' <%s>' "$@")" >> calls
+[[ $2 == pip ]] || exit 0
+[[ -e offline ]] && echo 'ERROR: there is no network' >&2 && exit 1
+for requirement in "${@:6}"; do mkdir "site/${requirement%==*}-1.0.dist-info"; done
+"""
+"""A program of .venv that notes how it is called; its pip leaves metadata and nothing else."""
+
+
+@pytest.fixture
+def furnished(tmp_path: Path) -> Path:
+    """A checkout whose .venv seems set up for tests, with stand-ins for what is called in it."""
+    copy = tmp_path / "varsim"
+    shutil.copytree(ROOT / "scripts", copy / "scripts")
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    (copy / ".venv" / "bin").mkdir(parents=True)
+    (copy / "site").mkdir()
+    for name in ("ruff", "mypy", "python"):
+        file = copy / ".venv" / "bin" / name
+        file.write_text(STAND_IN)
+        file.chmod(0o755)
+    stamp = f"{copy.resolve()}\n{(copy / 'pyproject.toml').read_text()}"
+    (copy / ".venv" / ".installed-test").write_text(stamp)
+    return copy
+
+
+CHECKS = ["ruff <check>", "ruff <format> <--check>", "mypy <>"]
+
+
+def calls(furnished: Path, *args: str) -> list[str]:
+    """What scripts/test calls, besides the checks of style and types."""
+    done = run_script(furnished, *args, script="test", PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    noted = (furnished / "calls").read_text().splitlines()
+    (furnished / "calls").unlink()
+    assert [call for call in noted if not call.startswith("python")] == CHECKS
+    return [call for call in noted if call.startswith("python")]
+
+
+PIP = "python <-m> <pip> <install> <--quiet> <--disable-pip-version-check>"
+PYTEST = "python <-m> <pytest> <--numprocesses> <auto> <--dist> <worksteal>"
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_frameworks_are_installed_once_and_all_else_goes_to_pytest(
+    furnished: Path, place: int
+) -> None:
+    """Wherever the option stands; torch in one version, which has a build without a GPU."""
+    others = ["-k", "this or that", ""]
+    args = [*others[:place], "--frameworks", *others[place:]]
+    tests = f"{PYTEST} <-k> <this or that> <>"
+    assert calls(furnished, *args) == [f"{PIP} <torch==2.13.0> <jax> <keras>", tests]
+    assert calls(furnished, *args) == [tests]
+
+
+def test_frameworks_that_are_there_are_left_alone(furnished: Path) -> None:
+    """In whatever version; only what is missing is installed."""
+    (furnished / "site" / "torch-2.4.dist-info").mkdir()
+    assert calls(furnished, "--frameworks") == [f"{PIP} <jax> <keras>", PYTEST]
+
+
+def test_without_the_option_no_framework_is_installed(furnished: Path) -> None:
+    """Tests that need one are skipped."""
+    assert calls(furnished, "-x") == [f"{PYTEST} <-x>"]
+
+
+def test_frameworks_that_cannot_be_installed_are_one_sentence(furnished: Path) -> None:
+    """Below what pip says; nothing is tested, and the next call tries again."""
+    (furnished / "offline").touch()
+    for _ in range(2):
+        done = run_script(furnished, "--frameworks", script="test", PYTHON=sys.executable)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[1:] == [
+            "ERROR: there is no network",
+            "varsim: pip could not install torch jax keras; see its message above.",
+        ]
+        assert "pytest" not in (furnished / "calls").read_text()
+    (furnished / "offline").unlink()
+    (furnished / "calls").unlink()
+    assert len(calls(furnished, "--frameworks")) == 2
+
+
+def test_frameworks_are_extras_too() -> None:
+    """Each has one of its own name, for those who install without the scripts."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    assert {"torch", "jax", "keras"} <= set(extras)
