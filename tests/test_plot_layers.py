@@ -369,7 +369,7 @@ def test_stdin_may_hold_layers(tmp_path: Path) -> None:
         ("compare layers.jsonl one.jsonl", "only results of varsim itself are compared"),
         ("plot broken.jsonl -o f.svg", "line 6 cannot be used: it is no row of results of varsim"),
         ("plot mixed.jsonl -o f.svg", "line 6 cannot be used: it is no row of results of varsim"),
-        ("plot header.csv -o f.svg", "its header is not that of schema 1"),
+        ("plot header.csv -o f.svg", "its header is not that of schema 2"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -378,7 +378,7 @@ def test_a_mistake_is_one_sentence(
     """Exit 2, and no file is written."""
     monkeypatch.chdir(tmp_path)
     file = file_of(tmp_path, stack())
-    (tmp_path / "broken.jsonl").write_text(file.read_text() + '{"layer": 3, "schema": 1}\n')
+    (tmp_path / "broken.jsonl").write_text(file.read_text() + '{"layer": 3, "schema": 2}\n')
     (tmp_path / "header.csv").write_text("schema,layer\n1,2\n")
     one = simulate(Experiment(dim=4, scale="sqrt", samples=64))
     text = FORMATS["jsonl"](Sheet([], [], [result_record(one)]))

@@ -195,7 +195,7 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
         totals=totals,
         histogram=None if totals.counts is None else histogram_bins(experiment),
         init=experiment.init,
-        init_package=package_of(experiment),
+        init_package=package_of(experiment.init),
         init_theory=predict_initializer(experiment),
     )
 
@@ -413,13 +413,13 @@ def _schemes(experiment: Experiment) -> Iterator[tuple[str, float]]:
             yield told, scale.k_squared(experiment.dim, experiment.n, gain)
 
 
-def package_of(experiment: Experiment) -> str | None:
+def package_of(init: str | None) -> str | None:
     """Return the package that W comes from, with its version; None where there is none."""
-    if experiment.init is None:
+    if init is None:
         return None
     from varsim.weights.draw import package  # only initializers need it
 
-    return package(experiment.init)
+    return package(init)
 
 
 def _samples_for(experiment: Experiment, error: float) -> int:

@@ -88,7 +88,7 @@ class Ledger:
         if row is None:
             return Start(experiment)
         asked = experiment_of(row)
-        if row.init_package != package_of(experiment):
+        if row.init_package != package_of(experiment.init):
             return Start(experiment, redone=row)
         is_met = row.met and row.relative_error <= (experiment.precision or math.inf)
         if histogram and row.histogram is None:

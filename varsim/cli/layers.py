@@ -16,6 +16,7 @@ from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.params import (
     Count,
     GainValues,
+    Initializers,
     Names,
     Numbers,
     Residuals,
@@ -74,6 +75,9 @@ _NORMS = ("none", "batch", "layer", "rms")
 @swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
        group=_WHAT, metavar="DIST",
        help="Distribution of the weights.  [default: normal]")  # fmt: skip
+@swept("-i", "--init", type=Initializers(), group=_WHAT, metavar="NAME",
+       help="Take every W from an initializer, as it is, and hold it to the scheme: as for varsim "
+       "itself.")  # fmt: skip
 @option("--batch", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
         help="Inputs a network.")  # fmt: skip
 @option("--networks", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
@@ -102,7 +106,7 @@ def layers(**options: Any) -> int:
     forward and random cotangents backward, and prints their variances layer by layer beside
     theory.
     """
-    from varsim.cli.own import importable
+    from varsim.cli.own import check_initializers, importable
     from varsim.cli.run import ending_signals_as_interrupt, expand
     from varsim.inference import check_probability, check_workers
     from varsim.report.layers import layers_sheet
@@ -116,11 +120,14 @@ def layers(**options: Any) -> int:
     publisher = Publisher(
         options["format"], options["output"], explain=False, quiet=options["quiet"]
     )
-    with importable(), ending_signals_as_interrupt():
-        networks, notes = expand(_swept_values(options), _fixed_values(options), _network)
+    with ending_signals_as_interrupt():
+        with importable():
+            networks, notes = expand(_swept_values(options), _fixed_values(options), _network)
         for note in [*notes, *publisher.obstacles()]:
             publisher.say(f"Note: {note}")
-        finished = _run(networks, options, workers)
+        check_initializers(network.experiment(*network.widths[:2]) for network in networks)
+        with importable():
+            finished = _run(networks, options, workers)
         sheets = [layers_sheet(rows) for rows in finished.stacks]
         written = publisher.write(*sheets) if sheets else True
     for sheet in sheets:
@@ -160,7 +167,7 @@ def _run(networks: Sequence[Network], options: dict[str, Any], workers: int) -> 
                 watch.next_row()
     except KeyboardInterrupt:
         finished.interrupted = True
-    except ComputeError as error:
+    except (ComputeError, InputError) as error:  # of an initializer that fails on the way
         finished.failure = str(error)
     except (MemoryError, RuntimeError) as error:
         finished.failure = f"the machine gave out ({error or 'no memory'}); take fewer workers"
@@ -248,6 +255,7 @@ def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
         "norm": ("norm", ["none"]),
         "residual": ("residual", [None]),
         "gain": ("gain", [None]),
+        "init": ("init", [None]),
         "scale": ("scale", ["xavier"]),
     }
     values: dict[str, Sequence[Any]] = {

@@ -13,13 +13,13 @@ from varsim import student
 from varsim._version import __version__
 from varsim.execution import threads
 from varsim.experiment import Caveat
-from varsim.inference import check_probability, check_workers, holm
+from varsim.inference import check_probability, check_workers, holm, package_of
 from varsim.layers.network import Network
 from varsim.layers.sampling import FIELDS, Sampled, stream
 from varsim.layers.theory import LayerTheory, predict
 from varsim.moments import Bins
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the schema of :class:`LayerResult`; raised whenever its fields change."""
 
 # Relative variance between networks above which their mean says little of a typical one.
@@ -52,7 +52,7 @@ class LayerResult:
         norm: What is normalised before φ.
         residual: Factor on every branch; None in a plain stack.
         x: Distribution of the inputs' entries.
-        w: Distribution of the weights' entries.
+        w: Distribution of the weights' entries; None with an initializer.
         dtype: Floating-point type of draws and products.
         batch: Inputs a network.
         networks: Number of networks.
@@ -85,6 +85,8 @@ class LayerResult:
         key: What was measured, without seed and number of networks.
         histogram: Where φ(h) was counted, or None.
         counts: How often, those beyond the ends first and last; None without.
+        init: The initializer that made the weights, with its arguments; or None.
+        init_package: The package that it is of, with its version, where that is known; or None.
     """
 
     schema: int = SCHEMA
@@ -102,7 +104,7 @@ class LayerResult:
     norm: str
     residual: float | None
     x: str
-    w: str
+    w: str | None
     dtype: str
     batch: int
     networks: int
@@ -134,6 +136,8 @@ class LayerResult:
     key: str
     histogram: Bins | None
     counts: tuple[int, ...] | None
+    init: str | None
+    init_package: str | None
 
 
 def simulate_layers(
@@ -286,7 +290,7 @@ def _row(
         norm=network.norm,
         residual=network.residual,
         x=network.x,
-        w=network.w,
+        w=network.w if network.init is None else None,
         dtype=network.dtype,
         batch=network.batch,
         networks=len(moments),
@@ -316,6 +320,8 @@ def _row(
         key=network.key,
         histogram=None,
         counts=None,
+        init=network.init,
+        init_package=package_of(network.init),
     )
 
 

@@ -70,6 +70,8 @@ class Network:
         backward: Whether gradients are followed too.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``.
+        init: What makes every W, as in :class:`varsim.experiment.Experiment`: used as it comes,
+            with the scheme as the claim it is held to.
 
     Raises:
         InputError: A value is not allowed.
@@ -92,6 +94,7 @@ class Network:
     backward: bool = True
     seed: int = 0
     dtype: str = "float32"
+    init: str | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -115,6 +118,8 @@ class Network:
         self._check_shapes()
         self.phi  # noqa: B018  # refuses an unknown name
         self.layers  # noqa: B018  # and whatever is wrong with the weights
+        if self.init is not None:
+            object.__setattr__(self, "init", self.experiment(*self.widths[:2]).init)
 
     def _check_shapes(self) -> None:
         if self.residual is not None and len(set(self.widths[1:])) > 1:
@@ -143,14 +148,12 @@ class Network:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The weight matrices, from the input on."""
-        return tuple(
-            Layer(a, b, self._experiment(a, b).k_squared) for a, b in pairwise(self.widths)
-        )
+        return tuple(Layer(a, b, self.experiment(a, b).k_squared) for a, b in pairwise(self.widths))
 
     @property
     def g(self) -> float | None:
         """The gain: as asked, or the scheme's own; None where the scheme has none."""
-        return self._experiment(*self.widths[:2]).g
+        return self.experiment(*self.widths[:2]).g
 
     @cached_property
     def key(self) -> str:
@@ -158,11 +161,19 @@ class Network:
         without = {"seed", "networks"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
+        if self.init is None:
+            del fields["init"]  # as before there were initializers: the streams stay
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _experiment(self, fan_in: int, fan_out: int) -> Experiment:
+    def experiment(self, fan_in: int, fan_out: int) -> Experiment:
         """Return one layer as an experiment, which checks what both have in common."""
-        return Experiment(
+        experiment = Experiment(
             dim=fan_in, fan_out=fan_out, scale=self.scale, gain=self.gain, x=self.x, w=self.w,
-            seed=self.seed, dtype=self.dtype,
+            seed=self.seed, dtype=self.dtype, init=self.init,
         )  # fmt: skip
+        if experiment.bias:
+            raise InputError(
+                f"{experiment.init} makes a bias, which a stack takes from bias_std; leave "
+                "bias=True out"
+            )
+        return experiment

@@ -40,6 +40,8 @@ def result_of(record: Mapping[str, Any]) -> LayerResult:
 
 
 def _check(result: LayerResult) -> None:
+    if (result.w is None) != (result.init is not None):
+        raise InputError("it has both an initializer and a distribution of W, or neither")
     if not 1 <= result.layer <= result.depth or min(result.fan_in, result.width, result.batch) < 1:
         raise InputError(
             f"it is layer {result.layer} of {result.depth}, from {result.fan_in} units to "
@@ -71,7 +73,8 @@ def _counts(value: list[int]) -> tuple[int, ...]:
 _SQUARES = ("theory_slack", "empirical", "std_error", "within", "median", "spread",
             "spread_theory", "rms_activation", "gradient_slack", "gradient",
             "gradient_std_error", "gradient_median")  # fmt: skip
-_TEXTS = ("varsim", "activation", "scale", "norm", "x", "w", "dtype", "key")
+_TEXTS = ("varsim", "activation", "scale", "norm", "x", "w", "dtype", "key",
+          "init", "init_package")  # fmt: skip
 _WHOLE = ("schema", "seed", "layer", "depth", "fan_in", "width", "batch", "networks")
 
 LAYERS = Schema(
@@ -90,7 +93,7 @@ LAYERS = Schema(
         {"gain", "residual", "empirical", "std_error", "z", "p", "within", "median", "spread"}
         | {"spread_theory", "mean", "rms_activation", "saturated", "dead", "agrees", "alpha"}
         | {"gradient_theory", "gradient", "gradient_std_error", "gradient_z", "gradient_p"}
-        | {"gradient_median", "histogram", "counts"}
+        | {"gradient_median", "histogram", "counts", "w", "init", "init_package"}
     ),
     row_of=result_of,
 )

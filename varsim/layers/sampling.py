@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from varsim.activations import Activation, FloatArray
@@ -129,7 +130,7 @@ class _Sample:
         signal = self._draw("x", network.x, (network.batch, network.widths[0]), 0)
         for place, layer in enumerate(network.layers):
             h = self._signal(place)
-            np.matmul(signal / self._dtype.type(layer.k), self._weights(place), out=h)
+            np.matmul(signal / self._divisor(place), self._weights(place), out=h)
             if network.bias_std:
                 h += self._bias(place, layer)
             if place and network.residual is not None:
@@ -146,9 +147,9 @@ class _Sample:
         gradient = self._draw("cotangent", "normal", shape, network.depth + 1).copy()
         yield network.depth - 1, gradient
         for place in reversed(range(network.depth - 1)):
-            h, k = self._signals[place], network.layers[place + 1].k
+            h = self._signals[place]
             normed = _normalised(network.norm, h)
-            through = (gradient / self._dtype.type(k)) @ self._weights(place + 1).T
+            through = (gradient / self._divisor(place + 1)) @ self._weights(place + 1).T
             through *= network.phi.derivative(normed)
             through = _back_through_norm(network.norm, h, normed, through)
             if network.residual is not None:
@@ -161,6 +162,14 @@ class _Sample:
         shape = (self._network.batch, self._network.widths[place + 1])
         return scratch(f"h{place}", shape[0] * shape[1], self._dtype).reshape(shape)
 
+    def _divisor(self, place: int) -> np.floating[Any]:
+        """Return what a layer's weights are to be divided by: 1 where they come as they are."""
+        by_init = self._network.init is not None
+        divisor: np.floating[Any] = self._dtype.type(
+            1.0 if by_init else self._network.layers[place].k
+        )
+        return divisor
+
     def _weights(self, place: int) -> FloatArray:
         """Return a layer's weights before their division by k: drawn, or kept from the way here."""
         layer, kept = self._network.layers[place], self._is_kept(place)
@@ -169,7 +178,24 @@ class _Sample:
             name, count = f"w{place}", layer.fan_in * layer.fan_out
             return scratch(name, count, self._dtype).reshape(shape)
         name = f"w{place}" if kept else "w"
+        if self._network.init is not None:
+            return self._initialized(name, self._network.init, place)
         return self._draw(name, self._network.w, (layer.fan_in, layer.fan_out), place + 1)
+
+    def _initialized(self, name: str, init: str, place: int) -> FloatArray:
+        """Return a layer's weights as an initializer makes them.
+
+        Raises:
+            InputError: It fails, or makes something else.
+        """
+        from varsim.weights.draw import draw  # only initializers need it
+
+        layer = self._network.layers[place]
+        shape = (layer.fan_in, layer.fan_out)
+        made = draw(init, self._stream(place + 1), shape, self._dtype).weights
+        out: FloatArray = scratch(name, made.size, self._dtype).reshape(shape)
+        out[:] = made
+        return out
 
     def _is_kept(self, place: int) -> bool:
         above = sum(layer.fan_in * layer.fan_out for layer in self._network.layers[place:])
@@ -183,10 +209,12 @@ class _Sample:
 
     def _draw(self, name: str, distribution: str, shape: tuple[int, int], layer: int) -> FloatArray:
         """Return draws from a layer's own stream: the same every time they are asked for."""
-        rng = generator(self._network.key, self._network.seed, self._index, layer)
         out: FloatArray = scratch(name, shape[0] * shape[1], self._dtype)
-        DRAWS[distribution](rng, out)
+        DRAWS[distribution](self._stream(layer), out)
         return out.reshape(shape)
+
+    def _stream(self, layer: int) -> Generator:
+        return generator(self._network.key, self._network.seed, self._index, layer)
 
 
 def _moments(

@@ -114,11 +114,14 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
         LayerTheory(
             signal.kernel + (signal.shift if corrected else 0.0),
             (signal.shift / signal.kernel) ** 2 * corrected
+            + _initializer_allowance(network, place, signal.shift / signal.kernel)
             if plain
             else _forward_allowance(network, place),
             signal.fluctuation / signal.kernel**2 + 2 / width if plain else None,
             None if gradient is None else gradient * (1.0 + shift),
-            _backward_allowance(network, place) + shift**2,
+            _backward_allowance(network, place)
+            + shift**2
+            + (0.0 if network.init is None else abs(shift)),
         )
         for place, (width, signal, gradient, shift) in enumerate(
             zip(network.widths[1:], signals, gradients, shifts, strict=True)
@@ -238,6 +241,17 @@ def _forward_allowance(network: Network, place: int) -> float:
     """
     batch = 2 / network.batch if network.norm == "batch" and place else 0.0
     return batch + sum(1 / n for n in network.widths[1 : place + 1])
+
+
+def _initializer_allowance(network: Network, place: int, shift: float) -> float:
+    """Return what a finite width may do otherwise than with independent normal entries, relatively.
+
+    All of the correction may be missing, as with orthogonal weights, and kurtosis adds terms of
+    order 1/n a layer.
+    """
+    if network.init is None:
+        return 0.0
+    return abs(shift) + sum(1 / n for n in network.widths[1 : place + 1])
 
 
 def _backward_allowance(network: Network, place: int) -> float:

@@ -266,7 +266,7 @@ def _phrases(rows: Sequence[LayerResult]) -> dict[str, str]:
         "depth": f"{row.depth} layer{'s' * (row.depth > 1)}",
         "batch": f"batch {row.batch:,}",
         "networks": f"{row.networks:,} networks",
-        "distributions": f"x {row.x}, W {row.w}",
+        "distributions": f"x {row.x}, " + (f"W {row.w}" if row.w else f"init {row.init}"),
         "dtype": row.dtype,
         "seed": f"seed {row.seed}",
     }

@@ -24,8 +24,9 @@ _SETTINGS: tuple[tuple[str, Callable[[LayerResult], str]], ...] = (
         "residual",
         lambda row: "" if row.residual is None else f"residual {significant(row.residual)}",
     ),
+    ("init", lambda row: f"init {row.init}" if row.init else ""),
     ("x", lambda row: f"x {row.x}"),
-    ("w", lambda row: f"W {row.w}"),
+    ("w", lambda row: f"W {row.w}" if row.w else ""),
     ("dtype", lambda row: row.dtype),
     ("seed", lambda row: f"seed {row.seed}"),
 )
@@ -43,7 +44,7 @@ def layers_sheet(rows: Sequence[LayerResult]) -> Sheet:
 
 def stack_name(row: LayerResult) -> str:
     """Return what the stack of a layer is called in a sentence."""
-    return ", ".join(filter(None, (text(row) for _, text in _SETTINGS[:6])))
+    return ", ".join(filter(None, (text(row) for _, text in _SETTINGS[:7])))
 
 
 def _columns(rows: Sequence[LayerResult]) -> Iterator[Column]:
