@@ -380,11 +380,8 @@ def _off_claim(result: Result) -> Iterator[Caveat]:
     claim = result.theory if result.conditional_theory is None else result.conditional_theory
     ratio, error = result.empirical / claim, result.std_error / claim
     half_width = student.quantile(result.confidence, result.blocks - 1) * error
-    fitting = [
-        name
-        for name, k_squared in _schemes(experiment_of(result))
-        if abs(ratio - result.k**2 / k_squared) <= _FITS * error
-    ]
+    second = result.k**-2
+    fitting = fitting_schemes(experiment_of(result), ratio * second, error * second)
     message = (
         f"the variance is {ratio:.4g} ± {half_width:.2g} times what scale {result.scale} claims "
         "for W"
@@ -392,15 +389,20 @@ def _off_claim(result: Result) -> Iterator[Caveat]:
     if result.init_theory is not None:
         by_theory = result.init_theory / result.theory
         message += f", and {by_theory:.4g} times by the initializer's own theory"
-    message += f"; it fits scale {_listed(fitting)}" if fitting else "; it fits no scheme"
+    message += f"; it fits scale {fitting}" if fitting else "; it fits no scheme"
     if ratio:
         message += f" (k = {result.k / math.sqrt(ratio):.4g})"
     yield Caveat("initializer", message)
 
 
-def _listed(names: Sequence[str]) -> str:
-    *most, last = names
-    return f"{', '.join(most)} and {last}" if most else last
+def fitting_schemes(experiment: Experiment, mean_square: float, std_error: float) -> str:
+    """Return the schemes whose 1/k² is a measured E w², within errors, in words; or nothing."""
+    names = [
+        name
+        for name, k_squared in _schemes(experiment)
+        if abs(mean_square - 1 / k_squared) <= _FITS * std_error
+    ]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _schemes(experiment: Experiment) -> Iterator[tuple[str, float]]:

@@ -69,22 +69,22 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
     y = scratch("y", shape.outputs, dtype).reshape(shape)
     y.fill(0.0)
-    whole = None if experiment.init is None else _whole(experiment, index)
+    made = None if experiment.init is None else whole(experiment, index)
     x_squares, x_fourths, start = 0.0, 0.0, 0
     for length in _slice_lengths(experiment):
         x = _draw(experiment, "x", x_stream, shape.groups * shape.rows * length, dtype)
-        if whole is None:
+        if made is None:
             w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
         else:
-            w = whole.weights[start : start + length]
+            w = made.weights[start : start + length]
             start += length
         if fixed_x:
             squares = np.square(x, dtype=np.float64)
             x_squares += float(squares.sum())
             x_fourths += float(squares @ squares)
         _add_products(y, x, w)
-    if whole is not None:
-        _finish(experiment, y, whole)
+    if made is not None:
+        _finish(experiment, y, made)
     return Block(
         Moments.of(y),
         (x_squares, x_fourths) if fixed_x else None,
@@ -134,7 +134,7 @@ def generator(key: str, seed: int, *index: int) -> Generator:
     return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
 
 
-def _whole(experiment: Experiment, index: int) -> Weights:
+def whole(experiment: Experiment, index: int) -> Weights:
     """Return the whole W of a block, from a stream of its own: x does not depend on what it took.
 
     Raises:
@@ -151,10 +151,10 @@ def _whole_stream(experiment: Experiment, index: int) -> Generator:
     return generator(e.key, e.seed, *e.block_family, index, _W_OF_ITS_OWN)
 
 
-def _finish(experiment: Experiment, y: FloatArray, whole: Weights) -> None:
+def _finish(experiment: Experiment, y: FloatArray, made: Weights) -> None:
     """Add the bias, and check that outputs of weights we do not know are where sums are safe."""
-    if whole.bias is not None:
-        y += whole.bias
+    if made.bias is not None:
+        y += made.bias
     most = FLOAT_TYPES[experiment.dtype].largest
     if not (-most <= y.min() and y.max() <= most):
         raise InputError(

@@ -74,6 +74,7 @@ _LOADERS = {
     "compare": ("varsim.cli.compare", "Compare two files of results, pair by pair."),
     "layers": ("varsim.cli.layers", "Follow signals and gradients through a deep stack."),
     "gains": ("varsim.cli.gains", "Print the gains of activations."),
+    "init": ("varsim.cli.init", "Print what initializers claim, and what they do."),
 }
 
 

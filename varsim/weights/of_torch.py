@@ -15,7 +15,7 @@ from varsim.weights.found import Made, Maker, check_arguments, refuse_seeds, see
 
 PREFIX = "torch.nn.init."
 
-# Without a generator of its own, a function draws from the one that all threads share.
+# What has no generator of its own draws from the one that all threads share; sparse_ from both.
 _shared = threading.Lock()
 
 
@@ -53,13 +53,10 @@ def _in_place(call: Call) -> Maker:
         dim, n = shape
         tensor = torch.empty(n, dim, dtype=getattr(torch, dtype.name), device="cpu")
         seed = seed_of(rng)
-        if has_generator:
-            generator = torch.Generator().manual_seed(seed)
-            function(tensor, *call.positional, **call.options, generator=generator)
-        else:
-            with _shared, torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                function(tensor, *call.positional, **call.options)
+        own = {"generator": torch.Generator().manual_seed(seed)} if has_generator else {}
+        with _shared, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 1)  # not the same numbers again
+            function(tensor, *call.positional, **call.options, **own)
         return Made(tensor.numpy().T)
 
     return make

@@ -1,0 +1,244 @@
+"""Survey: what initializers claim and what they do, forward and backward, at one shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varsim import student
+from varsim._version import __version__
+from varsim.claims import CLAIMS
+from varsim.execution import Mapper, one_blas_thread
+from varsim.experiment import FLOAT_TYPES, Caveat, Experiment
+from varsim.inference import fitting_schemes, holm, package_of
+from varsim.moments import Block, Moments, Totals
+from varsim.sampling import generator, whole
+
+SCHEMA = 1
+"""Number of the schema of :class:`Surveyed`; raised whenever its fields change."""
+
+MIN_DRAWS = 8
+_ROWS = 64
+
+# What sets the streams of x and g apart from those of W.
+_INPUTS = 2
+
+
+class Draw(NamedTuple):
+    """What one W gave.
+
+    Attributes:
+        powers: Means of w, w², w³ and w⁴ over its entries.
+        forward: Outputs x @ W of a batch of standard normal x.
+        backward: Outputs g @ Wᵀ of a batch of standard normal g.
+    """
+
+    powers: NDArray[np.float64]
+    forward: Moments
+    backward: Moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surveyed:
+    """What an initializer claims and does. Its fields, in this order, are the machine formats'.
+
+    Attributes:
+        schema: Number of this schema.
+        varsim: Version of varsim.
+        init: The initializer, with its arguments.
+        init_package: The package it is of, with its version; None where there is none.
+        dim: D, the fan-in.
+        fan_out: n.
+        dtype: Floating-point type of W and the products.
+        seed: Root of all random streams.
+        draws: Number of independent W: the replicates of all errors.
+        claim: E w² as documented, as a formula; None where it is not known.
+        claimed: E w² as documented; None where it is not known.
+        mean_square: E w², measured.
+        mean_square_error: Its standard error.
+        kurtosis: E (w - mean)⁴ / Var² of the entries; None where they are all equal.
+        kurtosis_error: Its standard error, or None.
+        forward_theory: D E w² by the claim, or None.
+        forward: Variance of x @ W over W and standard normal x, measured.
+        forward_error: Its standard error.
+        backward_theory: n E w² by the claim, or None.
+        backward: Variance of g @ Wᵀ over W and standard normal g, measured.
+        backward_error: Its standard error.
+        ratio: ``forward`` over its theory, or None.
+        z: Difference of ``forward`` from its theory in standard errors, or None.
+        p: Two-sided probability of a difference so large, Student t; of this row alone. Or None.
+        agrees: The verdict on ``forward``, Holm-adjusted over the table; None without a claim.
+        caveats: What a reader should know.
+        confidence: Level of the intervals of a table for people.
+        alpha: False-alarm rate that all verdicts share.
+    """
+
+    schema: int = SCHEMA
+    varsim: str = __version__
+    init: str
+    init_package: str | None
+    dim: int
+    fan_out: int
+    dtype: str
+    seed: int
+    draws: int
+    claim: str | None
+    claimed: float | None
+    mean_square: float
+    mean_square_error: float
+    kurtosis: float | None
+    kurtosis_error: float | None
+    forward_theory: float | None
+    forward: float
+    forward_error: float
+    backward_theory: float | None
+    backward: float
+    backward_error: float
+    ratio: float | None
+    z: float | None
+    p: float | None
+    agrees: bool | None = None
+    caveats: tuple[Caveat, ...] = ()
+    confidence: float
+    alpha: float | None = None
+
+
+def question(
+    init: str, dim: int, fan_out: int, seed: int = 0, dtype: str = "float32"
+) -> Experiment:
+    """Return what is asked of an initializer, checked.
+
+    Raises:
+        InputError: A value is not allowed.
+    """
+    return Experiment(dim=dim, fan_out=fan_out, scale="none", init=init, seed=seed, dtype=dtype)
+
+
+def survey(
+    asked: Experiment, draws: int = 64, confidence: float = 0.95, mapper: Mapper = map
+) -> Surveyed:
+    """Return what an initializer does, before a verdict.
+
+    Args:
+        asked: Which, and at what shape; see :func:`question`.
+        draws: Number of independent W.
+        confidence: Level of the intervals.
+        mapper: Who computes; the numbers are the same.
+
+    Raises:
+        InputError: The initializer fails, or makes something else.
+
+    >>> row = survey(question("orthogonal", 64, 32))
+    >>> row.claim, row.forward_theory, round(row.forward, 1), round(row.backward, 1)
+    ('1/max(D,n)', 1.0, 1.0, 0.5)
+    """
+    with one_blas_thread:
+        return _row(asked, list(mapper(partial(draw, asked), range(draws))), confidence)
+
+
+def draw(asked: Experiment, index: int) -> Draw:
+    """Return what W ``index`` gives."""
+    made = whole(asked, index)
+    rng = generator(asked.key, asked.seed, index, _INPUTS)
+    x = rng.standard_normal((_ROWS, asked.dim), made.weights.dtype.type)
+    g = rng.standard_normal((_ROWS, asked.n), made.weights.dtype.type)
+    forward = x @ made.weights
+    if made.bias is not None:
+        forward += made.bias
+    w = made.weights.astype(np.float64)
+    powers = np.array([np.mean(w), np.mean(w * w), np.mean(w**3), np.mean(w**4)])
+    return Draw(powers, Moments.of(forward), Moments.of(g @ made.weights.T))
+
+
+def judge(rows: Sequence[Surveyed], alpha: float = 0.001) -> list[Surveyed]:
+    """Return rows with their verdicts, which share one false-alarm rate, by Holm."""
+    alarms = iter(holm([row.p for row in rows if row.p is not None], alpha))
+    return [row if row.p is None else _judged(row, next(alarms), alpha) for row in rows]
+
+
+def _judged(row: Surveyed, alarm: bool, alpha: float) -> Surveyed:
+    caveats = tuple(_off_claim(row)) if alarm else ()
+    return replace(row, agrees=not alarm, alpha=alpha, caveats=caveats)
+
+
+def _off_claim(row: Surveyed) -> Iterator[Caveat]:
+    if row.ratio is None:
+        return
+    half_width = student.quantile(row.confidence, row.draws - 1) * row.forward_error
+    asked = question(row.init, row.dim, row.fan_out, row.seed, row.dtype)
+    fitting = fitting_schemes(asked, row.forward / row.dim, row.forward_error / row.dim)
+    yield Caveat(
+        "initializer",
+        f"E w² is {row.ratio:.4g} ± {half_width / (row.forward_theory or 1):.2g} times the "
+        f"documented {row.claim}" + (f"; it fits scale {fitting}" if fitting else ""),
+    )
+
+
+def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveyed:
+    claim = CLAIMS.get(str(asked.init))
+    claimed = None if claim is None else claim.mean_square(asked.dim, asked.n)
+    theory = None if claimed is None else asked.dim * claimed
+    forward, backward = _totals(d.forward for d in drawn), _totals(d.backward for d in drawn)
+    powers = np.stack([d.powers for d in drawn])
+    kurtosis, kurtosis_error = _kurtosis(powers)
+    error = math.hypot(
+        forward.std_error, FLOAT_TYPES[asked.dtype].rounding * (theory or forward.variance)
+    )
+    z = None if theory is None or not error else (forward.variance - theory) / error
+    return Surveyed(
+        init=str(asked.init),
+        init_package=package_of(asked.init),
+        dim=asked.dim,
+        fan_out=asked.n,
+        dtype=asked.dtype,
+        seed=asked.seed,
+        draws=len(drawn),
+        claim=None if claim is None else claim.formula,
+        claimed=claimed,
+        mean_square=float(powers[:, 1].mean()),
+        mean_square_error=float(powers[:, 1].std(ddof=1)) / math.sqrt(len(drawn)),
+        kurtosis=kurtosis,
+        kurtosis_error=kurtosis_error,
+        forward_theory=theory,
+        forward=forward.variance,
+        forward_error=error,
+        backward_theory=None if claimed is None else asked.n * claimed,
+        backward=backward.variance,
+        backward_error=backward.std_error,
+        ratio=forward.variance / theory if theory else None,
+        z=z,
+        p=_p(forward.variance, theory, z, len(drawn)),
+        confidence=confidence,
+    )
+
+
+def _p(measured: float, theory: float | None, z: float | None, draws: int) -> float | None:
+    if theory is None:
+        return None
+    if z is None:  # nothing varies, and there is no rounding: both are 0
+        return 1.0 if measured == theory else 0.0
+    return student.two_sided_p(z, draws - 1)
+
+
+def _totals(outputs: Iterable[Moments]) -> Totals:
+    return Totals.of(Block(moments, None, None) for moments in outputs)
+
+
+def _kurtosis(powers: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    """Return the kurtosis of all entries and its jackknife error, leaving out one W at a time."""
+    count = len(powers)
+    left_out = (powers.sum(axis=0) - powers) / (count - 1)
+    mean, square, cube, fourth = np.vstack([powers.mean(axis=0), left_out]).T
+    variance = square - mean**2
+    if np.any(variance <= 1e-12 * square):  # all are equal
+        return None, None
+    central = fourth - 4 * mean * cube + 6 * mean**2 * square - 3 * mean**4
+    estimate, *others = (central / variance**2).tolist()
+    spread = np.var(others) * (count - 1)
+    return float(estimate), math.sqrt(float(spread))
