@@ -10,12 +10,14 @@ import select
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
 from varsim.cli import main
+from varsim.provenance import FRAMEWORKS
 
 VARSIM = [sys.executable, "-m", "varsim"]
 
@@ -60,6 +62,14 @@ def here(*args: str) -> subprocess.CompletedProcess[str]:
         stream.seek(0)
         said.append(stream.read())
     return subprocess.CompletedProcess(args, int(end.value.code or 0), *said)
+
+
+def needs(name: str) -> str:
+    """Skip where the framework of that name, or of an initializer's, is not installed."""
+    framework = name.partition(".")[0]
+    if framework in FRAMEWORKS and find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    return name
 
 
 def rows(*args: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ SCHEMA = (
     "schema varsim seed design dim fan_out scale k gain x w dtype blocks samples theory empirical "
     "std_error ci_low ci_high ratio z p agrees conditional_theory effective_samples caveats "
     "x_mean x_std w_mean w_std confidence expected_std_error alpha "
-    "key samples_asked precision max_samples totals histogram"
+    "key samples_asked precision max_samples totals histogram init init_package init_theory"
 )
 
 
@@ -30,7 +30,7 @@ def result() -> Result:
 def test_the_schema_is_fixed() -> None:
     """Names and order are what scripts rely on; a change raises the schema's number."""
     assert [field.name for field in fields(Result)] == SCHEMA.split()
-    assert Result.__dataclass_fields__["schema"].default == 2
+    assert Result.__dataclass_fields__["schema"].default == 3
 
 
 def with_p(result: Result, p_values: list[float]) -> list[Result]:

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.program import environment
+from tests.program import environment, needs
 from varsim.cli import app
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
@@ -70,7 +70,7 @@ def test_commands_print_what_the_readme_shows(block: str, tmp_path: Path) -> Non
     """Word for word, and number for number to what another machine's rounding may change."""
     for framework in FRAMEWORKS:
         if f"{framework}.nn" in block or f"{framework}.init" in block:
-            pytest.importorskip(framework)
+            needs(framework)
     assert_same(block, executed(block, tmp_path))
 
 
@@ -141,7 +141,7 @@ def test_the_worked_report_is_a_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("spread", "code"), [(1.0, 0), (1.05, 3)])
 def test_the_check_of_an_initializer_is_one(spread: float, code: int, tmp_path: Path) -> None:
     """As it stands, it passes what is right, and fails with 3 for 5 % more."""
-    pytest.importorskip("torch")
+    needs("torch")
     (script,) = re.findall(r"(?<=```bash\n)(.*?)(?=```)", README.read_text("utf-8"), re.DOTALL)
     assert len(script.splitlines()) == 5
     source = (

@@ -413,8 +413,9 @@ def is_elsewhere(initializer: str) -> bool:
     >>> is_elsewhere("keras.initializers.HeNormal"), is_elsewhere("orthogonal")
     (True, False)
     """
-    patterns = (known.removesuffix("*") for known in _FRAMEWORKS)
-    return ":" in initializer or any(initializer.startswith(p) for p in patterns)
+    from fnmatch import fnmatchcase  # only initializers need it
+
+    return ":" in initializer or any(fnmatchcase(initializer, known) for known in _FRAMEWORKS)
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:

@@ -23,7 +23,7 @@ from varsim.experiment import (
 from varsim.moments import Bins, Block, Totals
 from varsim.records import experiment_of
 from varsim.sampling import stream
-from varsim.scales import SCALES
+from varsim.scales import SCALES, find_scale
 from varsim.theory import (
     Prediction,
     average_given_x,
@@ -407,9 +407,10 @@ def fitting_schemes(experiment: Experiment, mean_square: float, std_error: float
 
 def _schemes(experiment: Experiment) -> Iterator[tuple[str, float]]:
     """Yield every scheme with its k²: with its own gain, and with the one that was asked for."""
+    own = find_scale(experiment.scale).gain
+    asked = None if experiment.g == own else experiment.g
     for name, scale in SCALES.items():
-        asked = scale.gain if experiment.g is None else experiment.g
-        gains = [1.0] if scale.gain is None else sorted({scale.gain, asked or 1.0})
+        gains = [1.0] if scale.gain is None else sorted({scale.gain, asked or scale.gain})
         for gain in gains:
             told = f"{name} with gain {gain:.6g}" if len(gains) > 1 else name
             yield told, scale.k_squared(experiment.dim, experiment.n, gain)

@@ -135,8 +135,8 @@ def _checked(
     if np.iscomplexobj(array):
         raise InputError(f"{init} makes complex numbers; return an array of floats")
     most = FLOAT_TYPES[dtype.name].largest
-    # A comparison with NaN is false.
-    if not (array.size and -most <= array.min() and array.max() <= most):
+    # A comparison with NaN is false; float16 does not hold the bound itself.
+    if not (-most <= float(array.min()) and float(array.max()) <= most):
         raise InputError(
             f"{init} makes NaN, infinity or numbers beyond {most:g}, where {dtype} is safe; give "
             "milder arguments"

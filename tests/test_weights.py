@@ -1,0 +1,385 @@
+"""Initializers of frameworks and of one's own: found, seeded, and checked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.program import environment, here, needs, run
+from varsim import Experiment, InputError, Result, simulate
+from varsim.records import record_of, result_of
+from varsim.sampling import generator, stream, whole
+from varsim.weights.draw import draw, find, package
+
+KINDS = [
+    "torch.nn.Linear",
+    "torch.nn.init.kaiming_normal_",
+    "torch.nn.init.sparse_(0.2)",
+    "torch.nn.init.orthogonal_",
+    "jax.nn.initializers.he_normal",
+    "jax.nn.initializers.orthogonal",
+    "jax.nn.initializers.zeros",
+    "keras.initializers.HeNormal",
+    "keras.initializers.Orthogonal",
+]
+
+OWN = """
+import sys
+import numpy as np
+
+def good(rng, shape, gain=1.0):
+    return gain * rng.standard_normal(shape) / shape[0] ** 0.5
+
+def half(rng, shape):
+    return good(rng, shape).astype(np.float16)
+
+def whole(rng, shape):
+    return rng.integers(-1, 2, shape)
+
+def turned(rng, shape):
+    return good(rng, shape).T
+
+def nan(rng, shape):
+    return good(rng, shape) * np.nan
+
+def huge(rng, shape):
+    return good(rng, shape) * 1e300
+
+def imaginary(rng, shape):
+    return good(rng, shape) * 1j
+
+def text(rng, shape):
+    return np.full(shape, "0")
+
+def shared(rng, shape):
+    return np.random.standard_normal(shape)
+
+def nothing(rng, shape):
+    pass
+
+def leaves(rng, shape):
+    sys.exit(0)
+
+def breaks(rng, shape):
+    raise RuntimeError("no way.\\nNot at all.")
+
+def late(rng, shape):
+    w = good(rng, shape)
+    if w[0, 0] > 0.3:
+        raise RuntimeError("late")
+    return w
+
+def prints(rng, shape):
+    print("hello")
+    return good(rng, shape)
+
+class Nested:
+    init = staticmethod(good)
+
+constant = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder with a module of one's own."""
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    yield
+    find.cache_clear()
+    sys.modules.pop("mine", None)
+
+
+def once(init: str, seed: int = 1, dtype: str = "float32") -> np.ndarray:
+    rng = generator("0" * 32, seed)
+    return draw(init, rng, (24, 10), np.dtype(dtype)).weights.copy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("init", KINDS)
+def test_the_same_seed_gives_the_same_bytes(init: str, dtype: str) -> None:
+    """Of the right shape and type, and other numbers for another seed."""
+    first, again, other = once(needs(init), 1, dtype), once(init, 1, dtype), once(init, 2, dtype)
+    assert first.shape == (24, 10)
+    assert first.dtype == dtype
+    assert first.tobytes() == again.tobytes()
+    assert np.array_equal(first, other) == init.endswith("zeros")
+    if dtype == "float64" and not init.endswith("zeros"):
+        assert not np.array_equal(first, first.astype(np.float32))
+
+
+@pytest.mark.parametrize("init", KINDS)
+def test_what_others_draw_and_set_stays_as_it_is(init: str) -> None:
+    """Torch's global stream and number of threads are neither used nor touched."""
+    needs(init)
+    needs("torch")
+    import torch
+
+    expected = once(init)
+    torch.manual_seed(5)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert once(init).tobytes() == expected.tobytes()
+        assert torch.get_num_threads() == 2
+        torch.set_num_threads(1)
+        assert once(init).tobytes() == expected.tobytes()
+        assert torch.equal(torch.get_rng_state(), state)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("init", "scale"),
+    [
+        ("torch.nn.Linear", "torch-linear"),
+        ("torch.nn.Linear(bias=True)", "torch-linear"),
+        ('torch.nn.init.kaiming_normal_(mode="fan_out")', "he-fan-out"),
+        ("torch.nn.init.kaiming_uniform_(a=2.2360679775)", "torch-linear"),
+        ("torch.nn.init.xavier_uniform_(gain=5/3)", "xavier"),
+        ("torch.nn.init.trunc_normal_(std=0.02)", "50"),
+        ("jax.nn.initializers.glorot_uniform", "xavier"),
+        ('jax.nn.initializers.variance_scaling(2, "fan_out", "normal")', "he-fan-out"),
+        ("keras.initializers.HeNormal", "he"),
+        ("keras.initializers.LecunUniform", "lecun"),
+    ],
+)
+def test_frameworks_do_what_they_say(init: str, scale: str) -> None:
+    """At a shape at which the fans differ, so a transposed W would not pass."""
+    gain = 5 / 3 if "5/3" in init else None
+    fields = {"dim": 96, "fan_out": 160, "gain": gain, "init": needs(init), "samples": 400_000}
+    assert simulate(Experiment(scale=scale, **fields)).agrees  # type: ignore[arg-type]
+    wrong = simulate(Experiment(scale="D^0.55", **fields | {"gain": None}))  # type: ignore[arg-type]
+    assert not wrong.agrees
+
+
+def test_a_bias_is_added() -> None:
+    """Torch's Linear with its bias has (D + 1) / 3D, where the weight alone has 1/3."""
+    needs("torch")
+    e = Experiment(dim=2, fan_out=50, scale="torch-linear", init="torch.nn.Linear(bias=True)")
+    result = simulate(e)
+    assert result.theory == pytest.approx(0.5)
+    assert result.agrees
+    assert whole(e, 0).bias is not None
+
+
+def test_blocks_differ_and_workers_do_not_matter() -> None:
+    """Every block has a W of its own, the same for any number of threads."""
+    e = Experiment(dim=32, scale="he", init=needs("torch.nn.init.kaiming_normal_"), samples=64_000)
+    assert not np.array_equal(whole(e, 0).weights, whole(e, 1).weights)
+    one, two = (simulate(e, workers=workers) for workers in (1, 2))
+    assert record_of(one) == record_of(two)
+    assert len({block.moments.variance for block in stream(e)}) == 64
+
+
+@pytest.mark.parametrize("backend", ["torch", "numpy", ""])
+def test_keras_runs_on_any_backend(backend: str, tmp_path: Path) -> None:
+    """The one that is set, or one that is installed."""
+    needs("keras")
+    for framework in (backend,) if backend not in ("", "numpy") else ():
+        needs(framework)
+    changes = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": backend}
+    args = ("-i", "keras.initializers.HeUniform", "-s", "he", "-d", "32", "--check", "-f", "jsonl")
+    done = run(*args, **changes)
+    assert done.returncode == 0, done.stderr
+    assert f" on {backend}" in json.loads(done.stdout)["init_package"]
+
+
+@pytest.mark.parametrize(
+    ("init", "sentence"),
+    [
+        ("torch.nn.init.kaiming_normal", "did you mean kaiming_normal_?"),
+        ("torch.nn.init.kaiming_normal_(fan=1)", "it takes: a=0, mode='fan_in'"),
+        ("torch.nn.init.kaiming_normal_(generator=1)", "varsim passes its own"),
+        ("torch.nn.init.constant_", "missing a required argument: 'val'"),
+        ("torch.nn.init.dirac_", "fails for shape (64, 64): ValueError: Only tensors with 3"),
+        ("torch.nn.Linear(out=3)", "or torch.nn.Linear(bias=True)"),
+        ("torch.nn.Linears", "did you mean torch.nn.Linear?"),
+        ("jax.nn.initializers.he_norm", "did you mean he_normal?"),
+        ("jax.nn.initializers.he_normal(3, 4, 5, 6, 7)", "too many positional arguments"),
+        ("keras.initializers.HeNormal(seed=1)", "varsim passes its own"),
+        ("keras.initializers.Initializer", "has no initializer 'Initializer'"),
+    ],
+)
+def test_what_a_framework_does_not_have_is_one_sentence(init: str, sentence: str) -> None:
+    """And wrong usage."""
+    done = here("-i", needs(init), "-s", "sqrt", "-d", "64", "-q")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") <= 6
+    assert sentence in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax", "keras"])
+def test_a_missing_framework_is_one_sentence(framework: str) -> None:
+    """With what to install."""
+    names = {
+        "torch": "torch.nn.init.normal_",
+        "jax": "jax.nn.initializers.normal",
+        "keras": "keras.initializers.Zeros",
+    }
+    code = (
+        f"import sys; sys.modules[{framework!r}] = None; "
+        f"sys.argv = ['varsim', '-i', {names[framework]!r}, '-s', 'sqrt']; "
+        "from varsim.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False,
+        env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"pip install 'varsim[{framework}]'" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("turned", "makes the shape (32, 64), not (64, 32), which is (fan-in, fan-out); transpose"),
+        ("nan", "makes NaN, infinity or numbers beyond 1e+30"),
+        ("huge", "makes NaN, infinity or numbers beyond 1e+30"),
+        ("imaginary", "makes complex numbers"),
+        ("text", "not numbers"),
+        ("shared", "gives other numbers when it is called again with the same rng"),
+        ("nothing", "makes the shape ()"),
+        ("leaves", "fails for shape (64, 32): SystemExit: 0"),
+        ("breaks", "fails for shape (64, 32): RuntimeError: no way; correct it"),
+        ("constant", "is no function but int"),
+        ("missing", "has no attribute 'missing'"),
+        ("good(1, 2)", "it takes: gain=1.0"),
+    ],
+)
+def test_what_is_wrong_with_one_s_own_is_one_sentence(name: str, sentence: str) -> None:
+    """Before anything runs, and wrong usage."""
+    done = here("-i", f"mine:{name}", "-s", "sqrt", "-d", "64", "--fan-out", "32", "-q")
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert done.stdout == ""
+
+
+@pytest.mark.usefixtures("own")
+def test_a_module_that_does_not_load_is_one_sentence() -> None:
+    """Whatever is wrong with it."""
+    for module, sentence in (("broken", "ZeroDivisionError"), ("absent", "No module named")):
+        done = here("-i", f"{module}:f", "-s", "sqrt", "-q")
+        assert done.returncode == 2
+        assert sentence in done.stderr
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("name", ["good", "half", "Nested.init", "prints", "good(gain=1)"])
+def test_one_s_own_is_measured(name: str) -> None:
+    """With any float type, from a class, and whatever it prints: stdout is for data."""
+    done = here(
+        "-i", f"mine:{name}", "-s", "sqrt", "-d", "64", "-n", "1e5", "--check", "-f", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["init"] == f"mine:{name}"
+    assert row["w"] is row["w_mean"] is row["w_std"] is row["init_package"] is None
+
+
+@pytest.mark.usefixtures("own")
+def test_whole_numbers_are_numbers() -> None:
+    """With E w² = 2/3."""
+    done = here("-i", "mine:whole", "-s", "1.224744871391589", "-d", "64", "--check", "-q")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.usefixtures("own")
+def test_a_failure_on_the_way_keeps_what_is_done() -> None:
+    """The rows before it are on stdout and in the file, and the error is a sentence."""
+    done = here("-i", "mine:good,mine:late", "-s", "sqrt", "-d", "64", "-n", "1e5", "-f", "jsonl",
+                "-o", "kept.jsonl", "--resume")  # fmt: skip
+    assert done.returncode == 1
+    assert "RuntimeError: late" in done.stderr
+    assert len(done.stdout.splitlines()) == len(Path("kept.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("own")
+def test_rows_are_read_again_and_gone_on_with() -> None:
+    """In both formats; a claim that disagrees fails --check again."""
+    for suffix in ("jsonl", "csv"):
+        args = ("-i", "mine:good,orthogonal", "-s", "sqrt,he", "-d", "32", "-n", "1e5", "-o",
+                f"rows.{suffix}", "--resume", "--check", "-f", "csv")  # fmt: skip
+        first, second = here(*args), here(*args)
+        assert first.returncode == second.returncode == 3
+        assert "4 of 4 rows are done already" in second.stderr
+        assert first.stdout == second.stdout
+
+
+@pytest.mark.usefixtures("own")
+def test_a_row_of_another_version_is_measured_anew() -> None:
+    """It may be of another initializer by the same name."""
+    args = ("-i", needs("torch.nn.init.normal_"), "-s", "none", "-d", "32", "-n", "1e5", "-o",
+            "rows.jsonl", "--resume")  # fmt: skip
+    here(*args, "-q")
+    text = Path("rows.jsonl").read_text()
+    Path("rows.jsonl").write_text(text.replace(str(package("torch.nn.init.normal_")), "torch 1.0"))
+    done = here(*args)
+    assert "cannot be gone on with" in " ".join(done.stderr.split())
+    assert Path("rows.jsonl").read_text() == text
+
+
+def row() -> Result:
+    return simulate(Experiment(dim=8, scale="sqrt", init="orthogonal", samples=6400))
+
+
+@pytest.mark.parametrize(
+    "change", [{"init": None}, {"init": "sparse"}, {"w": "normal"}, {"init": "orthogonal(gain=2)"}]
+)
+def test_a_changed_row_is_refused(change: dict[str, object]) -> None:
+    """An initializer and a distribution of W exclude each other, and the key is of one of them."""
+    record = record_of(row())
+    assert result_of(record) == row()
+    with pytest.raises(InputError):
+        result_of(record | change)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_cluster_computes_the_same() -> None:
+    """Also with a module of one's own, and a failure there is the same sentence."""
+    pytest.importorskip("distributed")
+    args = (
+        "-i",
+        "mine:good,orthogonal,mine:late",
+        "-s",
+        "sqrt",
+        "-d",
+        "64",
+        "-n",
+        "1e5",
+        "-f",
+        "csv",
+    )
+    threads = run(*args)
+    processes = run(*args, "--scheduler", "local")
+    assert threads.returncode == processes.returncode == 1
+    assert threads.stdout == processes.stdout
+    assert "RuntimeError: late" in processes.stderr
+
+
+def test_zeros_are_told_from_what_is_claimed() -> None:
+    """Nothing varies and no error bar is there, and still they disagree, also with a precision."""
+    done = here(
+        "-i", needs("torch.nn.init.zeros_"), "-s", "sqrt", "-d", "32", "-p", "5%", "--check"
+    )
+    assert done.returncode == 3
+
+
+def test_the_plan_and_the_reason_know_initializers() -> None:
+    """--dry-run and --explain."""
+    plan = json.loads(here("-i", "orthogonal", "-s", "he", "--dry-run", "-f", "json").stdout)
+    assert plan[0]["init"] == "orthogonal"
+    assert plan[0]["w"] is None
+    assert plan[0]["numbers"] >= 64 * 512 * 512
+    why = here("-i", "orthogonal", "-s", "he", "-n", "1e5", "--explain").stdout
+    assert "used as it comes" in " ".join(why.split())
