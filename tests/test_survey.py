@@ -14,7 +14,8 @@ from varsim.claims import CLAIMS
 from varsim.execution import threads
 from varsim.initializers import INITIALIZERS
 from varsim.provenance import FRAMEWORKS, frameworks
-from varsim.survey import Surveyed, draw, judge, question, survey
+from varsim.sampling import whole
+from varsim.survey import Surveyed, judge, question, survey
 from varsim.weights.catalogue import installed
 
 # torch's, JAX's and Keras' documentation call it the standard deviation, and it is that of the
@@ -91,10 +92,10 @@ def test_the_kurtosis_and_its_error_are_those_of_the_entries() -> None:
     """Pooled over all draws; the jackknife by hand."""
     asked = question("sparse(sparsity=0.5, std=1)", 10, 6)
     row = survey(asked, draws=12)
-    w = [sampled.powers for sampled in (draw(asked, i) for i in range(12))]
+    w = [whole(asked, i).weights.astype(np.float64) for i in range(12)]
 
-    def kurtosis(powers: list[np.ndarray]) -> float:
-        m1, m2, m3, m4 = np.mean(powers, axis=0)
+    def kurtosis(w: list[np.ndarray]) -> float:
+        m1, m2, m3, m4 = (np.mean(np.stack(w) ** power) for power in (1, 2, 3, 4))
         return float((m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4) / (m2 - m1**2) ** 2)
 
     left_out = [kurtosis(w[:i] + w[i + 1 :]) for i in range(12)]

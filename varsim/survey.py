@@ -9,13 +9,13 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from varsim import student
 from varsim._version import __version__
 from varsim.claims import CLAIMS
+from varsim.draws import FloatArray
 from varsim.execution import Mapper, one_blas_thread
-from varsim.experiment import FLOAT_TYPES, Caveat, Experiment
+from varsim.experiment import FLOAT_TYPES, Caveat, Experiment, InputError
 from varsim.inference import fitting_schemes, holm, package_of
 from varsim.moments import Block, Moments, Totals
 from varsim.sampling import generator, whole
@@ -29,17 +29,27 @@ _ROWS = 64
 # What sets the streams of x and g apart from those of W.
 _INPUTS = 2
 
+# Entries vary by less than rounding, relative to their mean square: they are all equal.
+_EQUAL = 1e-24
+
+# Below, an E w⁴ or the spread of an E y² would be 0.
+_LEAST = {name: dtype.smallest for name, dtype in FLOAT_TYPES.items()}
+
 
 class Draw(NamedTuple):
     """What one W gave.
 
     Attributes:
-        powers: Means of w, w², w³ and w⁴ over its entries.
+        mean: Mean of its entries.
+        mean_square: Mean of their squares.
+        central: Means of the second, third and fourth powers of their deviations from the mean.
         forward: Outputs x @ W of a batch of standard normal x.
         backward: Outputs g @ Wᵀ of a batch of standard normal g.
     """
 
-    powers: NDArray[np.float64]
+    mean: float
+    mean_square: float
+    central: tuple[float, float, float]
     forward: Moments
     backward: Moments
 
@@ -143,7 +153,11 @@ def survey(
 
 
 def draw(asked: Experiment, index: int) -> Draw:
-    """Return what W ``index`` gives."""
+    """Return what W ``index`` gives.
+
+    Raises:
+        InputError: The initializer fails, or makes something else.
+    """
     made = whole(asked, index)
     rng = generator(asked.key, asked.seed, index, _INPUTS)
     x = rng.standard_normal((_ROWS, asked.dim), made.weights.dtype.type)
@@ -151,9 +165,27 @@ def draw(asked: Experiment, index: int) -> Draw:
     forward = x @ made.weights
     if made.bias is not None:
         forward += made.bias
-    w = made.weights.astype(np.float64)
-    powers = np.array([np.mean(w), np.mean(w * w), np.mean(w**3), np.mean(w**4)])
-    return Draw(powers, Moments.of(forward), Moments.of(g @ made.weights.T))
+    mean, mean_square, central = _entries(asked, made.weights)
+    backward = Moments.of(g @ made.weights.T)
+    return Draw(mean, mean_square, central, Moments.of(forward), backward)
+
+
+def _entries(
+    asked: Experiment, weights: FloatArray
+) -> tuple[float, float, tuple[float, float, float]]:
+    """Return the moments of the entries of W, as :class:`Draw` has them."""
+    w = weights.astype(np.float64).ravel()
+    mean, mean_square, least = float(w.mean()), float(w @ w) / w.size, _LEAST[asked.dtype]
+    if w.any() and mean_square < least**2:
+        raise InputError(
+            f"{asked.init} makes numbers below {least:g}, where {asked.dtype} is not safe; give "
+            "milder arguments"
+        )
+    w -= mean
+    squares = w * w
+    powers = (float(w @ w), float(squares @ w), float(squares @ squares))
+    second, third, fourth = (power / w.size for power in powers)
+    return mean, mean_square, (second, third, fourth)
 
 
 def judge(rows: Sequence[Surveyed], alpha: float = 0.001) -> list[Surveyed]:
@@ -185,8 +217,8 @@ def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveye
     claimed = None if claim is None else claim.mean_square(asked.dim, asked.n)
     theory = None if claimed is None else asked.dim * claimed
     forward, backward = _totals(d.forward for d in drawn), _totals(d.backward for d in drawn)
-    powers = np.stack([d.powers for d in drawn])
-    kurtosis, kurtosis_error = _kurtosis(powers)
+    squares = np.array([d.mean_square for d in drawn])
+    kurtosis, kurtosis_error = _kurtosis(drawn)
     error = math.hypot(
         forward.std_error, FLOAT_TYPES[asked.dtype].rounding * (theory or forward.variance)
     )
@@ -201,8 +233,8 @@ def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveye
         draws=len(drawn),
         claim=None if claim is None else claim.formula,
         claimed=claimed,
-        mean_square=float(powers[:, 1].mean()),
-        mean_square_error=float(powers[:, 1].std(ddof=1)) / math.sqrt(len(drawn)),
+        mean_square=float(squares.mean()),
+        mean_square_error=float(squares.std(ddof=1)) / math.sqrt(len(drawn)),
         kurtosis=kurtosis,
         kurtosis_error=kurtosis_error,
         forward_theory=theory,
@@ -230,15 +262,21 @@ def _totals(outputs: Iterable[Moments]) -> Totals:
     return Totals.of(Block(moments, None, None) for moments in outputs)
 
 
-def _kurtosis(powers: NDArray[np.float64]) -> tuple[float | None, float | None]:
+def _kurtosis(drawn: Sequence[Draw]) -> tuple[float | None, float | None]:
     """Return the kurtosis of all entries and its jackknife error, leaving out one W at a time."""
-    count = len(powers)
-    left_out = (powers.sum(axis=0) - powers) / (count - 1)
-    mean, square, cube, fourth = np.vstack([powers.mean(axis=0), left_out]).T
-    variance = square - mean**2
-    if np.any(variance <= 1e-12 * square):  # all are equal
+    means = np.array([d.mean for d in drawn])
+    second, third, fourth = np.array([d.central for d in drawn]).T
+    d = means - means.mean()  # powers about the common mean do not cancel, as raw ones would
+    about = np.stack([
+        d, second + d**2, third + 3 * d * second + d**3,
+        fourth + 4 * d * third + 6 * d**2 * second + d**4,
+    ])  # fmt: skip
+    every = about.mean(axis=1, keepdims=True)
+    left_out = (every * len(drawn) - about) / (len(drawn) - 1)
+    a, b, c, e = np.hstack([every, left_out])
+    variance = b - a**2
+    if np.any(variance <= _EQUAL * np.mean([d.mean_square for d in drawn])):
         return None, None
-    central = fourth - 4 * mean * cube + 6 * mean**2 * square - 3 * mean**4
-    estimate, *others = (central / variance**2).tolist()
-    spread = np.var(others) * (count - 1)
-    return float(estimate), math.sqrt(float(spread))
+    kurtosis = (e - 4 * a * c + 6 * a**2 * b - 3 * a**4) / variance**2
+    spread = np.var(kurtosis[1:]) * (len(drawn) - 1)
+    return float(kurtosis[0]), math.sqrt(spread)
