@@ -39,7 +39,8 @@ def test_a_call_is_read_as_it_is_written(
         "", "9f", "f(", "f)", "f(1))", "f(1)(2)", "f(1)+g(2)", "f(x)", "f(**{})", "f(*[1])",
         "f(a=1, a=2)", "f(a=b'1')", "f(a={1: 2})", "f(a=1j)", "f(a=1e999)", "f(a=1/0)",
         "f(a=True/2)", "f(a=10**9)", "f(a=[]*9)", "f(lambda: 0)", "f(__import__('os'))",
-        "f(a=[x for x in ()])", "f(" + "[" * 200 + "]" * 200 + ")", "f(" + "1," * 600 + ")",
+        "f(a=[x for x in ()])", r"f('\ud800')", "f(a=1e300/1e-300)",
+        "f(" + "[" * 200 + "]" * 200 + ")", "f(" + "1," * 600 + ")",
     ],
 )  # fmt: skip
 def test_what_is_no_literal_is_refused(text: str) -> None:
@@ -50,6 +51,7 @@ def test_what_is_no_literal_is_refused(text: str) -> None:
 
 def test_lists_split_between_calls_only() -> None:
     """Commas among arguments and in texts stay."""
+    assert split(r"f('\',\''), g") == [r"f('\',\'')", "g"]
     assert split("f(a=1, b=[2, 3]), g('x,y)'),h") == ["f(a=1, b=[2, 3])", "g('x,y)')", "h"]
     with pytest.raises(ValueError, match="empty item"):
         split("f,,g")

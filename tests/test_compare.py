@@ -479,7 +479,7 @@ def test_every_format_and_file_holds_the_comparison(
 
 
 SCHEMA = (
-    "schema design dim fan_out scale gain x w x_mean x_std w_mean w_std "
+    "schema design dim fan_out scale gain x w x_mean x_std w_mean w_std init "
     "varsim_a seed_a dtype_a k_a blocks_a samples_a theory_a empirical_a std_error_a "
     "expected_std_error_a conditional_theory_a key_a "
     "varsim_b seed_b dtype_b k_b blocks_b samples_b theory_b empirical_b std_error_b "
@@ -500,7 +500,7 @@ def test_the_records_are_fixed_and_alike_in_every_machine_format(
     as_json = json.loads(texts["json"])
     assert as_json == [json.loads(line) for line in texts["jsonl"].splitlines()]
     assert list(as_json[0]) == SCHEMA.split()
-    assert as_json[0]["schema"] == 1
+    assert as_json[0]["schema"] == 2
     for flat, record in zip(csv.DictReader(io.StringIO(texts["csv"])), as_json, strict=True):
         assert list(flat) == list(record)
         for key, value in record.items():

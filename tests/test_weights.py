@@ -13,6 +13,7 @@ import pytest
 
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
+from varsim.inference import check_consistent
 from varsim.records import record_of, result_of
 from varsim.sampling import generator, stream, whole
 from varsim.weights.draw import draw, find, package
@@ -226,6 +227,7 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
         "keras": "keras.initializers.Zeros",
     }
     code = (
+        "import varsim.provenance; varsim.provenance.frameworks = lambda: {}; "
         f"import sys; sys.modules[{framework!r}] = None; "
         f"sys.argv = ['varsim', '-i', {names[framework]!r}, '-s', 'sqrt']; "
         "from varsim.cli import main; main()"
@@ -344,6 +346,14 @@ def test_a_changed_row_is_refused(change: dict[str, object]) -> None:
         result_of(record | change)
 
 
+def test_an_exact_variance_that_does_not_follow_is_refused() -> None:
+    """As any figure of a row that was changed."""
+    record = record_of(row())
+    check_consistent(result_of(record))
+    with pytest.raises(InputError, match="its init_theory is 7"):
+        check_consistent(result_of(record | {"init_theory": 7.0}))
+
+
 @pytest.mark.usefixtures("own")
 def test_a_cluster_computes_the_same() -> None:
     """Also with a module of one's own, and a failure there is the same sentence."""
@@ -365,6 +375,8 @@ def test_a_cluster_computes_the_same() -> None:
     assert threads.returncode == processes.returncode == 1
     assert threads.stdout == processes.stdout
     assert "RuntimeError: late" in processes.stderr
+    printing = ("-i", "mine:prints", "-s", "sqrt", "-d", "64", "-n", "1e5", "-f", "csv")
+    assert run(*printing).stdout == run(*printing, "--scheduler", "local").stdout
 
 
 def test_zeros_are_told_from_what_is_claimed() -> None:

@@ -65,12 +65,16 @@ def parse(text: str) -> Call:
         keywords = {str(_keyword(word)): _value(word.value) for word in call.keywords}
         if len(keywords) < len(call.keywords):
             raise ValueError
+        found = Call(name, positional, tuple(sorted(keywords.items())))
+        str(found).encode()  # half a surrogate cannot be
+        if len(str(found)) > _LONGEST:
+            raise ValueError
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError):
         raise ValueError(
             f"the arguments of {_shortened(text)} are no literals; write numbers, texts in quotes, "
             'True, False, None, or lists of them, like (gain=1.5, mode="fan_out")'
         ) from None
-    return Call(name, positional, tuple(sorted(keywords.items())))
+    return found
 
 
 def split(text: str) -> list[str]:
@@ -82,9 +86,12 @@ def split(text: str) -> list[str]:
     >>> split("f(a=1, b='x,y'), g")
     ["f(a=1, b='x,y')", 'g']
     """
-    parts, depth, quote = [""], 0, ""
+    parts, depth, quote, escaped = [""], 0, "", False
     for character in text:
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
+            escaped = character == "\\"
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
@@ -115,8 +122,9 @@ def _value(node: ast.expr) -> Any:
             raise ValueError
         if not denominator:
             raise ValueError
-        return numerator / denominator
-    value = ast.literal_eval(node)
+        value = numerator / denominator
+    else:
+        value = ast.literal_eval(node)
     _check(value)
     return value
 

@@ -45,8 +45,9 @@ _WORKER_ENVIRONMENT = {
 }
 
 # Ctrl-C is for this process alone, which ends the others; they would each print a traceback.
+# What initializers print is not data, which has stdout.
 _DEAF = (
-    "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import signal, sys; sys.stdout = sys.stderr; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
     "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})"
 )

@@ -144,6 +144,8 @@ def density(experiment: Experiment, bins: Bins) -> Density:
     >>> density(Experiment(dim=2, scale="none"), Bins(-0.5, 1.0, 1)).heights.round(3)
     array([0.393])
     """
+    if experiment.init is not None:  # whose entries have a distribution that is not known here
+        return normal(bins, output_mean(experiment), predict(experiment).variance)
     product, cell, unit = _Product.of(experiment), _cell(experiment, bins), _unit(experiment)
     if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):
         return normal(bins, output_mean(experiment), predict(experiment).variance)

@@ -154,6 +154,12 @@ class Experiment:
             self._set(init=_initializer(self))
         _check_float_range(self)
         self._set(**_extent(self))
+        if self.init is not None and self.blocks < MIN_BLOCKS:
+            least = MIN_BLOCKS * self.block.outputs
+            raise InputError(
+                f"max_samples is {self.max_samples:,}, but {MIN_BLOCKS} W with a fan-out of "
+                f"{self.n:,} make {least:,} outputs at the least; allow as many, or more"
+            )
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():

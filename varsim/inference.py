@@ -53,7 +53,7 @@ _NOTHING = Totals()
 
 _FOLLOWING = (
     *("k", "blocks", "samples", "theory", "empirical", "std_error", "ci_low", "ci_high", "ratio"),
-    *("z", "p", "conditional_theory", "effective_samples", "expected_std_error"),
+    *("z", "p", "conditional_theory", "effective_samples", "expected_std_error", "init_theory"),
 )
 
 

@@ -94,7 +94,7 @@ def _asked(options: dict[str, Any]) -> tuple[list[Experiment], list[str]]:
         InputError: What is named cannot be used.
     """
     from varsim.calls import split
-    from varsim.cli.own import importable
+    from varsim.cli.own import using
     from varsim.sampling import check_initializer
     from varsim.survey import question
     from varsim.weights.catalogue import installed
@@ -107,7 +107,7 @@ def _asked(options: dict[str, Any]) -> tuple[list[Experiment], list[str]]:
     fan_outs = list(chain.from_iterable(options["fan_out"])) or [None]
     asked: dict[str, Experiment] = {}
     left_out: dict[str, None] = {}
-    with importable():
+    with using(named):
         names = named or list(installed())
         for dim, fan_out, name in product(dims, fan_outs, names):
             try:
@@ -126,7 +126,7 @@ def _surveyed(
     asked: Sequence[Experiment], options: dict[str, Any]
 ) -> tuple[list[Surveyed], str | None, bool]:
     """Return the rows that are done, a sentence on what ended them, and whether a person did."""
-    from varsim.cli.own import importable
+    from varsim.cli.own import using
     from varsim.cli.run import mappers
     from varsim.cli.screen import Watch
     from varsim.inference import check_workers
@@ -137,7 +137,7 @@ def _surveyed(
     work = sum(experiment.dim * experiment.n for experiment in asked)
     try:
         with (
-            importable(),
+            using(experiment.init for experiment in asked),
             mappers(None, workers) as mapper,
             Watch(work, rows=len(asked), quiet=options["quiet"]) as watch,
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
 from varsim.experiment import Experiment
@@ -19,11 +19,24 @@ def importable() -> Iterator[None]:
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
-        with nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr):
+        with aside():
             yield
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+def aside() -> AbstractContextManager[object]:
+    """Return a context in which what others print goes to stderr."""
+    return nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr)
+
+
+def using(inits: Iterable[str | None]) -> AbstractContextManager[object]:
+    """Return a context for initializers to be loaded and called in.
+
+    A framework's is not to find what happens to be in the current folder.
+    """
+    return importable() if any(":" in init for init in inits if init is not None) else aside()
 
 
 def load_initializers(experiments: Iterable[Experiment]) -> None:
@@ -35,7 +48,7 @@ def load_initializers(experiments: Iterable[Experiment]) -> None:
     for init in dict.fromkeys(e.init for e in experiments if e.init is not None):
         from varsim.weights.draw import find  # only initializers need it
 
-        with importable():
+        with using([init]):
             find(init)
 
 
@@ -47,6 +60,6 @@ def check_initializers(experiments: Iterable[Experiment]) -> None:
     """
     from varsim.sampling import check_initializer  # loads NumPy
 
-    with importable():
-        for experiment in {e.init: e for e in experiments}.values():
+    for experiment in {e.init: e for e in experiments}.values():
+        with using([experiment.init]):
             check_initializer(experiment)

@@ -78,4 +78,5 @@ def _remarks(result: Result, counts: NDArray[np.int64], theory: Density) -> Iter
     if beyond:
         yield f"{beyond:,} lie beyond the axis."
     if theory.name == NORMAL:
-        yield "No exact density: the outputs lie on a lattice, or D is too large."
+        why = "the outputs lie on a lattice, or D is too large"
+        yield f"No exact density: {'an initializer made W' if result.init else why}."

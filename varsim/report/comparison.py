@@ -21,7 +21,7 @@ from varsim.report.rounding import significant, with_error
 from varsim.report.sheet import Column, Sheet
 from varsim.scales import canonical_name
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the schema of the records; raised whenever their names change."""
 
 CELLS = {verdict: verdict for verdict in (IDENTICAL, SAME_DRAWS, AGREES, NOT_COMPARED)} | {
@@ -39,7 +39,7 @@ _MOST_NAMED = 3
 
 _SETTINGS = (
     *("design", "dim", "fan_out", "scale", "gain", "x", "w"),
-    *("x_mean", "x_std", "w_mean", "w_std"),
+    *("x_mean", "x_std", "w_mean", "w_std", "init"),
 )
 _OF_EACH = (
     *("varsim", "seed", "dtype", "k", "blocks", "samples", "theory", "empirical", "std_error"),

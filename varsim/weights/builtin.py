@@ -50,6 +50,7 @@ def _orthonormal(normal: FloatArray) -> FloatArray:
     heads = np.diagonal(reflectors).astype(np.float64)
     signs = np.where(heads < 0, -1.0, 1.0)
     norms = signs * np.sqrt(np.einsum("ij,ij->j", reflectors, reflectors, dtype=np.float64))
+    norms[norms == 0.0] = 1.0  # where one number is left, it can be 0
     # 1 - tau v vᵀ with v = (1, ...) maps a column to -norm e₁, the diagonal of R.
     reflectors /= (heads + norms).astype(dtype)
     taus = ((heads + norms) / norms).astype(dtype)

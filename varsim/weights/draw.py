@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -9,12 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from varsim.calls import Call, parse
 from varsim.execution import OneThread, limit_blas
 from varsim.experiment import FLOAT_TYPES, InputError
+from varsim.provenance import frameworks
 from varsim.weights import builtin, of_jax, of_keras, of_torch, own
-from varsim.weights.found import FloatArray, Maker
+from varsim.weights.found import FloatArray, Maker, first_line
 
 _FINDERS: dict[str, Callable[[Call], Maker]] = {
     "torch": of_torch.find,
@@ -65,10 +68,12 @@ def find(init: str) -> Maker:
         return own.find(call) if ":" in call.name else builtin.find(call)
     try:
         return _FINDERS[framework](call)
-    except ImportError as error:
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  # not our code: a library that is missing, a setting
         raise InputError(
-            f"{call.name} needs {framework}, which cannot be loaded ({error}); run: "
-            f"pip install 'varsim[{framework}]'"
+            f"{call.name} needs {framework}, which cannot be loaded ({first_line(error)}); "
+            + _remedy(framework)
         ) from None
 
 
@@ -87,17 +92,16 @@ def draw(
         InputError: It fails, or makes something else.
     """
     make = find(init)
-    with _one_thread:
+    with _one_blas_thread, of_torch.one_thread():
         try:
             made = make(rng, shape, dtype)
+            weights = np.asarray(made.weights)  # which is their code as well
         except (Exception, SystemExit) as error:  # noqa: BLE001  # not our code
-            first_line = str(error).strip().partition("\n")[0].rstrip(".")
             raise InputError(
-                f"{init} fails for shape {shape}: {type(error).__name__}: {first_line}; correct it "
-                "or its arguments"
+                f"{init} fails for shape {shape}: {first_line(error)}; correct it or its arguments"
             ) from None
         bias = None if made.bias is None else _checked(init, made.bias, shape[1:], dtype)
-        return Weights(_checked(init, made.weights, shape, dtype), bias)
+        return Weights(_checked(init, weights, shape, dtype), bias)
 
 
 def check(init: str, rng: Callable[[], Generator], shape: tuple[int, int], dtype: str) -> None:
@@ -112,7 +116,10 @@ def check(init: str, rng: Callable[[], Generator], shape: tuple[int, int], dtype
     Raises:
         InputError: It cannot.
     """
+    before = _loaded()
     first = draw(init, rng(), shape, np.dtype(dtype)).weights.copy()
+    if before != _loaded():  # it loads what it needs, which had all threads the first time
+        first = draw(init, rng(), shape, np.dtype(dtype)).weights.copy()
     if not np.array_equal(first, draw(init, rng(), shape, np.dtype(dtype)).weights):
         raise InputError(
             f"{init} gives other numbers when it is called again with the same rng; draw all of "
@@ -121,10 +128,9 @@ def check(init: str, rng: Callable[[], Generator], shape: tuple[int, int], dtype
 
 
 def _checked(
-    init: str, made: Any, shape: tuple[int, ...], dtype: np.dtype[np.floating]
+    init: str, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[np.floating]
 ) -> FloatArray:
     """Return an array of the wanted shape and type, or raise an InputError."""
-    array = np.asarray(made)
     if array.shape != shape:
         turned = "; transpose it" if array.shape == shape[::-1] else ""
         raise InputError(
@@ -145,6 +151,14 @@ def _checked(
     return result
 
 
+def _remedy(framework: str) -> str:
+    if framework not in frameworks():
+        return f"run: pip install 'varsim[{framework}]'"
+    if framework == "keras" and (chosen := os.environ.get("KERAS_BACKEND")):
+        return f"its backend is to be {chosen!r}: install that, or set KERAS_BACKEND to another"
+    return "install it anew"
+
+
 def _framework(call: Call) -> str | None:
     first = call.name.partition(".")[0]
     return first if ":" not in call.name and first in _FINDERS else None
@@ -160,24 +174,12 @@ def _version(framework: str) -> str:
         return "of unknown version"
 
 
-def _limit() -> Callable[[], None]:
-    """Hold all that an initializer may compute with to one thread: NumPy's BLAS is not the only.
-
-    The last digits of a decomposition depend on the number of threads.
-    """
-    free_blas = limit_blas(_LIBRARIES.intersection(sys.modules))
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return free_blas
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-
-    def restore() -> None:
-        torch.set_num_threads(threads)
-        free_blas()
-
-    return restore
+def _loaded() -> frozenset[str]:
+    """Return which libraries with threads of their own are loaded."""
+    return _LIBRARIES.intersection(sys.modules)
 
 
+# All that an initializer may compute with is held to one thread, and NumPy's BLAS is not the only:
+# the last digits of a decomposition depend on the number of threads.
 _LIBRARIES = frozenset({"scipy.linalg", "torch", "jax", "tensorflow"})
-_one_thread = OneThread(_limit)
+_one_blas_thread = OneThread(lambda: limit_blas(_loaded()))

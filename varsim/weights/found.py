@@ -37,6 +37,15 @@ def seed_of(rng: Generator, bits: int = 63) -> int:
     return int(rng.integers(1 << bits, dtype=np.uint64))
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error of somebody else's code says, as a part of a sentence."""
+    try:
+        text = str(error).strip().partition("\n")[0].rstrip(".")
+    except Exception:  # noqa: BLE001  # not our code
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def refuse_seeds(call: Call, *names: str) -> None:
     """Refuse an argument that would give every block the same W.
 

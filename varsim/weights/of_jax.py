@@ -36,20 +36,15 @@ def find(call: Call) -> Maker:
     if name not in names():
         raise unknown(call, PREFIX, names())
     function = getattr(jax.nn.initializers, name)
-    if next(iter(inspect.signature(function).parameters), "") == "key":
-        check_arguments(call, function, None, None, None)
-        initializer: Any = function
-        more = call
-    else:
-        check_arguments(call, function)
-        initializer = function(*call.positional, **call.options)
-        more = Call(call.name)
+    is_ready = next(iter(inspect.signature(function).parameters), "") == "key"
+    check_arguments(call, function, *[None] * (3 if is_ready else 0))
 
     def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
         with wide(dtype):
             key = jax.random.fold_in(jax.random.key(seed_of(rng, 32)), seed_of(rng, 32))
-            made = initializer(key, shape, dtype, *more.positional, **more.options)
-            return Made(np.asarray(made))
+            if is_ready:
+                return Made(function(key, shape, dtype, *call.positional, **call.options))
+            return Made(function(*call.positional, **call.options)(key, shape, dtype))
 
     return make
 

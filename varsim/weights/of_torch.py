@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,41 @@ PREFIX = "torch.nn.init."
 
 # What has no generator of its own draws from the one that all threads share; sparse_ from both.
 _shared = threading.Lock()
+
+
+class _OneThread:
+    """Holds torch to one thread, on every thread that draws.
+
+    The number is OpenMP's, of which each thread has its own; torch gives the last one that was set
+    anywhere to a thread that is new to it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holders, self._before = 0, 1
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        torch = sys.modules.get("torch")
+        if torch is None:
+            yield
+            return
+        with self._lock:
+            if self._holders == 0:
+                self._before = torch.get_num_threads()
+            self._holders += 1
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if self._holders == 0:  # others may be amid a decomposition
+                    torch.set_num_threads(self._before)
+
+
+one_thread = _OneThread()
+"""Gives a context in which torch has one thread, if it is loaded."""
 
 
 def names() -> list[str]:

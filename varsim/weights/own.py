@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from varsim.calls import Call
 from varsim.experiment import InputError
-from varsim.weights.found import Made, Maker, check_arguments
+from varsim.weights.found import Made, Maker, check_arguments, first_line
 
 
 def find(call: Call) -> Maker:
@@ -25,7 +25,7 @@ def find(call: Call) -> Maker:
         function: Any = reduce(getattr, path.split("."), import_module(module))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # not our code
         raise InputError(
-            f"{call.name!r} cannot be loaded: {type(error).__name__}: {error}; give module:function"
+            f"{call.name!r} cannot be loaded: {first_line(error)}; give module:function"
         ) from None
     if not callable(function):
         raise InputError(
