@@ -1,6 +1,6 @@
 """What the documentation of initializers promises of E w², the mean square of the entries of W.
 
-By the names under which they are called, with their default arguments.
+By the names under which they are called, with their default arguments or those of an example.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CLAIMS: dict[str, Claim] = {
     "torch.nn.init.normal_": _ONE,
     "torch.nn.init.ones_": _ONE,
     "torch.nn.init.orthogonal_": _ORTHOGONAL,
-    "torch.nn.init.sparse_(0.1)": _SPARSE,
+    "torch.nn.init.sparse_(sparsity=0.1)": _SPARSE,
     "torch.nn.init.trunc_normal_": _ONE,
     "torch.nn.init.uniform_": _exactly(1 / 3, "1/3"),
     "torch.nn.init.xavier_normal_": _XAVIER,
@@ -71,7 +71,7 @@ CLAIMS: dict[str, Claim] = {
     "jax.nn.initializers.orthogonal": _ORTHOGONAL,
     "jax.nn.initializers.truncated_normal": _exactly(0.01**2, "0.01²"),
     "jax.nn.initializers.uniform": _exactly(0.01**2 / 3, "0.01²/3"),
-    'jax.nn.initializers.variance_scaling(1, "fan_in", "normal")': _LECUN,
+    'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)': _LECUN,
     "jax.nn.initializers.zeros": _ZERO,
     "keras.initializers.Constant": _ZERO,
     "keras.initializers.GlorotNormal": _XAVIER,

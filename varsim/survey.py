@@ -12,13 +12,16 @@ import numpy as np
 
 from varsim import student
 from varsim._version import __version__
-from varsim.claims import CLAIMS
+from varsim.calls import parse
+from varsim.claims import CLAIMS, Claim
+from varsim.distributions import truncated_moments
 from varsim.draws import FloatArray
 from varsim.execution import Mapper, one_blas_thread
 from varsim.experiment import FLOAT_TYPES, Caveat, Experiment, InputError
 from varsim.inference import fitting_schemes, holm, package_of
 from varsim.moments import Block, Moments, Totals
 from varsim.sampling import generator, whole
+from varsim.weights.catalogue import plain
 
 SCHEMA = 1
 """Number of the schema of :class:`Surveyed`; raised whenever its fields change."""
@@ -201,20 +204,22 @@ def _judged(row: Surveyed, alarm: bool, alpha: float) -> Surveyed:
 
 
 def _off_claim(row: Surveyed) -> Iterator[Caveat]:
-    if row.ratio is None:
+    """Yield how far off an initializer is, and what it fits: by its entries, which tell most."""
+    if not row.claimed:
         return
-    half_width = student.quantile(row.confidence, row.draws - 1) * row.forward_error
+    error = math.hypot(row.mean_square_error, FLOAT_TYPES[row.dtype].rounding * row.mean_square)
+    ratio, half_width = row.mean_square / row.claimed, error / row.claimed
     asked = question(row.init, row.dim, row.fan_out, row.seed, row.dtype)
-    fitting = fitting_schemes(asked, row.forward / row.dim, row.forward_error / row.dim)
-    yield Caveat(
-        "initializer",
-        f"E w² is {row.ratio:.4g} ± {half_width / (row.forward_theory or 1):.2g} times the "
-        f"documented {row.claim}" + (f"; it fits scale {fitting}" if fitting else ""),
-    )
+    fitting = fitting_schemes(asked, row.mean_square, error)
+    half_width *= student.quantile(row.confidence, row.draws - 1)
+    message = f"E w² is {ratio:.4g} ± {half_width:.2g} times the documented {row.claim}"
+    if abs(ratio - truncated_moments(2.0)[0]) <= 2 * half_width:
+        message += ", as of a normal that is cut at two deviations and not scaled back"
+    yield Caveat("initializer", message + (f"; it fits scale {fitting}" if fitting else ""))
 
 
 def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveyed:
-    claim = CLAIMS.get(str(asked.init))
+    claim = _claim(str(asked.init))
     claimed = None if claim is None else claim.mean_square(asked.dim, asked.n)
     theory = None if claimed is None else asked.dim * claimed
     forward, backward = _totals(d.forward for d in drawn), _totals(d.backward for d in drawn)
@@ -249,6 +254,11 @@ def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveye
         p=_p(asked, theory, forward.variance, error, len(drawn)),
         confidence=confidence,
     )
+
+
+def _claim(init: str) -> Claim | None:
+    asked = plain(init)
+    return next((claim for name, claim in CLAIMS.items() if parse(name) == asked), None)
 
 
 def _p(
