@@ -83,6 +83,7 @@ class Surveyed:
         ratio: ``forward`` over its theory, or None.
         z: Difference of ``forward`` from its theory in standard errors, or None.
         p: Two-sided probability of a difference so large, Student t; of this row alone. Or None.
+            By ``forward_error``, or by the error that normal W would have, if that is larger.
         agrees: The verdict on ``forward``, Holm-adjusted over the table; None without a claim.
         caveats: What a reader should know.
         confidence: Level of the intervals of a table for people.
@@ -245,17 +246,34 @@ def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveye
         backward_error=backward.std_error,
         ratio=forward.variance / theory if theory else None,
         z=z,
-        p=_p(forward.variance, theory, z, len(drawn)),
+        p=_p(asked, theory, forward.variance, error, len(drawn)),
         confidence=confidence,
     )
 
 
-def _p(measured: float, theory: float | None, z: float | None, draws: int) -> float | None:
+def _p(
+    asked: Experiment, theory: float | None, forward: float, error: float, draws: int
+) -> float | None:
+    """Return the larger p-value of two: by the measured error, and by what normal W would have.
+
+    From few or heavy-tailed draws the variance and its error are small together, and the measured
+    error alone would cry wolf.
+    """
     if theory is None:
         return None
-    if z is None:  # nothing varies, and there is no rounding: both are 0
-        return 1.0 if measured == theory else 0.0
-    return student.two_sided_p(z, draws - 1)
+    largest = max(error, theory * math.sqrt(_block_error2(asked) / draws))
+    if not largest:  # nothing varies, and there is no rounding: both are 0
+        return 1.0 if forward == theory else 0.0
+    return student.two_sided_p((forward - theory) / largest, draws - 1)
+
+
+def _block_error2(asked: Experiment) -> float:
+    """Relative variance of the mean square of x @ W over a batch, for independent normal W.
+
+    [2 + (κx κw - 3)/D + (n-1)(κx-1)/D + (r-1)(κw-1)/D] / (r n) with kurtoses of 3.
+    """
+    shared = 3.0 + (asked.n - 1) + (_ROWS - 1)
+    return 2.0 * (1.0 + shared / asked.dim) / (_ROWS * asked.n)
 
 
 def _totals(outputs: Iterable[Moments]) -> Totals:
