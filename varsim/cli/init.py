@@ -95,6 +95,7 @@ def _asked(options: dict[str, Any]) -> tuple[list[Experiment], list[str]]:
     """
     from varsim.calls import split
     from varsim.cli.own import using
+    from varsim.provenance import frameworks
     from varsim.sampling import check_initializer
     from varsim.survey import question
     from varsim.weights.catalogue import installed
@@ -109,6 +110,9 @@ def _asked(options: dict[str, Any]) -> tuple[list[Experiment], list[str]]:
     left_out: dict[str, None] = {}
     with using(named):
         names = named or list(installed())
+        for framework in () if named else frameworks():
+            if not any(name.startswith(f"{framework}.") for name in names):
+                left_out[f"{framework} is installed, but cannot be loaded"] = None
         for dim, fan_out, name in product(dims, fan_outs, names):
             try:
                 experiment = question(name, dim, fan_out or dim, options["seed"], options["dtype"])

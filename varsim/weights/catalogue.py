@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from varsim.provenance import frameworks
@@ -18,11 +19,13 @@ _EXAMPLES = {
 
 
 def installed() -> Iterator[str]:
-    """Yield every initializer by one name; loads the frameworks."""
+    """Yield every initializer by one name; loads the frameworks, and leaves out what cannot be."""
     yield from builtin.DRAWS
     for framework in frameworks():
-        for name in _CATALOGUES[framework]():
-            yield _EXAMPLES.get(name, name)
+        names: list[str] = []
+        with suppress(Exception):  # a framework fails in any way where a part of it is missing
+            names = list(_CATALOGUES[framework]())
+        yield from (_EXAMPLES.get(name, name) for name in names)
 
 
 def _torch() -> Iterator[str]:
