@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.program import here, needs
+from tests.program import here, needs, run
 from varsim import InputError
 from varsim.claims import CLAIMS
 from varsim.execution import threads
@@ -80,6 +80,17 @@ def test_all_that_there_is_stands_in_the_table_once() -> None:
         ours = {name.partition("(")[0].rpartition(".")[2] for name in listed}
         theirs = {n for n in dir(torch.nn.init) if n.endswith("_") and not n.startswith("_")}
         assert theirs <= ours
+
+
+def test_a_framework_that_cannot_be_loaded_is_left_out_in_words() -> None:
+    """As Keras is without its backend; the others stay."""
+    needs("keras")
+    done = run("init", "-d", "8", "--draws", "8", "-f", "json", KERAS_BACKEND="nothing")
+    assert done.returncode == 0, done.stderr
+    assert not any(row["init"].startswith("keras") for row in json.loads(done.stdout))
+    assert "Left out: keras cannot be loaded (ValueError: Unable to import backend" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_what_is_not_documented_is_measured_without_a_claim() -> None:

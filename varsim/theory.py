@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from varsim.calls import parse
 from varsim.designs import DESIGNS
 from varsim.distributions import DISTRIBUTIONS
 from varsim.experiment import Experiment
-from varsim.initializers import Gram, gram, independent
+
+if TYPE_CHECKING:
+    from varsim.initializers import Gram
 
 
 class Prediction(NamedTuple):
@@ -106,7 +107,12 @@ def predict_initializer(experiment: Experiment) -> float | None:
     1.0
     """
     e = experiment
-    exact = None if e.init is None else gram(parse(e.init), e.dim, e.n)
+    if e.init is None:
+        return None
+    from varsim.calls import parse
+    from varsim.initializers import gram  # start-up is without
+
+    exact = gram(parse(e.init), e.dim, e.n)
     return None if exact is None else exact.trace / e.n * mean_square(e)
 
 
@@ -203,6 +209,9 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
 
 def _gram(experiment: Experiment) -> Gram:
     """Return the moments of the initializer's W; of independent normal entries where unknown."""
+    from varsim.calls import parse
+    from varsim.initializers import gram, independent  # start-up is without
+
     e = experiment
     return gram(parse(str(e.init)), e.dim, e.n) or independent(e.dim, e.n)
 
