@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from varsim import Experiment, Totals, measure, simulate, stream
-from varsim.cluster import cluster
-from varsim.draws import DRAWS
-from varsim.execution import Mapper, threads
-from varsim.layers.inference import simulate_layers
-from varsim.layers.network import Network
+from varsim.catalog.samplers import DRAWS
+from varsim.compute import Mapper, threads
+from varsim.compute.cluster import cluster
+from varsim.layer.theory import predict
 from varsim.report.formats import table
-from varsim.report.sheet import Column, Sheet
-from varsim.theory import predict
+from varsim.report.table import Column, Sheet
+from varsim.stack.network import Network
+from varsim.stack.result import simulate_layers
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
 QUESTION = Experiment(dim=512, scale="sqrt", design="fixed-x", samples=500_000)
@@ -248,8 +248,8 @@ def stacks() -> list[Row]:
         values = ratios(stack_in_torch, ours, 5)
         rows.append(Row("20 layers of 512: torch / varsim", values, 1.5, True))
     code = (
-        "from varsim.layers.network import Network; "
-        "from varsim.layers.inference import simulate_layers; "
+        "from varsim.stack.network import Network; "
+        "from varsim.stack.result import simulate_layers; "
         "simulate_layers(Network(widths=(512,) * 21), workers=2)"
     )
     rows.append(Row("20 layers of 512: peak memory", [peak_memory(code)], 200, False, "MiB"))

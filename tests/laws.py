@@ -2,7 +2,7 @@
 
 A *replicate* is an experiment with a seed of its own, cut to the fewest blocks that varsim ever
 uses for an error bar. Over the replicates of a configuration, four things are compared with what is
-written here, independently of ``varsim.theory``:
+written here, independently of ``varsim.layer.theory``:
 
 * the mean of the measured variance with D σx² σw² / k² (or ||x||² σw² / k² for a fixed x);
 * its spread with Var(s²) / E[s²]² = [2 + (κx κw - 3)/D + (c-1)(κx-1)/D + (r-1)(κw-1)/D] / (r c);
@@ -33,9 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim import Experiment, sampling, stream, student
-from varsim.distributions import DISTRIBUTIONS
-from varsim.experiment import FLOAT_TYPES
-from varsim.moments import Totals
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.statistics.moments import Totals
 
 BOUND = 6.2
 BLOCKS = 32

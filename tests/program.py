@@ -17,7 +17,7 @@ from unittest.mock import patch
 import pytest
 
 from varsim.cli import main
-from varsim.provenance import FRAMEWORKS
+from varsim.compute.provenance import FRAMEWORKS
 
 VARSIM = [sys.executable, "-m", "varsim"]
 

@@ -19,7 +19,7 @@ import pytest
 from tests.program import VARSIM, environment, here, on_terminal, rows, run
 from varsim import Experiment, simulate
 from varsim.cli import app
-from varsim.cli.params import Duration
+from varsim.cli.types import Duration
 from varsim.report.formats import FORMATS, SUFFIXES
 
 SMALL = ("--samples", "6400")

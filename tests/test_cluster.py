@@ -20,8 +20,8 @@ import pytest
 
 import varsim
 from tests.program import VARSIM, environment, here, run
-from varsim.cluster import _size, grouped
-from varsim.execution import ComputeError, Mapper, ordered_map
+from varsim.compute import ComputeError, Mapper, ordered_map
+from varsim.compute.cluster import _size, grouped
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
@@ -245,6 +245,6 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
     mapper = grouped(Recorder().mapper(), capacity=lambda: 1)
     results = mapper(abs, range(50))
     next(results)
-    monkeypatch.setattr("varsim.cluster.offered", lambda: {"NumPy": "1.0"})
+    monkeypatch.setattr("varsim.compute.cluster.offered", lambda: {"NumPy": "1.0"})
     with pytest.raises(ComputeError, match="a worker has varsim None and this machine"):
         list(results)

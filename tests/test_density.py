@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from varsim import Experiment, Totals, simulate, stream
-from varsim.density import EXACT, NORMAL, SHAPES, Density, _Part, density, density_of, normal
-from varsim.distributions import DISTRIBUTIONS
-from varsim.inference import histogram_bins
-from varsim.moments import Bins
-from varsim.theory import output_mean, predict
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.layer.density import EXACT, NORMAL, SHAPES, Density, _Part, density, density_of, normal
+from varsim.layer.inference import histogram_bins
+from varsim.layer.theory import output_mean, predict
+from varsim.statistics.moments import Bins
 
 Floats = NDArray[np.floating[Any]]
 

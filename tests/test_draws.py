@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from varsim.distributions import DISTRIBUTIONS
-from varsim.draws import DRAWS, FloatArray
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.samplers import DRAWS, FloatArray
 
 COUNT = 1_000_000
 DTYPES = ["float32", "float64"]

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varsim import Experiment, InputError, infer, stream
-from varsim.designs import DESIGNS
-from varsim.theory import predict
+from varsim.catalog.designs import DESIGNS
+from varsim.layer.theory import predict
 
 MISTAKES: list[dict[str, Any]] = [
     *({"dim": dim} for dim in (0, -1, 2.5, "512", 10**30, True, None, float("nan"))),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from varsim.report.formats import FORMATS, to_ascii
 from varsim.report.rounding import error_digits, rounded, significant, with_error
-from varsim.report.sheet import Column, Sheet
+from varsim.report.table import Column, Sheet
 
 PDG = {  # error: how it is written
     0.827: "0.8", 0.367: "0.4", 0.354: "0.35", 0.355: "0.4", 0.119: "0.12", 0.949: "0.9",

@@ -16,8 +16,8 @@ from mpmath import mpf
 from tests.program import here, run
 from varsim import InputError
 from varsim.activations import ACTIVATIONS, ALIASES, PARAMETRIC, find_activation
-from varsim.gains import TORCH, critical, gain, gains, named_activation
-from varsim.quadrature import gaussian_mean
+from varsim.activations.gains import TORCH, critical, gain, gains, named_activation
+from varsim.activations.quadrature import gaussian_mean
 
 # Written here a second time, from the papers, for arbitrary precision.
 ORACLES: dict[str, Callable[[Any], Any]] = {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from varsim import Experiment, InputError, Result, infer, judge, simulate, stream
-from varsim.theory import predict
+from varsim.layer.theory import predict
 
 SCHEMA = (
     "schema varsim seed design dim fan_out scale k gain x w dtype blocks samples theory empirical "

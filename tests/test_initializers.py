@@ -16,11 +16,11 @@ from scipy import stats
 
 from varsim import Experiment, InputError, simulate
 from varsim.calls import parse
-from varsim.initializers import INITIALIZERS, gram, independent
-from varsim.moments import Totals
-from varsim.sampling import generator, stream
-from varsim.theory import predict, predict_given_x, predict_initializer
-from varsim.weights import builtin
+from varsim.initializers import builtin
+from varsim.initializers.theory import INITIALIZERS, gram, independent
+from varsim.layer.sampling import generator, stream
+from varsim.layer.theory import predict, predict_given_x, predict_initializer
+from varsim.statistics.moments import Totals
 
 BOUND = 6.0
 KEY_BEFORE = "3253782806a7a3c4ca6351c6debdefb1"

@@ -11,7 +11,7 @@ import pytest
 
 from tests import laws
 from varsim import Experiment, draws, sampling
-from varsim.designs import DESIGNS
+from varsim.catalog.designs import DESIGNS
 
 DIMS = {1: 512, 2: 256, 16: 64, 512: 32}
 """Outputs a block at each D: many where few products leave the outputs far from normal."""

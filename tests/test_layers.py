@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tests.laws import BOUND
-from varsim.distributions import DISTRIBUTIONS
-from varsim.draws import DRAWS
-from varsim.experiment import InputError
-from varsim.gains import critical, gains, named_activation
-from varsim.layers import sampling, theory
-from varsim.layers.inference import infer, judge, simulate_layers
-from varsim.layers.network import Network
-from varsim.layers.sampling import FIELDS, Sampled, sample_network, stream
-from varsim.layers.theory import predict
-from varsim.sampling import generator
+from varsim.activations.gains import critical, gains, named_activation
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.samplers import DRAWS
+from varsim.layer.sampling import generator
+from varsim.parsing import InputError
+from varsim.stack import sampling, theory
+from varsim.stack.network import Network
+from varsim.stack.result import infer, judge, simulate_layers
+from varsim.stack.sampling import FIELDS, Sampled, sample_network, stream
+from varsim.stack.theory import predict
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.program import here, on_terminal, run
-from varsim.layers.records import NAMES
+from varsim.stack.records import NAMES
 
 SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
 

@@ -14,11 +14,11 @@ import pytest
 
 from tests.program import here, needs
 from varsim import InputError
-from varsim.layers.inference import simulate_layers
-from varsim.layers.network import Network
-from varsim.layers.records import record_of, result_of
-from varsim.layers.sampling import _Sample, sample_network
-from varsim.layers.theory import predict
+from varsim.stack.network import Network
+from varsim.stack.records import record_of, result_of
+from varsim.stack.result import simulate_layers
+from varsim.stack.sampling import _Sample, sample_network
+from varsim.stack.theory import predict
 
 RIGHT = [
     ("orthogonal", "tanh", "sqrt"),

@@ -19,12 +19,13 @@ from typing import Any
 import pytest
 
 from tests.program import VARSIM, environment, here, run
-from varsim import Caveat, Experiment, InputError, Result, files, judge, simulate
-from varsim.files import _draft_prefix, own, replace_whole
-from varsim.ledger import Ledger
-from varsim.records import NAMES, parse, record_of, result_of
+from varsim import Caveat, Experiment, InputError, Result, judge, simulate
+from varsim.layer.records import NAMES, parse, record_of, result_of
 from varsim.report.formats import FORMATS
-from varsim.report.sheet import Sheet
+from varsim.report.table import Sheet
+from varsim.storage import files
+from varsim.storage.files import _draft_prefix, own, replace_whole
+from varsim.storage.ledger import Ledger
 
 SWEEP = ("--dim", "8:64:x2", "--scale", "none,sqrt,he", "--samples", "64000", "--quiet")
 MANY = ("--dim", "2:41", "--scale", "sqrt", "--samples", "200000", "--quiet")
@@ -417,7 +418,7 @@ def test_a_row_that_could_only_be_settled_is_not_deleted(
     (row,) = judge([simulate(Experiment(dim=8, scale="sqrt", samples=6400))])
     file = tmp_path / "sweep.jsonl"
     with Ledger(file) as ledger:
-        monkeypatch.setattr("varsim.ledger.add_line", out_of_space)
+        monkeypatch.setattr("varsim.storage.ledger.add_line", out_of_space)
         with pytest.raises(OSError, match="no space"):
             ledger.add(row)
         ledger.settle([row])

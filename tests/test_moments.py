@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varsim.moments import Bins, Block, Moments, Totals
+from varsim.statistics.moments import Bins, Block, Moments, Totals
 
 FINITE = st.floats(-1e3, 1e3, allow_subnormal=False)
 PAIRS = st.lists(st.tuples(FINITE, FINITE.map(abs)), min_size=3, max_size=40)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from varsim import Experiment, InputError, Result, conclude, measure, simulate, stream
-from varsim.execution import threads
-from varsim.experiment import MIN_BLOCKS
-from varsim.inference import next_look, planned_blocks
-from varsim.moments import Block, Moments, Totals
-from varsim.theory import predict
+from varsim.compute import threads
+from varsim.layer.experiment import MIN_BLOCKS
+from varsim.layer.inference import next_look, planned_blocks
+from varsim.layer.theory import predict
+from varsim.statistics.moments import Block, Moments, Totals
 
 CASES: list[dict[str, Any]] = [
     {"dim": 512, "precision": 0.05},

@@ -17,13 +17,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.program import environment, needs
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import app
-from varsim.designs import DESIGNS
-from varsim.distributions import DISTRIBUTIONS
-from varsim.initializers import INITIALIZERS
-from varsim.provenance import FRAMEWORKS
+from varsim.compute.provenance import FRAMEWORKS
+from varsim.initializers.theory import INITIALIZERS
 from varsim.report.formats import FORMATS
-from varsim.scales import ALIASES, SCALES
 
 README = Path(__file__).parent.parent / "README.md"
 

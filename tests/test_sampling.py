@@ -17,9 +17,9 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from varsim import Experiment, infer, sampling, simulate, stream
-from varsim.draws import DRAWS
-from varsim.execution import ordered_map, threads
-from varsim.moments import Totals
+from varsim.catalog.samplers import DRAWS
+from varsim.compute import ordered_map, threads
+from varsim.statistics.moments import Totals
 
 CASES: list[dict[str, Any]] = [
     {"dim": 3, "scale": "none", "design": "paired"},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varsim import Experiment, InputError
-from varsim.scales import ALIASES, SCALES, canonical_name, find_scale
+from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
 
 K_AT_512_128 = {
     "none": 1.0,

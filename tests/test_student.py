@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy import stats
 
-from varsim.student import quantile, two_sided_p
+from varsim.statistics.student import quantile, two_sided_p
 
 DOFS = [2, 2.5, 29, 30, 31, 63, 63.7, 64, 125.99, 999, 100_000]
 """Welch's degrees of freedom are not whole."""

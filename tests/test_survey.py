@@ -10,13 +10,13 @@ import pytest
 
 from tests.program import here, needs, run
 from varsim import InputError
-from varsim.claims import CLAIMS
-from varsim.execution import threads
-from varsim.initializers import INITIALIZERS
-from varsim.provenance import FRAMEWORKS, frameworks
-from varsim.sampling import whole
-from varsim.survey import Surveyed, judge, question, survey
-from varsim.weights.catalogue import installed
+from varsim.compute import threads
+from varsim.compute.provenance import FRAMEWORKS, frameworks
+from varsim.initializers.catalogue import installed
+from varsim.initializers.documented import CLAIMS
+from varsim.initializers.theory import INITIALIZERS
+from varsim.layer.check import Surveyed, judge, question, survey
+from varsim.layer.sampling import whole
 
 # torch's, JAX's and Keras' documentation call it the standard deviation, and it is that of the
 # normal distribution before it is truncated.

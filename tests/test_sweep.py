@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varsim import sweep
+from varsim import parsing
 
 RANGES = {
     "7": [7],
@@ -58,12 +58,12 @@ MISTAKES = [
 @pytest.mark.parametrize("text", RANGES)
 def test_a_range_has_the_values_it_says(text: str) -> None:
     """Ends are inclusive."""
-    assert sweep.expand(text, whole=True) == RANGES[text]
+    assert parsing.expand(text, whole=True) == RANGES[text]
 
 
 def test_decimals_are_exact() -> None:
     """0.1:1:0.1 has ten values, and the last is 1, which no float loop gives."""
-    values = sweep.expand("0.1:1:0.1")
+    values = parsing.expand("0.1:1:0.1")
     assert [float(value) for value in values] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 
 
@@ -71,20 +71,20 @@ def test_decimals_are_exact() -> None:
 def test_a_mistake_is_one_sentence(text: str) -> None:
     """It says what is wrong, at once, and never hangs or fills the memory."""
     with pytest.raises(ValueError, match=r"^[^\n]{15,160}$"):
-        sweep.expand(text)
+        parsing.expand(text)
 
 
 @given(st.integers(-1000, 1000), st.integers(0, 200), st.integers(1, 50))
 def test_linear_ranges_are_pythons(start: int, length: int, step: int) -> None:
     """For whole numbers, a range with its end included."""
     stop = start + length
-    assert sweep.expand(f"{start}:{stop}:{step}") == list(range(start, stop + 1, step))
+    assert parsing.expand(f"{start}:{stop}:{step}") == list(range(start, stop + 1, step))
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.integers(2, 50))
 def test_log_ranges_keep_their_ends_and_their_ratio(start: int, stop: int, count: int) -> None:
     """The ends are exact, and neighbours have one ratio."""
-    values = sweep.expand(f"{start}:{stop}:log{count}")
+    values = parsing.expand(f"{start}:{stop}:log{count}")
     assert values[0] == start
     assert values[-1] == stop
     assert len(values) == count
@@ -97,7 +97,7 @@ def test_log_ranges_keep_their_ends_and_their_ratio(start: int, stop: int, count
 def test_no_text_breaks_the_grammar(text: str) -> None:
     """Whatever is typed is a list of numbers or a ValueError."""
     try:
-        values = [value for item in sweep.items(text) for value in sweep.expand(item)]
+        values = [value for item in parsing.items(text) for value in parsing.expand(item)]
     except ValueError:
         return
     assert all(isinstance(value, Fraction) for value in values)

@@ -14,10 +14,9 @@ from scipy import stats
 from tests import laws
 from tests.test_draws import COUNT, drawn
 from varsim import Experiment, stream
-from varsim.designs import DESIGNS
-from varsim.distributions import DISTRIBUTIONS
-from varsim.moments import Totals
-from varsim.theory import (
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.layer.theory import (
     Entries,
     _pair_error2,
     _product_variance,
@@ -25,6 +24,7 @@ from varsim.theory import (
     predict,
     predict_given_x,
 )
+from varsim.statistics.moments import Totals
 
 QUESTION = {"none": 512.0, "linear": 1 / 512, "sqrt": 1.0, "he": 2.0, "torch-linear": 1 / 3}
 

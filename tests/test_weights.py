@@ -13,10 +13,10 @@ import pytest
 
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
-from varsim.inference import check_consistent
-from varsim.records import record_of, result_of
-from varsim.sampling import generator, stream, whole
-from varsim.weights.draw import draw, find, package
+from varsim.initializers.registry import draw, find, package
+from varsim.layer.inference import check_consistent
+from varsim.layer.records import record_of, result_of
+from varsim.layer.sampling import generator, stream, whole
 
 KINDS = [
     "torch.nn.Linear",
@@ -227,7 +227,7 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
         "keras": "keras.initializers.Zeros",
     }
     code = (
-        "import varsim.provenance; varsim.provenance.frameworks = lambda: {}; "
+        "import varsim.compute.provenance; varsim.compute.provenance.frameworks = lambda: {}; "
         f"import sys; sys.modules[{framework!r}] = None; "
         f"sys.argv = ['varsim', '-i', {names[framework]!r}, '-s', 'sqrt']; "
         "from varsim.cli import main; main()"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from varsim._version import __version__
 
 if TYPE_CHECKING:
-    from varsim.experiment import Caveat, Experiment, InputError, Result
-    from varsim.gains import gain
-    from varsim.inference import conclude, infer, judge, measure, simulate
-    from varsim.moments import Block, Totals
-    from varsim.sampling import stream
+    from varsim.activations.gains import gain
+    from varsim.layer.experiment import Experiment, Result
+    from varsim.layer.inference import conclude, infer, judge, measure, simulate
+    from varsim.layer.sampling import stream
+    from varsim.parsing import InputError
+    from varsim.statistics import Caveat
+    from varsim.statistics.moments import Block, Totals
 
 __all__ = [
     "Block",
@@ -35,11 +37,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "experiment": ("Caveat", "Experiment", "InputError", "Result"),
-    "gains": ("gain",),
-    "inference": ("conclude", "infer", "judge", "measure", "simulate"),
-    "moments": ("Block", "Totals"),
-    "sampling": ("stream",),
+    "parsing": ("InputError",),
+    "statistics": ("Caveat",),
+    "layer.experiment": ("Experiment", "Result"),
+    "activations.gains": ("gain",),
+    "layer.inference": ("conclude", "infer", "judge", "measure", "simulate"),
+    "statistics.moments": ("Block", "Totals"),
+    "layer.sampling": ("stream",),
 }
 
 

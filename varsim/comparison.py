@@ -8,11 +8,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from varsim import student
-from varsim.experiment import FLOAT_TYPES, Result
-from varsim.inference import holm
-from varsim.moments import Totals
-from varsim.scales import canonical_name
+from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog.scales import canonical_name
+from varsim.layer.experiment import Result
+from varsim.layer.inference import holm
+from varsim.statistics import student
+from varsim.statistics.moments import Totals
 
 IDENTICAL, SAME_DRAWS, AGREES, DIFFERS = "identical", "same draws", "agrees", "differs"
 NOT_COMPARED = "not compared"
@@ -65,7 +66,7 @@ class Comparison:
         dof: Its degrees of freedom, after Welch and Satterthwaite; None with ``std_error``.
         z: The difference in standard errors; None where there are none.
         p: Two-sided probability of a difference at least so large between independent draws: the
-            larger of two, as in :func:`varsim.inference.judge`. None where it is no question.
+            larger of two, as in :func:`varsim.layer.inference.judge`. None where it is no question.
         alpha: False-alarm rate that all verdicts share.
         verdict: One of :data:`VERDICTS`. "identical": the totals are, to the last bit. "same
             draws": but for rounding. "agrees": other draws, within errors. "differs": beyond them,

@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.scales import ALIASES, SCALES
+
 # NumPy and what needs it are imported where they are used: help and completion start without.
 from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, MISUSED, UNMET
 from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.own import check_initializers, load_initializers, using
-from varsim.cli.params import (
+from varsim.cli.publish import Publisher, say_error
+from varsim.cli.types import (
     Count,
     Duration,
     GainValues,
@@ -29,16 +34,13 @@ from varsim.cli.params import (
     Share,
     WholeNumbers,
 )
-from varsim.cli.publish import Publisher, say_error
-from varsim.designs import DESIGNS
-from varsim.distributions import DISTRIBUTIONS
-from varsim.experiment import Experiment, InputError, Result
-from varsim.scales import ALIASES, SCALES
+from varsim.layer.experiment import Experiment, Result
+from varsim.parsing import InputError
 
 if TYPE_CHECKING:
     from varsim.cli.run import Run
-    from varsim.inference import Start
-    from varsim.ledger import Ledger
+    from varsim.layer.inference import Start
+    from varsim.storage.ledger import Ledger
 
 _EXAMPLES = [
     ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
@@ -163,7 +165,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     if ctx.invoked_subcommand is not None:
         return DONE
     from varsim.cli.run import Terms, ending_signals_as_interrupt, expand, mappers, run
-    from varsim.inference import Start, check_probability, check_workers
+    from varsim.layer.inference import Start, check_probability, check_workers
 
     workers = check_workers(options["workers"])
     terms = Terms(
@@ -259,7 +261,7 @@ def _kept_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
     outputs = list(options["output"])
     if not options["resume"]:
         return None, outputs
-    from varsim.ledger import SUITABLE
+    from varsim.storage.ledger import SUITABLE
 
     suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
     if len(suitable) != 1:

@@ -15,8 +15,8 @@ from varsim.cli.exits import DISAGREED, DONE, FAILED
 from varsim.cli.help import GroupedCommand
 from varsim.cli.options import OUT, option
 from varsim.cli.publish import Publisher
-from varsim.cli.sources import READABLE, results_in
-from varsim.experiment import InputError
+from varsim.parsing import InputError
+from varsim.storage.sources import READABLE, results_in
 
 _EXAMPLES = [
     ("varsim compare before.jsonl after.jsonl", "The same sweep before and after an upgrade."),
@@ -48,7 +48,7 @@ def compare(**options: Any) -> int:
     """
     from varsim.comparison import DIFFERS, match
     from varsim.comparison import compare as compared
-    from varsim.inference import check_probability
+    from varsim.layer.inference import check_probability
     from varsim.report.comparison import Names, comparison_sheet, no_pair, summary
 
     alpha = check_probability("alpha", options["alpha"])

@@ -12,10 +12,9 @@ from varsim.cli import options as common
 from varsim.cli.exits import DONE, FAILED
 from varsim.cli.help import GroupedCommand
 from varsim.cli.options import OUT, option, swept
-from varsim.cli.params import Numbers
 from varsim.cli.publish import Publisher
-from varsim.experiment import InputError
-from varsim.sweep import items
+from varsim.cli.types import Numbers
+from varsim.parsing import InputError, items
 
 _EXAMPLES = [
     ("varsim gains", "Every activation in the table, and torch's gain beside it."),
@@ -41,8 +40,8 @@ def gains(**options: Any) -> int:
     own as module:function or module:function:derivative.
     """
     from varsim.activations import ACTIVATIONS
+    from varsim.activations.gains import named_activation
     from varsim.cli.own import importable
-    from varsim.gains import named_activation
     from varsim.report.gains import critical_sheet, gains_sheet
 
     publisher = Publisher(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from varsim.cli.screen import encodable
+from varsim.cli.terminal import encodable
 
 
 class GroupedOption(click.Option):

@@ -14,14 +14,15 @@ from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED
 from varsim.cli.help import GroupedCommand
 from varsim.cli.options import HOW, option, swept
-from varsim.cli.params import Count, WholeNumbers
 from varsim.cli.publish import Publisher, say_error
-from varsim.execution import Mapper, R, T
-from varsim.experiment import Experiment, InputError
+from varsim.cli.types import Count, WholeNumbers
+from varsim.compute import Mapper, R, T
+from varsim.layer.experiment import Experiment
+from varsim.parsing import InputError
 
 if TYPE_CHECKING:
-    from varsim.cli.screen import Watch
-    from varsim.survey import Surveyed
+    from varsim.cli.terminal import Watch
+    from varsim.layer.check import Surveyed
 
 _EXAMPLES = [
     ("varsim init --dim 512 --fan-out 256", "Every initializer of every installed framework."),
@@ -57,9 +58,9 @@ def init(**options: Any) -> int:
     """
     from varsim.cli.own import using
     from varsim.cli.run import ending_signals_as_interrupt
-    from varsim.inference import check_probability, check_workers
+    from varsim.layer.check import MIN_DRAWS, judge
+    from varsim.layer.inference import check_probability, check_workers
     from varsim.report.survey import survey_sheet
-    from varsim.survey import MIN_DRAWS, judge
 
     check_probability("confidence", options["confidence"])
     check_probability("alpha", options["alpha"])
@@ -133,7 +134,7 @@ def _named(texts: Sequence[str]) -> list[str]:
 
 def _found() -> str:
     """Return a sentence on which frameworks there are; none of them is loaded for it."""
-    from varsim.provenance import FRAMEWORKS, frameworks
+    from varsim.compute.provenance import FRAMEWORKS, frameworks
 
     there = frameworks()
     found = ", ".join(f"{name} {version}" for name, version in there.items()) or "no framework"
@@ -147,9 +148,9 @@ def _asked(done: _Done, names: Sequence[str], options: dict[str, Any]) -> list[E
     Raises:
         InputError: A shape is not allowed, or what is named cannot be used.
     """
-    from varsim.sampling import check_initializer
-    from varsim.survey import question
-    from varsim.weights.catalogue import installed, unloadable
+    from varsim.initializers.catalogue import installed, unloadable
+    from varsim.layer.check import question
+    from varsim.layer.sampling import check_initializer
 
     dims = list(chain.from_iterable(options["dim"])) or [512]
     fan_outs = list(chain.from_iterable(options["fan_out"])) or [None]
@@ -178,7 +179,7 @@ def _asked(done: _Done, names: Sequence[str], options: dict[str, Any]) -> list[E
 def _survey(done: _Done, asked: Sequence[Experiment], options: dict[str, Any]) -> None:
     """Survey one after the other; whatever ends it, the rows that are done are kept."""
     from varsim.cli.run import mappers
-    from varsim.cli.screen import Watch
+    from varsim.cli.terminal import Watch
 
     work, count = options["draws"] * sum(e.dim * e.n for e in asked), 0
     try:
@@ -203,8 +204,8 @@ def _survey(done: _Done, asked: Sequence[Experiment], options: dict[str, Any]) -
 
 def _add(done: _Done, experiment: Experiment, options: dict[str, Any], mapper: Mapper) -> None:
     """Add the row of an initializer, or the reason why it has none."""
-    from varsim.sampling import check_initializer
-    from varsim.survey import survey
+    from varsim.layer.check import survey
+    from varsim.layer.sampling import check_initializer
 
     try:
         if not done.strict:

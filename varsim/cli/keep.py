@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from varsim.inference import Start
-from varsim.ledger import Ledger
+from varsim.layer.inference import Start
 from varsim.report.results import row_name
+from varsim.storage.ledger import Ledger
 
 
 def opened(path: Path) -> Ledger:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.scales import ALIASES, SCALES
+
 # What needs NumPy is imported where it is used: help and completion start without.
 from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET
 from varsim.cli.help import GroupedCommand
 from varsim.cli.options import HOW, OUT, option, swept
-from varsim.cli.params import (
+from varsim.cli.publish import Publisher, say_error
+from varsim.cli.types import (
     Count,
     GainValues,
     Initializers,
@@ -24,17 +28,14 @@ from varsim.cli.params import (
     Share,
     WholeNumbers,
 )
-from varsim.cli.publish import Publisher, say_error
-from varsim.distributions import DISTRIBUTIONS
-from varsim.execution import Mapper
-from varsim.experiment import InputError
-from varsim.scales import ALIASES, SCALES
+from varsim.compute import Mapper
+from varsim.parsing import InputError
 
 if TYPE_CHECKING:
-    from varsim.cli.screen import Watch
-    from varsim.layers.inference import LayerResult
-    from varsim.layers.network import Network
-    from varsim.layers.sampling import Sampled
+    from varsim.cli.terminal import Watch
+    from varsim.stack.network import Network
+    from varsim.stack.result import LayerResult
+    from varsim.stack.sampling import Sampled
 
 _EXAMPLES = [
     ("varsim layers --activation tanh --scale xavier --gain 1,5/3", "Does tanh need a gain?"),
@@ -108,7 +109,7 @@ def layers(**options: Any) -> int:
     """
     from varsim.cli.own import check_initializers, importable
     from varsim.cli.run import ending_signals_as_interrupt, expand
-    from varsim.inference import check_probability, check_workers
+    from varsim.layer.inference import check_probability, check_workers
     from varsim.report.layers import layers_sheet
 
     check_probability("confidence", options["confidence"])
@@ -152,8 +153,8 @@ class _Finished:
 
 def _run(networks: Sequence[Network], options: dict[str, Any], workers: int) -> _Finished:
     from varsim.cli.run import mappers
-    from varsim.cli.screen import Watch
-    from varsim.execution import ComputeError
+    from varsim.cli.terminal import Watch
+    from varsim.compute import ComputeError
 
     finished = _Finished()
     work = sum(network.networks * _work(network) for network in networks)
@@ -178,9 +179,9 @@ def _run(networks: Sequence[Network], options: dict[str, Any], workers: int) -> 
 def _stack(
     network: Network, options: dict[str, Any], mapper: Mapper, watch: Watch, finished: _Finished
 ) -> list[LayerResult]:
-    from varsim.layers.inference import activation_bins, infer, measure, worst_error
-    from varsim.layers.sampling import stream
     from varsim.report.layers import stack_name
+    from varsim.stack.result import activation_bins, infer, measure, worst_error
+    from varsim.stack.sampling import stream
 
     bins = activation_bins(network) if options["histogram"] else None
 
@@ -200,7 +201,7 @@ def _stack(
 
 def _judged(stacks: Sequence[list[LayerResult]], alpha: float) -> list[list[LayerResult]]:
     """Return stacks with verdicts that share one false-alarm rate."""
-    from varsim.layers.inference import judge
+    from varsim.stack.result import judge
 
     judged = iter(judge(list(chain.from_iterable(stacks)), alpha))
     return [[next(judged) for _ in stack] for stack in stacks]
@@ -273,7 +274,7 @@ def _fixed_values(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **fields: Any) -> Network:
-    from varsim.layers.network import MAX_DEPTH, Network
+    from varsim.stack.network import MAX_DEPTH, Network
 
     if isinstance(width, int) and not 1 <= depth <= MAX_DEPTH:
         raise InputError(f"depth is {depth}; give a number of layers from 1 to {MAX_DEPTH:,}")

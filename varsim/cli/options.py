@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.cli.help import GroupedOption
-from varsim.cli.params import Count, Name, Number, Scheduler, Seed
-from varsim.experiment import FLOAT_TYPES
+from varsim.cli.types import Count, Name, Number, Scheduler, Seed
 from varsim.report.formats import FORMATS, SUFFIXES
 
 HOW, OUT = "How it is sampled", "What comes out"

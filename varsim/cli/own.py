@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
-from varsim.experiment import Experiment
+from varsim.layer.experiment import Experiment
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def load_initializers(experiments: Iterable[Experiment]) -> None:
         InputError: One of them cannot be found.
     """
     for init in dict.fromkeys(e.init for e in experiments if e.init is not None):
-        from varsim.weights.draw import find  # only initializers need it
+        from varsim.initializers.registry import find  # only initializers need it
 
         with using([init]):
             find(init)
@@ -58,7 +58,7 @@ def check_initializers(experiments: Iterable[Experiment]) -> None:
     Raises:
         InputError: One of them cannot be used.
     """
-    from varsim.sampling import check_initializer  # loads NumPy
+    from varsim.layer.sampling import check_initializer  # loads NumPy
 
     for experiment in {e.init: e for e in experiments}.values():
         with using([experiment.init]):

@@ -13,9 +13,9 @@ from varsim.cli import options as common
 from varsim.cli.exits import DONE, FAILED
 from varsim.cli.help import GroupedCommand
 from varsim.cli.options import OUT, option, swept
-from varsim.cli.params import Number
 from varsim.cli.publish import say, say_error
-from varsim.experiment import InputError
+from varsim.cli.types import Number
+from varsim.parsing import InputError
 
 SUFFIXES = (".svg", ".png", ".pdf")
 """What figures are written as."""
@@ -50,7 +50,7 @@ def plot(
     varsim layers give variances and gradients along the layers, and with --histogram the
     distribution of the activations.
     """
-    from varsim.cli.sources import rows_in
+    from varsim.storage.sources import rows_in
 
     _check(output, width, dpi)
     draw, encode = _pencils()
@@ -88,7 +88,7 @@ def _pencils() -> tuple[Any, Any]:
 
 
 def _write(path: Path, content: bytes) -> bool:
-    from varsim.files import write_whole
+    from varsim.storage.files import write_whole
 
     try:
         write_whole(path, content)

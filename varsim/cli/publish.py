@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from varsim.cli.screen import draw, encodable, is_terminal, wrapped
-from varsim.experiment import Experiment, InputError, Result
-from varsim.files import write_whole
+from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
+from varsim.layer.experiment import Experiment, Result
+from varsim.parsing import InputError
 from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
 from varsim.report.results import results_sheet, row_name
-from varsim.report.sheet import Sheet
+from varsim.report.table import Sheet
+from varsim.storage.files import write_whole
 
 if TYPE_CHECKING:
     from varsim.cli.run import Run
-    from varsim.ledger import Ledger
+    from varsim.storage.ledger import Ledger
 
 
 _PAGE = 78

@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
-from varsim.cli.screen import Watch
-from varsim.execution import ComputeError, Mapper, threads
-from varsim.experiment import InputError, Result
-from varsim.inference import Start, conclude, histogram_bins, judge, measure, planned_blocks
-from varsim.moments import Block
-from varsim.records import experiment_of
-from varsim.sampling import block_numbers, stream
-from varsim.scales import SCALES, find_scale
-from varsim.sweep import MAX_VALUES
+from varsim.catalog.scales import SCALES, find_scale
+from varsim.cli.terminal import Watch
+from varsim.compute import ComputeError, Mapper, threads
+from varsim.layer.experiment import Result
+from varsim.layer.inference import Start, conclude, histogram_bins, judge, measure, planned_blocks
+from varsim.layer.records import experiment_of
+from varsim.layer.sampling import block_numbers, stream
+from varsim.parsing import MAX_VALUES, InputError
+from varsim.statistics.moments import Block
 
 if TYPE_CHECKING:
-    from varsim.ledger import Ledger
+    from varsim.storage.ledger import Ledger
 
 
 class Keyed(Protocol):
@@ -232,7 +232,7 @@ def mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mappe
     """Return who computes: threads here, or a cluster."""
     if scheduler is None:
         return threads(workers)
-    from varsim.cluster import cluster
+    from varsim.compute.cluster import cluster
 
     return cluster(scheduler, workers)
 

@@ -7,8 +7,8 @@ import platform
 
 def version_text() -> str:
     """Return the versions a reader needs to get the same bytes."""
-    from varsim.provenance import frameworks, kernels, packages
-    from varsim.sampling import BIT_GENERATOR
+    from varsim.compute.provenance import frameworks, kernels, packages
+    from varsim.layer.sampling import BIT_GENERATOR
 
     known = packages() | kernels()
     return "\n".join(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from varsim.experiment import Result
+from varsim.layer.experiment import Result
 from varsim.plots.layout import Layout
 from varsim.plots.parts import (
     RATIO,

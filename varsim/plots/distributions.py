@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
-from varsim.layers.inference import LayerResult
+from varsim.stack.result import LayerResult
 
 _MOST_CURVES = 8
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from varsim.experiment import Result
-from varsim.layers.inference import LayerResult
+from varsim.layer.experiment import Result
 from varsim.plots.categories import category_figure
 from varsim.plots.histogram import histogram_figure
 from varsim.plots.layers import Stacks, layer_figure, stacks_of
@@ -17,6 +16,7 @@ from varsim.plots.layout import Layout, layout
 from varsim.plots.lines import line_figure
 from varsim.plots.parts import COLUMN
 from varsim.plots.style import styled
+from varsim.stack.result import LayerResult
 
 _DPI = 300
 

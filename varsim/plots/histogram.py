@@ -12,14 +12,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from varsim.density import EXACT, NORMAL, Density, density_of, normal
-from varsim.experiment import Result
-from varsim.moments import Bins
+from varsim.layer.density import EXACT, NORMAL, Density, density_of, normal
+from varsim.layer.experiment import Result
+from varsim.layer.records import experiment_of
+from varsim.layer.theory import output_mean
 from varsim.plots.layout import Layout, Line
 from varsim.plots.parts import COLUMN, blank, caption, legend
 from varsim.plots.style import GREY, MARKS, PALE
-from varsim.records import experiment_of
-from varsim.theory import output_mean
+from varsim.statistics.moments import Bins
 
 _DASHES = (0, (4, 1.5))
 

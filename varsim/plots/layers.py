@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from varsim import student
-from varsim.layers.inference import LayerResult
 from varsim.plots.distributions import draw_distributions, has_counts
 from varsim.plots.parts import (
     COLUMN,
@@ -26,6 +24,8 @@ from varsim.plots.parts import (
 from varsim.plots.style import MARKS, Mark
 from varsim.report.results import span
 from varsim.report.rounding import significant
+from varsim.stack.result import LayerResult
+from varsim.statistics import student
 
 FORWARD, BACKWARD = "E h²", "E (∂h)²"
 

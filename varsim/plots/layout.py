@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from varsim.experiment import Result
+from varsim.catalog.scales import canonical_name
+from varsim.layer.experiment import Result
 from varsim.report.results import setting_columns
-from varsim.scales import canonical_name
 
 MOST_LINES = 8
 """More lines than this are not told apart."""
@@ -23,7 +23,7 @@ class Axis(NamedTuple):
     """The setting along the x axis.
 
     Attributes:
-        field: Its name in a :class:`~varsim.experiment.Result`.
+        field: Its name in a :class:`~varsim.layer.experiment.Result`.
         label: Its name on the page.
         always_log: Whether its axis is logarithmic over less than a decade too.
     """

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
-from varsim.experiment import Result
+from varsim.layer.experiment import Result
+from varsim.layer.records import experiment_of
+from varsim.layer.theory import predict
 from varsim.plots.layout import Axis, Layout, Line, value_of
 from varsim.plots.parts import (
     COLUMN,
@@ -30,9 +32,7 @@ from varsim.plots.parts import (
     variances,
 )
 from varsim.plots.style import GREY, MARKS, Mark
-from varsim.records import experiment_of
 from varsim.report.rounding import significant
-from varsim.theory import predict
 
 _CURVE_POINTS = 60
 

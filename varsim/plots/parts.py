@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from varsim.experiment import Result
+from varsim.layer.experiment import Result
 from varsim.plots.layout import Layout
 from varsim.plots.style import CAPTION_SIZE, GREY
 from varsim.report.results import settings_sentence, span

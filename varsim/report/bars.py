@@ -7,12 +7,12 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from varsim.experiment import Result
+from varsim.layer.experiment import Result
 from varsim.report.results import setting_columns
 from varsim.report.rounding import significant
 
 if TYPE_CHECKING:
-    from varsim.moments import Bins
+    from varsim.statistics.moments import Bins
 
 NARROWEST = 24
 """Columns below which nothing can be drawn."""
@@ -95,7 +95,7 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
 
 
 def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str]:
-    from varsim.density import density_of  # loads NumPy, which help does without
+    from varsim.layer.density import density_of  # loads NumPy, which help does without
 
     theory = density_of(result, bins)
     yield from _heading(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from varsim import student
+from varsim.catalog.scales import canonical_name
 from varsim.comparison import (
     AGREES,
     DIFFERS,
@@ -15,11 +15,11 @@ from varsim.comparison import (
     Comparison,
     Matching,
 )
-from varsim.experiment import Result
+from varsim.layer.experiment import Result
 from varsim.report.results import row_name, seeds, setting_columns, shared_settings, span
 from varsim.report.rounding import significant, with_error
-from varsim.report.sheet import Column, Sheet
-from varsim.scales import canonical_name
+from varsim.report.table import Column, Sheet
+from varsim.statistics import student
 
 SCHEMA = 2
 """Number of the schema of the records; raised whenever their names change."""

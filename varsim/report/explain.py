@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from varsim.designs import DESIGNS
-from varsim.experiment import Experiment, Result
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.scales import canonical_name, find_scale
+from varsim.layer.experiment import Experiment, Result
+from varsim.layer.theory import average_given_x, mean_square, product_variance
 from varsim.report.rounding import significant, with_error
-from varsim.scales import canonical_name, find_scale
-from varsim.theory import average_given_x, mean_square, product_variance
 
 
 def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str:

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from varsim.activations import Activation
-from varsim.gains import TORCH, Critical, Gains, critical, gains
+from varsim.activations.gains import TORCH, Critical, Gains, critical, gains
 from varsim.report.rounding import significant
-from varsim.report.sheet import Column, Sheet
+from varsim.report.table import Column, Sheet
 
 SCHEMA = 1
 """Number of the schema of the records; raised whenever their names change."""

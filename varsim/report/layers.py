@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from varsim import student
-from varsim.layers.inference import LayerResult
-from varsim.layers.records import record_of
 from varsim.report.results import VERDICTS
 from varsim.report.rounding import significant, with_error
-from varsim.report.sheet import Column, Sheet
+from varsim.report.table import Column, Sheet
+from varsim.stack.records import record_of
+from varsim.stack.result import LayerResult
+from varsim.statistics import student
 
 _AXIS = 15
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from varsim.experiment import Experiment
-from varsim.inference import planned_blocks
+from varsim.layer.experiment import Experiment
+from varsim.layer.inference import planned_blocks
+from varsim.layer.sampling import block_bytes, block_numbers
+from varsim.layer.theory import predict
 from varsim.report.results import setting_columns, settings_sentence
 from varsim.report.rounding import significant
-from varsim.report.sheet import Column, Sheet
-from varsim.sampling import block_bytes, block_numbers
-from varsim.theory import predict
+from varsim.report.table import Column, Sheet
 
 
 def plan_sheet(experiments: Sequence[Experiment], workers: int) -> Sheet:

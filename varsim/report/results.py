@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from varsim.designs import DESIGNS
-from varsim.experiment import Experiment, Result
-from varsim.records import record_of
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.scales import find_scale
+from varsim.layer.experiment import Experiment, Result
+from varsim.layer.records import record_of
 from varsim.report.rounding import rounded, significant, with_error
-from varsim.report.sheet import Column, Sheet
-from varsim.scales import find_scale
+from varsim.report.table import Column, Sheet
 
 VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """How a verdict reads; None is one that other rows can still change."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
-from varsim import student
+from varsim.layer.check import Surveyed
 from varsim.report.results import VERDICTS
 from varsim.report.rounding import significant, with_error
-from varsim.report.sheet import Column, Sheet
-from varsim.survey import Surveyed
+from varsim.report.table import Column, Sheet
+from varsim.statistics import student
 
 _PREFIXES = ("torch.nn.init.", "torch.nn.", "jax.nn.initializers.", "keras.initializers.")
 

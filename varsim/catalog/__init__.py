@@ -1,0 +1,1 @@
+"""Tables: scaling schemes, distributions and their samplers, designs, dtypes."""

@@ -1,0 +1,75 @@
+"""Distributions of the entries of x and W: their exact moments.
+
+Every base distribution is standardised to mean 0 and variance 1, except ``rectified``, which is
+what a ReLU hands to the next layer. An experiment's entries are ``mean + std * base``. How they
+are drawn is in :mod:`varsim.catalog.samplers`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A base distribution b by its exact moments.
+
+    Attributes:
+        summary: What it is, in a few words.
+        mean: E b.
+        variance: E (b - mean)².
+        skewness: E (b - mean)³ / variance^1.5.
+        kurtosis: E (b - mean)⁴ / variance²; 3 for the normal distribution.
+        for_weights: Whether it can stand for the entries of W too.
+    """
+
+    summary: str
+    mean: float
+    variance: float
+    skewness: float
+    kurtosis: float
+    for_weights: bool = True
+
+
+def truncated_moments(bound: float) -> tuple[float, float]:
+    """Return variance and kurtosis of a standard normal kept where |z| <= bound.
+
+    Johnson, Kotz & Balakrishnan (1994), 13.10. Good to 1e-7 from a bound of 0.01 on.
+    """
+    inside = math.erf(bound / math.sqrt(2.0))
+    density = math.exp(-bound * bound / 2.0) / math.sqrt(2.0 * math.pi)
+    variance = 1.0 - 2.0 * bound * density / inside
+    fourth = 3.0 * variance - 2.0 * bound**3 * density / inside
+    return variance, fourth / variance**2
+
+
+def _truncated(bound: float) -> Distribution:
+    _, kurtosis = truncated_moments(bound)
+    return Distribution(f"normal kept within ±{bound:g}σ, rescaled", 0, 1, 0, kurtosis)
+
+
+def _rectified() -> Distribution:
+    """max(z, 0) of a standard normal z: E b^j = E|z|^j / 2."""
+    m1, m2, m3, m4 = 1 / math.sqrt(2 * math.pi), 0.5, math.sqrt(2 / math.pi), 1.5
+    variance = m2 - m1**2
+    return Distribution(
+        "ReLU of a standard normal, not standardised: E x² = ½",
+        mean=m1,
+        variance=variance,
+        skewness=(m3 - 3 * m1 * m2 + 2 * m1**3) / variance**1.5,
+        kurtosis=(m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4) / variance**2,
+        for_weights=False,
+    )
+
+
+DISTRIBUTIONS: dict[str, Distribution] = {
+    "normal": Distribution("Gaussian", mean=0, variance=1, skewness=0, kurtosis=3),
+    "uniform": Distribution("on ±√3", mean=0, variance=1, skewness=0, kurtosis=1.8),
+    "truncated": _truncated(2.0),
+    "rademacher": Distribution("±1", mean=0, variance=1, skewness=0, kurtosis=1),
+    "laplace": Distribution("two-sided exponential", mean=0, variance=1, skewness=0, kurtosis=6),
+    "exponential": Distribution("less 1, skewed", mean=0, variance=1, skewness=2, kurtosis=9),
+    "rectified": _rectified(),
+}
+"""Every distribution by its name; a law test holds its sampler to these moments."""

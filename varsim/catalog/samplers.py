@@ -1,0 +1,141 @@
+"""Draws: how the entries of x and W are sampled, in float32 and float64.
+
+Every function fills a contiguous one-dimensional array with independent draws of one base
+distribution. Their moments are declared in :mod:`varsim.catalog.distributions`, which knows nothing
+of this module: theory reads the one, sampling the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from varsim.compute.memory import scratch
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+_ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_TRUNCATION = 2.0
+# The standard deviation that truncation leaves: sqrt(1 - 2 a pdf(a) / (2 cdf(a) - 1)).
+_TRUNCATED_STD = math.sqrt(
+    1.0
+    - 2.0
+    * _TRUNCATION
+    * (math.exp(-(_TRUNCATION**2) / 2.0) / math.sqrt(2.0 * math.pi))
+    / math.erf(_TRUNCATION / math.sqrt(2.0))
+)
+
+
+def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
+    """Return uniform 64-bit words."""
+    return rng.integers(_ALL_ONES, size=count, dtype=np.uint64, endpoint=True)
+
+
+def fill_normal(rng: Generator, out: FloatArray) -> None:
+    """Fill with standard normals: Box & Muller (1958) in float32, NumPy's ziggurat in float64.
+
+    The float32 path takes 32 random bits for a number, and NumPy's SIMD log, sqrt, sin and cos.
+    The radius comes from a 32-bit uniform, so no draw is beyond sqrt(2 · 33 log 2) = 6.76.
+    """
+    if out.dtype != np.float32:
+        rng.standard_normal(out=out)
+    elif out.size % 2:
+        even = scratch("even", out.size + 1, np.float32)
+        _box_muller(rng, even)
+        out[:] = even[:-1]
+    else:
+        _box_muller(rng, out)
+
+
+def _box_muller(rng: Generator, out: FloatArray) -> None:
+    half = out.size // 2
+    words = _random_words(rng, half).view(np.uint32)
+    radius, angle = out[:half], out[half:]
+    np.copyto(radius, words[:half], casting="unsafe")
+    np.copyto(angle, words[half:].view(np.int32), casting="unsafe")
+    radius += np.float32(0.5)
+    radius *= np.float32(2.0**-32)
+    np.log(radius, out=radius)
+    radius *= np.float32(-2.0)
+    np.sqrt(radius, out=radius)
+    angle *= np.float32(math.pi * 2.0**-31)
+    # The words are used up, and their memory is warm.
+    cosine = words.view(np.float32)[:half]
+    np.cos(angle, out=cosine)
+    np.sin(angle, out=angle)
+    angle *= radius
+    radius *= cosine
+
+
+def fill_uniform(rng: Generator, out: FloatArray) -> None:
+    """Fill with uniforms on ±√3."""
+    rng.random(out=out, dtype=out.dtype.type)
+    out -= out.dtype.type(0.5)
+    out *= out.dtype.type(math.sqrt(12.0))
+
+
+def fill_truncated(rng: Generator, out: FloatArray) -> None:
+    """Fill with standard normals kept where |z| <= 2 and rescaled to variance 1, by rejection."""
+    filled = 0
+    while filled < out.size:
+        missing = out.size - filled
+        proposals = scratch("proposals", missing + missing // 16 + 16, out.dtype)
+        fill_normal(rng, proposals)
+        accepted = proposals[np.abs(proposals) <= _TRUNCATION][:missing]
+        out[filled : filled + accepted.size] = accepted
+        filled += accepted.size
+    out *= out.dtype.type(1.0 / _TRUNCATED_STD)
+
+
+def fill_rademacher(rng: Generator, out: FloatArray) -> None:
+    """Fill with fair coins, ±1, at one random bit each."""
+    words = _random_words(rng, -(-out.size // 64))
+    np.copyto(out, np.unpackbits(words.view(np.uint8), count=out.size))
+    out *= out.dtype.type(2.0)
+    out -= out.dtype.type(1.0)
+
+
+def fill_laplace(rng: Generator, out: FloatArray) -> None:
+    """Fill with Laplace draws of variance 1: an exponential magnitude and a coin for the sign."""
+    signs = scratch("signs", out.size, out.dtype)
+    fill_rademacher(rng, signs)
+    _fill_log_uniform(rng, out)
+    signs *= out.dtype.type(math.sqrt(0.5))
+    out *= signs
+
+
+def fill_exponential(rng: Generator, out: FloatArray) -> None:
+    """Fill with exponential draws of mean 1, less 1."""
+    _fill_log_uniform(rng, out)
+    np.subtract(out.dtype.type(-1.0), out, out=out)
+
+
+def _fill_log_uniform(rng: Generator, out: FloatArray) -> None:
+    """Fill with logarithms of uniforms on (0, 1] of 53 bits, of which float32 keeps the small."""
+    uniform = scratch("doubles", out.size, np.float64)
+    rng.random(out=uniform)
+    np.subtract(1.0, uniform, out=out, casting="same_kind")
+    np.log(out, out=out)
+
+
+def fill_rectified(rng: Generator, out: FloatArray) -> None:
+    """Fill with max(z, 0), z standard normal."""
+    fill_normal(rng, out)
+    np.maximum(out, out.dtype.type(0.0), out=out)
+
+
+DRAWS: dict[str, Callable[[Generator, FloatArray], None]] = {
+    "normal": fill_normal,
+    "uniform": fill_uniform,
+    "truncated": fill_truncated,
+    "rademacher": fill_rademacher,
+    "laplace": fill_laplace,
+    "exponential": fill_exponential,
+    "rectified": fill_rectified,
+}
+"""The sampler of every distribution, by its name."""

@@ -1,0 +1,341 @@
+"""A Dask cluster as a mapper: who computes changes, what is computed does not.
+
+Needs ``distributed`` (``pip install 'varsim[cluster]'``), which is loaded only here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import operator
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from itertools import islice
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from varsim._version import __version__
+from varsim.compute import ComputeError, Mapper, one_blas_thread, ordered_map
+from varsim.compute.provenance import fingerprint, offered
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# A task costs the scheduler some milliseconds, so it is worth a good fraction of a second.
+_LONGEST, _SHORTEST = 0.4, 0.05
+
+# Dask has freed memory returned at once, and to get it again for every draw costs a quarter of the
+# time: these are for glibc's malloc. One BLAS thread a process, as everywhere.
+_WORKER_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+# Ctrl-C is for this process alone, which ends the others; they would each print a traceback.
+# What initializers print is not data, which has stdout.
+_DEAF = (
+    "import signal, sys; sys.stdout = sys.stderr; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})"
+)
+
+_CONNECT_SECONDS = 5
+_POLL_SECONDS = 2
+_WORKERLESS_SECONDS = 60
+_IN_FLIGHT = 2
+
+
+@contextmanager
+def cluster(address: str, workers: int) -> Iterator[Mapper]:
+    """Give a mapper over the workers of a Dask cluster.
+
+    Args:
+        address: The scheduler's, such as ``tcp://host:8786``; or ``local``, for a cluster of
+            processes on this machine that ends with the context.
+        workers: Number of processes of a local cluster.
+
+    Raises:
+        ComputeError: The cluster cannot be reached, has no workers, or computes with other
+            versions; or, while it is used, it was lost.
+    """
+    try:
+        import distributed  # noqa: F401  # an extra
+    except ImportError:
+        raise ComputeError(
+            "a scheduler needs the package distributed; run: pip install 'varsim[cluster]'"
+        ) from None
+    _hush()
+    with ExitStack() as stack:
+        if address == "local":
+            address = stack.enter_context(_local(workers)).scheduler_address
+        client = stack.enter_context(_within(_client, address))
+        _check_workers(client)
+
+        def capacity() -> int:  # at any moment, as workers come and go
+            return max(1, _threads(client))
+
+        yield grouped(ordered_map(_Tasks(client), lambda: _IN_FLIGHT * capacity()), capacity)
+
+
+@contextmanager
+def _local(processes: int) -> Iterator[LocalCluster]:
+    """Give a cluster of processes on this machine."""
+    import dask
+    from distributed import LocalCluster
+
+    settings = {
+        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+        "distributed.worker.preload": [_DEAF],
+    }
+    with dask.config.set(settings), ExitStack() as stack:
+        try:
+            with _undisturbed():
+                local = stack.enter_context(
+                    LocalCluster(
+                        n_workers=processes,
+                        threads_per_worker=1,
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+        except Exception as error:  # noqa: BLE001  # of the system, in many shapes
+            raise ComputeError(f"no {processes} processes could be started: {error}") from None
+        yield local
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put off what ends a program while processes start: half-started ones print tracebacks.
+
+    They inherit the blocked signals; a preload unblocks there what is to end them.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # or it would be started below, and unblock SIGINT
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _hush() -> None:
+    """Leave what distributed says of lost workers and connections to the cluster's own logs."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _client(address: str) -> Client:
+    from distributed import Client
+
+    return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+
+
+def _within(connect: Callable[[str], Client], address: str) -> Client:
+    """Return a connected client, or give up: what answers may never finish its handshake.
+
+    Raises:
+        ComputeError: Nothing answers that is a scheduler.
+    """
+    _hush_half_made_clients()
+    with suppress(Exception):  # whatever else it is that answers there
+        return _bounded(lambda: connect(address), 2 * _CONNECT_SECONDS)
+    raise ComputeError(
+        f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
+        "address, such as tcp://localhost:8786"
+    )
+
+
+def _bounded(call: Callable[[], R], seconds: float) -> R:
+    """Return what a call gives, on a thread that is left to itself when it takes too long.
+
+    Raises:
+        TimeoutError: It does.
+    """
+    outcome: queue.Queue[tuple[R | None, Exception | None]] = queue.Queue()
+
+    def attempt() -> None:
+        try:
+            outcome.put((call(), None))
+        except Exception as error:  # noqa: BLE001  # raised again below
+            outcome.put((None, error))
+
+    threading.Thread(target=attempt, daemon=True).start()
+    try:
+        result, error = outcome.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError from None
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]
+
+
+def _hush_half_made_clients() -> None:
+    """Let a client that never connected go without the traceback that its own end would print."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if getattr(unraisable.object, "__qualname__", "") != "Client.__del__":
+            before(unraisable)
+
+    if getattr(before, "__name__", "") != "hook":
+        sys.unraisablehook = hook
+
+
+def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
+    """Return a mapper that hands on items in groups, each worth a good fraction of a second.
+
+    How many items that are is learned from the groups that are done. Towards the end groups get
+    smaller, so that all workers end at about the same time.
+
+    Args:
+        mapper: Who computes the groups.
+        capacity: How many groups are computed at a time, now.
+    """
+
+    def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+        left = operator.length_hint(items) or math.inf
+        pace = 0.0  # seconds an item; 0 before the first is done
+
+        def groups() -> Iterator[tuple[T, ...]]:
+            nonlocal left
+            iterator = iter(items)
+            while group := tuple(islice(iterator, _size(pace, left / (2 * capacity())))):
+                left -= len(group)
+                yield group
+
+        for seconds, results in mapper(partial(_compute, function, fingerprint()), groups()):
+            pace = max(seconds, 1e-6) / len(results)
+            yield from results
+
+    return outer
+
+
+def _size(pace: float, share: float) -> int:
+    if pace == 0.0:
+        return 1
+    return max(1, math.floor(min(_LONGEST / pace, max(_SHORTEST / pace, share))))
+
+
+def _compute(
+    function: Callable[[T], R], expected: Mapping[str, str], group: Sequence[T]
+) -> tuple[float, list[R]]:
+    """Return how long a group took, and its results; on a worker, which may have joined late."""
+    _check_fingerprint("a worker", expected, offered())
+    with one_blas_thread:
+        start = time.perf_counter()
+        results = [function(item) for item in group]
+        return time.perf_counter() - start, results
+
+
+def _check_fingerprint(who: str, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+    for what, here in expected.items():
+        if found.get(what) != here:
+            raise ComputeError(
+                f"{who} has {what} {found.get(what)} and this machine {here}, which could change "
+                "the numbers; install the same versions, and for other CPUs set OPENBLAS_CORETYPE "
+                "and NPY_DISABLE_CPU_FEATURES alike"
+            )
+
+
+def _check_workers(client: Client) -> None:
+    """Check that there are workers, and that they compute as this process does.
+
+    Raises:
+        ComputeError: There are none, or they do not.
+    """
+    address = client.scheduler_info()["address"]
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+    except TimeoutError:
+        raise ComputeError(
+            f"the scheduler at {address} has no workers; start some with: dask worker {address}"
+        ) from None
+    try:
+        found = _bounded(lambda: client.run(offered), 2 * _CONNECT_SECONDS)
+    except TimeoutError:
+        raise ComputeError(
+            f"some worker of {address} does not answer; see to the workers, and start again"
+        ) from None
+    except Exception as error:  # noqa: BLE001  # a worker's own, or one of no class in particular
+        raise ComputeError(
+            f"a worker of {address} cannot load varsim ({error}); install varsim {__version__} on "
+            "all of them"
+        ) from None
+    for worker, versions in found.items():
+        _check_fingerprint(f"the worker {worker}", fingerprint(), versions)
+
+
+def _threads(client: Client) -> int:
+    with _lost_as_compute_error():
+        return sum(client.nthreads().values())
+
+
+class _Tasks:
+    """A cluster's client with the shape of an executor."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
+        with _lost_as_compute_error():
+            return _Task(self._client, self._client.submit(function, item, pure=False))
+
+
+@contextmanager
+def _lost_as_compute_error() -> Iterator[None]:
+    from distributed import KilledWorker
+
+    try:
+        yield
+    except KilledWorker:
+        raise ComputeError(
+            "some blocks were lost with several workers, one after the other; see the workers' "
+            "logs: they may be short of memory"
+        ) from None
+    except (CancelledError, OSError):
+        raise ComputeError("the connection to the scheduler was lost") from None
+
+
+class _Task(Generic[R]):
+    """A task on a cluster; a worker that is lost in the middle only delays it."""
+
+    def __init__(self, client: Client, future: Future[R]) -> None:
+        self._client, self._future = client, future
+
+    def result(self) -> R:
+        """Wait for the result.
+
+        Raises:
+            ComputeError: The cluster was lost.
+        """
+        waiting_since = time.monotonic()
+        with _lost_as_compute_error():
+            while True:
+                try:
+                    return self._future.result(timeout=_POLL_SECONDS)
+                except TimeoutError:
+                    if _threads(self._client):
+                        waiting_since = time.monotonic()
+                    elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
+                        raise ComputeError("the cluster has lost all of its workers") from None
+
+    def cancel(self) -> None:
+        """Let it be forgotten."""
+        self._future.cancel()

@@ -1,0 +1,92 @@
+"""What the documentation of initializers promises of E w², the mean square of the entries of W.
+
+By the names under which they are called, with their default arguments or those of an example.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from varsim.catalog.distributions import truncated_moments
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A promise.
+
+    Attributes:
+        formula: E w² as a formula of D (fan-in) and n (fan-out).
+        mean_square: Called as ``mean_square(D, n)``.
+    """
+
+    formula: str
+    mean_square: Callable[[int, int], float]
+
+
+def _exactly(value: float, formula: str) -> Claim:
+    return Claim(formula, lambda dim, n: value)
+
+
+def _kept(dim: int, n: int) -> float:
+    return (n - math.ceil(0.1 * n)) / n * 0.01**2
+
+
+_XAVIER = Claim("2/(D+n)", lambda dim, n: 2 / (dim + n))
+_HE = Claim("2/D", lambda dim, n: 2 / dim)
+_LECUN = Claim("1/D", lambda dim, n: 1 / dim)
+_LINEAR = Claim("1/(3D)", lambda dim, n: 1 / (3 * dim))
+_ORTHOGONAL = Claim("1/max(D,n)", lambda dim, n: 1 / max(dim, n))
+_SPARSE = Claim("0.9·0.01²", _kept)
+_TRUNCATED = _exactly(truncated_moments(2.0)[0], "0.774")
+_ZERO, _ONE = _exactly(0.0, "0"), _exactly(1.0, "1")
+
+CLAIMS: dict[str, Claim] = {
+    "orthogonal": _ORTHOGONAL,
+    "sparse": _SPARSE,
+    "truncated_normal": _ONE,
+    "trunc_normal": _TRUNCATED,
+    "torch.nn.Linear": _LINEAR,
+    "torch.nn.init.eye_": _ORTHOGONAL,
+    "torch.nn.init.kaiming_normal_": _HE,
+    "torch.nn.init.kaiming_uniform_": _HE,
+    "torch.nn.init.normal_": _ONE,
+    "torch.nn.init.ones_": _ONE,
+    "torch.nn.init.orthogonal_": _ORTHOGONAL,
+    "torch.nn.init.sparse_(sparsity=0.1)": _SPARSE,
+    "torch.nn.init.trunc_normal_": _ONE,
+    "torch.nn.init.uniform_": _exactly(1 / 3, "1/3"),
+    "torch.nn.init.xavier_normal_": _XAVIER,
+    "torch.nn.init.xavier_uniform_": _XAVIER,
+    "torch.nn.init.zeros_": _ZERO,
+    "jax.nn.initializers.glorot_normal": _XAVIER,
+    "jax.nn.initializers.glorot_uniform": _XAVIER,
+    "jax.nn.initializers.he_normal": _HE,
+    "jax.nn.initializers.he_uniform": _HE,
+    "jax.nn.initializers.lecun_normal": _LECUN,
+    "jax.nn.initializers.lecun_uniform": _LECUN,
+    "jax.nn.initializers.normal": _exactly(0.01**2, "0.01²"),
+    "jax.nn.initializers.ones": _ONE,
+    "jax.nn.initializers.orthogonal": _ORTHOGONAL,
+    "jax.nn.initializers.truncated_normal": _exactly(0.01**2, "0.01²"),
+    "jax.nn.initializers.uniform": _exactly(0.01**2 / 3, "0.01²/3"),
+    'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)': _LECUN,
+    "jax.nn.initializers.zeros": _ZERO,
+    "keras.initializers.Constant": _ZERO,
+    "keras.initializers.GlorotNormal": _XAVIER,
+    "keras.initializers.GlorotUniform": _XAVIER,
+    "keras.initializers.HeNormal": _HE,
+    "keras.initializers.HeUniform": _HE,
+    "keras.initializers.Identity": _ORTHOGONAL,
+    "keras.initializers.LecunNormal": _LECUN,
+    "keras.initializers.LecunUniform": _LECUN,
+    "keras.initializers.Ones": _ONE,
+    "keras.initializers.Orthogonal": _ORTHOGONAL,
+    "keras.initializers.RandomNormal": _exactly(0.05**2, "0.05²"),
+    "keras.initializers.RandomUniform": _exactly(0.05**2 / 3, "0.05²/3"),
+    "keras.initializers.TruncatedNormal": _exactly(0.05**2, "0.05²"),
+    "keras.initializers.VarianceScaling": _LECUN,
+    "keras.initializers.Zeros": _ZERO,
+}
+"""Every claim that is known; what is not in here is measured without one."""

@@ -1,0 +1,1 @@
+"""One layer, y = x @ W."""

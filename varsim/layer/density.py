@@ -1,0 +1,244 @@
+"""The density of x @ W: exact where it has one that can be computed, else its normal limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varsim.layer.experiment import Experiment, Result
+from varsim.layer.records import experiment_of
+from varsim.layer.theory import output_mean, predict, product_variance
+from varsim.statistics.moments import Bins
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+
+EXACT, NORMAL = "exact density", "normal with the variance of theory"
+"""What a density is called."""
+
+# Nodes of the sum's distribution, and how fine they are: in bins and in deviations of a product.
+_CELLS, _CELLS_A_BIN, _CELLS_A_DEVIATION = 2**18, 32, 32
+# Deviations that the nodes must span, for what wraps around at their ends to be nothing.
+_SPAN = 30
+_LATTICE = np.arange(-_CELLS // 2, _CELLS // 2 + 1)
+_TABLE = np.linspace(0.0, 1.0, 2**14 + 1)
+_GAUSS = np.polynomial.legendre.leggauss(16)
+
+
+class Density(NamedTuple):
+    """A theoretical density, averaged over bins.
+
+    Attributes:
+        name: What it is: :data:`EXACT`, or which normal limit.
+        heights: The mean density in every bin, the ends' two left out.
+    """
+
+    name: str
+    heights: Array
+
+
+class Shape(NamedTuple):
+    """How a base distribution lies on the axis.
+
+    Attributes:
+        pdf: The density of its continuous part, without its factor.
+        low: Where that part begins, or next to nothing is left of it.
+        high: Where it ends.
+        atoms: Points with a probability of their own, and that probability.
+    """
+
+    pdf: Callable[[Array], Array]
+    low: float = 0.0
+    high: float = 0.0
+    atoms: tuple[tuple[float, float], ...] = ()
+
+
+def _bell(b: Array) -> Array:
+    return np.exp(-b * b / 2.0)
+
+
+# The deviation of a normal kept within ±2.
+_TRUNCATED = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+
+SHAPES: dict[str, Shape] = {
+    "normal": Shape(_bell, -10.0, 10.0),
+    "uniform": Shape(np.ones_like, -math.sqrt(3.0), math.sqrt(3.0)),
+    "truncated": Shape(lambda b: _bell(_TRUNCATED * b), -2.0 / _TRUNCATED, 2.0 / _TRUNCATED),
+    "rademacher": Shape(np.zeros_like, atoms=((-1.0, 0.5), (1.0, 0.5))),
+    "laplace": Shape(lambda b: np.exp(-math.sqrt(2.0) * np.abs(b)), -28.0, 28.0),
+    "exponential": Shape(lambda b: np.exp(-b - 1.0), -1.0, 39.0),
+    "rectified": Shape(_bell, 0.0, 10.0, atoms=((0.0, 0.5),)),
+}
+"""The shape of every base distribution; tests hold it to the moments of the distribution."""
+
+
+class _Part:
+    """The continuous part of ``shift + factor * base``, and its atoms."""
+
+    def __init__(self, name: str, shift: float, factor: float) -> None:
+        shape = SHAPES[name]
+        self.atoms = [(shift + factor * value, mass) for value, mass in shape.atoms]
+        self.mass = 1.0 - sum(mass for _, mass in self.atoms)
+        self.low, self.high = shift + factor * shape.low, shift + factor * shape.high
+        values = shape.pdf(shape.low + (shape.high - shape.low) * _TABLE)
+        steps = np.concatenate([[0.0], np.cumsum(values[1:] + values[:-1])])
+        self._cumulative = self.mass * steps / max(steps[-1], 1e-300)
+        self._pdf, self._shift, self._factor = shape.pdf, shift, factor
+
+    @property
+    def reach(self) -> float:
+        """The greatest magnitude there is."""
+        return max(abs(v) for v in (self.low, self.high, *(value for value, _ in self.atoms)))
+
+    @property
+    def mean(self) -> float:
+        """The mean, of the atoms too."""
+        nodes, weights = self.nodes()
+        return float(nodes @ weights)
+
+    def cdf(self, v: Array) -> Array:
+        """Probability of the continuous part below v."""
+        if not self.mass:
+            return np.zeros_like(v)
+        places = (v - self.low) / (self.high - self.low)
+        below: Array = np.interp(places, _TABLE, self._cumulative)
+        return below
+
+    def nodes(self) -> tuple[Array, Array]:
+        """Return points and weights for expectations, close together near 0 where 1/v is steep."""
+        values, masses = np.array(self.atoms or np.empty((0, 2))).T
+        if not self.mass:
+            return values, masses
+        grades = self.reach * 2.0 ** -np.arange(0.0, 30.0, 0.5)
+        edges = np.concatenate([np.linspace(self.low, self.high, 41), grades, -grades, [0.0]])
+        edges = np.unique(np.clip(edges, self.low, self.high))
+        half = np.diff(edges)[:, None] / 2.0
+        points = (edges[:-1, None] + half * (1.0 + _GAUSS[0])).ravel()
+        weights = (half * _GAUSS[1]).ravel() * self._pdf((points - self._shift) / self._factor)
+        weights *= self.mass / weights.sum()
+        return np.concatenate([values, points]), np.concatenate([masses, weights])
+
+
+def density_of(result: Result, bins: Bins) -> Density:
+    """Return the density that the outputs of a result are held to, averaged over bins.
+
+    For a fixed x it is the normal one about the mean of the outputs: 0 where W has a mean of 0,
+    else as it was measured.
+    """
+    experiment = experiment_of(result)
+    if result.conditional_theory is None:
+        return density(experiment, bins)
+    mean = result.totals.mean if result.w_mean else 0.0
+    return normal(bins, mean, result.conditional_theory, f"{NORMAL}, given x")
+
+
+def density(experiment: Experiment, bins: Bins) -> Density:
+    """Return the density of an output of x @ W over x and W, averaged over bins.
+
+    The distribution of one product is an integral over the entries' distributions. That of the
+    sum of D is the D-th power of its characteristic function, inverted by FFT.
+
+    >>> density(Experiment(dim=2, scale="none"), Bins(-0.5, 1.0, 1)).heights.round(3)
+    array([0.393])
+    """
+    if experiment.init is not None:  # whose entries have a distribution that is not known here
+        return normal(bins, output_mean(experiment), predict(experiment).variance)
+    product, cell, unit = _Product.of(experiment), _cell(experiment, bins), _unit(experiment)
+    if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):
+        return normal(bins, output_mean(experiment), predict(experiment).variance)
+    cdf = product.cdf if experiment.dim == 1 else _sum_cdf(product, experiment.dim, cell)
+    atom = product.atom**experiment.dim * np.array(bins.counts(np.zeros(1))[1:-1])
+    masses = np.diff(cdf(_edges(bins) / unit)) + atom
+    return Density(EXACT, np.maximum(0.0, masses) / bins.width)
+
+
+def normal(bins: Bins, mean: float, variance: float, name: str = NORMAL) -> Density:
+    """Return the normal density of that mean and variance, averaged over bins."""
+    scale = math.sqrt(2.0 * variance) or 1e-300  # an x of zeros: all outputs are 0
+    below = [math.erfc((mean - edge) / scale) / 2.0 for edge in _edges(bins).tolist()]
+    return Density(name, np.diff(below) / bins.width)
+
+
+def _edges(bins: Bins) -> Array:
+    edges: Array = bins.low + bins.width * np.arange(bins.number + 1)
+    return edges
+
+
+class _Product(NamedTuple):
+    """One product x_d w_d, in its own deviations."""
+
+    x: _Part
+    w: _Part
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> _Product:
+        e, unit = experiment, math.sqrt(product_variance(experiment))
+        return cls(_Part(e.x, e.x_mean, e.x_std), _Part(e.w, e.w_mean / unit, e.w_std / unit))
+
+    @property
+    def is_lattice(self) -> bool:
+        """Whether it has atoms elsewhere than at 0, and sums of it no density."""
+        return any(a * b for a, _ in self.x.atoms for b, _ in self.w.atoms)
+
+    @property
+    def atom(self) -> float:
+        """The probability of 0."""
+        at_zero = [sum(m for v, m in part.atoms if v == 0.0) for part in self]
+        return 1.0 - (1.0 - at_zero[0]) * (1.0 - at_zero[1])
+
+    def cdf(self, y: Array) -> Array:
+        """Probability below y, but for the atom at 0."""
+        values, masses = np.array(self.w.atoms or np.empty((0, 2))).T
+        return _mixture(self.w, *self.x.nodes(), y) + _mixture(self.x, values, masses, y)
+
+
+def _mixture(part: _Part, factors: Array, masses: Array, y: Array) -> Array:
+    """Probability of the continuous part below y, times factors that have these masses."""
+    total = np.zeros_like(y)
+    for factor, mass in zip(factors[factors != 0.0], masses[factors != 0.0], strict=True):
+        below = part.cdf(y / factor)
+        total += mass * (below if factor > 0.0 else part.mass - below)
+    return total
+
+
+def _sum_cdf(product: _Product, dim: int, cell: float) -> Callable[[Array], Array]:
+    """Return the distribution function of the sum of D products, but for the atom at 0."""
+    mean = product.x.mean * product.w.mean
+    centre = round(mean / cell)
+    smooth = np.diff(_tabulated(product, mean)((centre + _LATTICE - 0.5) * cell))
+    atom = np.where(centre + _LATTICE[:-1] == 0, product.atom, 0.0)
+    # Rounding to cells spreads every product over a cell, and can move its mean.
+    moved = mean - float(smooth @ (centre + _LATTICE[:-1])) * cell
+    frequencies = np.fft.rfftfreq(_CELLS)
+    spread = np.sinc(frequencies)
+    back = np.exp(-2j * math.pi * frequencies * moved / cell) / spread
+    spectrum = (_spectrum(smooth + atom) * back) ** dim - (_spectrum(atom) * back) ** dim
+    masses = np.fft.fftshift(np.fft.irfft(spectrum * spread, _CELLS))
+    ends = (dim * centre + _LATTICE - 0.5) * cell
+    cumulative = np.concatenate([[0.0], np.cumsum(masses)])
+    return lambda y: np.interp(y, ends, cumulative)
+
+
+def _spectrum(masses: Array) -> NDArray[np.complex128]:
+    return np.fft.rfft(np.fft.ifftshift(masses))
+
+
+def _tabulated(product: _Product, mean: float) -> Callable[[Array], Array]:
+    """Return the product's distribution function, read off where it is smooth in between."""
+    reach = product.x.reach * product.w.reach
+    steep = 1e-4 * np.sinh(np.linspace(0.0, math.asinh(1e4 * reach), 1000))
+    y = np.unique(np.concatenate([-steep, steep, mean + np.linspace(-10.0, 10.0, 2001)]))
+    values = product.cdf(y)
+    return lambda v: np.interp(v, y, values)
+
+
+def _unit(experiment: Experiment) -> float:
+    """Return the deviation of one product of the sum."""
+    return math.sqrt(product_variance(experiment) / experiment.k_squared)
+
+
+def _cell(experiment: Experiment, bins: Bins) -> float:
+    return min(bins.width / _unit(experiment) / _CELLS_A_BIN, 1.0 / _CELLS_A_DEVIATION)

@@ -1,0 +1,210 @@
+"""Sampling: draw x and W, multiply, reduce. Knows nothing of the theory it is compared with."""
+
+from __future__ import annotations
+
+from collections import abc
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.random import SFC64, Generator, SeedSequence
+
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog.samplers import DRAWS, FloatArray
+from varsim.compute import Mapper, one_blas_thread
+from varsim.compute.memory import scratch
+from varsim.layer.experiment import Experiment
+from varsim.parsing import InputError
+from varsim.statistics.moments import Bins, Block, Moments
+
+if TYPE_CHECKING:
+    from varsim.initializers.registry import Weights
+
+BIT_GENERATOR = SFC64
+"""The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
+
+# What sets the stream of a block's W apart from that of its x, where W is made as a whole.
+_W_OF_ITS_OWN = 1
+
+# Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
+_NUMBERS_PER_DRAW = 2**19
+
+
+def stream(
+    experiment: Experiment,
+    mapper: Mapper = map,
+    indices: Iterable[int] | None = None,
+    bins: Bins | None = None,
+) -> abc.Generator[Block, None, None]:
+    """Yield the blocks of an experiment in block order, as many as it asks for.
+
+    With a precision that is more than anybody wants: the caller stops when it is met.
+
+    A block depends on the experiment and its index alone: not on the mapper, the number of
+    workers, or the blocks before it. BLAS has one thread while the stream is open.
+
+    Args:
+        experiment: What to sample.
+        mapper: Who computes; the built-in ``map`` or one of :mod:`varsim.compute`.
+        indices: Which blocks; all that the experiment asks for by default.
+        bins: Where to count outputs for a histogram, if anywhere.
+
+    >>> blocks = list(stream(Experiment(dim=16, scale="sqrt", samples=6400)))
+    >>> len(blocks), blocks[0].moments.outputs
+    (64, 100)
+    """
+    indices = range(experiment.blocks) if indices is None else indices
+    with one_blas_thread:
+        yield from mapper(partial(sample_block, experiment, bins=bins), indices)
+
+
+def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -> Block:
+    """Return block ``index``: draws, multiplies and reduces it.
+
+    The outputs are accumulated over slices of D, so that memory stays bounded at any D.
+    """
+    shape, dtype = experiment.block, np.dtype(experiment.dtype)
+    fixed_x = DESIGNS[experiment.design].fixed_x
+    w_stream = generator(experiment.key, experiment.seed, *experiment.block_family, index)
+    x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
+    y = scratch("y", shape.outputs, dtype).reshape(shape)
+    y.fill(0.0)
+    made = None if experiment.init is None else whole(experiment, index)
+    x_squares, x_fourths, start = 0.0, 0.0, 0
+    for length in _slice_lengths(experiment):
+        x = _draw(experiment, "x", x_stream, shape.groups * shape.rows * length, dtype)
+        if made is None:
+            w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
+        else:
+            w = made.weights[start : start + length]
+            start += length
+        if fixed_x:
+            squares = np.square(x, dtype=np.float64)
+            x_squares += float(squares.sum())
+            x_fourths += float(squares @ squares)
+        _add_products(y, x, w)
+    if made is not None:
+        _finish(experiment, y, made)
+    return Block(
+        Moments.of(y),
+        (x_squares, x_fourths) if fixed_x else None,
+        None if bins is None else bins.counts(y),
+    )
+
+
+def check_initializer(experiment: Experiment) -> None:
+    """Check that what an experiment takes W from can be used; loads the framework it is of.
+
+    Raises:
+        InputError: It cannot.
+    """
+    e = experiment
+    if e.init is not None:
+        from varsim.initializers.registry import check  # only initializers need it
+
+        check(e.init, partial(_whole_stream, e, 0), (e.dim, e.n), e.dtype)
+
+
+def block_numbers(experiment: Experiment) -> int:
+    """Return how many random numbers a block draws."""
+    shape = experiment.block
+    return shape.groups * (shape.rows + shape.columns) * experiment.dim
+
+
+def block_bytes(experiment: Experiment) -> int:
+    """Return about how many bytes of arrays a worker holds.
+
+    The outputs, a slice's products and the float64 deviations; a slice of x and of W; and what
+    the samplers take beside the longer of those two, float64 uniforms and signs at the most. A
+    whole W in place of its slice, with twice as much as is usual beside it.
+    """
+    shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
+    length = next(_slice_lengths(experiment)) * shape.groups
+    outputs = shape.outputs * (2 * itemsize + 8)
+    if experiment.init is not None:
+        whole = 3 * experiment.dim * experiment.n * itemsize
+        return outputs + whole + length * shape.rows * (2 * itemsize + 8)
+    entries = length * (shape.rows + shape.columns) * itemsize
+    return outputs + entries + length * max(shape.rows, shape.columns) * (8 + itemsize)
+
+
+def generator(key: str, seed: int, *index: int) -> Generator:
+    """Return the random stream of what a key names, and of an index within it."""
+    words = tuple(int(key[i : i + 8], 16) for i in range(0, 32, 8))
+    return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
+
+
+def whole(experiment: Experiment, index: int) -> Weights:
+    """Return the whole W of a block, from a stream of its own: x does not depend on what it took.
+
+    Raises:
+        InputError: The initializer fails, or makes something else.
+    """
+    from varsim.initializers.registry import draw  # only initializers need it
+
+    e = experiment
+    return draw(str(e.init), _whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
+
+
+def _whole_stream(experiment: Experiment, index: int) -> Generator:
+    e = experiment
+    return generator(e.key, e.seed, *e.block_family, index, _W_OF_ITS_OWN)
+
+
+def _finish(experiment: Experiment, y: FloatArray, made: Weights) -> None:
+    """Add the bias, and check that outputs of weights we do not know are where sums are safe."""
+    if made.bias is not None:
+        y += made.bias
+    most = FLOAT_TYPES[experiment.dtype].largest
+    if not (-most <= y.min() and y.max() <= most):
+        raise InputError(
+            f"{experiment.init} takes x@W beyond {most:g}, where {experiment.dtype} is safe; give "
+            "milder arguments"
+        )
+
+
+def _slice_lengths(experiment: Experiment) -> Iterator[int]:
+    """Yield the lengths of about equal slices of D: a function of the experiment only."""
+    dim, shape = experiment.dim, experiment.block
+    widest = shape.rows if experiment.init is not None else max(shape.rows, shape.columns)
+    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * widest))
+    length = -(-dim // -(-dim // longest))
+    # Box-Muller makes numbers in pairs, so an even count spares a copy.
+    length += length % 2
+    for start in range(0, dim, length):
+        yield min(length, dim - start)
+
+
+def _draw(
+    experiment: Experiment, side: str, rng: Generator, count: int, dtype: np.dtype[np.floating]
+) -> FloatArray:
+    """Return ``count`` entries of x, or of W as it is used: divided by k."""
+    entries: FloatArray = scratch(side, count, dtype)
+    if side == "x":
+        name, mean, std = experiment.x, experiment.x_mean, experiment.x_std
+    else:
+        k = experiment.k
+        name, mean, std = experiment.w, experiment.w_mean / k, experiment.w_std / k
+    DRAWS[name](rng, entries)
+    if std != 1.0:
+        entries *= dtype.type(std)
+    if mean != 0.0:
+        entries += dtype.type(mean)
+    return entries
+
+
+def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:
+    """Add the products of a slice of D to the outputs y (groups, rows, columns)."""
+    groups, rows, columns = y.shape
+    if rows == columns == 1:
+        x *= w.reshape(-1)
+        y += x.reshape(-1, groups).sum(axis=0).reshape(y.shape)
+        return
+    product = scratch("product", y.size, y.dtype).reshape(y.shape)
+    if groups == 1:
+        np.matmul(x.reshape(rows, -1), w.reshape(-1, columns), out=product[0])
+    else:
+        np.matmul(x.reshape(groups, rows, -1), w.reshape(groups, -1, columns), out=product)
+    y += product

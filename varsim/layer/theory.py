@@ -1,0 +1,270 @@
+"""Theory: the variance of x @ W in closed form. Knows nothing of how it is sampled."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.layer.experiment import Experiment
+
+if TYPE_CHECKING:
+    from varsim.initializers.theory import Gram
+
+
+class Prediction(NamedTuple):
+    """What theory says of an experiment.
+
+    Attributes:
+        variance: Var[x @ W] over x and W.
+        pair_error2: Relative variance of the square of one output about its mean, which is that
+            of an estimate from one independent pair (x, w), or from one w where x is given.
+        block_error2: The same for the mean over one block.
+    """
+
+    variance: float
+    pair_error2: float
+    block_error2: float
+
+    def relative_error(self, blocks: int) -> float:
+        """Return the expected relative standard error from that many blocks."""
+        return math.sqrt(max(0.0, self.block_error2) / blocks)
+
+
+class Entries(NamedTuple):
+    """Exact moments of the entries of x, or of W before its division by k.
+
+    Attributes:
+        mean: E v.
+        variance: E (v - mean)².
+        third: E (v - mean)³.
+        fourth: E (v - mean)⁴.
+    """
+
+    mean: float
+    variance: float
+    third: float
+    fourth: float
+
+    @classmethod
+    def of(cls, name: str, shift: float, factor: float) -> Entries:
+        """Return the moments of ``shift + factor * base``."""
+        base = DISTRIBUTIONS[name]
+        variance = factor**2 * base.variance
+        return cls(
+            shift + factor * base.mean,
+            variance,
+            base.skewness * variance**1.5,
+            base.kurtosis * variance**2,
+        )
+
+    @property
+    def mean_square(self) -> float:
+        """E v²."""
+        return self.variance + self.mean**2
+
+    @property
+    def square_variance(self) -> float:
+        """Var v² = Var(a² + 2 mean a) with a = v - mean: the raw moments would cancel."""
+        spread = self.fourth - self.variance**2
+        return spread + 4 * self.mean * self.third + 4 * self.mean**2 * self.variance
+
+
+def predict(experiment: Experiment) -> Prediction:
+    """Return Var[x @ W] and how precisely a block can measure it.
+
+    With independent entries Var[y] = (D/k²) [E x² E w² - (E x)² (E w)²], which is D/k² where both
+    are standardised: Glorot & Bengio (2010), eq. 5; He et al. (2015), eq. 6-7.
+
+    >>> round(predict(Experiment(dim=512, scale="linear")).variance, 6)
+    0.001953
+    """
+    e = experiment
+    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
+    product = _product_variance(x, w)
+    pair = _pair_error2(e.dim, x, w)
+    if e.init is not None:
+        block = _whole_error2(_gram(e), x, e)
+    elif DESIGNS[e.design].fixed_x:
+        block = _given_x_error2(w, _typical_concentration(e.dim, x)) / e.block.outputs
+    else:
+        # Outputs of one row share x, those of one column share w; all others are independent.
+        shared_x = _shared_error2(e.dim, x, w)
+        shared_w = _shared_error2(e.dim, w, x)
+        block = (
+            pair + (e.block.columns - 1) * shared_x + (e.block.rows - 1) * shared_w
+        ) / e.block.outputs
+    return Prediction((e.dim * product + e.bias) / e.k_squared, pair, block)
+
+
+def predict_initializer(experiment: Experiment) -> float | None:
+    """Return Var[x @ W] with what a built-in initializer makes, whatever the scheme claims.
+
+    None with any other W.
+
+    >>> predict_initializer(Experiment(dim=64, fan_out=16, scale="he", init="orthogonal"))
+    1.0
+    """
+    e = experiment
+    if e.init is None:
+        return None
+    from varsim.calls import parse
+    from varsim.initializers.theory import gram  # start-up is without
+
+    exact = gram(parse(e.init), e.dim, e.n)
+    return None if exact is None else exact.trace / e.n * mean_square(e)
+
+
+def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) -> Prediction:
+    """Return Var[x @ W] over W alone, for one x: ||x||² σw²/k².
+
+    Args:
+        experiment: What is asked.
+        x_squares: Σx² of that x.
+        x_fourths: Σx⁴ of that x.
+
+    >>> predict_given_x(Experiment(dim=4, scale="2"), 8.0, 16.0).variance
+    2.0
+    """
+    e = experiment
+    w = Entries.of(e.w, e.w_mean, e.w_std)
+    concentration = x_fourths / x_squares**2 if x_squares else 1.0
+    error2 = _given_x_error2(w, concentration)
+    if e.init is None:
+        block = error2 / e.block.outputs
+    else:
+        block = _whole_given_x_error2(_gram(e), concentration, e.dim)
+    return Prediction((x_squares * w.variance + e.bias) / e.k_squared, error2, block)
+
+
+def average_given_x(experiment: Experiment) -> float:
+    """Return the average over x of Var[x @ W] over W alone: D E x² σw² / k².
+
+    >>> average_given_x(Experiment(dim=8, scale="2", x="rectified"))
+    1.0
+    """
+    e = experiment
+    w = Entries.of(e.w, e.w_mean, e.w_std)
+    return (e.dim * mean_square(e) * w.variance + e.bias) / e.k_squared
+
+
+def product_variance(experiment: Experiment) -> float:
+    """Return the variance of one product x_d w_d before W is divided by k."""
+    e = experiment
+    return _product_variance(Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std))
+
+
+def output_mean(experiment: Experiment) -> float:
+    """Return E[x @ W] = D E x_d E w_d / k."""
+    e = experiment
+    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
+    return e.dim * x.mean * w.mean / e.k
+
+
+def mean_square(experiment: Experiment) -> float:
+    """Return E x_d², the mean square of an entry of x."""
+    return Entries.of(experiment.x, experiment.x_mean, experiment.x_std).mean_square
+
+
+def _product_variance(x: Entries, w: Entries) -> float:
+    # The same as E x² E w² - (E x)² (E w)², without its cancellation.
+    return x.variance * w.variance + x.mean**2 * w.variance + x.variance * w.mean**2
+
+
+def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
+    """Relative variance of t² with t = sum over d of u_d, u = xw - E x E w.
+
+    Var t² = D (E u⁴ - 3 v²) + 2 D² v² with v = E u²; for standardised entries E u⁴ is the product
+    of the kurtoses, which gives 2 + (κx κw - 3) / D. With a and b for the centred entries,
+    u = ab + a E w + b E x, whose fourth power is expanded.
+    """
+    of_x = (1.0, 0.0, x.variance, x.third, x.fourth)
+    of_w = (1.0, 0.0, w.variance, w.third, w.fourth)
+    fourth = sum(
+        math.comb(4, both) * math.comb(4 - both, only_x)
+        * w.mean**only_x * x.mean ** (4 - both - only_x)
+        * of_x[both + only_x] * of_w[4 - only_x]
+        for both in range(5)
+        for only_x in range(5 - both)
+    )  # fmt: skip
+    return 2.0 + (fourth / _product_variance(x, w) ** 2 - 3.0) / dim
+
+
+def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
+    """Relative covariance of t² between two outputs that share x and have a w each.
+
+    It is the variance over x of E[t² | x] = σw² Σ x² + (E w)² (Σ (x - E x))²; for standardised
+    entries that gives (κx - 1) / D.
+    """
+    sum_square_var = x.fourth - 3 * x.variance**2 + 2 * dim * x.variance**2
+    covariance = x.fourth - x.variance**2 + 2 * x.mean * x.third
+    total = (
+        w.variance**2 * x.square_variance
+        + w.mean**4 * sum_square_var
+        + 2 * w.variance * w.mean**2 * covariance
+    )
+    return total / dim / _product_variance(x, w) ** 2
+
+
+def _gram(experiment: Experiment) -> Gram:
+    """Return the moments of the initializer's W; of independent normal entries where unknown."""
+    from varsim.calls import parse
+    from varsim.initializers.theory import gram, independent  # start-up is without
+
+    e = experiment
+    return gram(parse(str(e.init)), e.dim, e.n) or independent(e.dim, e.n)
+
+
+def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
+    """Relative variance of the mean square of X @ W over a block with one W.
+
+    It is that of Σ x M xᵀ / r n over the r rows x of X, with M = W Wᵀ. Given M, with x = E x + a
+    and the entries' moments σ², μ₃, μ₄ of a,
+
+        Var[x M xᵀ | M] = 4 (E x)² σ² 1M²1ᵀ + 4 E x μ₃ Σ_d M_dd (M1)_d + 2 σ⁴ tr M²
+                          + (μ₄ - 3σ⁴) Σ M_dd²,
+
+    and rows of W with random signs leave only what is even in each: E 1M²1ᵀ = E tr M²,
+    E Σ M_dd (M1)_d = E Σ M_dd², and Var 1M1ᵀ = Var tr M + 2 (E tr M² - E Σ M_dd²).
+    """
+    e = experiment
+    if DESIGNS[e.design].fixed_x:
+        return _whole_given_x_error2(m, _typical_concentration(e.dim, x), e.dim)
+    between = x.mean_square**2 * m.trace_variance + 2 * x.mean**4 * (m.square - m.diagonal_square)
+    within = (
+        4 * x.mean**2 * x.variance * m.square
+        + 4 * x.mean * x.third * m.diagonal_square
+        + 2 * x.variance**2 * m.square
+        + (x.fourth - 3 * x.variance**2) * m.diagonal_square
+    )
+    return (between + within / e.block.rows) / (x.mean_square * m.trace) ** 2
+
+
+def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
+    """Relative variance, over W alone, of the mean square of x @ W for one x: of x M xᵀ.
+
+    By the rows' random signs only Σ x_d⁴ M_dd² and the pairs x_d² x_e² (M_dd M_ee + 2 M_de²) are
+    left of its square.
+    """
+    own = concentration * m.diagonal_square / dim
+    if dim == 1:
+        return own * dim**2 / m.trace**2 - 1.0
+    pairs = m.trace_variance + m.trace**2 - m.diagonal_square
+    pairs += 2 * (m.square - m.diagonal_square)
+    others = (1.0 - concentration) * pairs / (dim * (dim - 1))
+    return (own + others) * dim**2 / m.trace**2 - 1.0
+
+
+def _typical_concentration(dim: int, x: Entries) -> float:
+    """E Σx⁴ over E (Σx²)², of a typical x."""
+    mean_fourth = x.square_variance + x.mean_square**2
+    return mean_fourth / (mean_fourth + (dim - 1) * x.mean_square**2)
+
+
+def _given_x_error2(w: Entries, concentration: float) -> float:
+    """Relative variance, over w alone, of one output's square about its mean.
+
+    2 + (κw - 3) Σx⁴ / (Σx²)², where the last factor is the concentration of x.
+    """
+    return 2.0 + (w.fourth / w.variance**2 - 3.0) * concentration

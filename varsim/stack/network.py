@@ -1,0 +1,180 @@
+"""What is asked of a deep stack: the frozen record of a random network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from varsim.activations import Activation
+from varsim.activations.gains import named_activation
+from varsim.catalog.scales import canonical_name
+from varsim.layer.experiment import Experiment
+from varsim.parsing import InputError, nearest
+
+MIN_NETWORKS = 8
+MAX_WIDTH = 2**16
+MAX_DEPTH = 10_000
+_MOST_NUMBERS = 10**8
+
+NORMS = {
+    "none": "nothing",
+    "batch": "each unit over the batch",
+    "layer": "each input's units, their mean taken off",
+    "rms": "each input's units",
+}
+"""What is normalised to variance 1 before the activation."""
+
+
+class Layer(NamedTuple):
+    """One weight matrix of a network.
+
+    Attributes:
+        fan_in: Its rows.
+        fan_out: Its columns.
+        k_squared: The square of what its entries are divided by.
+    """
+
+    fan_in: int
+    fan_out: int
+    k_squared: float
+
+    @property
+    def k(self) -> float:
+        """What its entries are divided by."""
+        return math.sqrt(self.k_squared)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What is asked: h₁ = x W₁ and h_{l+1} = φ(h_l) W_{l+1}, and gradients from the top back.
+
+    A norm stands before the activation. A residual stack adds branches to a stream instead:
+    h_{l+1} = h_l + residual · φ(norm(h_l)) W_{l+1}.
+
+    Args:
+        widths: n₀ of the input, and n₁ to n_L of the layers.
+        activation: φ: a name of :mod:`varsim.activations`.
+        scale: The scheme that gives every layer's k.
+        gain: g, for the schemes that have one; their own default by default.
+        bias_std: Standard deviation of the normal biases.
+        x: Distribution of the inputs' entries.
+        w: Distribution of the weights' entries, before the division by k.
+        norm: What is normalised; a name in :data:`NORMS`.
+        residual: Factor on every branch, or None for a plain stack.
+        batch: Inputs a network.
+        networks: Independent networks, which are the replicates.
+        backward: Whether gradients are followed too.
+        seed: Root of all random streams.
+        dtype: ``"float32"`` or ``"float64"``.
+        init: What makes every W, as in :class:`varsim.layer.experiment.Experiment`: used as it
+            comes, with the scheme as the claim it is held to.
+
+    Raises:
+        InputError: A value is not allowed.
+
+    >>> round(Network(widths=(784, 512, 10), activation="relu", scale="he").layers[1].k, 9)
+    16.0
+    """
+
+    widths: tuple[int, ...]
+    activation: str = "tanh"
+    scale: str = "xavier"
+    gain: float | None = None
+    bias_std: float = 0.0
+    x: str = "normal"
+    w: str = "normal"
+    norm: str = "none"
+    residual: float | None = None
+    batch: int = 64
+    networks: int = 64
+    backward: bool = True
+    seed: int = 0
+    dtype: str = "float32"
+    init: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if not 2 <= len(self.widths) <= MAX_DEPTH + 1:
+            raise InputError(
+                f"there are {len(self.widths) - 1} layers; give from 1 to {MAX_DEPTH:,}, with the "
+                "width of the input before them"
+            )
+        for name, value, least, most in (
+            *(("width", width, 1, MAX_WIDTH) for width in self.widths),
+            ("batch", self.batch, 2 if self.norm == "batch" else 1, 10**6),
+            ("networks", self.networks, MIN_NETWORKS, 10**7),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise InputError(f"{name} is {value!r}; give a whole number {least:,} to {most:,}")
+        if self.norm not in NORMS:
+            raise InputError(f"norm {self.norm!r} is unknown; {nearest(self.norm, NORMS)}")
+        for name, number in (("bias_std", self.bias_std), ("residual", self.residual or 0.0)):
+            if not (math.isfinite(number) and 0 <= number <= 1e6):
+                raise InputError(f"{name} is {number!r}; give a number from 0 to 1e6")
+        self._check_shapes()
+        self.phi  # noqa: B018  # refuses an unknown name
+        self.layers  # noqa: B018  # and whatever is wrong with the weights
+        if self.init is not None:
+            object.__setattr__(self, "init", self.experiment(*self.widths[:2]).init)
+
+    def _check_shapes(self) -> None:
+        if self.residual is not None and len(set(self.widths[1:])) > 1:
+            raise InputError(
+                "a residual stack adds layers to each other, so they need one width; give --width, "
+                "or no residual"
+            )
+        if self.batch * sum(self.widths) > _MOST_NUMBERS:
+            raise InputError(
+                f"a batch of {self.batch:,} inputs through {len(self.widths) - 1:,} layers takes "
+                "too much memory; take a smaller batch"
+            )
+        if self.networks * len(self.widths) > _MOST_NUMBERS:
+            raise InputError("networks times layers are over 1e8; take fewer networks")
+
+    @property
+    def depth(self) -> int:
+        """L, the number of layers."""
+        return len(self.widths) - 1
+
+    @property
+    def phi(self) -> Activation:
+        """The activation."""
+        return named_activation(self.activation)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The weight matrices, from the input on."""
+        return tuple(Layer(a, b, self.experiment(a, b).k_squared) for a, b in pairwise(self.widths))
+
+    @property
+    def g(self) -> float | None:
+        """The gain: as asked, or the scheme's own; None where the scheme has none."""
+        return self.experiment(*self.widths[:2]).g
+
+    @cached_property
+    def key(self) -> str:
+        """128 bits of the SHA-256 of what is asked, without its seed and its number of networks."""
+        without = {"seed", "networks"}
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
+        fields |= {"scale": canonical_name(self.scale), "gain": self.g}
+        if self.init is None:
+            del fields["init"]  # as before there were initializers: the streams stay
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+
+    def experiment(self, fan_in: int, fan_out: int) -> Experiment:
+        """Return one layer as an experiment, which checks what both have in common."""
+        experiment = Experiment(
+            dim=fan_in, fan_out=fan_out, scale=self.scale, gain=self.gain, x=self.x, w=self.w,
+            seed=self.seed, dtype=self.dtype, init=self.init,
+        )  # fmt: skip
+        if experiment.bias:
+            raise InputError(
+                f"{experiment.init} makes a bias, which a stack takes from bias_std; leave "
+                "bias=True out"
+            )
+        return experiment
