@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.samplers import DRAWS, FloatArray
+from varsim.catalog.samplers import SAMPLERS, FloatArray
 
 COUNT = 1_000_000
 DTYPES = ["float32", "float64"]
@@ -26,13 +26,13 @@ CDFS = {
 
 def drawn(name: str, dtype: str, count: int = COUNT, seed: int = 1) -> FloatArray:
     out = np.empty(count, dtype)
-    DRAWS[name](np.random.Generator(np.random.SFC64(seed)), out)
+    SAMPLERS[name](np.random.Generator(np.random.SFC64(seed)), out)
     return out
 
 
 def test_every_distribution_has_a_sampler() -> None:
     """The two tables name the same distributions, in the same order."""
-    assert list(DRAWS) == list(DISTRIBUTIONS)
+    assert list(SAMPLERS) == list(DISTRIBUTIONS)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -63,16 +63,16 @@ def test_rademacher_is_a_fair_coin_in_every_bit_position() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("count", [1, 2, 3, 31, 64, 65])
 def test_any_length_is_filled(name: str, dtype: str, count: int) -> None:
     """Odd and tiny lengths leave nothing as it was, and nothing is infinite or missing."""
     out = np.full(count, np.nan, dtype)
-    DRAWS[name](np.random.Generator(np.random.SFC64(3)), out)
+    SAMPLERS[name](np.random.Generator(np.random.SFC64(3)), out)
     assert np.isfinite(out).all()
 
 
-@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_neighbours_are_uncorrelated(name: str) -> None:
     """No lag at which draws come from one word or one angle shows in the draws or their squares."""
     values = drawn(name, "float32", count=2**16).astype(np.float64)
@@ -103,12 +103,12 @@ def test_float32_normals_have_the_right_variance_to_a_millionth() -> None:
     radii = np.arange(count, dtype=np.uint64) * (2**32 // count) + 2**31 // count
     angles = (np.arange(count, dtype=np.uint64) * 2_654_435_769) % 2**32
     out = np.empty(2 * count, np.float32)
-    DRAWS["normal"](Words(np.concatenate([radii, angles])), out)  # type: ignore[arg-type]
+    SAMPLERS["normal"](Words(np.concatenate([radii, angles])), out)  # type: ignore[arg-type]
     # Midpoints leave out a part of the logarithm's peak: log(2)/2 of a cell, times 2 for r²/2.
     midpoint_rule = 1 - math.log(2) / count / 2
     assert abs(float(np.square(out, dtype=np.float64).mean()) - midpoint_rule) < 1e-6
     extreme = np.empty(2, np.float32)
-    DRAWS["normal"](Words(np.array([0, 0])), extreme)  # type: ignore[arg-type]
+    SAMPLERS["normal"](Words(np.array([0, 0])), extreme)  # type: ignore[arg-type]
     assert extreme[0] == pytest.approx(math.sqrt(2 * 33 * math.log(2)), rel=1e-6)
 
 
@@ -116,7 +116,7 @@ def test_logarithms_see_no_zero() -> None:
     """Random bits that are all 0 give finite draws all the same."""
     for name in ("normal", "exponential", "laplace"):
         out = np.empty(64, np.float32)
-        DRAWS[name](ZeroWords(), out)  # type: ignore[arg-type]
+        SAMPLERS[name](ZeroWords(), out)  # type: ignore[arg-type]
         assert np.isfinite(out).all()
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varsim.report.formats import FORMATS, to_ascii
-from varsim.report.rounding import error_digits, rounded, significant, with_error
+from varsim.fields.rounding import error_digits, rounded, significant, with_error
 from varsim.report.table import Column, Sheet
 
 PDG = {  # error: how it is written

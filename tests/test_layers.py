@@ -21,7 +21,7 @@ from scipy import stats
 from tests.laws import BOUND
 from varsim.activations.gains import critical, gains, named_activation
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.samplers import DRAWS
+from varsim.catalog.samplers import SAMPLERS
 from varsim.layer.sampling import generator
 from varsim.parsing import InputError
 from varsim.stack import sampling, theory
@@ -234,7 +234,7 @@ def test_a_linear_stack_has_its_exact_spread_in_theory() -> None:
 def drawn(network: Network, name: str, shape: tuple[int, int], layer: int) -> Array:
     """Draws of network 3, from the stream that belongs to a layer."""
     out = np.empty(shape[0] * shape[1])
-    DRAWS[name](generator(network.key, network.seed, 3, layer), out)
+    SAMPLERS[name](generator(network.key, network.seed, 3, layer), out)
     return out.reshape(shape)
 
 

@@ -24,7 +24,7 @@ from varsim.layer.records import NAMES, parse, record_of, result_of
 from varsim.report.formats import FORMATS
 from varsim.report.table import Sheet
 from varsim.storage import files
-from varsim.storage.files import _draft_prefix, own, replace_whole
+from varsim.storage.files import _temporary_prefix, own, atomic_write
 from varsim.storage.ledger import Ledger
 
 SWEEP = ("--dim", "8:64:x2", "--scale", "none,sqrt,he", "--samples", "64000", "--quiet")
@@ -418,7 +418,7 @@ def test_a_row_that_could_only_be_settled_is_not_deleted(
     (row,) = judge([simulate(Experiment(dim=8, scale="sqrt", samples=6400))])
     file = tmp_path / "sweep.jsonl"
     with Ledger(file) as ledger:
-        monkeypatch.setattr("varsim.storage.ledger.add_line", out_of_space)
+        monkeypatch.setattr("varsim.storage.ledger.append_line", out_of_space)
         with pytest.raises(OSError, match="no space"):
             ledger.add(row)
         ledger.settle([row])
@@ -486,8 +486,8 @@ def test_everything_is_synced_before_it_counts(
 def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
     """Those of this file, and no others."""
     file = tmp_path / "sweep.jsonl"
-    draft = tmp_path / f"{_draft_prefix(file)}abc"
-    other = tmp_path / f"{_draft_prefix(tmp_path / 'other')}abc"
+    draft = tmp_path / f"{_temporary_prefix(file)}abc"
+    other = tmp_path / f"{_temporary_prefix(tmp_path / 'other')}abc"
     draft.touch()
     other.touch()
     Ledger(file).close()
@@ -506,7 +506,7 @@ def test_whoever_waited_for_a_name_owns_what_it_leads_to(
     def replacing(handle: int) -> None:
         lock(handle)
         if not locked:
-            replace_whole(file, "new")
+            atomic_write(file, "new")
         locked.append(handle)
 
     monkeypatch.setattr(files, "_lock", replacing)

@@ -17,7 +17,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from varsim import Experiment, infer, sampling, simulate, stream
-from varsim.catalog.samplers import DRAWS
+from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import ordered_map, threads
 from varsim.statistics.moments import Totals
 
@@ -41,7 +41,7 @@ def reference_outputs(experiment: Experiment, index: int) -> list[float]:
 
     def entries(name: str, count: int, rng: np.random.Generator) -> list[float]:
         out = np.empty(count, experiment.dtype)
-        DRAWS[name](rng, out)
+        SAMPLERS[name](rng, out)
         return [float(value) for value in out]
 
     w_rng = generator(index)
@@ -97,8 +97,8 @@ def test_slices_of_d_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lengths) > 3
     for length in lengths:
         x, w = np.empty(rows * length), np.empty(length * columns)
-        DRAWS["normal"](rng, x)
-        DRAWS["normal"](rng, w)
+        SAMPLERS["normal"](rng, x)
+        SAMPLERS["normal"](rng, w)
         y += x.reshape(rows, length) @ w.reshape(length, columns)
     block = sampling.sample_block(experiment, 4)
     assert block.moments.variance == pytest.approx(float(y.var()), rel=1e-12)

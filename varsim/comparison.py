@@ -1,18 +1,20 @@
-"""Comparison: two files of results of the same experiments, pair by pair."""
+"""Comparison: two files of rows of the same questions, pair by pair."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.scales import canonical_name
-from varsim.layer.experiment import Result
-from varsim.layer.inference import holm
-from varsim.statistics import student
+from varsim.fields import Schema
+from varsim.layer.check import CHECKS
+from varsim.layer.result import RESULTS
+from varsim.stack.result import LAYERS
+from varsim.statistics import Estimate, holm
 from varsim.statistics.moments import Totals
 
 IDENTICAL, SAME_DRAWS, AGREES, DIFFERS = "identical", "same draws", "agrees", "differs"
@@ -25,16 +27,68 @@ VERDICTS = (IDENTICAL, SAME_DRAWS, AGREES, DIFFERS, NOT_COMPARED)
 _ALLOWANCES = 16
 
 
-class Pair(NamedTuple):
-    """Two measurements of one variance."""
+@dataclass(frozen=True)
+class Kind:
+    """How rows of one kind are compared.
 
-    a: Result
-    b: Result
+    Attributes:
+        schema: Their fields.
+        settings: Names of the settings that say what was measured, but for dtype and seed.
+        replicates: Name of their number of replicates.
+        measures: What is compared of a row: estimates by their names; None where there is none.
+    """
+
+    schema: Schema[Any]
+    settings: tuple[str, ...]
+    replicates: str
+    measures: Callable[[Any], dict[str, Estimate | None]]
+
+
+KINDS = (
+    Kind(
+        RESULTS,
+        ("design", "dim", "fan_out", "scale", "gain", "x_dist", "w_dist", "x_mean", "x_std",
+         "w_mean", "w_std", "init"),
+        "blocks",
+        lambda row: {"Var[x @ W]": row.estimate},
+    ),
+    Kind(
+        LAYERS,
+        ("widths", "layer", "activation", "scale", "gain", "bias_std", "norm", "residual", "x_dist",
+         "w_dist", "init"),
+        "networks",
+        lambda row: {"Var[h]": row.forward, "Var[∂h]": row.backward_estimate},
+    ),
+    Kind(
+        CHECKS,
+        ("init", "dim", "fan_out"),
+        "draws",
+        lambda row: {"x@W": row.estimate, "g@Wᵀ": row.backward_estimate},
+    ),
+)  # fmt: skip
+"""Every kind of row that can be compared."""
+
+
+def kind_of(row: Any) -> Kind:
+    """Return the kind of a row."""
+    return next(kind for kind in KINDS if hasattr(row, kind.schema.marker))
+
+
+class Pair(NamedTuple):
+    """Two measurements of the same."""
+
+    a: Any
+    b: Any
 
     @property
     def same_streams(self) -> bool:
         """Whether both are from the same random streams, by all that these depend on."""
         return _streams(self.a) == _streams(self.b)
+
+    @property
+    def by_ratio(self) -> bool:
+        """Whether the ratios to the theory given x are compared, since each has an x of its own."""
+        return any(getattr(row, "conditional_theory", None) for row in self)
 
 
 class Matching(NamedTuple):
@@ -47,49 +101,58 @@ class Matching(NamedTuple):
     """
 
     pairs: list[Pair]
-    only_a: list[Result]
-    only_b: list[Result]
+    only_a: list[Any]
+    only_b: list[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What two measurements of one variance say of each other.
+    """What two measurements of one quantity say of each other.
 
     Attributes:
-        pair: The measurements.
-        by_ratio: Whether the ratios to the theory given x are compared, since each has an x of its
-            own; else the variances.
-        a: What is compared of the first; None where its x is all zeros and the other's is not.
-        b: What is compared of the second, or None.
-        difference: b - a, or None.
-        std_error: Standard error of the difference; None where the draws are the same.
-        dof: Its degrees of freedom, after Welch and Satterthwaite; None with ``std_error``.
-        z: The difference in standard errors; None where there are none.
-        p: Two-sided probability of a difference at least so large between independent draws: the
-            larger of two, as in :func:`varsim.layer.inference.judge`. None where it is no question.
+        pair: The rows.
+        measure: What is compared of them.
+        a: The first's value, or its ratio to the theory given x; None where it has none.
+        b: The second's, or None.
+        difference: b - a with its error; None where one of them has no value. After Welch (1947),
+            eq. 28, and Satterthwaite (1946), eq. 17.
+        draws: Whether the draws are "identical" or the "same draws" but for rounding; None for
+            others, which are tested.
+        differs: Whether they differ, Holm-adjusted over all pairs of other draws.
         alpha: False-alarm rate that all verdicts share.
-        verdict: One of :data:`VERDICTS`. "identical": the totals are, to the last bit. "same
-            draws": but for rounding. "agrees": other draws, within errors. "differs": beyond them,
-            Holm-adjusted over all pairs that have a ``p``. "not compared": there is nothing to.
     """
 
     pair: Pair
-    by_ratio: bool
-    a: float | None
-    b: float | None
-    difference: float | None
-    std_error: float | None
-    dof: float | None
-    z: float | None
-    p: float | None
+    measure: str
+    a: Estimate | None
+    b: Estimate | None
+    difference: Estimate | None
+    draws: str | None
+    differs: bool
     alpha: float
-    verdict: str
 
-    def half_width(self, confidence: float) -> float | None:
-        """Return half the interval of the difference at a level, or None."""
-        if self.std_error is None or self.dof is None:
+    @property
+    def is_tested(self) -> bool:
+        """Whether the difference has an error: the draws are others, and something varies."""
+        return self.draws is None and self.difference is not None and self.std_error is not None
+
+    @property
+    def std_error(self) -> float | None:
+        """Standard error of the difference; None where the draws are the same."""
+        if self.draws is not None or self.difference is None:
             return None
-        return student.quantile(confidence, self.dof) * self.std_error
+        return self.difference.std_error or None
+
+    @property
+    def verdict(self) -> str:
+        """One of :data:`VERDICTS`.
+
+        "identical": the totals are, to the last bit. "same draws": but for rounding. "agrees":
+        other draws, within errors. "differs": beyond them. "not compared": there is nothing to.
+        """
+        if self.differs:
+            return DIFFERS
+        return self.draws or (NOT_COMPARED if self.difference is None else AGREES)
 
     @property
     def redrawn(self) -> bool:
@@ -97,7 +160,7 @@ class Comparison:
         return self.pair.same_streams and self.verdict not in (IDENTICAL, SAME_DRAWS)
 
 
-def match(a: Sequence[Result], b: Sequence[Result]) -> Matching:
+def match(a: Sequence[Any], b: Sequence[Any]) -> Matching:
     """Return which rows measure the same.
 
     They have the same settings, but for samples, precision and seed. Among several, rows of the
@@ -123,103 +186,78 @@ def match(a: Sequence[Result], b: Sequence[Result]) -> Matching:
 
 
 def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
-    """Return the pairs with their verdicts, which share one false-alarm rate.
+    """Return what the pairs say of each other, with verdicts that share one false-alarm rate.
 
     If both files measure the same, the chance of any "differs" is at most alpha. Only pairs of
-    independent draws are tested; pairs of the same streams whose numbers of blocks differ share
-    their first blocks, and differ by less than the error that is used here.
+    independent draws are tested; pairs of the same streams whose numbers of replicates differ share
+    their first ones, and differ by less than the error that is used here.
     """
-    draws = [_draws(pair) for pair in pairs]
-    tests = [_test(pair, known) for pair, known in zip(pairs, draws, strict=True)]
-    tested = [i for i, test in enumerate(tests) if test.p is not None]
-    alarms = holm([test.p for test in tests if test.p is not None], alpha)
-    differing = {i for i, alarm in zip(tested, alarms, strict=True) if alarm}
+    tests = [test for pair in pairs for test in _tests(pair)]
+    known = [(pair, name, a, b, _difference(a, b), _draws(pair)) for pair, name, a, b in tests]
+    p_values = [
+        None if draws or difference is None or _is_exact(difference) else difference.joint_p
+        for _, _, _, _, difference, draws in known
+    ]
+    alarms = iter(holm([p for p in p_values if p is not None], alpha))
     return [
         Comparison(
-            pair=pair,
-            by_ratio=_by_ratio(pair),
-            **test._asdict(),
-            alpha=alpha,
-            verdict=DIFFERS if i in differing else known or _without_alarm(test),
+            pair=pair, measure=name, a=a, b=b, difference=difference, draws=draws,
+            differs=p is not None and next(alarms), alpha=alpha,
         )
-        for i, (pair, known, test) in enumerate(zip(pairs, draws, tests, strict=True))
-    ]
+        for (pair, name, a, b, difference, draws), p in zip(known, p_values, strict=True)
+    ]  # fmt: skip
 
 
-class _Test(NamedTuple):
-    """The fields of a :class:`Comparison` that come before a verdict."""
-
-    a: float | None
-    b: float | None
-    difference: float | None = None
-    std_error: float | None = None
-    dof: float | None = None
-    z: float | None = None
-    p: float | None = None
+def _tests(pair: Pair) -> Iterator[tuple[Pair, str, Estimate | None, Estimate | None]]:
+    """Yield what is compared of a pair, where at least one side has it."""
+    measures = kind_of(pair.a).measures
+    a, b = measures(pair.a), measures(pair.b)
+    for name in a:
+        if a[name] is not None or b[name] is not None:
+            yield pair, name, *(_in_theory(e) if pair.by_ratio else e for e in (a[name], b[name]))
 
 
-class _Measure(NamedTuple):
-    """A measured value with its standard error, measured and expected."""
-
-    value: float
-    std_error: float
-    expected_error: float
-    dof: int
-
-
-def _test(pair: Pair, known: str | None) -> _Test:
-    a, b = (_measure(row, in_theory=_by_ratio(pair)) for row in pair)
-    if a is None or b is None:
-        return _Test(None if a is None else a.value, None if b is None else b.value)
-    difference = b.value - a.value
-    if known is not None:
-        return _Test(a.value, b.value, difference)
-    std_error = math.hypot(a.std_error, b.std_error)
-    if std_error == 0.0:  # all of both x are 0
-        return _Test(a.value, b.value, difference, p=None if difference == 0.0 else 0.0)
-    expected = _p(difference, a.expected_error, b.expected_error, (a.dof, b.dof))
-    measured = _p(difference, a.std_error, b.std_error, (a.dof, b.dof))
-    return _Test(
-        a.value,
-        b.value,
-        difference,
-        std_error,
-        _welch_dof(a.std_error, b.std_error, (a.dof, b.dof)),
-        difference / std_error,
-        max(measured, expected),
-    )
-
-
-def _without_alarm(test: _Test) -> str:
-    return NOT_COMPARED if test.difference is None else AGREES
-
-
-def _by_ratio(pair: Pair) -> bool:
-    return any(row.conditional_theory for row in pair)
-
-
-def _measure(row: Result, *, in_theory: bool) -> _Measure | None:
-    unit = row.conditional_theory if in_theory else 1.0
-    if not unit:
+def _in_theory(estimate: Estimate | None) -> Estimate | None:
+    """Return the ratio of an estimate to its claim; None where that is 0."""
+    if estimate is None or not estimate.claim:
         return None
-    return _Measure(
-        row.empirical / unit, row.std_error / unit, row.expected_std_error / unit, row.blocks - 1
+    unit = estimate.claim
+    return Estimate(
+        value=estimate.value / unit,
+        std_error=estimate.std_error / unit,
+        dof=estimate.dof,
+        expected_error=estimate.expected_error / unit,
     )
 
 
-def _p(difference: float, error_a: float, error_b: float, dofs: tuple[int, int]) -> float:
-    std_error = math.hypot(error_a, error_b)
-    if std_error == 0.0:
-        return 0.0  # leaves it to the other error
-    return student.two_sided_p(difference / std_error, _welch_dof(error_a, error_b, dofs))
+def _difference(a: Estimate | None, b: Estimate | None) -> Estimate | None:
+    """Return b - a, held to 0."""
+    if a is None or b is None:
+        return None
+    expected = a.expected_error, b.expected_error
+    return Estimate(
+        value=b.value - a.value,
+        std_error=math.hypot(a.std_error, b.std_error),
+        dof=_welch_dof(a.std_error, b.std_error, (a.dof, b.dof)),
+        claim=0.0,
+        expected_error=math.hypot(*expected),
+        expected_dof=_welch_dof(*expected, (a.dof, b.dof)),
+    )
 
 
-def _welch_dof(error_a: float, error_b: float, dofs: tuple[int, int]) -> float:
+def _is_exact(difference: Estimate) -> bool:
+    """Tell whether nothing varies and nothing differs: all of both x are 0."""
+    return difference.std_error == 0.0 and difference.value == 0.0
+
+
+def _welch_dof(error_a: float, error_b: float, dofs: tuple[float, float]) -> float:
     """Degrees of freedom of a difference: Welch (1947), eq. 28; Satterthwaite (1946), eq. 17.
 
     (a² + b²)² / (a⁴ / n + b⁴ / m), in shares of the whole, whose squares do not underflow.
     """
     whole = math.hypot(error_a, error_b)
+    if not whole:
+        return min(dofs)
     share_a, share_b = (error_a / whole) ** 2, (error_b / whole) ** 2
     return 1.0 / (share_a**2 / dofs[0] + share_b**2 / dofs[1])
 
@@ -228,10 +266,37 @@ def _draws(pair: Pair) -> str | None:
     """Return whether the draws are identical or the same but for rounding; None for others."""
     if not pair.same_streams:
         return None
-    a, b = (row.totals._replace(counts=None) for row in pair)
+    a, b = (_countless(row.totals) for row in pair)
     if a == b:
         return IDENTICAL
-    return SAME_DRAWS if _but_for_rounding(a, b, pair.a.dtype) else None
+    if isinstance(a, Totals):
+        same = _but_for_rounding(a, b, pair.a.dtype)
+    else:
+        same = _all_but_for_rounding(pair)
+    return SAME_DRAWS if same else None
+
+
+def _countless(totals: Any) -> Any:
+    """Return totals without a histogram, which one file may have and the other not."""
+    return totals._replace(counts=None) if isinstance(totals, Totals) else totals
+
+
+def _all_but_for_rounding(pair: Pair) -> bool:
+    """Tell whether all that is measured can be of the same draws, rounded otherwise.
+
+    Rounding adds up over the layers of a stack. Other draws pass one of these by chance, seldom
+    all.
+    """
+    tolerance = _ALLOWANCES * FLOAT_TYPES[pair.a.question.dtype].rounding
+    tolerance *= getattr(pair.a, "layer", 1)
+    tests = [(a, b) for _, _, a, b in _tests(pair)]
+    return all(
+        a is not None
+        and b is not None
+        and abs(a.value - b.value) <= tolerance * abs(a.value)
+        and abs(a.std_error - b.std_error) <= tolerance * abs(a.value)
+        for a, b in tests
+    )
 
 
 def _but_for_rounding(a: Totals, b: Totals, dtype: str) -> bool:
@@ -261,22 +326,25 @@ def _spread(squares: float, totals: Totals) -> float:
     return math.sqrt(max(0.0, squares) / totals.blocks)
 
 
-def _streams(row: Result) -> Hashable:
+def _streams(row: Any) -> Hashable:
     # Of one key, the numbers of blocks and samples give the size of a block.
-    return row.key, row.seed, row.blocks, row.samples
+    count = getattr(row, kind_of(row).replicates)
+    return row.key, row.seed, count, getattr(row, "samples", None), getattr(row, "layer", None)
 
 
-def _quantity(row: Result) -> Hashable:
+def _quantity(row: Any) -> Hashable:
     """What was measured. Not k itself: the scheme gives it, and powers differ in last digits."""
-    entries = row.x, row.x_mean, row.x_std, row.w, row.w_mean, row.w_std
-    return row.dim, row.fan_out, canonical_name(row.scale), row.gain, row.design, row.init, entries
+    values: Mapping[str, Any] = {name: getattr(row, name) for name in kind_of(row).settings}
+    if "scale" in values:
+        values = {**values, "scale": canonical_name(values["scale"])}
+    return tuple(values.items())
 
 
-_IDENTITIES: tuple[Callable[[Result], Hashable], ...] = (
+_IDENTITIES: tuple[Callable[[Any], Hashable], ...] = (
     _streams,
-    lambda row: (row.key, row.seed),
-    lambda row: (_quantity(row), row.dtype, row.seed),
-    lambda row: (_quantity(row), row.dtype),
+    lambda row: (row.key, row.seed, getattr(row, "layer", None)),
+    lambda row: (_quantity(row), row.question.dtype, row.seed),
+    lambda row: (_quantity(row), row.question.dtype),
     lambda row: (_quantity(row), row.seed),
     _quantity,
 )

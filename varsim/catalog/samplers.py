@@ -129,7 +129,7 @@ def fill_rectified(rng: Generator, out: FloatArray) -> None:
     np.maximum(out, out.dtype.type(0.0), out=out)
 
 
-DRAWS: dict[str, Callable[[Generator, FloatArray], None]] = {
+SAMPLERS: dict[str, Callable[[Generator, FloatArray], None]] = {
     "normal": fill_normal,
     "uniform": fill_uniform,
     "truncated": fill_truncated,

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
-
-# NumPy and what needs it are imported where they are used: help and completion start without.
 from varsim.cli import options as common
-from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, MISUSED, UNMET
 from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
-from varsim.cli.own import check_initializers, load_initializers, using
-from varsim.cli.publish import Publisher, say_error
+from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.cli.types import (
     Count,
     Duration,
@@ -34,13 +26,10 @@ from varsim.cli.types import (
     Share,
     WholeNumbers,
 )
-from varsim.layer.experiment import Experiment, Result
+from varsim.compute.lazy import lazy
 from varsim.parsing import InputError
 
-if TYPE_CHECKING:
-    from varsim.cli.run import Run
-    from varsim.layer.inference import Start
-    from varsim.storage.ledger import Ledger
+run, provenance = lazy("varsim.cli.run"), lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
     ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
@@ -49,7 +38,7 @@ _EXAMPLES = [
     ("varsim -d 512 -s he -x rectified --check || echo wrong", "A test in a shell script."),
     (
         "varsim -d 64:4096:x2 --precision 0.1% -o sweep.jsonl --resume",
-        "A long sweep: every row is kept, and the same command goes on.",
+        "A long sweep: every row is kept, and the same command continues it.",
     ),
 ]
 
@@ -64,9 +53,7 @@ _EPILOG = (
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from varsim.cli.version import version_text
-
-        click.echo(version_text())
+        click.echo(provenance.version_text())
         ctx.exit()
 
 
@@ -76,7 +63,8 @@ _LOADERS = {
     "compare": ("varsim.cli.compare", "Compare two files of results, pair by pair."),
     "layers": ("varsim.cli.layers", "Follow signals and gradients through a deep stack."),
     "gains": ("varsim.cli.gains", "Print the gains of activations."),
-    "init": ("varsim.cli.init", "Print what initializers claim, and what they do."),
+    "init": ("varsim.cli.init", "Measure what initializers do, beside what they claim."),
+    "help": ("varsim.cli.guide", "Explain a topic, such as sweeps, formats or statistics."),
 }
 
 
@@ -124,15 +112,15 @@ _LOADERS = {
 @swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
 @option("-n", "--samples", type=Count(), group=HOW, metavar="N",
-        help="Outputs of x @ W a row, at least.  [default: 1,000,000]")  # fmt: skip
+        help="Least number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
 @option("-p", "--precision", type=Share(), group=HOW, metavar="P",
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
         "0.001.")  # fmt: skip
 @option("--max-samples", type=Count(), group=HOW, metavar="N",
-        help="With --precision: end a row at so many outputs.")  # fmt: skip
+        help="With --precision: cap each row at N outputs.")  # fmt: skip
 @option("--max-time", type=Duration(), group=HOW, metavar="TIME",
-        help="With --precision: end a row after 90s, 5m or 1h30m, but not before the 64 blocks "
-        "of an error bar.")  # fmt: skip
+        help="With --precision: cap each row at 90s, 5m or 1h30m, never below its first 64 "
+        "blocks.")  # fmt: skip
 @common.seed
 @common.dtype
 @common.workers
@@ -141,9 +129,7 @@ _LOADERS = {
 @common.alpha
 @common.formats
 @common.outputs
-@option("--resume", is_flag=True, group=OUT,
-        help="Add each row to the --output file (.jsonl or .csv) as it is done, and run only "
-        "what is missing there.")  # fmt: skip
+@common.resume
 @option("--histogram", is_flag=True, group=OUT,
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
 @common.check
@@ -164,143 +150,8 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return DONE
-    from varsim.cli.run import Terms, ending_signals_as_interrupt, expand, mappers, run
-    from varsim.layer.inference import Start, check_probability, check_workers
-
-    workers = check_workers(options["workers"])
-    terms = Terms(
-        confidence=check_probability("confidence", options["confidence"]),
-        alpha=check_probability("alpha", options["alpha"]),
-        max_seconds=_max_seconds(options),
-        histogram=options["histogram"],
-        quiet=options["quiet"],
-    )
-    experiments, notes = expand(_swept_values(options), _fixed_values(options), Experiment)
-    load_initializers(experiments)
-    kept, outputs = _kept_output(options)
-    publisher = Publisher(
-        options["format"], outputs, explain=options["explain"], quiet=options["quiet"],
-        plot=options["plot"],
-    )  # fmt: skip
-    for note in [*notes, *publisher.obstacles()]:
-        publisher.say(f"Note: {note}")
-    if options["dry_run"] and (kept is None or not kept.exists()):
-        return _planned(publisher, experiments, workers)
-    with nullcontext() if kept is None else _opened(kept) as ledger:
-        starts = [
-            Start(e) if ledger is None else ledger.start(e, histogram=terms.histogram)
-            for e in experiments
-        ]
-        for remark in [] if ledger is None else _remarks(ledger, starts):
-            publisher.say(remark)
-        if options["dry_run"]:
-            left = [start.experiment for start in starts if start.done is None]
-            return _planned(publisher, left, workers)
-        with ending_signals_as_interrupt():
-            check_initializers(start.experiment for start in starts if start.done is None)
-            with using(e.init for e in experiments):
-                finished = run(starts, terms, mappers(options["scheduler"], workers), ledger)
-            written = publisher.report(experiments, finished, ledger)
-    if finished.failure is not None:
-        say_error(finished.failure)
-    return _exit_code(experiments, finished, written=written, check=options["check"])
-
-
-def _opened(path: Path) -> Ledger:
-    from varsim.cli.keep import opened  # a run without --resume starts without it
-
-    return opened(path)
-
-
-def _remarks(ledger: Ledger, starts: Sequence[Start]) -> Iterator[str]:
-    from varsim.cli.keep import remarks
-
-    return remarks(ledger, starts)
-
-
-def _planned(publisher: Publisher, experiments: Sequence[Experiment], workers: int) -> int:
-    from varsim.report.plan import plan_sheet
-
-    if not experiments:
-        publisher.say("Nothing is left to run.")
-        return DONE
-    return DONE if publisher.write(plan_sheet(experiments, workers)) else FAILED
-
-
-def _exit_code(
-    experiments: Sequence[Experiment], finished: Run, *, written: bool, check: bool
-) -> int:
-    if finished.failure is not None:
-        return FAILED
-    if finished.interrupted:
-        return INTERRUPTED
-    if not written:
-        return FAILED
-    if check and not all(result.agrees for result in finished.results):
-        return DISAGREED
-    return DONE if all(map(_is_met, experiments, finished.results)) else UNMET
-
-
-def _is_met(experiment: Experiment, result: Result) -> bool:
-    return experiment.precision is None or result.relative_error <= experiment.precision
-
-
-def _max_seconds(options: dict[str, Any]) -> float | None:
-    seconds: float | None = options["max_time"]
-    if seconds is not None and options["precision"] is None:
-        raise InputError("--max-time bounds a --precision; give one, or leave it out")
-    return seconds
-
-
-def _kept_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
-    """Return the output that rows are added to one by one, if any, and the others.
-
-    Raises:
-        InputError: There is not exactly one that can be.
-    """
-    outputs = list(options["output"])
-    if not options["resume"]:
-        return None, outputs
-    from varsim.storage.ledger import SUITABLE
-
-    suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
-    if len(suitable) != 1:
-        raise InputError(
-            f"--resume goes on with one --output that ends in {' or '.join(SUITABLE)}, and there "
-            f"are {len(suitable)}; give one"
-        )
-    outputs.remove(suitable[0])
-    if any(os.path.realpath(output) == os.path.realpath(suitable[0]) for output in outputs):
-        raise InputError(f"output {str(suitable[0])!r} is given twice; give it once")
-    return suitable[0], outputs
-
-
-def _swept_values(options: dict[str, Any]) -> dict[str, Sequence[Any]]:
-    """Return the values of every swept field of an experiment, in the order of the table."""
-    defaults: dict[str, tuple[str, list[Any]]] = {
-        "dim": ("dim", [512]),
-        "fan_out": ("fan_out", [None]),
-        "x": ("x_dist", ["normal"]),
-        "w": ("w_dist", ["normal"]),
-        "x_mean": ("x_mean", [0.0]),
-        "x_std": ("x_std", [1.0]),
-        "w_mean": ("w_mean", [0.0]),
-        "w_std": ("w_std", [1.0]),
-        "init": ("init", [None]),
-        "design": ("design", ["crossed"]),
-        "gain": ("gain", [None]),
-        "scale": ("scale", ["none", "linear", "sqrt"]),
-    }
-    return {
-        field: list(chain.from_iterable(options[option])) or default
-        for field, (option, default) in defaults.items()
-    }
-
-
-def _fixed_values(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: options[name] for name in ("samples", "precision", "max_samples", "seed", "dtype")
-    }
+    code: int = run.results(options)
+    return code
 
 
 def main() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import click
 
-# What needs NumPy is imported where it is used: help and completion start without.
 from varsim.cli import options as common
-from varsim.cli.exits import DONE, FAILED
 from varsim.cli.help import GroupedCommand
 from varsim.cli.options import OUT, option, swept
-from varsim.cli.publish import Publisher
 from varsim.cli.types import Numbers
-from varsim.parsing import InputError, items
+from varsim.compute.lazy import lazy
+
+tables = lazy("varsim.cli.tables")
 
 _EXAMPLES = [
     ("varsim gains", "Every activation in the table, and torch's gain beside it."),
@@ -39,26 +37,5 @@ def gains(**options: Any) -> int:
     An activation is a name, a name with its parameter like leaky_relu(0.2), or a function of your
     own as module:function or module:function:derivative.
     """
-    from varsim.activations import ACTIVATIONS
-    from varsim.activations.gains import named_activation
-    from varsim.cli.own import importable
-    from varsim.report.gains import critical_sheet, gains_sheet
-
-    publisher = Publisher(
-        options["format"], options["output"], explain=False, quiet=options["quiet"]
-    )
-    try:
-        named = list(chain.from_iterable(map(items, options["activations"])))
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    names = named or list(ACTIVATIONS)
-    with importable():
-        activations = {name: named_activation(name) for name in names}
-    variances = list(chain.from_iterable(options["variance"])) or [1.0]
-    if not all(1e-12 <= variance <= 1e12 for variance in variances):
-        raise InputError("a variance is outside 1e-12 to 1e12; give others")
-    if options["critical"]:
-        sheet = critical_sheet(activations)
-    else:
-        sheet = gains_sheet(activations, variances)
-    return DONE if publisher.write(sheet) else FAILED
+    code: int = tables.gains(options)
+    return code

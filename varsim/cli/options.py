@@ -38,7 +38,7 @@ dtype = option(
 
 workers = option(
     "-j", "--workers", type=Count(), group=HOW, metavar="N",
-    help="Threads: they change the time, not the numbers.  [default: one a CPU]",
+    help="Threads: they change the time, not the numbers.  [default: one per CPU]",
 )  # fmt: skip
 
 scheduler = option(
@@ -55,6 +55,12 @@ confidence = option(
 alpha = option(
     "--alpha", type=Number(), default=0.001, show_default=True, group="How it is judged",
     metavar="P", help="False-alarm rate that all verdicts of the table share (Holm).",
+)  # fmt: skip
+
+resume = option(
+    "--resume", is_flag=True, group=OUT,
+    help="Add rows to the --output file (.jsonl or .csv) as they are done, and run only what is "
+    "missing there.",
 )  # fmt: skip
 
 check = option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")

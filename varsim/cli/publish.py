@@ -1,4 +1,4 @@
-"""Publishing: what goes to stdout, what to a file, and what is said beside them on stderr."""
+"""Publishing: what goes to stdout, what to a file, what is said on stderr, and exit codes."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
-from varsim.layer.experiment import Experiment, Result
+from varsim.compute.lazy import lazy
 from varsim.parsing import InputError
 from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
-from varsim.report.results import results_sheet, row_name
-from varsim.report.table import Sheet
-from varsim.storage.files import write_whole
+from varsim.report.table import Table
+from varsim.storage.files import write_file
 
-if TYPE_CHECKING:
-    from varsim.cli.run import Run
-    from varsim.storage.ledger import Ledger
+bars = lazy("varsim.report.bars")
 
+DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit codes."""
 
 _PAGE = 78
 
@@ -34,16 +33,12 @@ class Publisher:
     Attributes:
         format_name: The format on stdout.
         outputs: Files that are written too, in the formats of their suffixes.
-        explain: Whether the reason follows the table.
-        plot: Whether the rows are drawn below the table.
         quiet: Whether nothing but errors is said on stderr.
     """
 
     format_name: str
     outputs: Sequence[Path]
-    explain: bool
     quiet: bool
-    plot: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a file of no known format before anything runs."""
@@ -52,8 +47,13 @@ class Publisher:
                 known = ", ".join(SUFFIXES)
                 raise InputError(f"output {str(output)!r} has no known suffix; take {known}")
 
-    def obstacles(self) -> Iterator[str]:
-        """Yield what stands in the way of a file, to be known before a long run and not after."""
+    @property
+    def shows_captions(self) -> bool:
+        """Whether a person sees the captions of the tables on a terminal."""
+        return self.format_name == "table" and is_terminal(sys.stdout)
+
+    def unwritable(self) -> Iterator[str]:
+        """Yield why a file cannot be written, to be known before a long run and not after."""
         for output in self.outputs:
             folder = Path(os.path.realpath(output)).parent
             if not os.access(folder, os.W_OK | os.X_OK):
@@ -66,51 +66,11 @@ class Publisher:
         if not self.quiet:
             say(message)
 
-    def report(
-        self, experiments: Sequence[Experiment], finished: Run, ledger: Ledger | None = None
-    ) -> bool:
-        """Publish the rows that are done and say what a reader should know of them.
+    def write(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
+        """Write tables to stdout and to the files; a failure of one does not stop the other.
 
         Args:
-            experiments: What was asked.
-            finished: What came out.
-            ledger: A file that holds the rows already and is to be put in order.
-
-        Returns:
-            Whether all could be written.
-        """
-        results = finished.results
-        if not results:
-            self.say("Not one row was done.")
-            return True
-        prose = _explained(experiments[: len(results)], results) if self.explain else ""
-        remarks = []
-        if len(results) < len(experiments):
-            how = "Interrupted" if finished.interrupted else "Ended early"
-            remarks = [f"{how}: {len(results)} of {len(experiments)} rows were done."]
-        sheet = results_sheet(results, remarks)
-        written = self.write(sheet, prose=prose, drawn=results if self.plot else ())
-        if ledger is not None:
-            written &= _settle(ledger, results)
-        for sentence in sheet.caveats:
-            self.say(f"Caveat: {sentence}")
-        if not (self.format_name == "table" and is_terminal(sys.stdout)):
-            for remark in remarks:  # a person who sees the table has read them below it
-                self.say(remark)
-        for row in finished.spared:
-            self.say(
-                f"Caveat: {row_name(row)}: the row in the file stays as it was, since what was "
-                "measured anew is less precise."
-            )
-        for sentence in _summary(results):
-            self.say(sentence)
-        return written
-
-    def write(self, *sheets: Sheet, prose: str = "", drawn: Sequence[Result] = ()) -> bool:
-        """Write sheets to stdout and to the files; a failure of one does not stop the other.
-
-        Args:
-            sheets: The tables, with records of one kind.
+            tables: The tables, with records of one kind.
             prose: What follows them for people.
             drawn: The rows that are drawn below.
 
@@ -119,7 +79,7 @@ class Publisher:
         """
         failures = []
         try:
-            self._write_stdout(sheets, prose, drawn)
+            self._write_stdout(tables, prose, drawn)
         except BrokenPipeError:
             _abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
@@ -127,7 +87,7 @@ class Publisher:
             failures.append(f"stdout could not be written: {error.strerror}; send it elsewhere")
         for output in self.outputs:
             try:
-                write_whole(output, text_of(SUFFIXES[output.suffix.lower()], sheets))
+                write_file(output, text_of(SUFFIXES[output.suffix.lower()], tables))
             except OSError as error:
                 failures.append(
                     f"{str(output)!r} could not be written: {error.strerror}; "
@@ -137,20 +97,20 @@ class Publisher:
             say_error(failure)
         return not failures
 
-    def _write_stdout(self, sheets: Sequence[Sheet], prose: str, drawn: Sequence[Result]) -> None:
+    def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Any]) -> None:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
-        if self.format_name == "table" and is_terminal(stream):
+        if self.shows_captions:
             left_out: dict[str, None] = {}
-            for number, sheet in enumerate(sheets):
+            for number, table in enumerate(tables):
                 stream.write("\n" * (number > 0))
-                left_out |= dict.fromkeys(draw(sheet, stream))
+                left_out |= dict.fromkeys(draw(table, stream))
             if left_out:
                 names = ", ".join(left_out)
                 self.say(f"The terminal is too narrow for: {names}; --format csv has them.")
         else:
-            stream.write(encodable(text_of(self.format_name, sheets), stream))
+            stream.write(encodable(text_of(self.format_name, tables), stream))
         for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""
@@ -175,12 +135,12 @@ def say(message: str) -> None:
         _say_as_is(encodable(f"{wrapped(message, sys.stderr)}\n", sys.stderr))
 
 
-def _drawing(rows: Sequence[Result], stream: TextIO) -> str:
-    from varsim.report.bars import ASCII_INK, INK, drawing
-
+def _drawing(rows: Sequence[Any], stream: TextIO) -> str:
     width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
-    ink = INK if encodable("".join(INK), stream) == "".join(INK) else ASCII_INK
-    return drawing(rows, width, ink)
+    symbols = "".join(bars.INK)
+    ink = bars.INK if encodable(symbols, stream) == symbols else bars.ASCII_INK
+    text: str = bars.drawing(rows, width, ink)
+    return text
 
 
 def _say_as_is(text: str) -> None:
@@ -192,34 +152,6 @@ def _say_as_is(text: str) -> None:
         stream.flush()
     except OSError:
         _abandon(stream)  # nobody is left to tell, and the data matter more
-
-
-def _explained(experiments: Sequence[Experiment], results: Sequence[Result]) -> str:
-    from varsim.report.explain import explain
-
-    return explain(experiments, results)
-
-
-def _settle(ledger: Ledger, results: Sequence[Result]) -> bool:
-    try:
-        ledger.settle(results)
-    except OSError as error:
-        say_error(
-            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; the rows that were "
-            "added are there, and the same command goes on"
-        )
-        return False
-    return True
-
-
-def _summary(results: Sequence[Result]) -> Iterator[str]:
-    wrong = [result for result in results if not result.agrees]
-    if wrong:
-        rows = "; ".join(map(row_name, wrong[:5]))
-        more = "" if len(wrong) <= 5 else f"; and {len(wrong) - 5} more"
-        yield f"{len(wrong)} of {len(results)} disagree with theory: {rows}{more}."
-    else:
-        yield f"{len(results)} of {len(results)} agree with theory."
 
 
 def _abandon(stream: TextIO | None) -> None:

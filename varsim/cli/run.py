@@ -1,96 +1,334 @@
-"""One run: the sweep into experiments, experiments into results, and an end at any moment."""
+"""What the measuring commands do: options to questions, a run, its tables, and an exit code."""
 
 from __future__ import annotations
 
 import itertools
-import math
+import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
+
+import click
 
 from varsim.catalog.scales import SCALES, find_scale
-from varsim.cli.terminal import Watch
-from varsim.compute import ComputeError, Mapper, threads
-from varsim.layer.experiment import Result
-from varsim.layer.inference import Start, conclude, histogram_bins, judge, measure, planned_blocks
-from varsim.layer.records import experiment_of
-from varsim.layer.sampling import block_numbers, stream
-from varsim.parsing import MAX_VALUES, InputError
-from varsim.statistics.moments import Block
+from varsim.cli.publish import (
+    DISAGREED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    UNMET,
+    Publisher,
+    say_error,
+)
+from varsim.cli.terminal import Progress
+from varsim.cli.user_code import in_user_context
+from varsim.compute import Mapper, check_workers, threads
+from varsim.compute.lazy import lazy
+from varsim.compute.provenance import FRAMEWORKS, frameworks
+from varsim.fields import Schema
+from varsim.initializers import installed, unloadable
+from varsim.layer.check import CHECKS, CheckStudy, question
+from varsim.layer.experiment import Experiment
+from varsim.layer.result import RESULTS, LayerStudy
+from varsim.parsing import MAX_VALUES, InputError, split_calls
+from varsim.report.rows import checks_table, columns, plan_table, results_table, row_name
+from varsim.report.stack import stack_table
+from varsim.report.table import Table
+from varsim.runner import Outcome, ResumePoint, RunOptions, run
+from varsim.stack.network import MAX_DEPTH, Network
+from varsim.stack.result import LAYERS, StackStudy
+from varsim.statistics import check_probability
+from varsim.storage.ledger import SUITABLE, Ledger
 
-if TYPE_CHECKING:
-    from varsim.storage.ledger import Ledger
+cluster = lazy("varsim.compute.cluster")
+explain = lazy("varsim.report.explain")
+
+_MOST_NAMED = 5
 
 
-class Keyed(Protocol):
-    """What is asked, known by its key."""
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of question is presented.
 
-    @property
-    def key(self) -> str:
-        """What tells it from anything else that can be asked, but for the seed."""
+    Attributes:
+        schema: The fields of its rows.
+        tables: Makes the tables of groups of rows; takes further sentences for their captions too.
+        group: What the rows of one question are called, in the plural.
+        summary: What the rows are called in the last sentence; None for no such sentence.
+    """
+
+    schema: Schema[Any]
+    tables: Callable[[Sequence[Sequence[Any]], Sequence[str]], list[Table]]
+    group: str
+    summary: str | None
 
 
-K = TypeVar("K", bound=Keyed)
+_RESULTS = Kind(
+    RESULTS, lambda groups, remarks: [results_table(list(chain(*groups)), remarks)], "rows", ""
+)
+_LAYERS = Kind(
+    LAYERS, lambda groups, remarks: [stack_table(rows, remarks) for rows in groups], "stacks",
+    "layers ",
+)  # fmt: skip
+_CHECKS = Kind(
+    CHECKS, lambda groups, remarks: [checks_table(list(chain(*groups)), remarks)], "initializers",
+    None,
+)  # fmt: skip
 
 
-class Expansion(NamedTuple, Generic[K]):
-    """The experiments of a sweep, and what a person should know of how they came about."""
+def results(options: dict[str, Any]) -> int:
+    """Measure one layer: the command ``varsim`` itself."""
+    _check_rates(options)
+    if options["max_time"] is not None and options["precision"] is None:
+        raise InputError("--max-time needs --precision; add one, or leave --max-time out")
+    defaults: dict[str, list[Any]] = {
+        "dim": [512], "fan_out": [None], "x_dist": ["normal"], "w_dist": [None], "x_mean": [0.0],
+        "x_std": [1.0], "w_mean": [None], "w_std": [None], "init": [None], "design": ["crossed"],
+        "gain": [None], "scale": ["none", "linear", "sqrt"],
+    }  # fmt: skip
+    fixed = ("samples", "precision", "max_samples", "seed", "dtype")
+    expansion = expand(
+        _swept(options, defaults), {name: options[name] for name in fixed}, Experiment
+    )
+    studies = [
+        LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
+        for experiment in expansion.questions
+    ]
+    return _measure(_RESULTS, studies, options, notes=expansion.notes)
 
-    experiments: list[K]
+
+def layers(options: dict[str, Any]) -> int:
+    """Measure deep stacks: the command ``varsim layers``."""
+    _check_rates(options)
+    defaults: dict[str, list[Any]] = {
+        "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
+        "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
+        "init": [None], "scale": ["xavier"],
+    }  # fmt: skip
+    swept, widths = _swept(options, defaults), options["widths"]
+    if widths:
+        if options["width"] or options["depth"]:
+            raise InputError("--widths names every layer; leave --width and --depth out")
+        swept |= {"width": [tuple(widths)], "depth": [len(widths) - 1]}
+    fixed = ("batch", "networks", "precision", "seed", "dtype")
+    expansion = expand(
+        swept,
+        {name: options[name] for name in fixed} | {"backward": not options["no_backward"]},
+        _network,
+    )
+    studies = [
+        StackStudy(
+            network, options["confidence"], options["histogram"], options["infinite_width"]
+        )
+        for network in expansion.questions
+    ]
+    return _measure(_LAYERS, studies, options, notes=expansion.notes)
+
+
+def checks(options: dict[str, Any]) -> int:
+    """Check initializers: the command ``varsim init``."""
+    _check_rates(options)
+    names = list(chain.from_iterable(map(split_calls, options["names"])))
+    dims = list(chain.from_iterable(options["dim"])) or [512]
+    fan_outs = list(chain.from_iterable(options["fan_out"])) or [None]
+    shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
+    fixed = {"seed": options["seed"], "dtype": options["dtype"]}
+    for shape in shapes:
+        question("trunc_normal", *shape, **fixed)  # takes every shape that is allowed
+    studies, left_out, notes = {}, {}, []
+    with _ending_signals_as_interrupt(), in_user_context(names):
+        if not names:
+            notes = [_found()]
+            left_out = {
+                name: f"{name} cannot be loaded ({why})" for name, why in unloadable().items()
+            }
+        for shape, name in itertools.product(shapes, names or installed()):
+            try:
+                asked = question(name, *shape, **fixed)
+            except InputError as error:
+                if names:
+                    raise
+                left_out.setdefault(name, _reason(error))
+            else:
+                study = CheckStudy(asked, options["draws"], options["confidence"])
+                studies.setdefault(asked.key, study)
+    return _measure(
+        _CHECKS, list(studies.values()), options, remarks=notes, lenient=not names,
+        left_out=left_out,
+    )  # fmt: skip
+
+
+def _measure(
+    kind: Kind,
+    studies: Sequence[Any],
+    options: dict[str, Any],
+    *,
+    notes: Iterable[str] = (),
+    remarks: Iterable[str] = (),
+    lenient: bool = False,
+    left_out: Mapping[str, str] | None = None,
+) -> int:
+    """Run studies and publish their rows.
+
+    Args:
+        kind: What they are.
+        studies: What to measure, in the order of the table.
+        options: The command's.
+        notes: What a person should know of how they came about.
+        remarks: What is said before the run besides.
+        lenient: Whether an initializer that cannot be used is left out.
+        left_out: Why some are left out already, by name.
+    """
+    workers = check_workers(options["workers"])
+    ledger_path, outputs = _ledger_output(options)
+    publisher = Publisher(options["format"], outputs, quiet=options["quiet"])
+    if not lenient:
+        _load(studies)
+    for note in [*notes, *publisher.unwritable()]:
+        publisher.say(f"Note: {note}")
+    for remark in remarks:
+        publisher.say(remark)
+    dry_run = options.get("dry_run", False)
+    if dry_run and (ledger_path is None or not ledger_path.exists()):
+        return _plan(publisher, [study.question for study in studies], workers)
+    with nullcontext() if ledger_path is None else _opened(ledger_path, kind.schema) as ledger:
+        points = [ResumePoint(s) if ledger is None else ledger.resume(s) for s in studies]
+        for remark in [] if ledger is None else _ledger_remarks(ledger, points, kind):
+            publisher.say(remark)
+        if dry_run:
+            left = [point.study.question for point in points if point.done is None]
+            return _plan(publisher, left, workers)
+        with _ending_signals_as_interrupt():
+            inits = [study.question.init for study in studies]
+            activations = [getattr(study.question, "activation", None) for study in studies]
+            with in_user_context([*inits, *activations]):
+                if not lenient:
+                    _prepare(point.study for point in points if point.done is None)
+                show = None if kind is _LAYERS else lambda rows: columns(rows, kind.schema)
+                with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
+                    outcome = run(
+                        points,
+                        RunOptions(
+                            alpha=options["alpha"],
+                            max_seconds=options.get("max_time"),
+                            lenient=lenient,
+                        ),
+                        _mappers(options["scheduler"], workers),
+                        ledger=ledger,
+                        progress=progress,
+                    )
+            outcome.left_out = {**(left_out or {}), **outcome.left_out}
+            written = _publish(publisher, kind, outcome, ledger, options)
+    if outcome.failure is not None:
+        say_error(outcome.failure)
+    return _exit_code(studies, outcome, written=written, check=options["check"])
+
+
+def _publish(
+    publisher: Publisher,
+    kind: Kind,
+    outcome: Outcome[Any],
+    ledger: Ledger | None,
+    options: dict[str, Any],
+) -> bool:
+    """Publish the rows that are done and say what a reader should know; return if all was written.
+
+    Data come first: to stdout and files, then to the ledger, and then sentences to stderr.
+    """
+    rows = outcome.rows
+    if not rows:
+        publisher.say(f"None of the {kind.group} was finished.")
+        return True
+    remarks = list(_ending(outcome, kind))
+    tables = kind.tables(outcome.groups, remarks)
+    written = publisher.write(
+        *tables,
+        prose=explain.explain(rows) if options.get("explain") else "",
+        drawn=rows if options.get("plot") else (),
+    )
+    if ledger is not None:
+        written &= _finalized(ledger, rows)
+    for table in tables:
+        for sentence in table.caveats:
+            publisher.say(f"Caveat: {sentence}")
+    if not publisher.shows_captions:  # a person who sees the table has read them below it
+        for remark in remarks:
+            publisher.say(remark)
+    for row in outcome.unchanged:
+        publisher.say(
+            f"Caveat: {row_name(row, kind.schema)}: the row in the file is kept, because the new "
+            "measurement is less precise."
+        )
+    if outcome.left_out:
+        publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
+    if kind.summary is not None:
+        publisher.say(_summary(rows, kind))
+    return written
+
+
+def _ending(outcome: Outcome[Any], kind: Kind) -> Iterator[str]:
+    if outcome.complete < outcome.asked:
+        how = "Interrupted" if outcome.interrupted else "Ended early"
+        sentence = f"{how}: {outcome.complete} of {outcome.asked} {kind.group} were done"
+        partial = len(outcome.groups) - outcome.complete
+        yield sentence + (f", and {partial} in part." if partial else ".")
+
+
+def _summary(rows: Sequence[Any], kind: Kind) -> str:
+    known = sum(row.agrees is not None for row in rows)
+    wrong = [row for row in rows if row.agrees is False]
+    if not wrong:
+        return f"{known} of {known} {kind.summary}agree with theory."
+    layer = [f", layer {row.layer}" if kind is _LAYERS else "" for row in wrong]
+    names = [row_name(row, kind.schema) + where for row, where in zip(wrong, layer, strict=True)]
+    more = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
+    listed = "; ".join(names[:_MOST_NAMED])
+    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {listed}{more}."
+
+
+def _exit_code(
+    studies: Sequence[Any], outcome: Outcome[Any], *, written: bool, check: bool
+) -> int:
+    if outcome.failure is not None:
+        return FAILED
+    if outcome.interrupted:
+        return INTERRUPTED
+    if not written:
+        return FAILED
+    if check and any(row.agrees is False for row in outcome.rows):
+        return DISAGREED
+    precisions = [study.question.precision for study in studies]
+    met = all(
+        precision is None or all(row.relative_error <= precision for row in group)
+        for precision, group in zip(precisions, outcome.groups, strict=False)
+    )
+    return DONE if met else UNMET
+
+
+class Expansion(NamedTuple):
+    """The questions of a sweep, and what a person should know of how they came about."""
+
+    questions: list[Any]
     notes: list[str]
 
 
-class Run(NamedTuple):
-    """What a run gave.
-
-    Attributes:
-        results: The rows that are done, with their verdicts.
-        interrupted: Whether a person ended it before its end.
-        failure: A sentence on what else ended it before its end, or None.
-        spared: Rows of the file that stay, since what was measured anew is less precise.
-    """
-
-    results: list[Result]
-    interrupted: bool = False
-    failure: str | None = None
-    spared: Sequence[Result] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """How a run is carried out; no measured value depends on it but by when time is up.
-
-    Attributes:
-        confidence: Level of the intervals.
-        alpha: False-alarm rate that the verdicts share.
-        max_seconds: How long a row with a precision may take, or None.
-        histogram: Whether the outputs are counted.
-        quiet: Whether progress is not shown.
-    """
-
-    confidence: float = 0.95
-    alpha: float = 0.001
-    max_seconds: float | None = None
-    histogram: bool = False
-    quiet: bool = False
-
-
 def expand(
-    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., K]
-) -> Expansion[K]:
-    """Return every combination of the swept values as an experiment, the last option fastest.
+    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., Any]
+) -> Expansion:
+    """Return every combination of the swept values as a question, the last option fastest.
 
-    A gain is left out where the scheme has none; an experiment that comes up again is left out.
+    A gain is left out where the scheme has none; a question that comes up again is left out.
 
     Args:
         swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
         fixed: The values of the others.
-        build: Makes an experiment of fields.
+        build: Makes a question of fields.
 
     Raises:
         InputError: There are too many, one of them is not allowed, or no scheme takes the gain.
@@ -100,145 +338,174 @@ def expand(
         count *= len(values)
     if count > MAX_VALUES:
         raise InputError(
-            f"the sweep has {count:,} experiments; {MAX_VALUES:,} are allowed: take fewer values"
+            f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
         )
-    experiments: dict[str, K] = {}
+    questions: dict[str, Any] = {}
     repeated, gainless = 0, set()
     for combination in itertools.product(*swept.values()):
         asked = dict(zip(swept, combination, strict=True))
         if asked["gain"] is not None and not _takes_gain(asked["scale"]):
             gainless.add(asked["scale"])
             asked["gain"] = None
-        experiment = build(**asked, **fixed)
-        repeated += experiment.key in experiments and asked["scale"] not in gainless
-        experiments.setdefault(experiment.key, experiment)
+        built = build(**asked, **fixed)
+        repeated += built.key in questions and asked["scale"] not in gainless
+        questions.setdefault(built.key, built)
     if gainless.issuperset(swept["scale"]):
         takers = ", ".join(name for name, scale in SCALES.items() if scale.gain is not None)
         raise InputError(
             f"gain does not apply to scale {', '.join(sorted(gainless))}; leave it out, or take a "
             f"scheme with a gain: {takers}"
         )
-    return Expansion(list(experiments.values()), list(_notes(repeated, sorted(gainless))))
+    return Expansion(list(questions.values()), list(_sweep_notes(repeated, sorted(gainless))))
+
+
+def _sweep_notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:
+    if repeated:
+        plural = "rows are" if repeated > 1 else "row is"
+        yield f"{repeated} {plural} in the sweep more than once and will run only once."
+    if gainless:
+        yield f"The gain does not apply to scale {', '.join(gainless)}, which runs without."
 
 
 def _takes_gain(scale: str) -> bool:
     try:
         return find_scale(scale).gain is not None
     except (KeyError, ValueError):
-        return True  # for the experiment to refuse
+        return True  # for the question to refuse
 
 
-def _notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:
-    if repeated:
-        plural = "s are" if repeated > 1 else " is"
-        yield f"{repeated} experiment{plural} in the sweep more than once and will run only once."
-    if gainless:
-        yield f"The gain does not apply to scale {', '.join(gainless)}, which ran without."
+def _swept(
+    options: dict[str, Any], defaults: Mapping[str, list[Any]]
+) -> dict[str, Sequence[Any]]:
+    """Return the values of every swept field, in the order of the table."""
+    return {
+        name: list(chain.from_iterable(options[name])) or default
+        for name, default in defaults.items()
+    }
 
 
-def run(
-    starts: Sequence[Start],
-    terms: Terms,
-    mappers: AbstractContextManager[Mapper],
-    ledger: Ledger | None = None,
-) -> Run:
-    """Run experiments one after the other; whatever ends it, the rows that are done are kept.
+def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **fields: Any) -> Network:
+    if isinstance(width, int) and not 1 <= depth <= MAX_DEPTH:
+        raise InputError(f"depth is {depth}; give a number of layers from 1 to {MAX_DEPTH:,}")
+    widths = width if isinstance(width, tuple) else (width,) * (depth + 1)
+    if residual == "gpt2":  # Radford et al. (2019), section 2.3: 1/√N of N residual layers
+        residual = (2 * depth) ** -0.5
+    return Network(widths=widths, residual=residual, **fields)
 
-    Args:
-        starts: What to run, in the order of the table, and what there is of it.
-        terms: How.
-        mappers: Who computes.
-        ledger: Where each row goes as soon as it is done.
+
+def _check_rates(options: dict[str, Any]) -> None:
+    for name in ("confidence", "alpha"):
+        check_probability(name, options[name])
+
+
+def _load(studies: Iterable[Any]) -> None:
+    """Load what initializers belong to; one that cannot be is a mistake, told before a run."""
+    made = {s.question.init: s.question.initializer for s in studies if s.question.init}
+    for init, initializer in made.items():
+        with in_user_context([init]):
+            initializer.load()
+
+
+def _prepare(studies: Iterable[Any]) -> None:
+    """Draw W once from every initializer and call every activation, before anything runs."""
+    asked = {
+        (study.question.init, getattr(study.question, "activation", None)): study
+        for study in studies
+    }
+    for (init, activation), study in asked.items():
+        if init is not None or activation is not None:
+            study.prepare()
+
+
+def _found() -> str:
+    """Return a sentence on which frameworks there are; none of them is loaded for it."""
+    there = frameworks()
+    found = ", ".join(f"{name} {version}" for name, version in there.items()) or "no framework"
+    missing = ", ".join(name for name in FRAMEWORKS if name not in there)
+    return f"Found: {found}{missing and f'; not installed: {missing}'}."
+
+
+def _reason(error: InputError) -> str:
+    reason, _, advice = str(error).rpartition(";")
+    return reason or advice
+
+
+def _plan(publisher: Publisher, experiments: Sequence[Experiment], workers: int) -> int:
+    if not experiments:
+        publisher.say("Nothing is left to run.")
+        return DONE
+    return DONE if publisher.write(plan_table(experiments, workers)) else FAILED
+
+
+def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
+    """Return the output that rows are added to one by one, if any, and the others.
+
+    Raises:
+        InputError: There is not exactly one that can be.
     """
-    work = sum(map(_work, starts))
-    results: list[Result] = []
-    interrupted, failure = False, None
-    try:
-        with (
-            mappers if work else nullcontext(map) as mapper,
-            Watch(work, rows=len(starts), quiet=terms.quiet) as watch,
-        ):
-            for start in starts:
-                results.append(_row(start, terms, mapper, watch))
-                if ledger is not None and _is_new(results[-1], start):
-                    failure = _unkept(results[-1], ledger)
-                if failure is not None:
-                    break
-                watch.show(results)
-    except KeyboardInterrupt:
-        interrupted = True
-    except (ComputeError, InputError) as error:  # of an initializer that fails on the way
-        failure = str(error)
-    except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
-        failure = (
-            f"the machine gave out ({error or 'no memory'}); take fewer workers: see --dry-run"
+    outputs = list(options["output"])
+    if not options["resume"]:
+        return None, outputs
+    suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
+    if len(suitable) != 1:
+        raise InputError(
+            f"--resume needs exactly one --output that ends in {' or '.join(SUITABLE)}, and there "
+            f"are {len(suitable)}; give one"
         )
-    before = [start.redone for start in starts]
-    spared = [row for row, was in zip(results, before, strict=False) if row is was]
-    return Run(judge(results, terms.alpha), interrupted, failure, spared)
+    outputs.remove(suitable[0])
+    if any(os.path.realpath(output) == os.path.realpath(suitable[0]) for output in outputs):
+        raise InputError(f"output {str(suitable[0])!r} is given twice; give it once")
+    return suitable[0], outputs
 
 
-def _unkept(result: Result, ledger: Ledger) -> str | None:
-    """Add a row to the ledger, or return the sentence on why that failed."""
+def _opened(path: Path, schema: Schema[Any]) -> Ledger:
     try:
-        ledger.add(result)
+        return Ledger(path, schema)
     except OSError as error:
-        return (
-            f"the last row could not be added to {str(ledger.path)!r}: {error.strerror}; make room "
-            "and run the same command again"
+        raise click.ClickException(
+            f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
+        ) from None
+
+
+def _ledger_remarks(
+    ledger: Ledger, points: Sequence[ResumePoint], kind: Kind
+) -> Iterator[str]:
+    """Yield what a person should know of a ledger before a run."""
+    for note in ledger.notes:
+        yield f"Note: {note}"
+    done = sum(point.done is not None for point in points)
+    if done:
+        yield f"Note: {done} of {len(points)} {kind.group} are done already."
+    for point in points:
+        if point.stale is not None:
+            yield (
+                f"Caveat: {row_name(point.stale[0], kind.schema)}: the row in the file cannot be "
+                "continued and is measured anew."
+            )
+
+
+def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
+    try:
+        ledger.finalize(rows)
+    except OSError as error:
+        say_error(
+            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are safe, "
+            "run the same command again"
         )
-    return None
+        return False
+    return True
 
 
-def _is_new(result: Result, start: Start) -> bool:
-    return result is not start.redone and result.totals != start.totals
-
-
-def _work(start: Start) -> int:
-    if start.done is not None:
-        return 0
-    left = planned_blocks(start.experiment) - start.totals.blocks
-    return max(1, left) * block_numbers(start.experiment)
-
-
-def _row(start: Start, terms: Terms, mapper: Mapper, watch: Watch) -> Result:
-    """Return the row of an experiment, with as many further blocks as it takes."""
-    if start.done is not None:
-        again = conclude(experiment_of(start.done), start.totals, terms.confidence)
-        return replace(again, varsim=start.done.varsim, init_package=start.done.init_package)
-    experiment, totals = start.experiment, start.totals
-    counting = terms.histogram or totals.counts is not None
-    bins = histogram_bins(experiment) if counting else None
-    deadline = math.inf if terms.max_seconds is None else time.monotonic() + terms.max_seconds
-    each = block_numbers(experiment)
-
-    def blocks_at(indices: range) -> Iterator[Block]:
-        return watch.over(stream(experiment, mapper, indices, bins), each)
-
-    planned = max(planned_blocks(experiment), totals.blocks)
-    looks = measure(experiment, blocks_at, start.totals, lambda: time.monotonic() > deadline)
-    for totals in looks:
-        ahead = totals.look or totals.blocks
-        watch.expect((ahead - planned) * each)
-        planned = ahead
-    result = conclude(experiment, totals, terms.confidence)
-    before = start.redone
-    if before is not None and result.relative_error > before.relative_error:
-        return before
-    return result
-
-
-def mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
+def _mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
     """Return who computes: threads here, or a cluster."""
     if scheduler is None:
         return threads(workers)
-    from varsim.compute.cluster import cluster
-
-    return cluster(scheduler, workers)
+    mappers: AbstractContextManager[Mapper] = cluster.cluster(scheduler, workers)
+    return mappers
 
 
 @contextmanager
-def ending_signals_as_interrupt() -> Iterator[None]:
+def _ending_signals_as_interrupt() -> Iterator[None]:
     """Let the first signal that ends a program interrupt the run, and ignore those that follow.
 
     What is left to do then is to write the rows that are done. A hang-up that is ignored already

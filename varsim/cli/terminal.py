@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO, TypeVar
+from typing import Any, Self, TextIO
 
-from varsim.layer.experiment import Result
+from varsim.compute.lazy import lazy
 from varsim.report.formats import to_ascii
-from varsim.report.results import VERDICTS, results_sheet
-from varsim.report.table import Column, Sheet
+from varsim.report.table import Column, Table, fitting, table_width
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.live import Live
-    from rich.progress import Progress
-    from rich.table import Table
-
-T = TypeVar("T")
+rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
+rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
+rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
 
 # Shorter work ends before an eye has found the bar.
 _A_BLINK = 0.5
 
-_GAP = 2
 _STYLES = {
-    VERDICTS[True]: "green",
-    VERDICTS[False]: "bold red",
-    **dict.fromkeys(("identical", "same draws"), "green"),
-    "DIFFERS": "bold red",
+    **dict.fromkeys(("agrees", "identical", "same draws"), "green"),
+    **dict.fromkeys(("DISAGREES", "DIFFERS"), "bold red"),
 }
 
 
@@ -60,79 +51,69 @@ def wrapped(text: str, stream: TextIO, *, otherwise: int | None = None) -> str:
     return "\n".join(map(fill, text.split("\n")))
 
 
-def draw(sheet: Sheet, stream: TextIO) -> list[str]:
-    """Draw a sheet on a terminal, and return the headers of columns that did not fit."""
-    from rich.console import Console
-
+def draw(table: Table, stream: TextIO) -> list[str]:
+    """Draw a table on a terminal, and return the headers of columns that did not fit."""
     width = shutil.get_terminal_size().columns
-    columns = _fitting(sheet.columns, width)
+    columns = fitting(table.columns, width)
     # A terminal narrower than the rest wraps it: rich would cut the numbers.
-    console = Console(file=stream, highlight=False, width=max(width, _width(columns)))
+    console = rich_console.Console(
+        file=stream, highlight=False, width=max(width, table_width(columns))
+    )
     console.print(_rich_table(columns, stream))
-    caption = encodable(wrapped("\n".join(sheet.caption), stream), stream)
+    caption = encodable(wrapped("\n".join(table.caption), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
-    return [column.header for column in sheet.columns if column not in columns]
+    kept = {column.header for column in columns}
+    return [column.header for column in table.columns if column.header not in kept]
 
 
-def _fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Return the columns without those a table of that width has no room for."""
-    kept = list(columns)
-    for column in sorted(columns, key=_dispensability):
-        if column.dispensable is None or _width(kept) <= width:
-            break
-        kept.remove(column)
-    return kept
-
-
-def _dispensability(column: Column) -> float:
-    return math.inf if column.dispensable is None else column.dispensable
-
-
-def _width(columns: Sequence[Column]) -> int:
-    return sum(column.width for column in columns) + _GAP * (len(columns) - 1)
-
-
-def _rich_table(columns: Sequence[Column], stream: TextIO) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
     ascii_only = encodable("─", stream) != "─"
-    table = Table(
-        box=box.ASCII if ascii_only else box.SIMPLE_HEAD,
+    text = rich_text.Text
+    table = rich_table.Table(
+        box=rich_box.ASCII if ascii_only else rich_box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, _GAP - 1, 0, 0),
+        padding=(0, 1, 0, 0),
         header_style="bold",
     )
     for column in columns:
         table.add_column(
-            Text(encodable(column.header, stream)),
+            text(encodable(column.header, stream)),
             justify="right" if column.numeric else "left",
             no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(Text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row))
     return table
 
 
-class Watch:
+class Progress:
     """Shows a person how far a run has come: its rows as they are done, and the time left.
 
     Everything it draws is on stderr and vanishes at the end; off a terminal it draws nothing. It
     starts only when a run takes longer than a blink, and only then is rich loaded.
+
+    Args:
+        rows: Number of questions.
+        quiet: Whether to draw nothing.
+        columns: Makes the columns of the rows that are done; None where they are not shown.
     """
 
-    def __init__(self, total: int, *, rows: int, quiet: bool) -> None:
-        """Take the work of the whole run, in any unit, and its number of rows."""
+    def __init__(
+        self,
+        rows: int,
+        *,
+        quiet: bool,
+        columns: Callable[[Sequence[Any]], Sequence[Column]] | None = None,
+    ) -> None:
+        """Draw nothing yet."""
         self._stream = sys.stderr
-        self._total, self._rows = total, rows
+        self._rows, self._columns = rows, columns
         self._started = time.monotonic()
-        self._done = 0
-        self._results: Sequence[Result] = ()
-        self._finished = 0
-        self._live: Live | None = None
-        self._progress: Progress | None = None
+        self._total = self._work = 0.0
+        self._groups: Sequence[Sequence[Any]] = ()
+        self._live: Any = None
+        self._bar: Any = None
         self._enabled = is_terminal(self._stream) and not quiet
 
     def __enter__(self) -> Self:
@@ -149,59 +130,47 @@ class Watch:
         if self._live is not None:
             self._live.stop()
 
-    def over(self, items: Iterable[T], work: int) -> Iterator[T]:
-        """Pass items on, taking note that each was so much work."""
-        for item in items:
-            self._done += work
-            if self._enabled and time.monotonic() - self._started > _A_BLINK:
-                self._draw()
-            yield item
+    def advance(self, work: float) -> None:
+        """Take note of work that is done."""
+        self._work += work
+        if self._enabled and time.monotonic() - self._started > _A_BLINK:
+            self._draw()
 
-    def expect(self, change: int) -> None:
+    def expect(self, change: float) -> None:
         """Take note that the whole run is so much more work than was thought, or less."""
         self._total += change
 
-    def next_row(self) -> None:
-        """Take note that a row is done that is not shown."""
-        self._finished += 1
-
-    def show(self, results: Sequence[Result]) -> None:
-        """Take note of the rows that are done."""
-        self._results, self._finished = results, len(results)
+    def show(self, groups: Sequence[Sequence[Any]]) -> None:
+        """Take note of the rows that are done, in groups by question."""
+        self._groups = groups
 
     def _draw(self) -> None:
         if self._live is None:
             self._start()
-        if self._live is not None and self._progress is not None:
-            task = self._progress.tasks[0]
-            self._progress.update(
-                task.id,
-                completed=self._done,
-                total=max(self._done, self._total),
-                description=f"row {min(self._finished + 1, self._rows)} of {self._rows}",
+        if self._bar is not None:
+            self._bar.update(
+                self._bar.tasks[0].id,
+                completed=self._work,
+                total=max(self._work, self._total),
+                description=f"row {min(len(self._groups) + 1, self._rows)} of {self._rows}",
             )
 
     def _start(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(
-            file=self._stream, highlight=False, width=shutil.get_terminal_size().columns
-        )
+        # Without a width of its own it measures the terminal anew at every refresh.
+        console = rich_console.Console(file=self._stream, highlight=False)
         if not console.is_interactive:
             self._enabled = False
             return
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
+        self._bar = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.TextColumn("{task.percentage:>3.0f}%"),
+            rich_progress.TimeRemainingColumn(),
             console=console,
         )
-        self._progress.add_task("", total=self._total)
-        self._live = Live(
-            get_renderable=partial(self._render, console, self._progress),
+        self._bar.add_task("", total=self._total)
+        self._live = rich_live.Live(
+            get_renderable=partial(self._render, console),
             console=console,
             transient=True,
             refresh_per_second=8,
@@ -210,11 +179,10 @@ class Watch:
         )
         self._live.start()
 
-    def _render(self, console: Console, progress: Progress) -> RenderableType:
-        from rich.console import Group
-
-        if not self._results or not is_terminal(sys.stdout):
-            return progress
-        last = self._results[-max(1, console.height - 5) :]
-        columns = _fitting(results_sheet(last).columns, console.width)
-        return Group(_rich_table(columns, self._stream), "", progress)
+    def _render(self, console: Any) -> Any:
+        groups = self._groups
+        if not groups or self._columns is None or not is_terminal(sys.stdout):
+            return self._bar
+        last = [row for group in groups for row in group][-max(1, console.height - 5) :]
+        columns = fitting(self._columns(last), console.width)
+        return rich_console.Group(_rich_table(columns, self._stream), "", self._bar)

@@ -14,8 +14,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from varsim.parsing import InputError
+
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
+
+_MAX_WORKERS = 1024
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -77,6 +81,19 @@ def available_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_workers(workers: int | None) -> int:
+    """Return the number of threads to use; as many as there are CPUs for None.
+
+    Raises:
+        InputError: It is not allowed.
+    """
+    if workers is None:
+        return available_cpus()
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 0 < workers <= _MAX_WORKERS:
+        raise InputError(f"workers is {workers}; give a whole number from 1 to {_MAX_WORKERS:,}")
+    return workers
 
 
 class OneThread:

@@ -13,11 +13,11 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from itertools import islice
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -201,8 +201,9 @@ def _hush_half_made_clients() -> None:
 def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
     """Return a mapper that hands on items in groups, each worth a good fraction of a second.
 
-    How many items that are is learned from the groups that are done. Towards the end groups get
-    smaller, so that all workers end at about the same time.
+    How many items that are is learned from the groups that are done, by the items' ``cost`` (1
+    where they have none). Towards the end groups get smaller, so that all workers end at about the
+    same time: what is left is the ``remaining`` cost of the items, or their number.
 
     Args:
         mapper: Who computes the groups.
@@ -210,27 +211,54 @@ def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
     """
 
     def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-        left = operator.length_hint(items) or math.inf
-        pace = 0.0  # seconds an item; 0 before the first is done
+        expected = operator.length_hint(items) or math.inf
+        handed_out = 0.0
+        pace = 0.0  # seconds per unit of cost; 0 before the first group is done
 
         def groups() -> Iterator[tuple[T, ...]]:
-            nonlocal left
+            nonlocal handed_out
             iterator = iter(items)
-            while group := tuple(islice(iterator, _size(pace, left / (2 * capacity())))):
-                left -= len(group)
+            while True:
+                left = getattr(items, "remaining", expected - handed_out)
+                group = tuple(_taken(iterator, _budget(pace, left / (2 * capacity()))))
+                if not group:
+                    return
+                handed_out += sum(map(_cost, group))
                 yield group
 
-        for seconds, results in mapper(partial(_compute, function, fingerprint()), groups()):
-            pace = max(seconds, 1e-6) / len(results)
+        costs: deque[float] = deque()
+
+        def noted() -> Iterator[tuple[T, ...]]:
+            for group in groups():
+                costs.append(sum(map(_cost, group)))
+                yield group
+
+        for seconds, results in mapper(partial(_compute, function, fingerprint()), noted()):
+            pace = max(seconds, 1e-6) / costs.popleft()
             yield from results
 
     return outer
 
 
-def _size(pace: float, share: float) -> int:
+def _cost(item: object) -> float:
+    return float(getattr(item, "cost", 1.0))
+
+
+def _taken(iterator: Iterator[T], budget: float) -> Iterator[T]:
+    """Yield items until their cost reaches a budget: one at least, if there is one."""
+    spent = 0.0
+    for item in iterator:
+        yield item
+        spent += _cost(item)
+        if spent >= budget:
+            return
+
+
+def _budget(pace: float, share: float) -> float:
+    """Return the cost of a group; 0 for a single item while the pace is unknown."""
     if pace == 0.0:
-        return 1
-    return max(1, math.floor(min(_LONGEST / pace, max(_SHORTEST / pace, share))))
+        return 0.0
+    return min(_LONGEST / pace, max(_SHORTEST / pace, share))
 
 
 def _compute(

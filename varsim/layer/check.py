@@ -1,44 +1,38 @@
-"""Survey: what initializers claim and what they do, forward and backward, at one shape."""
+"""The check of an initializer: what it claims and what it does, forward and backward."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from varsim._version import __version__
-from varsim.calls import parse
+from varsim import __version__
+from varsim import fields as f
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.samplers import FloatArray
-from varsim.compute import Mapper, one_blas_thread
-from varsim.initializers.catalogue import plain
-from varsim.initializers.documented import CLAIMS, Claim
+from varsim.fields import CAVEATS, Field, Schema
+from varsim.fields.rounding import significant, with_error
 from varsim.layer.experiment import Experiment
-from varsim.layer.inference import fitting_schemes, holm, package_of
-from varsim.layer.sampling import generator, whole
+from varsim.layer.result import VERDICTS, fitting_schemes
+from varsim.layer.sampling import generator, verify_initializer, whole
 from varsim.parsing import InputError
-from varsim.statistics import Caveat, student
+from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Block, Moments, Totals
 
-SCHEMA = 1
-"""Number of the schema of :class:`Surveyed`; raised whenever its fields change."""
-
-MIN_DRAWS = 8
+MIN_DRAWS, MAX_DRAWS = 8, 10**6
 _ROWS = 64
 
 # What sets the streams of x and g apart from those of W.
-_INPUTS = 2
+_STREAM_OF_INPUTS = 2
 
-# Entries vary by less than rounding, relative to their mean square: they are all equal.
+# Entries that vary by less than rounding, relative to their mean square, are all equal.
 _EQUAL = 1e-24
-
-# Below, an E w⁴ or the spread of an E y² would be 0.
-_LEAST = {name: dtype.smallest for name, dtype in FLOAT_TYPES.items()}
 
 
 class Draw(NamedTuple):
@@ -59,70 +53,249 @@ class Draw(NamedTuple):
     backward: Moments
 
 
-@dataclass(frozen=True, kw_only=True)
-class Surveyed:
-    """What an initializer claims and does. Its fields, in this order, are the machine formats'.
+class CheckTotals(NamedTuple):
+    """What all W so far gave, in a size that does not grow.
 
     Attributes:
-        schema: Number of this schema.
-        varsim: Version of varsim.
-        init: The initializer, with its arguments.
-        init_package: The package it is of, with its version; None where there is none.
-        dim: D, the fan-in.
-        fan_out: n.
-        dtype: Floating-point type of W and the products.
-        seed: Root of all random streams.
-        draws: Number of independent W: the replicates of all errors.
+        draws: Number of W.
+        forward: Totals of the outputs x @ W.
+        backward: Totals of the outputs g @ Wᵀ.
+        mean_square: Mean over W of E w².
+        mean_square_m2: Σ (E w² - mean)².
+        reference: The mean of the first W, about which powers are taken, so that they do not
+            cancel; None in files of older versions, whose powers cannot be added to.
+        powers: Means over W of E (w - reference)^j for j = 1 to 4.
+        comoments: Σ of the products of their deviations from these means, of shape (4, 4).
+    """
+
+    draws: int = 0
+    forward: Totals = Totals()
+    backward: Totals = Totals()
+    mean_square: float = 0.0
+    mean_square_m2: float = 0.0
+    reference: float | None = None
+    powers: tuple[float, ...] = (0.0,) * 4
+    comoments: tuple[tuple[float, ...], ...] = ((0.0,) * 4,) * 4
+
+    def plus(self, draw: Draw) -> CheckTotals:
+        """Return the totals with one more W."""
+        count = self.draws + 1
+        reference = draw.mean if self.reference is None else self.reference
+        step = draw.mean_square - self.mean_square
+        deviations = _powers(draw, draw.mean - reference) - np.array(self.powers)
+        comoments = (
+            np.array(self.comoments) + np.outer(deviations, deviations) * (count - 1) / count
+        )
+        return CheckTotals(
+            count,
+            self.forward.plus(Block(draw.forward)),
+            self.backward.plus(Block(draw.backward)),
+            self.mean_square + step / count,
+            self.mean_square_m2 + step**2 * (count - 1) / count,
+            reference,
+            tuple((np.array(self.powers) + deviations / count).tolist()),
+            tuple(map(tuple, comoments.tolist())),
+        )
+
+    @property
+    def kurtosis(self) -> tuple[float, float] | None:
+        """E (w - mean)⁴ / Var² of all entries, and its standard error; None where all are equal.
+
+        The error is the infinitesimal jackknife's over W: Efron & Tibshirani (1993), eq. 21.13.
+        """
+        a, b, c, e = self.powers
+        variance = b - a**2
+        if variance <= _EQUAL * self.mean_square or self.draws < 2:
+            return None
+        fourth = e - 4 * a * c + 6 * a**2 * b - 3 * a**4
+        by_fourth = np.array([-4 * c + 12 * a * b - 12 * a**3, 6 * a**2, -4 * a, 1.0])
+        by_variance = np.array([-2 * a, 1.0, 0.0, 0.0])
+        slope = by_fourth / variance**2 - 2 * fourth / variance**3 * by_variance
+        spread = float(slope @ np.array(self.comoments) @ slope)
+        error = math.sqrt(max(0.0, spread) / (self.draws * (self.draws - 1)))
+        return fourth / variance**2, error
+
+
+@dataclass(frozen=True)
+class InitializerCheck:
+    """What an initializer claims and does: its question, its totals, and what follows from them.
+
+    Attributes:
+        experiment: Which initializer, at what shape: see :func:`question`.
+        totals: What its W gave, which can be added to.
+        draws_asked: Number of W that were asked for.
         claim: E w² as documented, as a formula; None where it is not known.
         claimed: E w² as documented; None where it is not known.
-        mean_square: E w², measured.
-        mean_square_error: Its standard error.
-        kurtosis: E (w - mean)⁴ / Var² of the entries; None where they are all equal.
-        kurtosis_error: Its standard error, or None.
-        forward_theory: D E w² by the claim, or None.
-        forward: Variance of x @ W over W and standard normal x, measured.
-        forward_error: Its standard error.
-        backward_theory: n E w² by the claim, or None.
-        backward: Variance of g @ Wᵀ over W and standard normal g, measured.
-        backward_error: Its standard error.
-        ratio: ``forward`` over its theory, or None.
-        z: Difference of ``forward`` from its theory in standard errors, or None.
-        p: Two-sided probability of a difference so large, Student t; of this row alone. Or None.
-            By ``forward_error``, or by the error that normal W would have, if that is larger.
+        confidence: Level of the intervals.
+        varsim: Version of varsim that measured it.
+        init_package: The package it belongs to, with its version; None where there is none.
         agrees: The verdict on ``forward``, Holm-adjusted over the table; None without a claim.
-        caveats: What a reader should know.
-        confidence: Level of the intervals of a table for people.
         alpha: False-alarm rate that all verdicts share.
     """
 
-    schema: int = SCHEMA
+    experiment: Experiment
+    totals: CheckTotals
+    draws_asked: int
+    _: KW_ONLY
+    claim: str | None = None
+    claimed: float | None = None
+    confidence: float = 0.95
     varsim: str = __version__
-    init: str
-    init_package: str | None
-    dim: int
-    fan_out: int
-    dtype: str
-    seed: int
-    draws: int
-    claim: str | None
-    claimed: float | None
-    mean_square: float
-    mean_square_error: float
-    kurtosis: float | None
-    kurtosis_error: float | None
-    forward_theory: float | None
-    forward: float
-    forward_error: float
-    backward_theory: float | None
-    backward: float
-    backward_error: float
-    ratio: float | None
-    z: float | None
-    p: float | None
+    init_package: str | None = None
     agrees: bool | None = None
-    caveats: tuple[Caveat, ...] = ()
-    confidence: float
     alpha: float | None = None
+
+    @property
+    def question(self) -> Experiment:
+        """Which initializer, at what shape."""
+        return self.experiment
+
+    @property
+    def key(self) -> str:
+        """What was measured, without the seed."""
+        return self.experiment.key
+
+    @property
+    def seed(self) -> int:
+        """Root of all random streams."""
+        return self.experiment.seed
+
+    @property
+    def init(self) -> str:
+        """The initializer, with its arguments."""
+        return str(self.experiment.init)
+
+    @property
+    def dim(self) -> int:
+        """D, the fan-in."""
+        return self.experiment.dim
+
+    @property
+    def fan_out(self) -> int:
+        """n, the fan-out."""
+        return self.experiment.n
+
+    @property
+    def dtype(self) -> str:
+        """Floating-point type of W and the products."""
+        return self.experiment.dtype
+
+    @property
+    def draws(self) -> int:
+        """Number of independent W: the replicates of all errors."""
+        return self.totals.draws
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Variance of x @ W, held to the claim, and the error that normal W would have."""
+        theory, measured = self.forward_theory, self.totals.forward
+        rounding = FLOAT_TYPES[self.dtype].rounding * (theory or measured.variance)
+        expected = math.sqrt(_block_error2(self.experiment) / self.draws)
+        return Estimate(
+            value=measured.variance,
+            std_error=math.hypot(measured.std_error, rounding),
+            dof=self.draws - 1,
+            claim=theory,
+            expected_error=0.0 if theory is None else theory * expected,
+        )
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """What the verdict is about."""
+        return (self.estimate,)
+
+    @cached_property
+    def backward_estimate(self) -> Estimate:
+        """Variance of g @ Wᵀ, held to the claim; no verdict is about it."""
+        return Estimate(
+            value=self.totals.backward.variance,
+            std_error=self.totals.backward.std_error,
+            dof=self.draws - 1,
+            claim=self.backward_theory,
+        )
+
+    @property
+    def mean_square(self) -> float:
+        """E w², measured."""
+        return self.totals.mean_square
+
+    @property
+    def mean_square_error(self) -> float:
+        """Its standard error."""
+        return math.sqrt(self.totals.mean_square_m2 / (self.draws * (self.draws - 1)))
+
+    @property
+    def std(self) -> float:
+        """Root of E w²."""
+        return math.sqrt(self.mean_square)
+
+    @property
+    def kurtosis(self) -> float | None:
+        """E (w - mean)⁴ / Var² of the entries; None where they are all equal."""
+        return None if self.totals.kurtosis is None else self.totals.kurtosis[0]
+
+    @property
+    def kurtosis_error(self) -> float | None:
+        """Its standard error, or None."""
+        return None if self.totals.kurtosis is None else self.totals.kurtosis[1]
+
+    @property
+    def forward_theory(self) -> float | None:
+        """D E w² by the claim, or None."""
+        return None if self.claimed is None else self.dim * self.claimed
+
+    @property
+    def forward(self) -> float:
+        """Variance of x @ W over W and standard normal x, measured."""
+        return self.estimate.value
+
+    @property
+    def forward_error(self) -> float:
+        """Its standard error."""
+        return self.estimate.std_error
+
+    @property
+    def backward_theory(self) -> float | None:
+        """N E w² by the claim, or None."""
+        return None if self.claimed is None else self.fan_out * self.claimed
+
+    @property
+    def backward(self) -> float:
+        """Variance of g @ Wᵀ over W and standard normal g, measured."""
+        return self.backward_estimate.value
+
+    @property
+    def backward_error(self) -> float:
+        """Its standard error."""
+        return self.backward_estimate.std_error
+
+    @property
+    def ratio(self) -> float | None:
+        """``forward`` over its theory, or None."""
+        return self.estimate.ratio
+
+    @property
+    def z(self) -> float | None:
+        """Difference of ``forward`` from its theory in standard errors, or None."""
+        return self.estimate.z
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided probability of so large a difference, of this row alone; None without a claim.
+
+        By ``forward_error``, or by the error that normal W would have, if that is larger.
+        """
+        return self.estimate.joint_p
+
+    @property
+    def met(self) -> bool:
+        """Whether all draws were made."""
+        return self.draws >= self.draws_asked
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What a reader should know."""
+        return tuple(_caveats(self))
 
 
 def question(
@@ -136,26 +309,88 @@ def question(
     return Experiment(dim=dim, fan_out=fan_out, scale="none", init=init, seed=seed, dtype=dtype)
 
 
-def survey(
-    asked: Experiment, draws: int = 64, confidence: float = 0.95, mapper: Mapper = map
-) -> Surveyed:
-    """Return what an initializer does, before a verdict.
+@dataclass(frozen=True)
+class CheckStudy:
+    """How the runner checks an initializer: a replicate is a whole W.
 
-    Args:
-        asked: Which, and at what shape; see :func:`question`.
-        draws: Number of independent W.
+    Attributes:
+        question: Which initializer, at what shape.
+        draws: Number of W.
         confidence: Level of the intervals.
-        mapper: Who computes; the numbers are the same.
-
-    Raises:
-        InputError: The initializer fails, or makes something else.
-
-    >>> row = survey(question("orthogonal", 64, 32))
-    >>> row.claim, row.forward_theory, round(row.forward, 1), round(row.backward, 1)
-    ('1/max(D,n)', 1.0, 1.0, 0.5)
     """
-    with one_blas_thread:
-        return _row(asked, list(mapper(partial(draw, asked), range(draws))), confidence)
+
+    question: Experiment
+    draws: int = 64
+    confidence: float = 0.95
+
+    minimum = MIN_DRAWS
+    """Replicates that an error bar needs."""
+
+    def __post_init__(self) -> None:
+        """Check the number of draws."""
+        if not MIN_DRAWS <= self.draws <= MAX_DRAWS:
+            raise InputError(f"draws is {self.draws:,}; give a number from {MIN_DRAWS} to 1e6")
+
+    @property
+    def cost(self) -> int:
+        """Entries of W that a replicate draws."""
+        return self.question.dim * self.question.n
+
+    def prepare(self) -> None:
+        """Load and check the initializer.
+
+        Raises:
+            InputError: It cannot be used.
+        """
+        verify_initializer(self.question)
+
+    def empty(self) -> CheckTotals:
+        """Return the totals of no draws."""
+        return CheckTotals()
+
+    def sample(self, index: int) -> Draw:
+        """Return what W ``index`` gives."""
+        return draw(self.question, index)
+
+    def add(self, totals: CheckTotals, replicate: Draw) -> CheckTotals:
+        """Return the totals with one more W."""
+        return totals.plus(replicate)
+
+    def next_check(self, totals: CheckTotals) -> int | None:
+        """Return the number of draws at which to decide next, or None."""
+        return self.draws if totals.draws < self.draws else None
+
+    def rows(self, totals: CheckTotals) -> list[InitializerCheck]:
+        """Return the row of the totals."""
+        e = self.question
+        assert e.initializer is not None  # noqa: S101  # a question has one
+        claim = e.initializer.claim
+        return [
+            InitializerCheck(
+                e, totals, self.draws,
+                claim=None if claim is None else claim.formula,
+                claimed=None if claim is None else claim.mean_square(e.dim, e.n),
+                confidence=self.confidence,
+                init_package=e.initializer.package,
+            )
+        ]  # fmt: skip
+
+    def resume(
+        self, rows: Sequence[InitializerCheck]
+    ) -> tuple[CheckStudy, CheckTotals | None, bool]:
+        """Return how to continue from the row of a file: what to measure, from which totals.
+
+        Returns:
+            The study; the totals that draws are added to, None where the row is stale: of another
+            package, or of a version whose totals cannot be added to; and whether the row is all
+            that was asked.
+        """
+        (row,) = rows
+        package = None if self.question.initializer is None else self.question.initializer.package
+        done = row.draws >= self.draws
+        if row.init_package != package or not (done or row.totals.reference is not None):
+            return self, None, False
+        return self, row.totals, done
 
 
 def draw(asked: Experiment, index: int) -> Draw:
@@ -165,7 +400,7 @@ def draw(asked: Experiment, index: int) -> Draw:
         InputError: The initializer fails, or makes something else.
     """
     made = whole(asked, index)
-    rng = generator(asked.key, asked.seed, index, _INPUTS)
+    rng = generator(asked.key, asked.seed, index, _STREAM_OF_INPUTS)
     x = rng.standard_normal((_ROWS, asked.dim), made.weights.dtype.type)
     g = rng.standard_normal((_ROWS, asked.n), made.weights.dtype.type)
     forward = x @ made.weights
@@ -180,12 +415,14 @@ def _entries(
     asked: Experiment, weights: FloatArray
 ) -> tuple[float, float, tuple[float, float, float]]:
     """Return the moments of the entries of W, as :class:`Draw` has them."""
+    # Below, an E w⁴ or the spread of an E y² would be 0.
+    least = FLOAT_TYPES[asked.dtype].smallest
     w = weights.astype(np.float64).ravel()
-    mean, mean_square, least = float(w.mean()), float(w @ w) / w.size, _LEAST[asked.dtype]
+    mean, mean_square = float(w.mean()), float(w @ w) / w.size
     if w.any() and mean_square < least**2:
         raise InputError(
             f"{asked.init} makes numbers below {least:g}, where {asked.dtype} is not safe; give "
-            "milder arguments"
+            "larger arguments"
         )
     w -= mean
     squares = w * w
@@ -194,89 +431,13 @@ def _entries(
     return mean, mean_square, (second, third, fourth)
 
 
-def judge(rows: Sequence[Surveyed], alpha: float = 0.001) -> list[Surveyed]:
-    """Return rows with their verdicts, which share one false-alarm rate, by Holm."""
-    alarms = iter(holm([row.p for row in rows if row.p is not None], alpha))
-    return [row if row.p is None else _judged(row, next(alarms), alpha) for row in rows]
-
-
-def _judged(row: Surveyed, alarm: bool, alpha: float) -> Surveyed:
-    caveats = tuple(_off_claim(row)) if alarm else ()
-    return replace(row, agrees=not alarm, alpha=alpha, caveats=caveats)
-
-
-def _off_claim(row: Surveyed) -> Iterator[Caveat]:
-    """Yield how far off an initializer is, and what it fits: by its entries, which tell most."""
-    if not row.claimed:
-        return
-    error = math.hypot(row.mean_square_error, FLOAT_TYPES[row.dtype].rounding * row.mean_square)
-    ratio, half_width = row.mean_square / row.claimed, error / row.claimed
-    asked = question(row.init, row.dim, row.fan_out, row.seed, row.dtype)
-    fitting = fitting_schemes(asked, row.mean_square, error)
-    half_width *= student.quantile(row.confidence, row.draws - 1)
-    message = f"E w² is {ratio:.4g} ± {half_width:.2g} times the documented {row.claim}"
-    if abs(ratio - truncated_moments(2.0)[0]) <= 2 * half_width:
-        message += ", as of a normal that is cut at two deviations and not scaled back"
-    yield Caveat("initializer", message + (f"; it fits scale {fitting}" if fitting else ""))
-
-
-def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveyed:
-    claim = _claim(str(asked.init))
-    claimed = None if claim is None else claim.mean_square(asked.dim, asked.n)
-    theory = None if claimed is None else asked.dim * claimed
-    forward, backward = _totals(d.forward for d in drawn), _totals(d.backward for d in drawn)
-    squares = np.array([d.mean_square for d in drawn])
-    kurtosis, kurtosis_error = _kurtosis(drawn)
-    error = math.hypot(
-        forward.std_error, FLOAT_TYPES[asked.dtype].rounding * (theory or forward.variance)
-    )
-    z = None if theory is None or not error else (forward.variance - theory) / error
-    return Surveyed(
-        init=str(asked.init),
-        init_package=package_of(asked.init),
-        dim=asked.dim,
-        fan_out=asked.n,
-        dtype=asked.dtype,
-        seed=asked.seed,
-        draws=len(drawn),
-        claim=None if claim is None else claim.formula,
-        claimed=claimed,
-        mean_square=float(squares.mean()),
-        mean_square_error=float(squares.std(ddof=1)) / math.sqrt(len(drawn)),
-        kurtosis=kurtosis,
-        kurtosis_error=kurtosis_error,
-        forward_theory=theory,
-        forward=forward.variance,
-        forward_error=error,
-        backward_theory=None if claimed is None else asked.n * claimed,
-        backward=backward.variance,
-        backward_error=backward.std_error,
-        ratio=forward.variance / theory if theory else None,
-        z=z,
-        p=_p(asked, theory, forward.variance, error, len(drawn)),
-        confidence=confidence,
-    )
-
-
-def _claim(init: str) -> Claim | None:
-    asked = plain(init)
-    return next((claim for name, claim in CLAIMS.items() if parse(name) == asked), None)
-
-
-def _p(
-    asked: Experiment, theory: float | None, forward: float, error: float, draws: int
-) -> float | None:
-    """Return the larger p-value of two: by the measured error, and by what normal W would have.
-
-    From few or heavy-tailed draws the variance and its error are small together, and the measured
-    error alone would cry wolf.
-    """
-    if theory is None:
-        return None
-    largest = max(error, theory * math.sqrt(_block_error2(asked) / draws))
-    if not largest:  # nothing varies, and there is no rounding: both are 0
-        return 1.0 if forward == theory else 0.0
-    return student.two_sided_p((forward - theory) / largest, draws - 1)
+def _powers(one: Draw, d: float) -> NDArray[np.float64]:
+    """Return the means of the first four powers of the entries about a point d below their mean."""
+    second, third, fourth = one.central
+    return np.array([
+        d, second + d**2, third + 3 * d * second + d**3,
+        fourth + 4 * d * third + 6 * d**2 * second + d**4,
+    ])  # fmt: skip
 
 
 def _block_error2(asked: Experiment) -> float:
@@ -288,25 +449,145 @@ def _block_error2(asked: Experiment) -> float:
     return 2.0 * (1.0 + shared / asked.dim) / (_ROWS * asked.n)
 
 
-def _totals(outputs: Iterable[Moments]) -> Totals:
-    return Totals.of(Block(moments, None, None) for moments in outputs)
+def _caveats(row: InitializerCheck) -> Iterator[Caveat]:
+    if not row.met:
+        yield Caveat(
+            "interrupted", f"the run ended after {row.draws:,} of {row.draws_asked:,} draws"
+        )
+    if row.agrees is False and row.claimed:
+        yield Caveat("initializer", _off_claim(row, row.claimed))
 
 
-def _kurtosis(drawn: Sequence[Draw]) -> tuple[float | None, float | None]:
-    """Return the kurtosis of all entries and its jackknife error, leaving out one W at a time."""
-    means = np.array([d.mean for d in drawn])
-    second, third, fourth = np.array([d.central for d in drawn]).T
-    d = means - means.mean()  # powers about the common mean do not cancel, as raw ones would
-    about = np.stack([
-        d, second + d**2, third + 3 * d * second + d**3,
-        fourth + 4 * d * third + 6 * d**2 * second + d**4,
-    ])  # fmt: skip
-    every = about.mean(axis=1, keepdims=True)
-    left_out = (every * len(drawn) - about) / (len(drawn) - 1)
-    a, b, c, e = np.hstack([every, left_out])
-    variance = b - a**2
-    if np.any(variance <= _EQUAL * np.mean([d.mean_square for d in drawn])):
-        return None, None
-    kurtosis = (e - 4 * a * c + 6 * a**2 * b - 3 * a**4) / variance**2
-    spread = np.var(kurtosis[1:]) * (len(drawn) - 1)
-    return float(kurtosis[0]), math.sqrt(spread)
+def _off_claim(row: InitializerCheck, claimed: float) -> str:
+    """Return how far off an initializer is, and what it fits: by its entries, which tell most."""
+    error = math.hypot(row.mean_square_error, FLOAT_TYPES[row.dtype].rounding * row.mean_square)
+    estimate = Estimate(value=row.mean_square, std_error=error, dof=row.draws - 1, claim=claimed)
+    ratio, half_width = row.mean_square / claimed, estimate.half_width(row.confidence) / claimed
+    fitting = fitting_schemes(row.experiment, row.mean_square, error)
+    message = f"E w² is {ratio:.4g} ± {half_width:.2g} times the documented {row.claim}"
+    if abs(ratio - truncated_moments(2.0)[0]) <= 2 * half_width:
+        message += ", as of a normal that is cut at two deviations and not rescaled"
+    return message + (f"; it fits scale {fitting}" if fitting else "")
+
+
+def _measured(row: InitializerCheck, value: float | None, std_error: float | None) -> str:
+    if value is None or std_error is None:
+        return ""
+    if not std_error:
+        return significant(value)
+    estimate = Estimate(value=value, std_error=std_error, dof=row.draws - 1)
+    return with_error(value, estimate.half_width(row.confidence))
+
+
+def _framework(row: InitializerCheck) -> str:
+    assert row.experiment.initializer is not None  # noqa: S101  # a question has one
+    return row.experiment.initializer.framework
+
+
+def _short_name(row: InitializerCheck) -> str:
+    assert row.experiment.initializer is not None  # noqa: S101  # a question has one
+    return row.experiment.initializer.short_name
+
+
+def _short(value: float) -> str:
+    return significant(value, 4)
+
+
+def _built(values: Mapping[str, Any]) -> InitializerCheck:
+    totals = values["totals"]
+    experiment = question(
+        values["init"], values["dim"], values["fan_out"], values["seed"], values["dtype"]
+    )
+    if experiment.key != values["key"]:
+        raise InputError(f"its key {values['key']:.8} is not that of its settings")
+    if len(totals["powers"]) != 4 or list(map(len, totals["comoments"])) != [4] * 4:
+        raise ValueError
+    if not 0.0 < values["confidence"] < 1.0 or totals["draws"] < 2 or totals["mean_square"] < 0:
+        raise InputError("invalid row: a confidence, a number of draws or a variance out of range")
+    sides = {side: Totals(**totals[side]) for side in ("forward", "backward")}
+    state = ("claim", "claimed", "confidence", "varsim", "init_package", "agrees", "alpha")
+    return InitializerCheck(
+        experiment, CheckTotals(**totals | sides), values["draws_asked"],
+        **{name: values[name] for name in state},
+    )  # fmt: skip
+
+
+_SIDE = f.mapping(
+    blocks=f.whole,
+    **dict.fromkeys(("mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv"), f.number),
+)
+
+
+def _plain(totals: CheckTotals) -> dict[str, Any]:
+    outputs = ("blocks", "mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
+    sides = {
+        side: {name: getattr(getattr(totals, side), name) for name in outputs}
+        for side in ("forward", "backward")
+    }
+    lists = {"powers": list(totals.powers), "comoments": list(map(list, totals.comoments))}
+    return totals._asdict() | sides | lists
+
+
+_FIELDS = (
+    Field(name="schema", type=f.whole),
+    Field(name="varsim", type=f.text),
+    Field(name="init", type=f.text, header="initializer", cell=_short_name, numeric=False,
+          phrase="{}"),
+    Field(name="init_package", type=f.text, optional=True, header="package", cell=_framework,
+          numeric=False),
+    Field(name="dim", type=f.whole, header="D", phrase="D = {}", when_varying=True),
+    Field(name="fan_out", type=f.whole, header="fan-out", phrase="fan-out {}", when_varying=True),
+    Field(name="dtype", type=f.text, phrase="{}", usual=lambda row: row.dtype == "float32"),
+    Field(name="seed", type=f.whole, phrase="seed {}"),
+    Field(name="draws", type=f.whole, derived=True),
+    Field(name="claim", type=f.text, optional=True, header="claims E w²", numeric=False),
+    Field(name="claimed", type=f.number, optional=True),
+    Field(name="mean_square", type=f.number, derived=True, header="std",
+          cell=lambda row: _short(row.std), drop_priority=2),
+    Field(name="mean_square_error", type=f.number, derived=True),
+    Field(name="kurtosis", type=f.number, optional=True, derived=True, header="kurtosis",
+          cell=lambda row: _measured(row, row.kurtosis, row.kurtosis_error), drop_priority=1),
+    Field(name="kurtosis_error", type=f.number, optional=True, derived=True, tolerance=1e-12),
+    Field(name="forward_theory", type=f.number, optional=True, derived=True, header="theory",
+          show=_short, drop_priority=3),
+    Field(name="forward", type=f.number, derived=True, header="x@W ± {level}",
+          cell=lambda row: _measured(row, row.forward, row.forward_error)),
+    Field(name="forward_error", type=f.number, derived=True),
+    Field(name="backward_theory", type=f.number, optional=True, derived=True, header="theory",
+          show=_short, drop_priority=0),
+    Field(name="backward", type=f.number, derived=True, header="g@Wᵀ ± {level}",
+          cell=lambda row: _measured(row, row.backward, row.backward_error)),
+    Field(name="backward_error", type=f.number, derived=True),
+    Field(name="ratio", type=f.number, optional=True, derived=True),
+    Field(name="z", type=f.number, optional=True, derived=True, tolerance=1e-6),
+    Field(name="p", type=f.number, optional=True, derived=True, tolerance=1e-6),
+    Field(name="agrees", type=f.truth, optional=True, header="verdict", numeric=False,
+          cell=lambda row: "" if row.claimed is None else VERDICTS[row.agrees]),
+    CAVEATS,
+    Field(name="confidence", type=f.number),
+    Field(name="alpha", type=f.number, optional=True),
+    Field(name="key", type=f.text),
+    Field(name="draws_asked", type=f.whole),
+    Field(
+        name="totals",
+        type=f.mapping(
+            draws=f.whole, forward=_SIDE, backward=_SIDE, mean_square=f.number,
+            mean_square_m2=f.number, reference=f.optional(f.number), powers=f.sequence(f.number),
+            comoments=f.sequence(f.sequence(f.number)),
+        ),
+        plain=_plain,
+    ),
+)  # fmt: skip
+
+CHECKS = Schema(
+    "checks of initializers",
+    2,
+    _FIELDS,
+    _built,
+    marker="mean_square",
+    table=("dim", "fan_out", "init_package", "init", "claim", "mean_square", "kurtosis",
+           "forward_theory", "forward", "backward_theory", "backward", "agrees"),
+    settings=("dtype",),
+    named_by=("init", "dim", "fan_out"),
+)  # fmt: skip
+"""Rows of initializers."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim.layer.experiment import Experiment, Result
-from varsim.layer.records import experiment_of
-from varsim.layer.theory import output_mean, predict, product_variance
+from varsim.layer.experiment import Experiment
+from varsim.layer.result import Result
+from varsim.layer.theory import predict
 from varsim.statistics.moments import Bins
 
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -128,10 +128,9 @@ def density_of(result: Result, bins: Bins) -> Density:
     For a fixed x it is the normal one about the mean of the outputs: 0 where W has a mean of 0,
     else as it was measured.
     """
-    experiment = experiment_of(result)
     if result.conditional_theory is None:
-        return density(experiment, bins)
-    mean = result.totals.mean if result.w_mean else 0.0
+        return density(result.experiment, bins)
+    mean = result.totals.mean if result.experiment.w_mean else 0.0
     return normal(bins, mean, result.conditional_theory, f"{NORMAL}, given x")
 
 
@@ -144,11 +143,13 @@ def density(experiment: Experiment, bins: Bins) -> Density:
     >>> density(Experiment(dim=2, scale="none"), Bins(-0.5, 1.0, 1)).heights.round(3)
     array([0.393])
     """
-    if experiment.init is not None:  # whose entries have a distribution that is not known here
-        return normal(bins, output_mean(experiment), predict(experiment).variance)
+    theory = predict(experiment)
+    limit = normal(bins, theory.mean, theory.variance)
+    if experiment.initializer is not None:  # the distribution of its entries is not known here
+        return limit
     product, cell, unit = _Product.of(experiment), _cell(experiment, bins), _unit(experiment)
     if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):
-        return normal(bins, output_mean(experiment), predict(experiment).variance)
+        return limit
     cdf = product.cdf if experiment.dim == 1 else _sum_cdf(product, experiment.dim, cell)
     atom = product.atom**experiment.dim * np.array(bins.counts(np.zeros(1))[1:-1])
     masses = np.diff(cdf(_edges(bins) / unit)) + atom
@@ -175,8 +176,9 @@ class _Product(NamedTuple):
 
     @classmethod
     def of(cls, experiment: Experiment) -> _Product:
-        e, unit = experiment, math.sqrt(product_variance(experiment))
-        return cls(_Part(e.x, e.x_mean, e.x_std), _Part(e.w, e.w_mean / unit, e.w_std / unit))
+        unit = math.sqrt(predict(experiment).product_variance)
+        name, mean, std = experiment.w_entries
+        return cls(_Part(*experiment.x_entries), _Part(name, mean / unit, std / unit))
 
     @property
     def is_lattice(self) -> bool:
@@ -237,7 +239,7 @@ def _tabulated(product: _Product, mean: float) -> Callable[[Array], Array]:
 
 def _unit(experiment: Experiment) -> float:
     """Return the deviation of one product of the sum."""
-    return math.sqrt(product_variance(experiment) / experiment.k_squared)
+    return math.sqrt(predict(experiment).product_variance / experiment.k_squared)
 
 
 def _cell(experiment: Experiment, bins: Bins) -> float:

@@ -1,4 +1,4 @@
-"""The records: what is asked (Experiment), what came out (Result), and the one error class."""
+"""What is asked of one layer: the frozen record of an experiment, checked when it is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,9 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.dtypes import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
 from varsim.parsing import InputError, nearest
-from varsim.statistics import Caveat
 
 if TYPE_CHECKING:
-    from varsim.statistics.moments import Bins, Totals
-
-SCHEMA = 3
-"""Number of the schema of :class:`Result`; raised whenever its fields change."""
+    from varsim.initializers import Initializer
 
 MIN_BLOCKS = 64
 DEFAULT_SAMPLES = 1_000_000
@@ -32,8 +28,7 @@ MAX_FLOAT32_SAMPLES = 2 * 10**10
 MAX_WEIGHTS = 2**28
 _MAX_SEED = 2**64 - 1
 
-_FRAMEWORKS = ("torch.nn.init.*", "torch.nn.Linear", "jax.nn.initializers.*",
-               "keras.initializers.*")  # fmt: skip
+_STANDARD = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +44,14 @@ class Experiment:
             or a number.
         fan_out: n, which some schemes use; D by default.
         gain: g, for the schemes that have one; their own default by default.
-        x: Distribution of the entries of x.
-        w: Distribution of the entries of W.
+        x_dist: Distribution of the entries of x.
+        w_dist: Distribution of the entries of W; normal by default, None with an initializer.
         x_mean: Shift of the entries of x.
         x_std: Factor on the entries of x.
-        w_mean: Shift of the entries of W, before the division by k.
-        w_std: Factor on the entries of W, before the division by k.
+        w_mean: Shift of the entries of W before the division by k; 0 by default, None with an
+            initializer.
+        w_std: Factor on the entries of W before the division by k; 1 by default, None with an
+            initializer.
         design: Which outputs share draws; a name in :data:`varsim.catalog.designs.DESIGNS`.
         samples: How many outputs to draw, at least; a million by default. Blocks are equal, so it
             may be a little more. Excludes ``precision``.
@@ -62,11 +59,11 @@ class Experiment:
         max_samples: With a precision: how many outputs to draw at most, 1e12 by default.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``: of x, W and their product. Moments are float64.
-        init: What makes W, a whole one a block, in place of independent entries: a name of
-            :data:`varsim.initializers.theory.INITIALIZERS`; ``torch.nn.init.*``,
-            ``torch.nn.Linear``, ``jax.nn.initializers.*`` or ``keras.initializers.*``,
-            as installed; or ``module:function`` for an ``f(rng, shape)``. With arguments like ``name(gain=1.5)``.
-            W is used as it comes, and the scheme is the claim it is held to: E w² = 1/k².
+        init: The initializer that makes W, one whole W per block, in place of independent entries:
+            a built-in one; ``torch.nn.init.*``, ``torch.nn.Linear``, ``jax.nn.initializers.*`` or
+            ``keras.initializers.*``, as installed; or ``module:function`` for an ``f(rng, shape)``.
+            Arguments are written like ``name(gain=1.5)``. W is used as it comes, and the scheme is
+            the claim that it is held to: E w² = 1/k².
 
     Raises:
         InputError: A value is not allowed.
@@ -80,12 +77,12 @@ class Experiment:
     scale: str
     fan_out: int | None = None
     gain: float | None = None
-    x: str = "normal"
-    w: str = "normal"
+    x_dist: str = "normal"
+    w_dist: str | None = None
     x_mean: float = 0.0
     x_std: float = 1.0
-    w_mean: float = 0.0
-    w_std: float = 1.0
+    w_mean: float | None = None
+    w_std: float | None = None
     design: str = "crossed"
     samples: int | None = None
     precision: float | None = None
@@ -95,34 +92,28 @@ class Experiment:
     init: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every field and put it in its one form."""
+        """Check every field and bring it to its one form."""
         self._set(dim=_whole("dim", self.dim, 1, MAX_DIM))
         if self.fan_out is not None:
             self._set(fan_out=_whole("fan_out", self.fan_out, 1, MAX_DIM))
         self._set(seed=_whole("seed", self.seed, 0, _MAX_SEED))
         self._set(design=_known("design", self.design, DESIGNS))
         self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
-        self._set(x=_known("distribution of x", self.x, DISTRIBUTIONS))
-        self._set(w=_known("distribution of W", self.w, DISTRIBUTIONS))
-        if not DISTRIBUTIONS[self.w].for_weights:
-            allowed = ", ".join(name for name, known in DISTRIBUTIONS.items() if known.for_weights)
-            raise InputError(f"{self.w!r} is a distribution of x only; for W take {allowed}")
-        for name in ("x_mean", "w_mean"):
-            self._set(**{name: _finite(name, getattr(self, name))})
-        for name in ("x_std", "w_std"):
-            self._set(**{name: _positive(name, getattr(self, name))})
+        self._set(x_dist=_known("distribution of x", self.x_dist, DISTRIBUTIONS))
+        self._set(x_mean=_finite("x_mean", self.x_mean), x_std=_positive("x_std", self.x_std))
+        self._set(**_entries_of_w(self))
         self._set(scale=_scale(self.scale))
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
         if self.init is not None:
-            self._set(init=_initializer(self))
+            self._set(**_initializer(self))
         _check_float_range(self)
         self._set(**_extent(self))
-        if self.init is not None and self.blocks < MIN_BLOCKS:
+        if self.blocks < MIN_BLOCKS:
             least = MIN_BLOCKS * self.block.outputs
             raise InputError(
                 f"max_samples is {self.max_samples:,}, but {MIN_BLOCKS} W with a fan-out of "
-                f"{self.n:,} make {least:,} outputs at the least; allow as many, or more"
+                f"{self.n:,} make {least:,} outputs; allow that many or more"
             )
 
     def _set(self, **values: object) -> None:
@@ -145,12 +136,40 @@ class Experiment:
         try:
             return find_scale(self.scale).k_squared(self.dim, self.n, self.g or 1.0)
         except ArithmeticError:
-            return math.nan  # a gain whose square no float holds: refused with the rest
+            return math.nan  # no float holds the square of the gain: refused with the rest
 
     @property
     def k(self) -> float:
         """The divisor of W."""
         return math.sqrt(self.k_squared)
+
+    @property
+    def x_entries(self) -> tuple[str, float, float]:
+        """Distribution, mean and deviation of the entries of x."""
+        return self.x_dist, self.x_mean, self.x_std
+
+    @property
+    def w_entries(self) -> tuple[str, float, float]:
+        """Distribution, mean and deviation of the entries of W before the division by k.
+
+        Of an initializer, what the scheme claims: standardised entries.
+        """
+        name, mean, std = (getattr(self, field) for field in _STANDARD)
+        return name or "normal", mean or 0.0, 1.0 if std is None else std
+
+    @cached_property
+    def initializer(self) -> Initializer | None:
+        """What makes whole W; None where entries are independent."""
+        if self.init is None:
+            return None
+        from varsim.initializers import find  # a plain run starts without
+
+        return find(self.init)
+
+    @cached_property
+    def bias(self) -> bool:
+        """Whether the initializer makes a bias too, which is added to x @ W."""
+        return self.initializer is not None and self.initializer.bias
 
     @cached_property
     def blocks(self) -> int:
@@ -161,26 +180,16 @@ class Experiment:
         if self.samples is None:
             return (self.max_samples or MAX_SAMPLES) // self.block.outputs
         blocks = -(-self.samples // DESIGNS[self.design].largest)
-        if self.init is not None:
+        if self.initializer is not None:
             blocks = max(blocks, whole_blocks(self.design, self.dim, self.n, self.samples))
         return max(MIN_BLOCKS, blocks)
 
     @cached_property
     def block(self) -> BlockShape:
         """Shape of every block."""
-        if self.init is not None:
+        if self.initializer is not None:
             return whole_shape(self.design, self.n, self._outputs)
         return DESIGNS[self.design].shape(self.dim, self._outputs)
-
-    @cached_property
-    def bias(self) -> bool:
-        """Whether the initializer makes a bias too, that is added to x @ W."""
-        if self.init is None:
-            return False
-        from varsim.calls import parse  # only initializers need it, and start-up is a feature
-
-        call = parse(self.init)
-        return call.name == "torch.nn.Linear" and call.options.get("bias") is True
 
     @property
     def block_family(self) -> tuple[int, ...]:
@@ -192,8 +201,8 @@ class Experiment:
         """Outputs that a block is to have, at least.
 
         With a precision, a power of 4: so many that it takes 64 to 256 independent blocks of them
-        for normal entries, where one output has a relative error of √2. All that differs between
-        two precisions is thus one of a few sizes, and the finest ones share the largest.
+        for normal entries, where one output has a relative error of √2. Two precisions thus have
+        one of a few sizes, and the finest ones share the largest.
         """
         if self.samples is not None:
             return -(-self.samples // self.blocks)
@@ -207,119 +216,18 @@ class Experiment:
         """128 bits of the SHA-256 of the experiment as canonical JSON, without its seed.
 
         Two spellings of one experiment have one key; every random stream starts from it. It leaves
-        the precision out, so that a finer one goes on where a rougher one stopped.
+        the precision out, so that a finer one continues where a rougher one stopped. The names in
+        it are those of the first release, so that published streams stay.
         """
-        without = {"seed", "precision", "max_samples"}
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
-        fields |= {"scale": canonical_name(self.scale), "fan_out": self.n, "gain": self.g}
-        if self.init is None:
-            del fields["init"]  # as before there were initializers: the streams stay
+        x, w = self.x_entries, self.w_entries
+        fields = {
+            "dim": self.dim, "scale": canonical_name(self.scale), "fan_out": self.n,
+            "gain": self.g, "x": x[0], "x_mean": x[1], "x_std": x[2], "w": w[0], "w_mean": w[1],
+            "w_std": w[2], "design": self.design, "samples": self.samples, "dtype": self.dtype,
+        }  # fmt: skip
+        if self.init is not None:
+            fields["init"] = self.init
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What came out of one experiment. Its fields, in this order, are the machine formats' schema.
-
-    Attributes:
-        schema: Number of this schema.
-        varsim: Version of varsim.
-        seed: Root of all random streams.
-        design: Which outputs share draws.
-        dim: D.
-        fan_out: n.
-        scale: The scheme, as it was asked for.
-        k: The divisor of W.
-        gain: g, or None where the scheme has none.
-        x: Distribution of the entries of x.
-        w: Distribution of the entries of W; None with an initializer.
-        dtype: Floating-point type of the draws and products.
-        blocks: Number of independent blocks.
-        samples: Number of outputs drawn, all blocks together.
-        theory: Variance over x and W: D/k² where both are standardised.
-        empirical: Measured variance; unbiased.
-        std_error: Standard error of ``empirical``, from the spread between blocks.
-        ci_low: Lower end of the interval at ``confidence``.
-        ci_high: Upper end of the interval at ``confidence``.
-        ratio: ``empirical`` over the theory it is held to.
-        z: Difference from the theory it is held to, in standard errors.
-        p: Two-sided probability of a difference at least so large, Student t; of this row alone.
-        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed.
-            A row disagrees only if both ``std_error`` and ``expected_std_error`` say so.
-        conditional_theory: ||x||² σw²/k² for a fixed x, to which that row is held; else None.
-        effective_samples: Number of independent pairs (x, w) that would give this error; of
-            independent w for a fixed x.
-        caveats: What a reader should know.
-        x_mean: Shift of the entries of x.
-        x_std: Factor on the entries of x.
-        w_mean: Shift of the entries of W; None with an initializer.
-        w_std: Factor on the entries of W; None with an initializer.
-        confidence: Level of the interval.
-        expected_std_error: Standard error that theory predicts for these blocks.
-        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
-        key: What was measured, without the seed: :attr:`Experiment.key`.
-        samples_asked: Number of outputs that were asked for; None with a precision.
-        precision: Relative standard error that was asked for, or None.
-        max_samples: Bound on the outputs with a precision, or None.
-        totals: The running totals that all of this follows from, and that can be added to.
-        histogram: Where the outputs were counted, or None; the counts are in the totals.
-        init: The initializer that made W, with its arguments; or None.
-        init_package: The package that it is of, with its version, where that is known; or None.
-        init_theory: Exact variance with a built-in initializer, whatever was claimed; else None.
-    """
-
-    schema: int = SCHEMA
-    varsim: str
-    seed: int
-    design: str
-    dim: int
-    fan_out: int
-    scale: str
-    k: float
-    gain: float | None
-    x: str
-    w: str | None
-    dtype: str
-    blocks: int
-    samples: int
-    theory: float
-    empirical: float
-    std_error: float
-    ci_low: float
-    ci_high: float
-    ratio: float | None
-    z: float | None
-    p: float | None
-    agrees: bool | None = None
-    conditional_theory: float | None
-    effective_samples: float | None
-    caveats: tuple[Caveat, ...] = field(default=())
-    x_mean: float
-    x_std: float
-    w_mean: float | None
-    w_std: float | None
-    confidence: float
-    expected_std_error: float
-    alpha: float | None = None
-    key: str
-    samples_asked: int | None
-    precision: float | None
-    max_samples: int | None
-    totals: Totals
-    histogram: Bins | None
-    init: str | None
-    init_package: str | None
-    init_theory: float | None
-
-    @property
-    def relative_error(self) -> float:
-        """The relative standard error; 0 where there is nothing to measure."""
-        return self.std_error / self.empirical if self.empirical else 0.0
-
-    @property
-    def met(self) -> bool:
-        """Whether the precision that was asked for was reached; true where none was."""
-        return self.precision is None or self.relative_error <= self.precision
 
 
 def _known(what: str, value: object, known: Iterable[str]) -> str:
@@ -330,49 +238,46 @@ def _known(what: str, value: object, known: Iterable[str]) -> str:
     return name
 
 
-def _initializer(experiment: Experiment) -> str:
-    """Return the one spelling of the initializer, checked as far as no framework is needed."""
-    from varsim.calls import parse
-    from varsim.initializers.theory import INITIALIZERS, gram
+def _entries_of_w(e: Experiment) -> dict[str, object]:
+    """Return the fields of the entries of W, checked: given, or standard, or of an initializer."""
+    given = {name: getattr(e, name) for name in _STANDARD}
+    values = {name: _STANDARD[name] if v is None else v for name, v in given.items()}
+    name = _known("distribution of W", values["w_dist"], DISTRIBUTIONS)
+    if not DISTRIBUTIONS[name].for_weights:
+        allowed = ", ".join(name for name, known in DISTRIBUTIONS.items() if known.for_weights)
+        raise InputError(f"{name!r} is a distribution of x only; for W take {allowed}")
+    values = {
+        "w_dist": name,
+        "w_mean": _finite("w_mean", values["w_mean"]),
+        "w_std": _positive("w_std", values["w_std"]),
+    }
+    if e.init is None:
+        return values
+    if values != _STANDARD:
+        raise InputError(
+            f"W comes from {e.init}, so it has no distribution, mean or deviation besides; leave "
+            "them out"
+        )
+    return dict.fromkeys(_STANDARD)
 
-    e = experiment
-    try:
-        call = parse(str(e.init))
-        gram(call, e.dim, e.n)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if call.name not in INITIALIZERS and not is_elsewhere(call.name):
-        raise InputError(
-            f"initializer {call.name!r} is unknown; "
-            + nearest(call.name, [*INITIALIZERS, *_FRAMEWORKS, "your own as module:function"])
-        )
-    if (e.w, e.w_mean, e.w_std) != ("normal", 0.0, 1.0):
-        raise InputError(
-            f"W comes from {call.name}, so it has no distribution, mean or deviation besides; "
-            "leave them out"
-        )
+
+def _initializer(e: Experiment) -> dict[str, object]:
+    """Return the one spelling of the initializer, checked as far as no framework is needed."""
+    from varsim.initializers import find  # a plain run starts without
+
+    initializer = find(str(e.init))
+    initializer.check(e.dim, e.n)
+    name = initializer.text.partition("(")[0]
     if e.design == "paired":
         raise InputError(
-            f"W comes from {call.name} as a whole, so outputs share it; take the design crossed "
-            "or fixed-x"
+            f"{name} makes W as a whole, so outputs share it; take the design crossed or fixed-x"
         )
     if e.dim * e.n > MAX_WEIGHTS:
         raise InputError(
-            f"W of {e.dim:,} x {e.n:,} is made as a whole, and {MAX_WEIGHTS:,} numbers are "
+            f"{name} makes W of {e.dim:,} x {e.n:,} as a whole, and {MAX_WEIGHTS:,} numbers are "
             "allowed; take a smaller dim or fan_out"
         )
-    return str(call)
-
-
-def is_elsewhere(initializer: str) -> bool:
-    """Tell whether an initializer is named as one of a framework, or of the user's own.
-
-    >>> is_elsewhere("keras.initializers.HeNormal"), is_elsewhere("orthogonal")
-    (True, False)
-    """
-    from fnmatch import fnmatchcase  # only initializers need it
-
-    return ":" in initializer or any(fnmatchcase(initializer, known) for known in _FRAMEWORKS)
+    return {"init": initializer.text}
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:
@@ -386,9 +291,8 @@ def _whole(name: str, value: object, least: int, most: int) -> int:
     return number
 
 
-def _extent(experiment: Experiment) -> dict[str, float | None]:
+def _extent(e: Experiment) -> dict[str, float | None]:
     """Return samples, precision and max_samples, checked."""
-    e = experiment
     if e.precision is None:
         if e.max_samples is not None:
             raise InputError("max_samples bounds a precision; give a precision too, or samples")
@@ -469,16 +373,17 @@ def _gain(scale: str, gain: object) -> float:
     return _positive("gain", gain)
 
 
-def _check_float_range(experiment: Experiment) -> None:
-    e, limits = experiment, FLOAT_TYPES[experiment.dtype]
+def _check_float_range(e: Experiment) -> None:
+    limits = FLOAT_TYPES[e.dtype]
     if not (math.isfinite(e.k) and e.k > 0):
         raise InputError(
             f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which no float holds; "
             "choose a k nearer to 1"
         )
     # Before and after the division by k: theory takes fourth powers of both in float64.
-    x, w = abs(e.x_mean) + e.x_std, abs(e.w_mean) + e.w_std
-    least = min(e.x_std, e.w_std, e.x_std * e.w_std)
+    (_, x_mean, x_std), (_, w_mean, w_std) = e.x_entries, e.w_entries
+    x, w = abs(x_mean) + x_std, abs(w_mean) + w_std
+    least = min(x_std, w_std, x_std * w_std)
     most = max(x, w, e.dim * x * w)
     hint = "; use dtype float64" if e.dtype == "float32" else ""
     if least / max(1.0, e.k) < limits.smallest or most / min(1.0, e.k) > limits.largest:
@@ -488,7 +393,7 @@ def _check_float_range(experiment: Experiment) -> None:
             f"choose k and deviations nearer to 1{hint and ', or dtype float64'}"
         )
     # A mean of y far above its spread would leave the spread to the last few digits.
-    x_ratio, w_ratio = abs(e.x_mean) / e.x_std, abs(e.w_mean) / e.w_std
+    x_ratio, w_ratio = abs(x_mean) / x_std, abs(w_mean) / w_std
     y_ratio = x_ratio * w_ratio * math.sqrt(e.dim) / math.sqrt(1 + x_ratio**2 + w_ratio**2)
     worst = max(x_ratio, w_ratio, y_ratio)
     if worst > limits.mean_to_std:

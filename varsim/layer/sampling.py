@@ -12,7 +12,7 @@ from numpy.random import SFC64, Generator, SeedSequence
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.dtypes import FLOAT_TYPES
-from varsim.catalog.samplers import DRAWS, FloatArray
+from varsim.catalog.samplers import SAMPLERS, FloatArray
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
 from varsim.layer.experiment import Experiment
@@ -20,13 +20,13 @@ from varsim.parsing import InputError
 from varsim.statistics.moments import Bins, Block, Moments
 
 if TYPE_CHECKING:
-    from varsim.initializers.registry import Weights
+    from varsim.initializers import Weights
 
 BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
 
 # What sets the stream of a block's W apart from that of its x, where W is made as a whole.
-_W_OF_ITS_OWN = 1
+_STREAM_OF_W = 1
 
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
 _NUMBERS_PER_DRAW = 2**19
@@ -71,22 +71,18 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
     y = scratch("y", shape.outputs, dtype).reshape(shape)
     y.fill(0.0)
-    made = None if experiment.init is None else whole(experiment, index)
-    x_squares, x_fourths, start = 0.0, 0.0, 0
+    source = _source_of_w(experiment, index, w_stream)
+    x_squares, x_fourths = 0.0, 0.0
     for length in _slice_lengths(experiment):
-        x = _draw(experiment, "x", x_stream, shape.groups * shape.rows * length, dtype)
-        if made is None:
-            w = _draw(experiment, "w", w_stream, shape.groups * shape.columns * length, dtype)
-        else:
-            w = made.weights[start : start + length]
-            start += length
+        count = shape.groups * shape.rows * length
+        x = _draw("x", x_stream, experiment.x_entries, count, dtype)
+        w = source.rows(length)
         if fixed_x:
             squares = np.square(x, dtype=np.float64)
             x_squares += float(squares.sum())
             x_fourths += float(squares @ squares)
         _add_products(y, x, w)
-    if made is not None:
-        _finish(experiment, y, made)
+    source.finish(y)
     return Block(
         Moments.of(y),
         (x_squares, x_fourths) if fixed_x else None,
@@ -94,17 +90,81 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     )
 
 
-def check_initializer(experiment: Experiment) -> None:
-    """Check that what an experiment takes W from can be used; loads the framework it is of.
+class _IndependentEntries:
+    """W of independent entries, slice by slice from one stream."""
+
+    def __init__(self, experiment: Experiment, rng: Generator) -> None:
+        name, mean, std = experiment.w_entries
+        self._entries = name, mean / experiment.k, std / experiment.k
+        self._rng, self._dtype = rng, np.dtype(experiment.dtype)
+        self._columns = experiment.block.groups * experiment.block.columns
+
+    def rows(self, count: int) -> FloatArray:
+        """Return the next rows of W as it is used, divided by k."""
+        return _draw("w", self._rng, self._entries, self._columns * count, self._dtype)
+
+    def finish(self, y: FloatArray) -> None:
+        """Leave the outputs as they are."""
+
+
+class _WholeWeights:
+    """W that an initializer makes as a whole, with a bias if there is one."""
+
+    def __init__(self, experiment: Experiment, index: int) -> None:
+        self._experiment, self._start = experiment, 0
+        self._made = whole(experiment, index)
+
+    def rows(self, count: int) -> FloatArray:
+        """Return the next rows of W."""
+        self._start += count
+        return self._made.weights[self._start - count : self._start]
+
+    def finish(self, y: FloatArray) -> None:
+        """Add the bias, and check that the outputs are where sums are safe.
+
+        Raises:
+            InputError: They are not.
+        """
+        if self._made.bias is not None:
+            y += self._made.bias
+        e = self._experiment
+        most = FLOAT_TYPES[e.dtype].largest
+        if not (-most <= y.min() and y.max() <= most):
+            raise InputError(
+                f"{e.init} takes x@W beyond {most:g}, where {e.dtype} is safe; give smaller "
+                "arguments"
+            )
+
+
+def _source_of_w(
+    experiment: Experiment, index: int, rng: Generator
+) -> _IndependentEntries | _WholeWeights:
+    if experiment.initializer is None:
+        return _IndependentEntries(experiment, rng)
+    return _WholeWeights(experiment, index)
+
+
+def whole(experiment: Experiment, index: int) -> Weights:
+    """Return the whole W of a block, from a stream of its own: x does not depend on what it took.
+
+    Raises:
+        InputError: The initializer fails, or makes something else; or there is none.
+    """
+    e = experiment
+    if e.initializer is None:
+        raise InputError("there is no initializer to make a whole W; give one as init")
+    return e.initializer.draw(_whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
+
+
+def verify_initializer(experiment: Experiment) -> None:
+    """Check that what makes W can be used; loads the framework it belongs to.
 
     Raises:
         InputError: It cannot.
     """
     e = experiment
-    if e.init is not None:
-        from varsim.initializers.registry import check  # only initializers need it
-
-        check(e.init, partial(_whole_stream, e, 0), (e.dim, e.n), e.dtype)
+    if e.initializer is not None:
+        e.initializer.verify(partial(_whole_stream, e, 0), (e.dim, e.n), e.dtype)
 
 
 def block_numbers(experiment: Experiment) -> int:
@@ -123,7 +183,7 @@ def block_bytes(experiment: Experiment) -> int:
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
     length = next(_slice_lengths(experiment)) * shape.groups
     outputs = shape.outputs * (2 * itemsize + 8)
-    if experiment.init is not None:
+    if experiment.initializer is not None:
         whole = 3 * experiment.dim * experiment.n * itemsize
         return outputs + whole + length * shape.rows * (2 * itemsize + 8)
     entries = length * (shape.rows + shape.columns) * itemsize
@@ -136,39 +196,15 @@ def generator(key: str, seed: int, *index: int) -> Generator:
     return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
 
 
-def whole(experiment: Experiment, index: int) -> Weights:
-    """Return the whole W of a block, from a stream of its own: x does not depend on what it took.
-
-    Raises:
-        InputError: The initializer fails, or makes something else.
-    """
-    from varsim.initializers.registry import draw  # only initializers need it
-
-    e = experiment
-    return draw(str(e.init), _whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
-
-
 def _whole_stream(experiment: Experiment, index: int) -> Generator:
     e = experiment
-    return generator(e.key, e.seed, *e.block_family, index, _W_OF_ITS_OWN)
-
-
-def _finish(experiment: Experiment, y: FloatArray, made: Weights) -> None:
-    """Add the bias, and check that outputs of weights we do not know are where sums are safe."""
-    if made.bias is not None:
-        y += made.bias
-    most = FLOAT_TYPES[experiment.dtype].largest
-    if not (-most <= y.min() and y.max() <= most):
-        raise InputError(
-            f"{experiment.init} takes x@W beyond {most:g}, where {experiment.dtype} is safe; give "
-            "milder arguments"
-        )
+    return generator(e.key, e.seed, *e.block_family, index, _STREAM_OF_W)
 
 
 def _slice_lengths(experiment: Experiment) -> Iterator[int]:
     """Yield the lengths of about equal slices of D: a function of the experiment only."""
     dim, shape = experiment.dim, experiment.block
-    widest = shape.rows if experiment.init is not None else max(shape.rows, shape.columns)
+    widest = shape.rows if experiment.initializer else max(shape.rows, shape.columns)
     longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * widest))
     length = -(-dim // -(-dim // longest))
     # Box-Muller makes numbers in pairs, so an even count spares a copy.
@@ -178,21 +214,21 @@ def _slice_lengths(experiment: Experiment) -> Iterator[int]:
 
 
 def _draw(
-    experiment: Experiment, side: str, rng: Generator, count: int, dtype: np.dtype[np.floating]
+    name: str,
+    rng: Generator,
+    entries: tuple[str, float, float],
+    count: int,
+    dtype: np.dtype[np.floating],
 ) -> FloatArray:
-    """Return ``count`` entries of x, or of W as it is used: divided by k."""
-    entries: FloatArray = scratch(side, count, dtype)
-    if side == "x":
-        name, mean, std = experiment.x, experiment.x_mean, experiment.x_std
-    else:
-        k = experiment.k
-        name, mean, std = experiment.w, experiment.w_mean / k, experiment.w_std / k
-    DRAWS[name](rng, entries)
+    """Return ``count`` entries of a distribution, a mean and a deviation, in scratch memory."""
+    distribution, mean, std = entries
+    out: FloatArray = scratch(name, count, dtype)
+    SAMPLERS[distribution](rng, out)
     if std != 1.0:
-        entries *= dtype.type(std)
+        out *= dtype.type(std)
     if mean != 0.0:
-        entries += dtype.type(mean)
-    return entries
+        out += dtype.type(mean)
+    return out
 
 
 def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from varsim.catalog.designs import DESIGNS
@@ -17,15 +18,26 @@ class Prediction(NamedTuple):
     """What theory says of an experiment.
 
     Attributes:
-        variance: Var[x @ W] over x and W.
+        variance: Var[x @ W] over x and W; for one given x, over W alone.
         pair_error2: Relative variance of the square of one output about its mean, which is that
             of an estimate from one independent pair (x, w), or from one w where x is given.
         block_error2: The same for the mean over one block.
+        mean: E[x @ W].
+        product_variance: Variance of one product x_d w_d before W is divided by k.
+        x_mean_square: E x_d².
+        average_given_x: Average over x of Var[x @ W] over W alone: D E x² σw² / k².
+        init_variance: Exact Var[x @ W] with a built-in initializer, whatever the scheme claims;
+            None with any other W.
     """
 
     variance: float
     pair_error2: float
     block_error2: float
+    mean: float
+    product_variance: float
+    x_mean_square: float
+    average_given_x: float
+    init_variance: float | None
 
     def relative_error(self, blocks: int) -> float:
         """Return the expected relative standard error from that many blocks."""
@@ -71,6 +83,7 @@ class Entries(NamedTuple):
         return spread + 4 * self.mean * self.third + 4 * self.mean**2 * self.variance
 
 
+@lru_cache(maxsize=4096)
 def predict(experiment: Experiment) -> Prediction:
     """Return Var[x @ W] and how precisely a block can measure it.
 
@@ -79,12 +92,14 @@ def predict(experiment: Experiment) -> Prediction:
 
     >>> round(predict(Experiment(dim=512, scale="linear")).variance, 6)
     0.001953
+    >>> predict(Experiment(dim=64, fan_out=16, scale="he", init="orthogonal")).init_variance
+    1.0
     """
     e = experiment
-    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
-    product = _product_variance(x, w)
-    pair = _pair_error2(e.dim, x, w)
-    if e.init is not None:
+    x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
+    product, pair, exact = _product_variance(x, w), _pair_error2(e.dim, x, w), None
+    if e.initializer is not None:
+        exact = e.initializer.moments(e.dim, e.n)
         block = _whole_error2(_gram(e), x, e)
     elif DESIGNS[e.design].fixed_x:
         block = _given_x_error2(w, _typical_concentration(e.dim, x)) / e.block.outputs
@@ -95,25 +110,16 @@ def predict(experiment: Experiment) -> Prediction:
         block = (
             pair + (e.block.columns - 1) * shared_x + (e.block.rows - 1) * shared_w
         ) / e.block.outputs
-    return Prediction((e.dim * product + e.bias) / e.k_squared, pair, block)
-
-
-def predict_initializer(experiment: Experiment) -> float | None:
-    """Return Var[x @ W] with what a built-in initializer makes, whatever the scheme claims.
-
-    None with any other W.
-
-    >>> predict_initializer(Experiment(dim=64, fan_out=16, scale="he", init="orthogonal"))
-    1.0
-    """
-    e = experiment
-    if e.init is None:
-        return None
-    from varsim.calls import parse
-    from varsim.initializers.theory import gram  # start-up is without
-
-    exact = gram(parse(e.init), e.dim, e.n)
-    return None if exact is None else exact.trace / e.n * mean_square(e)
+    return Prediction(
+        variance=(e.dim * product + e.bias) / e.k_squared,
+        pair_error2=pair,
+        block_error2=block,
+        mean=e.dim * x.mean * w.mean / e.k,
+        product_variance=product,
+        x_mean_square=x.mean_square,
+        average_given_x=(e.dim * x.mean_square * w.variance + e.bias) / e.k_squared,
+        init_variance=None if exact is None else exact.trace / e.n * x.mean_square,
+    )
 
 
 def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) -> Prediction:
@@ -127,44 +133,18 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
     >>> predict_given_x(Experiment(dim=4, scale="2"), 8.0, 16.0).variance
     2.0
     """
-    e = experiment
-    w = Entries.of(e.w, e.w_mean, e.w_std)
+    e, w = experiment, Entries.of(*experiment.w_entries)
     concentration = x_fourths / x_squares**2 if x_squares else 1.0
     error2 = _given_x_error2(w, concentration)
-    if e.init is None:
+    if e.initializer is None:
         block = error2 / e.block.outputs
     else:
         block = _whole_given_x_error2(_gram(e), concentration, e.dim)
-    return Prediction((x_squares * w.variance + e.bias) / e.k_squared, error2, block)
-
-
-def average_given_x(experiment: Experiment) -> float:
-    """Return the average over x of Var[x @ W] over W alone: D E x² σw² / k².
-
-    >>> average_given_x(Experiment(dim=8, scale="2", x="rectified"))
-    1.0
-    """
-    e = experiment
-    w = Entries.of(e.w, e.w_mean, e.w_std)
-    return (e.dim * mean_square(e) * w.variance + e.bias) / e.k_squared
-
-
-def product_variance(experiment: Experiment) -> float:
-    """Return the variance of one product x_d w_d before W is divided by k."""
-    e = experiment
-    return _product_variance(Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std))
-
-
-def output_mean(experiment: Experiment) -> float:
-    """Return E[x @ W] = D E x_d E w_d / k."""
-    e = experiment
-    x, w = Entries.of(e.x, e.x_mean, e.x_std), Entries.of(e.w, e.w_mean, e.w_std)
-    return e.dim * x.mean * w.mean / e.k
-
-
-def mean_square(experiment: Experiment) -> float:
-    """Return E x_d², the mean square of an entry of x."""
-    return Entries.of(experiment.x, experiment.x_mean, experiment.x_std).mean_square
+    return predict(e)._replace(
+        variance=(x_squares * w.variance + e.bias) / e.k_squared,
+        pair_error2=error2,
+        block_error2=block,
+    )
 
 
 def _product_variance(x: Entries, w: Entries) -> float:
@@ -209,11 +189,11 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
 
 def _gram(experiment: Experiment) -> Gram:
     """Return the moments of the initializer's W; of independent normal entries where unknown."""
-    from varsim.calls import parse
-    from varsim.initializers.theory import gram, independent  # start-up is without
+    from varsim.initializers.theory import independent  # a plain run starts without
 
     e = experiment
-    return gram(parse(str(e.init)), e.dim, e.n) or independent(e.dim, e.n)
+    known = None if e.initializer is None else e.initializer.moments(e.dim, e.n)
+    return known or independent(e.dim, e.n)
 
 
 def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from varsim.layer.experiment import Result
+from varsim.layer.result import Result
 from varsim.plots.layout import Layout
 from varsim.plots.parts import (
     RATIO,
@@ -19,7 +19,6 @@ from varsim.plots.parts import (
     caption,
     intervals,
     legend,
-    ratio_interval,
     variances,
 )
 from varsim.plots.style import GREY, MARKS
@@ -57,8 +56,9 @@ def _draw_row(left: Axes, right: Axes, place: int, row: Result) -> None:
             left.plot([theory], [place], marker="|", markersize=10, color=colour, linestyle="none")
     error = [[row.empirical - row.ci_low], [row.ci_high - row.empirical]]
     left.errorbar([row.empirical], [place], xerr=error, **common)  # type: ignore[arg-type]
-    if row.ratio is not None:
-        low, high = ratio_interval(row)
+    ends = row.estimate.ratio_interval(row.confidence)
+    if row.ratio is not None and ends is not None:
+        low, high = ends
         error = [[row.ratio - low], [high - row.ratio]]
         right.errorbar([row.ratio], [place], xerr=error, **common)  # type: ignore[arg-type]
 

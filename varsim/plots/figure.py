@@ -8,15 +8,17 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from varsim.layer.experiment import Result
+from varsim.layer.result import Result
+from varsim.parsing import InputError
 from varsim.plots.categories import category_figure
 from varsim.plots.histogram import histogram_figure
-from varsim.plots.layers import Stacks, layer_figure, stacks_of
 from varsim.plots.layout import Layout, layout
 from varsim.plots.lines import line_figure
 from varsim.plots.parts import COLUMN
+from varsim.plots.stack import Stacks, layer_figure, stacks_of
 from varsim.plots.style import styled
 from varsim.stack.result import LayerResult
+from varsim.storage.rows import schema_of
 
 _DPI = 300
 
@@ -69,17 +71,23 @@ def draw_layers(rows: Sequence[LayerResult], width: float = COLUMN) -> Drawn:
     return Drawn(figure, list(_stack_remarks(plan)))
 
 
-def draw_any(rows: Sequence[Result] | Sequence[LayerResult], width: float = COLUMN) -> Drawn:
-    """Return the figure of rows, all of which are results or all layers.
+def draw_any(rows: Sequence[Any], width: float = COLUMN) -> Drawn:
+    """Return the figure of rows of one kind: of results, or of layers.
 
     Args:
         rows: At least one.
         width: In inches.
+
+    Raises:
+        InputError: There is no figure of that kind of row.
     """
-    layers = [row for row in rows if isinstance(row, LayerResult)]
-    if layers:
-        return draw_layers(layers, width)
-    return draw([row for row in rows if isinstance(row, Result)], width)
+    if isinstance(rows[0], LayerResult):
+        return draw_layers(rows, width)
+    if isinstance(rows[0], Result):
+        return draw(rows, width)
+    raise InputError(
+        f"there is no figure of {schema_of(rows[0]).kind}; give results of varsim or varsim layers"
+    )
 
 
 def encode(figure: Figure, suffix: str, dpi: float = _DPI) -> bytes:

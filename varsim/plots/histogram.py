@@ -13,9 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from varsim.layer.density import EXACT, NORMAL, Density, density_of, normal
-from varsim.layer.experiment import Result
-from varsim.layer.records import experiment_of
-from varsim.layer.theory import output_mean
+from varsim.layer.result import Result
 from varsim.plots.layout import Layout, Line
 from varsim.plots.parts import COLUMN, blank, caption, legend
 from varsim.plots.style import GREY, MARKS, PALE
@@ -36,7 +34,7 @@ def histogram_figure(result: Result, bins: Bins, width: float) -> Figure:
     for axes, bottom in zip(panels, (0.0, floor), strict=True):
         axes.stairs(measured, edges, fill=True, color=PALE, baseline=bottom, label="measured")
     if theory.name == EXACT:
-        limit = normal(bins, output_mean(experiment_of(result)), result.theory)
+        limit = normal(bins, result.prediction.mean, result.theory)
         handles.append(_draw(panels, limit.heights, bins, "normal limit", GREY))
     handles.append(_draw(panels, theory.heights, bins, theory.name, MARKS[0].colour))
     _finish(panels, max(measured.max(), theory.heights.max()), floor)
@@ -79,4 +77,4 @@ def _remarks(result: Result, counts: NDArray[np.int64], theory: Density) -> Iter
         yield f"{beyond:,} lie beyond the axis."
     if theory.name == NORMAL:
         why = "the outputs lie on a lattice, or D is too large"
-        yield f"No exact density: {'an initializer made W' if result.init else why}."
+        yield f"No exact density: {'an initializer made W' if result.experiment.initializer else why}."

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from varsim.catalog.scales import canonical_name
-from varsim.layer.experiment import Result
-from varsim.report.results import setting_columns
+from varsim.layer.result import Result
 
 MOST_LINES = 8
 """More lines than this are not told apart."""
@@ -16,7 +15,6 @@ MOST_CATEGORIES = 40
 """More categories than this do not fit on a page."""
 
 _DECADE = 10.0
-_NAMES = frozenset({"scale", "design", "dtype"})
 
 
 class Axis(NamedTuple):
@@ -70,18 +68,9 @@ class Layout(NamedTuple):
         return min(values) > 0 and (self.axis.always_log or max(values) > _DECADE * min(values))
 
 
-_AXES = {
-    "D": Axis("dim", "D (fan-in)", always_log=True),
-    "fan-out": Axis("fan_out", "n (fan-out)"),
-    "gain": Axis("gain", "g (gain)"),
-    "x mean": Axis("x_mean", "mean of the entries of x"),
-    "x std": Axis("x_std", "deviation of the entries of x"),
-    "W mean": Axis("w_mean", "mean of the entries of W"),
-    "W std": Axis("w_std", "deviation of the entries of W"),
-}
-"""Every setting that is a number, by the header of its column; the first that varies is taken."""
+_SETTINGS = [field for field in map(RESULTS.by_name.__getitem__, RESULTS.table) if field.phrase]
 
-_K = Axis("k", "k (divisor of W)")
+_K = RESULTS.by_name["k"]
 
 
 def layout(results: Sequence[Result]) -> Layout:
@@ -90,16 +79,15 @@ def layout(results: Sequence[Result]) -> Layout:
     Args:
         results: At least one row.
     """
-    cells = {column.header: column.cells for column in setting_columns(results)}
-    varying = {header: column for header, column in cells.items() if len(set(column)) > 1}
+    varying = [field for field in _SETTINGS if len({field.text(row) for row in results}) > 1]
     axis = _axis(results, varying)
+    told = [field for field in varying if axis is None or field.name != axis.field]
     if axis is not None and axis.field == "k":
-        varying.pop("scale")
-    labels = list(_labels(len(results), varying, axis))
+        told = [field for field in told if field.name != "scale"]
     lines: dict[str, list[Result]] = {}
-    for label, result in zip(labels, results, strict=True):
+    for result in results:
         if axis is None or getattr(result, axis.field) is not None:
-            lines.setdefault(label, []).append(result)
+            lines.setdefault(_label(result, told), []).append(result)
     if axis is not None:
         for rows in lines.values():
             rows.sort(key=lambda row: value_of(row, axis))
@@ -114,12 +102,14 @@ def value_of(result: Result, axis: Axis) -> float:
     return float(getattr(result, axis.field))
 
 
-def _axis(results: Sequence[Result], varying: Mapping[str, Sequence[str]]) -> Axis | None:
-    for header, axis in _AXES.items():
-        if len(set(varying.get(header, ())) - {""}) > 1:
-            return axis
-    numbers = all(_is_number(result.scale) for result in results)
-    return _K if numbers and "scale" in varying else None
+def _axis(results: Sequence[Result], varying: Sequence[Field]) -> Axis | None:
+    """Return the first setting with an axis that varies; k where all schemes are numbers."""
+    for field in varying:
+        if field.axis and len({field.value(row) for row in results} - {None}) > 1:
+            return Axis(field.name, field.axis, always_log=field.name == "dim")
+    numbers = all(_is_number(result.experiment.scale) for result in results)
+    swept = any(field.name == "scale" for field in varying)
+    return Axis(_K.name, _K.axis) if numbers and swept else None
 
 
 def _is_number(scale: str) -> bool:
@@ -130,12 +120,11 @@ def _is_number(scale: str) -> bool:
     return True
 
 
-def _labels(count: int, varying: Mapping[str, Sequence[str]], axis: Axis | None) -> Iterator[str]:
-    told = {h: cells for h, cells in varying.items() if axis is None or _AXES.get(h) != axis}
-    for row in range(count):
-        parts = [
-            cells[row] if header in _NAMES else f"{header} {cells[row]}"
-            for header, cells in told.items()
-            if cells[row]
-        ]
-        yield ", ".join(parts)
+def _label(result: Result, told: Sequence[Field]) -> str:
+    """Return what tells a row from others; a scheme goes by its name alone."""
+    parts = [
+        text if field.name == "scale" else field.phrase.format(text)
+        for field in told
+        if (text := field.text(result))
+    ]
+    return ", ".join(parts)

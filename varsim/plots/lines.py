@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
-from varsim.layer.experiment import Result
-from varsim.layer.records import experiment_of
+from varsim.fields.rounding import significant
+from varsim.layer.result import Result
 from varsim.layer.theory import predict
 from varsim.plots.layout import Axis, Layout, Line, value_of
 from varsim.plots.parts import (
@@ -28,11 +28,9 @@ from varsim.plots.parts import (
     legend,
     legend_rows,
     plain,
-    ratio_interval,
     variances,
 )
 from varsim.plots.style import GREY, MARKS, Mark
-from varsim.report.rounding import significant
 
 _CURVE_POINTS = 60
 
@@ -84,10 +82,10 @@ def _theory_curve(line: Line, axis: Axis, *, is_log: bool) -> Iterator[tuple[flo
 
 
 def _theory_at(line: Line, axis: Axis, value: float) -> float:
-    experiment = experiment_of(line.results[0])
+    experiment = line.results[0].experiment
     if axis.field == "k":
         return predict(replace(experiment, scale=repr(float(value)))).variance
-    if axis.field == "dim" and all(r.fan_out == r.dim for r in line.results):
+    if axis.field == "dim" and all(r.fan_out == r.experiment.dim for r in line.results):
         return predict(replace(experiment, dim=int(value), fan_out=None)).variance
     return predict(replace(experiment, **{axis.field: value})).variance  # type: ignore[arg-type]
 
@@ -110,7 +108,7 @@ def _draw_ratios(axes: Axes, line: Line, places: Sequence[float], mark: Mark) ->
     rows = [(p, r) for p, r in zip(places, line.results, strict=True) if r.ratio is not None]
     _errorbars(
         axes, [r for _, r in rows], mark, [p for p, _ in rows],
-        [r.ratio or 0.0 for _, r in rows], [ratio_interval(r) for _, r in rows],
+        [r.ratio or 0.0 for _, r in rows], [r.estimate.ratio_interval(r.confidence) or (0.0, 0.0) for _, r in rows],
     )  # fmt: skip
 
 

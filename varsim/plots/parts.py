@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from varsim.layer.experiment import Result
+from varsim.fields.rounding import significant
+from varsim.layer.result import RESULTS, Result
 from varsim.plots.layout import Layout
 from varsim.plots.style import CAPTION_SIZE, GREY
-from varsim.report.results import settings_sentence, span
-from varsim.report.rounding import significant
+from varsim.report.rows import seeds, shared_settings, span
 
 COLUMN = 3.4
 """Inches of a paper's column."""
@@ -59,11 +59,12 @@ def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
 def caption(figure: Figure, plan: Layout, *remarks: str) -> None:
     """Put what the axes do not say below them: what was sampled, how, and how to read it."""
     rows = plan.results
-    precisions = {row.precision for row in rows}
+    precisions = {row.experiment.precision for row in rows}
     precision = precisions.pop() if len(precisions) == 1 else None
     to = "" if precision is None else f", to {100 * precision:.3g}%"
-    samples = f"{span([row.samples for row in rows])} outputs{' a row' * (len(rows) > 1)}{to}"
-    sentences = [f"{samples}; {', '.join(_shared(plan))}{settings_sentence(rows)}.", *remarks]
+    samples = f"{span([row.samples for row in rows])} outputs{' per row' * (len(rows) > 1)}{to}"
+    settings = ", ".join([*_shared(plan), *shared_settings(rows, RESULTS), seeds(rows)])
+    sentences = [f"{samples}; {settings}.", *remarks]
     if plan.left_out:
         sentences.append(f"{plan.left_out} more are not shown.")
     write_caption(figure, sentences)
@@ -76,17 +77,16 @@ def write_caption(figure: Figure, sentences: Iterable[str]) -> None:
 
 
 def _shared(plan: Layout) -> Iterator[str]:
-    """Yield D, scale and k where all rows share them, and an end for what follows."""
+    """Yield D, scale and k where all rows share them."""
     rows = plan.results
     values = (
-        ("D", {str(row.dim) for row in rows}),
-        ("scale", {row.scale for row in rows}),
+        ("D", {str(row.experiment.dim) for row in rows}),
+        ("scale", {row.experiment.scale for row in rows}),
         ("k", {significant(row.k) for row in rows}),
     )
     for name, shared in values:
         if len(shared) == 1:
             yield f"{name}\u00a0=\u00a0{shared.pop()}"  # which no line break parts
-    yield ""
 
 
 def plain(value: float) -> str:
@@ -101,12 +101,6 @@ def intervals(rows: Sequence[Result]) -> str:
     level = f"{100 * levels.pop():.12g}% " if len(levels) == 1 else ""
     filled = " Filled: disagrees." if any(row.agrees is False for row in rows) else ""
     return f"{level}intervals.{filled}"
-
-
-def ratio_interval(row: Result) -> tuple[float, float]:
-    """Return the interval of a row's ratio."""
-    held_to = row.theory if row.conditional_theory is None else row.conditional_theory
-    return row.ci_low / held_to, row.ci_high / held_to
 
 
 def variances(rows: Sequence[Result]) -> list[float]:

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from varsim.layer.experiment import Result
-from varsim.report.results import setting_columns
-from varsim.report.rounding import significant
+from varsim.fields.rounding import significant
+from varsim.layer.result import RESULTS, Result
+from varsim.report.rows import setting_columns
 
 if TYPE_CHECKING:
     from varsim.statistics.moments import Bins
@@ -62,7 +62,7 @@ def _variances(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]
     )
     labels, values = _labels(results, width), [significant(row.empirical, 4) for row in results]
     room = _room(width, labels, values)
-    seen = [v for row in results for v in (row.empirical, _claim(row)) if v > 0] or [1.0]
+    seen = [v for row in results for v in (row.empirical, row.claim.variance) if v > 0] or [1.0]
     low = math.floor(math.log10(0.99 * min(seen)))
     high = math.ceil(math.log10(1.01 * max(seen)))
 
@@ -71,7 +71,7 @@ def _variances(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]
         return (math.log10(value) - low) / (high - low) if value > 0 else 0.0
 
     for label, row, value in zip(labels, results, values, strict=True):
-        yield f"{label} {_bar(share(row.empirical), share(_claim(row)), room, ink)} {value}"
+        yield f"{label} {_bar(share(row.empirical), share(row.claim.variance), room, ink)} {value}"
     yield _axis(len(labels[0]), room, [(0, f"{10.0**low:g}"), (room - 1, f"{10.0**high:g} (log)")])
 
 
@@ -95,7 +95,7 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
 
 
 def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str]:
-    from varsim.layer.density import density_of  # loads NumPy, which help does without
+    from varsim.layer.density import density_of  # only a histogram needs it
 
     theory = density_of(result, bins)
     yield from _heading(
@@ -149,7 +149,7 @@ def _heading(text: str, width: int) -> list[str]:
 
 def _labels(results: Sequence[Result], width: int) -> list[str]:
     """Return what tells rows apart, padded to one width; their numbers where that is too wide."""
-    columns = setting_columns(results)
+    columns = setting_columns(results, RESULTS)
     varying = [column for column in columns if len(set(column.cells)) > 1]
     for chosen in (columns, varying):
         cells = zip(*(column.aligned()[1:] for column in chosen), strict=True)
@@ -179,15 +179,10 @@ def _axis(before: int, room: int, ticks: Sequence[tuple[int, str]]) -> str:
     return " " * (before + 1) + "".join(cells)[:room]
 
 
-def _claim(row: Result) -> float:
-    return row.theory if row.conditional_theory is None else row.conditional_theory
-
-
 def _ends(row: Result) -> tuple[float, ...]:
     """Return the ratio between the ends of its interval; nothing where theory is 0."""
-    if row.ratio is None:
-        return ()
-    return row.ci_low / _claim(row), row.ratio, row.ci_high / _claim(row)
+    ends = row.estimate.ratio_interval(row.confidence)
+    return () if ends is None or row.ratio is None else (ends[0], row.ratio, ends[1])
 
 
 def _ratio(row: Result) -> str:

@@ -1,4 +1,4 @@
-"""Comparisons as a sheet: two files side by side, and what a reader should know of them."""
+"""Comparisons as a table: two files side by side, and what a reader should know of them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from varsim.comparison import (
     NOT_COMPARED,
     SAME_DRAWS,
     Comparison,
+    Kind,
     Matching,
+    kind_of,
 )
-from varsim.layer.experiment import Result
-from varsim.report.results import row_name, seeds, setting_columns, shared_settings, span
-from varsim.report.rounding import significant, with_error
-from varsim.report.table import Column, Sheet
-from varsim.statistics import student
+from varsim.fields import level
+from varsim.fields.rounding import significant, with_error
+from varsim.layer.result import RESULTS
+from varsim.report.rows import row_name, seeds, setting_columns, shared_settings, span
+from varsim.report.table import Column, Table
+from varsim.stack.result import LAYERS
+from varsim.statistics import Estimate
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the schema of the records; raised whenever their names change."""
 
 CELLS = {verdict: verdict for verdict in (IDENTICAL, SAME_DRAWS, AGREES, NOT_COMPARED)} | {
@@ -37,14 +41,8 @@ _COUNTED = {
 }
 _MOST_NAMED = 3
 
-_SETTINGS = (
-    *("design", "dim", "fan_out", "scale", "gain", "x", "w"),
-    *("x_mean", "x_std", "w_mean", "w_std", "init"),
-)
-_OF_EACH = (
-    *("varsim", "seed", "dtype", "k", "blocks", "samples", "theory", "empirical", "std_error"),
-    *("expected_std_error", "conditional_theory", "key"),
-)
+_OF_RESULTS = ("k", "samples", "theory", "empirical", "std_error", "expected_std_error",
+               "conditional_theory")  # fmt: skip
 
 
 class Names(NamedTuple):
@@ -54,7 +52,7 @@ class Names(NamedTuple):
     b: str
 
 
-def comparison_sheet(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Sheet:
+def comparison_table(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Table:
     """Return comparisons as a table: one file beside the other, row by row.
 
     Args:
@@ -62,15 +60,11 @@ def comparison_sheet(comparisons: Sequence[Comparison], matching: Matching, name
         matching: Where they come from, and what had no partner.
         names: The files.
     """
-    confidence = comparisons[0].pair.a.confidence
-    return Sheet(
-        [
-            *setting_columns([each.pair.a for each in comparisons]),
-            *_seed_columns(comparisons),
-            *_measured_columns(comparisons, confidence),
-        ],
-        list(_caption(comparisons, names)),
-        [_record(each, confidence) for each in comparisons],
+    kind = kind_of(comparisons[0].pair.a)
+    return Table(
+        list(_columns(comparisons, kind)),
+        list(_caption(comparisons, kind, names)),
+        [_record(each, kind) for each in comparisons],
         list(_caveats(comparisons, matching, names)),
     )
 
@@ -89,71 +83,90 @@ def summary(comparisons: Sequence[Comparison]) -> str:
 
 def no_pair(matching: Matching, names: Names) -> str:
     """Return the sentence for two files without a single pair."""
+    a, b = matching.only_a[0], matching.only_b[0]
+    if kind_of(a) is not kind_of(b):
+        return (
+            f"{names.a} holds {kind_of(a).schema.kind}, and {names.b} holds "
+            f"{kind_of(b).schema.kind}; give files of one kind"
+        )
     return (
-        f"no row of {names.a} measures what a row of {names.b} does "
-        f"({row_name(matching.only_a[0])} against {row_name(matching.only_b[0])}); "
-        "give files of the same experiments"
+        f"no row of {names.a} measures what a row of {names.b} does ({_name(a)} against "
+        f"{_name(b)}); give files of the same experiments"
     )
 
 
-def _seed_columns(comparisons: Sequence[Comparison]) -> Iterator[Column]:
+def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
+    rows = [each.pair.a for each in comparisons]
+    confidence = rows[0].confidence
+    if kind.schema is LAYERS:
+        names = [row_name(row, LAYERS) for row in rows]
+        if len(set(names)) > 1:
+            yield Column("stack", names, numeric=False, shortenable=True)
+        yield Column("layer", [str(row.layer) for row in rows])
+    else:
+        yield from setting_columns(rows, kind.schema)
+    if len({each.measure for each in comparisons}) > 1:
+        yield Column("of", [each.measure for each in comparisons], numeric=False)
     for side in ("a", "b"):
-        of_rows = [getattr(each.pair, side).seed for each in comparisons]
-        if len(set(of_rows)) > 1:
-            yield Column(f"seed {side}", list(map(str, of_rows)), dispensable=2)
-
-
-def _measured_columns(comparisons: Sequence[Comparison], confidence: float) -> Iterator[Column]:
-    level = f"{100 * confidence:.12g}%"
-    yield Column(f"a ± {level}", [_side(each, "a", confidence) for each in comparisons])
-    yield Column(f"b ± {level}", [_side(each, "b", confidence) for each in comparisons])
+        of_side = [getattr(each.pair, side).seed for each in comparisons]
+        if len(set(of_side)) > 1:
+            yield Column(f"seed {side}", list(map(str, of_side)), drop_priority=2)
+    yield Column(f"a ± {level(rows)}", [_side(each.a, confidence) for each in comparisons])
+    yield Column(f"b ± {level(rows)}", [_side(each.b, confidence) for each in comparisons])
     cells = [_difference(each, confidence) for each in comparisons]
-    yield Column("difference, %", cells, dispensable=1)
-    z = ["" if each.z is None else f"{each.z:+.2f}" for each in comparisons]
-    yield Column("z", z, dispensable=0)
+    yield Column("difference, %", cells, drop_priority=1)
+    z = [f"{_z(each):+.2f}" if each.is_tested else "" for each in comparisons]
+    yield Column("z", z, drop_priority=0)
     yield Column("verdict", [CELLS[each.verdict] for each in comparisons], numeric=False)
 
 
-def _side(comparison: Comparison, side: str, confidence: float) -> str:
-    value: float | None = getattr(comparison, side)
-    row: Result = getattr(comparison.pair, side)
-    if value is None:
+def _z(comparison: Comparison) -> float:
+    return (comparison.difference.z if comparison.difference else None) or 0.0
+
+
+def _side(estimate: Estimate | None, confidence: float) -> str:
+    if estimate is None:
         return ""
-    half_width = student.quantile(confidence, row.blocks - 1) * row.std_error
-    unit = row.conditional_theory if comparison.by_ratio else 1.0
-    return with_error(value, half_width / (unit or 1.0))
+    return with_error(estimate.value, estimate.half_width(confidence))
 
 
 def _difference(comparison: Comparison, confidence: float) -> str:
     """Return the difference in percent of the first, with its interval where it has one."""
-    if comparison.difference is None:
+    difference, a = comparison.difference, comparison.a
+    if difference is None or a is None:
         return ""
-    if comparison.difference == 0.0 or not comparison.a:
-        return significant(comparison.difference)
-    percent, half_width = 100 / abs(comparison.a), comparison.half_width(confidence)
-    if half_width is None:
-        return significant(percent * comparison.difference, 2)
-    return with_error(percent * comparison.difference, percent * half_width)
+    if difference.value == 0.0 or not a.value:
+        return significant(difference.value)
+    percent = 100 / abs(a.value)
+    if not comparison.is_tested:
+        return significant(percent * difference.value, 2)
+    return with_error(percent * difference.value, percent * difference.half_width(confidence))
 
 
-def _caption(comparisons: Sequence[Comparison], names: Names) -> Iterator[str]:
+def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Iterator[str]:
     a, b = ([getattr(each.pair, side) for each in comparisons] for side in ("a", "b"))
-    differing = [name for name in ("dtype", "varsim") if _values(name, a) != _values(name, b)]
+    differing = [name for name in ("dtype", "varsim") if _texts(name, a) != _texts(name, b)]
     for letter, name, rows in zip("ab", names, (a, b), strict=True):
-        samples = f"{span([row.samples for row in rows])} outputs a row"
-        versions = [("varsim " if n == "varsim" else "") + _values(n, rows) for n in differing]
-        yield f"{letter}: {', '.join([name, samples, seeds(rows), *versions])}."
-    shared = ", ".join(shared_settings([*a, *b]))
+        versions = [("varsim " if n == "varsim" else "") + _texts(n, rows) for n in differing]
+        yield f"{letter}: {', '.join([name, _extent(rows, kind), seeds(rows), *versions])}."
+    shared = ", ".join(shared_settings([*a, *b], kind.schema))
     if shared:
         yield f"Both: {shared}."
-    if any(each.by_ratio for each in comparisons):
-        yield "Of fixed-x, a and b are ratios to the theory given x: every x has its own variance."
+    if any(each.pair.by_ratio for each in comparisons):
+        yield "With fixed-x, a and b are ratios to the theory given x: every x has its own variance."
     alpha = comparisons[0].alpha
     yield f"The difference is b - a; verdicts share a false-alarm rate of {alpha:g} (Holm)."
 
 
-def _values(name: str, rows: Sequence[Result]) -> str:
-    return " and ".join(sorted({getattr(row, name) for row in rows}))
+def _extent(rows: Sequence[Any], kind: Kind) -> str:
+    if kind.schema is RESULTS:
+        return f"{span([row.samples for row in rows])} outputs per row"
+    return f"{span([getattr(row, kind.replicates) for row in rows])} {kind.replicates}"
+
+
+def _texts(name: str, rows: Sequence[Any]) -> str:
+    values = {row.varsim if name == "varsim" else row.question.dtype for row in rows}
+    return " and ".join(sorted(values))
 
 
 def _caveats(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Iterator[str]:
@@ -164,7 +177,7 @@ def _caveats(comparisons: Sequence[Comparison], matching: Matching, names: Names
             f"{_have(len(redrawn))} other draws, so NumPy, varsim or the machine has changed them: "
             f"{_named(redrawn)}."
         )
-    mixed = [each.pair.a for each in comparisons if each.pair.a.dtype != each.pair.b.dtype]
+    mixed = [pair.a for pair in matching.pairs if pair.a.question.dtype != pair.b.question.dtype]
     if mixed:
         yield f"{_pairs(len(mixed))} {_have(len(mixed))} different dtypes: {_named(mixed)}."
     for rows, name, other in (
@@ -184,38 +197,44 @@ def _have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
-def _named(rows: Sequence[Result]) -> str:
+def _name(row: Any) -> str:
+    layer = f", layer {row.layer}" if kind_of(row).schema is LAYERS else ""
+    return row_name(row, kind_of(row).schema) + layer
+
+
+def _named(rows: Sequence[Any]) -> str:
     more = len(rows) - _MOST_NAMED
-    return "; ".join(map(row_name, rows[:_MOST_NAMED])) + (f"; and {more:,} more" * (more > 0))
+    return "; ".join(map(_name, rows[:_MOST_NAMED])) + (f"; and {more:,} more" * (more > 0))
 
 
-def _record(comparison: Comparison, confidence: float) -> dict[str, Any]:
+def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
     a, b = comparison.pair
-    half_width = comparison.half_width(confidence)
-    difference = comparison.difference
-    ends = (
-        (None, None)
-        if half_width is None or difference is None
-        else (difference - half_width, difference + half_width)
-    )
+    difference, confidence = comparison.difference, a.confidence
+    tested = comparison.is_tested and difference is not None
+    ends = difference.interval(confidence) if tested and difference else (None, None)
+    settings = {name: getattr(a, name) for name in kind.settings}
+    if "scale" in settings:
+        settings["scale"] = canonical_name(settings["scale"])
+    of_each = ("varsim", "seed", "dtype", kind.replicates, "key")
+    of_each += _OF_RESULTS if kind.schema is RESULTS else ()
     return {
         "schema": SCHEMA,
-        **{name: getattr(a, name) for name in _SETTINGS},
-        "scale": canonical_name(a.scale),
-        **{f"{name}_a": getattr(a, name) for name in _OF_EACH},
-        **{f"{name}_b": getattr(b, name) for name in _OF_EACH},
+        **{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()},
+        **{f"{name}_a": getattr(a, name) for name in of_each},
+        **{f"{name}_b": getattr(b, name) for name in of_each},
         "same_streams": comparison.pair.same_streams,
-        "compared": "ratio" if comparison.by_ratio else "variance",
-        "a": comparison.a,
-        "b": comparison.b,
-        "difference": difference,
+        "measure": comparison.measure,
+        "compared": "ratio" if comparison.pair.by_ratio else "variance",
+        "a": None if comparison.a is None else comparison.a.value,
+        "b": None if comparison.b is None else comparison.b.value,
+        "difference": None if difference is None else difference.value,
         "std_error": comparison.std_error,
         "ci_low": ends[0],
         "ci_high": ends[1],
         "confidence": confidence,
-        "dof": comparison.dof,
-        "z": comparison.z,
-        "p": comparison.p,
+        "dof": difference.dof if tested and difference else None,
+        "z": difference.z if tested and difference else None,
+        "p": difference.joint_p if comparison.draws is None and difference else None,
         "verdict": comparison.verdict,
         "agrees": comparison.verdict != DIFFERS,
         "alpha": comparison.alpha,

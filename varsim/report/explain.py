@@ -7,29 +7,30 @@ from collections.abc import Iterator, Sequence
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.scales import canonical_name, find_scale
-from varsim.layer.experiment import Experiment, Result
-from varsim.layer.theory import average_given_x, mean_square, product_variance
-from varsim.report.rounding import significant, with_error
+from varsim.fields.rounding import significant, with_error
+from varsim.layer.experiment import Experiment
+from varsim.layer.result import Result
+from varsim.layer.theory import predict
 
 
-def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str:
+def explain(results: Sequence[Result]) -> str:
     """Return why the variances are what they are, a line a paragraph.
 
     The prose follows the first row, and every row with the same D and the same entries lends its
     numbers.
     """
-    first = experiments[0]
+    first = results[0].experiment
     alike = [
-        (experiment, result)
-        for experiment, result in zip(experiments, results, strict=True)
-        if _entries(experiment) == _entries(first)
+        (result.experiment, result)
+        for result in results
+        if _entries(result.experiment) == _entries(first)
     ]
-    if first.init is None:
+    if first.initializer is None:
         paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
     else:
         paragraphs = ["\n".join(_claims(alike)), _unit(first)]
     if DESIGNS[first.design].fixed_x:
-        paragraphs.append(_one_x(*alike[0]))
+        paragraphs.append(_one_x(alike[0][1]))
     paragraphs += _sources(alike)
     if len(alike) < len(results):
         paragraphs.append(
@@ -39,16 +40,15 @@ def explain(experiments: Sequence[Experiment], results: Sequence[Result]) -> str
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _entries(experiment: Experiment) -> tuple[object, ...]:
-    e = experiment
-    by_init = e.init is not None
-    return (e.dim, e.x, e.w, e.x_mean, e.x_std, e.w_mean, e.w_std, e.design, e.bias, by_init)
+def _entries(e: Experiment) -> tuple[object, ...]:
+    return e.dim, e.x_entries, e.w_entries, e.design, e.bias, e.initializer is None
 
 
 def _one_product(experiment: Experiment) -> str:
-    e, variance = experiment, product_variance(experiment)
-    standard = (e.x_mean, e.x_std, e.w_mean, e.w_std) == (0.0, 1.0, 0.0, 1.0)
-    if standard and e.x != "rectified":
+    e, theory = experiment, predict(experiment)
+    variance = theory.product_variance
+    standard = (e.x_entries[1:], e.w_entries[1:]) == ((0.0, 1.0), (0.0, 1.0))
+    if standard and e.x_dist != "rectified":
         return (
             "Why? An output of x @ W is a sum of D products x_d · W_dj. Before W is divided by k, "
             "one product of two independent entries with mean 0 and variance 1 has variance "
@@ -57,12 +57,12 @@ def _one_product(experiment: Experiment) -> str:
     return (
         "Why? An output of x @ W is a sum of D products x_d · W_dj. Before W is divided by k, "
         f"one product has variance E x² E w² - (E x)² (E w)² = {significant(variance)} here, with "
-        f"E x² = {significant(mean_square(e))}."
+        f"E x² = {significant(theory.x_mean_square)}."
     )
 
 
 def _sum(experiment: Experiment) -> str:
-    variance = product_variance(experiment)
+    variance = predict(experiment).product_variance
     return (
         f"D = {experiment.dim} independent products add up, and so do their variances: "
         f"{experiment.dim} · {significant(variance)} = {significant(experiment.dim * variance)}."
@@ -74,11 +74,11 @@ def _division(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
         "Dividing W by k divides every output by k. Variance is quadratic, so it is divided by k²:"
     )
     for experiment, result in rows:
-        total = experiment.dim * product_variance(experiment)
-        half_width = (result.ci_high - result.ci_low) / 2
+        total = experiment.dim * predict(experiment).product_variance
+        half_width = result.estimate.half_width(result.confidence)
         this_x = result.conditional_theory
         yield (
-            f"  k = {significant(result.k)} ({result.scale}): "
+            f"  k = {significant(result.k)} ({experiment.scale}): "
             f"{significant(total)} / {significant(experiment.k_squared)} = "
             f"{significant(result.theory)}"
             f"{'' if this_x is None else f', for this x {significant(this_x)}'}"
@@ -93,21 +93,21 @@ def _claims(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
         "Why? An output of x @ W is a sum of D products x_d · W_dj. An initializer makes W as a "
         "whole and it is used as it comes; the scheme claims that its entries have E w² = 1/k². "
         "Where they have mean 0 and are uncorrelated, the variances of the products add up to "
-        f"D E x² / k²{bias}, with D = {first.dim} and E x² = {significant(mean_square(first))}:"
+        f"D E x² / k²{bias}, with D = {first.dim} and E x² = {significant(predict(first).x_mean_square)}:"
     )
     for experiment, result in rows:
-        half_width = (result.ci_high - result.ci_low) / 2
+        half_width = result.estimate.half_width(result.confidence)
         this_x = result.conditional_theory
         yield (
-            f"  scale {result.scale}: 1/k² = {significant(1 / experiment.k_squared)} claims "
+            f"  scale {experiment.scale}: 1/k² = {significant(1 / experiment.k_squared)} claims "
             f"{significant(result.theory)}"
             f"{'' if this_x is None else f', for this x {significant(this_x)}'}"
-            f"; {result.init} measured {with_error(result.empirical, half_width)}"
+            f"; {experiment.init} measured {with_error(result.empirical, half_width)}"
         )
 
 
 def _unit(experiment: Experiment) -> str:
-    total = experiment.dim * product_variance(experiment) + experiment.bias
+    total = experiment.dim * predict(experiment).product_variance + experiment.bias
     root = "√D" if total == experiment.dim else f"√{significant(total)}"
     return (
         f"The variance is 1 when k² = {significant(total)}, that is k = {root} = "
@@ -124,8 +124,8 @@ def _sources(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
             yield f"The scheme {name} has k = {scale.formula}{with_gain}: {scale.source}."
 
 
-def _one_x(experiment: Experiment, result: Result) -> str:
-    conditional, average = result.conditional_theory or 0.0, average_given_x(experiment)
+def _one_x(result: Result) -> str:
+    conditional, average = result.claim.variance, result.claim.average_given_x
     return (
         "Here each row uses one x for all of its outputs. Given x, an output is a sum of D terms "
         "x_d W_dj with variance x_d² σw²/k² each, so its variance is ||x||² σw²/k², whatever x is "

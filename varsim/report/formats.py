@@ -1,15 +1,12 @@
-"""The formats: pure functions from a sheet to text. None of them cuts a digit."""
+"""The formats: pure functions from a table to text. Machine formats never cut a digit."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from varsim.report.table import Sheet
+from varsim.report.table import Table
+from varsim.storage.formats import csv_text, json_text, jsonl_text
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
@@ -25,36 +22,38 @@ _ASCII = {" ± ": "+/-", "±": "+/-", "×": "x", "√": "sqrt", "²": "^2", "¼"
           "∂": "d", "●": "*", "○": "o", "◉": "@", "│": "|"}  # fmt: skip
 
 
-def table(sheet: Sheet) -> str:
+def plain_text(table: Table) -> str:
     """Return the table as plain text at its full width."""
-    header, *rows = zip(*(column.aligned() for column in sheet.columns), strict=True)
-    rule = ["-" * column.width for column in sheet.columns]
+    header, *rows = zip(*(column.aligned() for column in table.columns), strict=True)
+    rule = ["-" * column.width for column in table.columns]
     lines = ["  ".join(cells).rstrip() for cells in (header, rule, *rows)]
-    return "\n".join([*lines, "", *sheet.caption]) + "\n"
+    return "\n".join([*lines, "", *table.caption]) + "\n"
 
 
-def markdown(sheet: Sheet) -> str:
+def markdown(table: Table) -> str:
     """Return the table in GitHub-flavoured Markdown, aligned in the source too."""
-    header, *rows = zip(*(column.aligned() for column in sheet.columns), strict=True)
+    columns = table.printable
+    header, *rows = zip(*(column.aligned() for column in columns), strict=True)
     rule = [
         "-" * (column.width - 1) + ":" if column.numeric else "-" * column.width
-        for column in sheet.columns
+        for column in columns
     ]
     lines = [
         "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
         for cells in (header, rule, *rows)
     ]
-    caveats = [f"Caveat: {sentence}" for sentence in sheet.caveats]
-    return "\n".join([*lines, "", *sheet.caption, *caveats]) + "\n"
+    caveats = [f"Caveat: {sentence}" for sentence in table.caveats]
+    return "\n".join([*lines, "", *table.caption, *caveats]) + "\n"
 
 
-def latex(sheet: Sheet) -> str:
+def latex(table: Table) -> str:
     """Return a tabular for LaTeX; needs the package booktabs."""
-    header, *rows = zip(*([c.header, *c.cells] for c in sheet.columns), strict=True)
-    spec = "".join("r" if column.numeric else "l" for column in sheet.columns)
+    columns = table.printable
+    header, *rows = zip(*([c.header, *c.cells] for c in columns), strict=True)
+    spec = "".join("r" if column.numeric else "l" for column in columns)
     return "\n".join(
         [
-            *(f"% {to_ascii(line)}" for line in [*sheet.caption, *sheet.caveats]),
+            *(f"% {to_ascii(line)}" for line in [*table.caption, *table.caveats]),
             rf"\begin{{tabular}}{{{spec}}}",
             r"\toprule",
             _latex_row(header),
@@ -67,40 +66,12 @@ def latex(sheet: Sheet) -> str:
     )
 
 
-def csv_(sheet: Sheet) -> str:
-    """Return comma-separated values; an unknown is empty, a list is JSON, floats are exact."""
-    head = csv_line(sheet.records[0]) if sheet.records else ""
-    return head + "".join(csv_line(record.values()) for record in sheet.records)
-
-
-def csv_line(cells: Iterable[Any]) -> str:
-    """Return a line of CSV: never more than one, since line ends inside are escaped as in JSON."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(map(_csv_cell, cells))
-    return text.getvalue()
-
-
-def json_(sheet: Sheet) -> str:
-    """Return a JSON list with an object a row; an unknown is null, floats are exact."""
-    return json.dumps(list(sheet.records), indent=2, allow_nan=False) + "\n"
-
-
-def jsonl(sheet: Sheet) -> str:
-    """Return one JSON object a line."""
-    return "".join(map(jsonl_line, sheet.records))
-
-
-def jsonl_line(record: Mapping[str, Any]) -> str:
-    """Return a line of JSON."""
-    return json.dumps(record, allow_nan=False) + "\n"
-
-
-FORMATS: dict[str, Callable[[Sheet], str]] = {
-    "table": table,
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "table": plain_text,
     "markdown": markdown,
-    "csv": csv_,
-    "json": json_,
-    "jsonl": jsonl,
+    "csv": lambda table: csv_text(table.records),
+    "json": lambda table: json_text(table.records),
+    "jsonl": lambda table: jsonl_text(table.records),
     "latex": latex,
 }
 """Every format by its name."""
@@ -122,13 +93,13 @@ MACHINE = frozenset({"csv", "json", "jsonl"})
 """The formats of records."""
 
 
-def text_of(name: str, sheets: Sequence[Sheet]) -> str:
-    """Return sheets in a format: one after the other for people, and as one for machines."""
-    if len(sheets) == 1:
-        return FORMATS[name](sheets[0])
+def text_of(name: str, tables: Sequence[Table]) -> str:
+    """Return tables in a format: one after the other for people, and as one for machines."""
+    if len(tables) == 1:
+        return FORMATS[name](tables[0])
     if name in MACHINE:
-        return FORMATS[name](Sheet([], [], [r for sheet in sheets for r in sheet.records]))
-    return "\n".join(map(FORMATS[name], sheets))
+        return FORMATS[name](Table([], [], [r for table in tables for r in table.records]))
+    return "\n".join(map(FORMATS[name], tables))
 
 
 def to_ascii(text: str) -> str:
@@ -140,14 +111,6 @@ def to_ascii(text: str) -> str:
     for symbol, plain in _ASCII.items():
         text = text.replace(symbol, plain)
     return text.encode("ascii", "replace").decode()
-
-
-def _csv_cell(value: Any) -> str:
-    if value is None or value == []:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, allow_nan=False)
 
 
 def _latex_row(cells: tuple[str, ...]) -> str:

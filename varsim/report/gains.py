@@ -1,4 +1,4 @@
-"""Gains of activations as a sheet."""
+"""Gains of activations as a table."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from varsim.activations import Activation
 from varsim.activations.gains import TORCH, Critical, Gains, critical, gains
-from varsim.report.rounding import significant
-from varsim.report.table import Column, Sheet
+from varsim.fields.rounding import significant
+from varsim.report.table import Column, Table
 
 SCHEMA = 1
 """Number of the schema of the records; raised whenever their names change."""
 
 
-def gains_sheet(activations: Mapping[str, Activation], variances: Sequence[float]) -> Sheet:
+def gains_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:
     """Return the gains of activations, for every variance of their inputs."""
     rows = [(name, gains(phi, q)) for q in variances for name, phi in activations.items()]
     at = ", ".join(significant(q) for q in variances)
@@ -23,26 +23,26 @@ def gains_sheet(activations: Mapping[str, Activation], variances: Sequence[float
     if len(variances) > 1:
         columns.append(Column("q", [significant(row.variance) for _, row in rows]))
     columns += [
-        Column("φ(h)", [activations[name].formula for name, _ in rows], False, dispensable=0),
-        Column("E φ", [_near_zero(row.mean) for _, row in rows], dispensable=4),
-        Column("E φ²", [significant(row.second_moment) for _, row in rows], dispensable=5),
+        Column("φ(h)", [activations[name].formula for name, _ in rows], False, drop_priority=0),
+        Column("E φ", [_near_zero(row.mean) for _, row in rows], drop_priority=4),
+        Column("E φ²", [significant(row.second_moment) for _, row in rows], drop_priority=5),
         Column("gain", [significant(row.gain) for _, row in rows]),
-        Column("std gain", [significant(row.std_gain) for _, row in rows], dispensable=3),
+        Column("std gain", [significant(row.std_gain) for _, row in rows], drop_priority=3),
         Column("E φ′²", [significant(row.derivative_second_moment) for _, row in rows],
-               dispensable=2),
+               drop_priority=2),
         Column("χ", [significant(row.chi) for _, row in rows]),
-        Column("torch", [_torch(name) for name, _ in rows], numeric=False, dispensable=1),
+        Column("torch", [_torch(name) for name, _ in rows], numeric=False, drop_priority=1),
     ]  # fmt: skip
     caption = [
         f"h normal with mean 0 and variance q = {at}. gain = √(q / E φ²) keeps the variance from "
         "layer to layer; std gain = √(q / Var φ) where the mean is taken off.",
-        "χ = gain² E φ′²: by how much the variance of gradients grows a layer, backwards. torch: "
-        "torch.nn.init.calculate_gain.",
+        "χ = gain² E φ′²: the factor per layer by which the variance of gradients grows, backwards. "
+        "torch: torch.nn.init.calculate_gain.",
     ]
-    return Sheet(columns, caption, [_gains_record(name, row) for name, row in rows])
+    return Table(columns, caption, [_gains_record(name, row) for name, row in rows])
 
 
-def critical_sheet(activations: Mapping[str, Activation]) -> Sheet:
+def critical_table(activations: Mapping[str, Activation]) -> Table:
     """Return where networks of activations are critical."""
     rows = {name: critical(activation) for name, activation in activations.items()}
     columns = [
@@ -58,7 +58,7 @@ def critical_sheet(activations: Mapping[str, Activation]) -> Sheet:
         "scale-invariant: at any K. K* = 0: the signal dies out slowly, as a power of the depth. "
         "none: no C_W and C_b do it.",
     ]
-    return Sheet(columns, caption, [_critical_record(name, row) for name, row in rows.items()])
+    return Table(columns, caption, [_critical_record(name, row) for name, row in rows.items()])
 
 
 def _torch(name: str) -> str:

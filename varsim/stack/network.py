@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from varsim.activations import Activation
 from varsim.activations.gains import named_activation
@@ -16,7 +16,13 @@ from varsim.catalog.scales import canonical_name
 from varsim.layer.experiment import Experiment
 from varsim.parsing import InputError, nearest
 
+if TYPE_CHECKING:
+    from varsim.initializers import Initializer
+
 MIN_NETWORKS = 8
+MAX_NETWORKS = 100_000
+"""The most networks that a precision takes."""
+
 MAX_WIDTH = 2**16
 MAX_DEPTH = 10_000
 _MOST_NUMBERS = 10**8
@@ -62,12 +68,14 @@ class Network:
         scale: The scheme that gives every layer's k.
         gain: g, for the schemes that have one; their own default by default.
         bias_std: Standard deviation of the normal biases.
-        x: Distribution of the inputs' entries.
-        w: Distribution of the weights' entries, before the division by k.
+        x_dist: Distribution of the inputs' entries.
+        w_dist: Distribution of the weights' entries before the division by k; normal by default,
+            None with an initializer.
         norm: What is normalised; a name in :data:`NORMS`.
         residual: Factor on every branch, or None for a plain stack.
         batch: Inputs a network.
-        networks: Independent networks, which are the replicates.
+        networks: Independent networks, which are the replicates; with a precision, to begin with.
+        precision: Relative standard error to sample every layer to, such as 0.01; None for none.
         backward: Whether gradients are followed too.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``.
@@ -86,12 +94,13 @@ class Network:
     scale: str = "xavier"
     gain: float | None = None
     bias_std: float = 0.0
-    x: str = "normal"
-    w: str = "normal"
+    x_dist: str = "normal"
+    w_dist: str | None = None
     norm: str = "none"
     residual: float | None = None
     batch: int = 64
     networks: int = 64
+    precision: float | None = None
     backward: bool = True
     seed: int = 0
     dtype: str = "float32"
@@ -116,11 +125,17 @@ class Network:
         for name, number in (("bias_std", self.bias_std), ("residual", self.residual or 0.0)):
             if not (math.isfinite(number) and 0 <= number <= 1e6):
                 raise InputError(f"{name} is {number!r}; give a number from 0 to 1e6")
+        if self.precision is not None and not 1e-4 <= self.precision < 1:
+            raise InputError(
+                f"precision is {self.precision:g}; give one from 0.0001 to below 1, or 1%"
+            )
         self._check_shapes()
-        self.phi  # noqa: B018  # refuses an unknown name
+        if ":" not in self.activation:
+            self.phi  # noqa: B018  # refuses an unknown name
         self.layers  # noqa: B018  # and whatever is wrong with the weights
-        if self.init is not None:
-            object.__setattr__(self, "init", self.experiment(*self.widths[:2]).init)
+        first = self.experiment(*self.widths[:2])
+        for name in ("x_dist", "w_dist", "init"):
+            object.__setattr__(self, name, getattr(first, name))
 
     def _check_shapes(self) -> None:
         if self.residual is not None and len(set(self.widths[1:])) > 1:
@@ -142,6 +157,11 @@ class Network:
         return len(self.widths) - 1
 
     @property
+    def initializer(self) -> Initializer | None:
+        """What makes every W; None where entries are independent."""
+        return self.experiment(*self.widths[:2]).initializer
+
+    @property
     def phi(self) -> Activation:
         """The activation."""
         return named_activation(self.activation)
@@ -159,18 +179,20 @@ class Network:
     @cached_property
     def key(self) -> str:
         """128 bits of the SHA-256 of what is asked, without its seed and its number of networks."""
-        without = {"seed", "networks"}
+        without = {"seed", "networks", "precision", "x_dist", "w_dist", "init"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
-        if self.init is None:
-            del fields["init"]  # as before there were initializers: the streams stay
+        # Named as in the first release, so that published streams stay.
+        fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
+        if self.init is not None:
+            fields["init"] = self.init
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
     def experiment(self, fan_in: int, fan_out: int) -> Experiment:
         """Return one layer as an experiment, which checks what both have in common."""
         experiment = Experiment(
-            dim=fan_in, fan_out=fan_out, scale=self.scale, gain=self.gain, x=self.x, w=self.w,
-            seed=self.seed, dtype=self.dtype, init=self.init,
+            dim=fan_in, fan_out=fan_out, scale=self.scale, gain=self.gain, x_dist=self.x_dist,
+            w_dist=self.w_dist, seed=self.seed, dtype=self.dtype, init=self.init,
         )  # fmt: skip
         if experiment.bias:
             raise InputError(

@@ -15,10 +15,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from varsim.activations import Activation, FloatArray
-from varsim.catalog.samplers import DRAWS
+from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
-from varsim.layer.sampling import generator
+from varsim.layer.sampling import generator, verify_initializer
 from varsim.stack.network import Layer, Network
 from varsim.statistics.moments import Bins
 
@@ -107,13 +107,14 @@ def sample_network(network: Network, index: int, bins: tuple[Bins, ...] | None =
     return Sampled(moments, None if bins is None else tuple(counts))
 
 
-def layer_bytes(network: Network) -> int:
-    """Return about how many bytes of arrays a worker holds."""
-    itemsize = np.dtype(network.dtype).itemsize
-    sizes = [layer.fan_in * layer.fan_out for layer in network.layers]
-    weights = max(sizes) + min(sum(sizes), _KEPT_NUMBERS)
-    signals = network.batch * (sum(network.widths) + 6 * max(network.widths))
-    return itemsize * (weights + max(sizes) // 2 + signals)
+def verify_network(network: Network) -> None:
+    """Check that the activation and what makes W can be used; loads what they belong to.
+
+    Raises:
+        InputError: One of them cannot.
+    """
+    network.phi.phi(np.zeros(1))
+    verify_initializer(network.experiment(*network.widths[:2]))
 
 
 class _Sample:
@@ -122,12 +123,13 @@ class _Sample:
     def __init__(self, network: Network, index: int) -> None:
         self._network, self._index = network, index
         self._dtype = np.dtype(network.dtype)
+        self._initializer = network.initializer
         self._signals: list[FloatArray] = []
 
     def forward(self) -> Iterator[FloatArray]:
         """Yield h of every layer, of shape (batch, width)."""
         network = self._network
-        signal = self._draw("x", network.x, (network.batch, network.widths[0]), 0)
+        signal = self._draw("x", network.x_dist, (network.batch, network.widths[0]), 0)
         for place, layer in enumerate(network.layers):
             h = self._signal(place)
             np.matmul(signal / self._divisor(place), self._weights(place), out=h)
@@ -164,35 +166,21 @@ class _Sample:
 
     def _divisor(self, place: int) -> np.floating[Any]:
         """Return what a layer's weights are to be divided by: 1 where they come as they are."""
-        by_init = self._network.init is not None
         divisor: np.floating[Any] = self._dtype.type(
-            1.0 if by_init else self._network.layers[place].k
+            self._network.layers[place].k if self._initializer is None else 1.0
         )
         return divisor
 
     def _weights(self, place: int) -> FloatArray:
-        """Return a layer's weights before their division by k: drawn, or kept from the way here."""
+        """Return a layer's weights before their division by k: drawn, or kept from the way up."""
         layer, kept = self._network.layers[place], self._is_kept(place)
-        if kept and place < len(self._signals):
-            shape = (layer.fan_in, layer.fan_out)
-            name, count = f"w{place}", layer.fan_in * layer.fan_out
-            return scratch(name, count, self._dtype).reshape(shape)
-        name = f"w{place}" if kept else "w"
-        if self._network.init is not None:
-            return self._initialized(name, self._network.init, place)
-        return self._draw(name, self._network.w, (layer.fan_in, layer.fan_out), place + 1)
-
-    def _initialized(self, name: str, init: str, place: int) -> FloatArray:
-        """Return a layer's weights as an initializer makes them.
-
-        Raises:
-            InputError: It fails, or makes something else.
-        """
-        from varsim.initializers.registry import draw  # only initializers need it
-
-        layer = self._network.layers[place]
         shape = (layer.fan_in, layer.fan_out)
-        made = draw(init, self._stream(place + 1), shape, self._dtype).weights
+        name = f"w{place}" if kept else "w"
+        if kept and place < len(self._signals):
+            return scratch(name, shape[0] * shape[1], self._dtype).reshape(shape)
+        if self._initializer is None:
+            return self._draw(name, self._network.w_dist or "normal", shape, place + 1)
+        made = self._initializer.draw(self._stream(place + 1), shape, self._dtype).weights
         out: FloatArray = scratch(name, made.size, self._dtype).reshape(shape)
         out[:] = made
         return out
@@ -210,7 +198,7 @@ class _Sample:
     def _draw(self, name: str, distribution: str, shape: tuple[int, int], layer: int) -> FloatArray:
         """Return draws from a layer's own stream: the same every time they are asked for."""
         out: FloatArray = scratch(name, shape[0] * shape[1], self._dtype)
-        DRAWS[distribution](self._stream(layer), out)
+        SAMPLERS[distribution](self._stream(layer), out)
         return out.reshape(shape)
 
     def _stream(self, layer: int) -> Generator:

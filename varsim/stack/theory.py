@@ -130,11 +130,11 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
 
 
 def _forward(network: Network) -> Iterator[_Signal]:
-    x, w = Entries.of(network.x, 0.0, 1.0), DISTRIBUTIONS[network.w]
+    x, w = Entries.of(network.x_dist, 0.0, 1.0), DISTRIBUTIONS[network.w_dist or "normal"]
     first, *others = network.layers
     weight = _weight_variance(first)
     fourth = x.square_variance + x.mean_square**2
-    base = DISTRIBUTIONS[network.x]
+    base = DISTRIBUTIONS[network.x_dist]
     third = base.skewness * base.variance**1.5 + 3 * base.mean * base.variance + base.mean**3
     signal = _Signal(
         weight * x.mean_square + network.bias_std**2,
@@ -208,7 +208,7 @@ def _gradient_shifts(network: Network, signals: list[_Signal]) -> list[float]:
     shifts, total, handed, once, twice = [0.0], 0.0, 0.0, 0.0, 0.0
     above = 0.0  # r of the layer above; none on top, where the gradient is given
     chi_above = first_above = relative = 0.0
-    gamma = DISTRIBUTIONS[network.w].skewness
+    gamma = DISTRIBUTIONS[network.w_dist or "normal"].skewness
     for signal, layer in zip(signals[-2::-1], network.layers[:0:-1], strict=True):
         at, weight = _averages(network.phi, signal.kernel), _weight_variance(layer)
         once, twice = above + chi_above * once, above + relative * twice

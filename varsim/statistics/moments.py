@@ -88,7 +88,7 @@ class Totals(NamedTuple):
         mmv: Σ (m - mean)² (v - within).
         x_sums: Σx² and Σx⁴ of the x that all blocks share, or None.
         counts: The histogram of all outputs, or None.
-        look: The number of blocks at which the stopping rule decides next; None where it has
+        next_check: The number of blocks at which the stopping rule decides next; None where it has
             not begun or has decided.
     """
 
@@ -103,7 +103,7 @@ class Totals(NamedTuple):
     mmv: float = 0.0
     x_sums: tuple[float, float] | None = None
     counts: tuple[int, ...] | None = None
-    look: int | None = None
+    next_check: int | None = None
 
     @classmethod
     def of(cls, blocks: Iterable[Block]) -> Totals:
@@ -134,7 +134,7 @@ class Totals(NamedTuple):
             self.mmv + e * d * d * share * (n - 1) / after - 2 * a * self.mv - b * self.m2,
             block.x_sums,
             _sum(self.counts, block.counts),
-            self.look,
+            self.next_check,
         )
 
     @property

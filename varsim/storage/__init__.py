@@ -1,1 +1,1 @@
-"""Rows to files and back."""
+"""Storage: rows to files and back, in every format that holds every digit; and the ledger."""

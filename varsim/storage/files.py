@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Write a file so that at every moment it holds the old content or the new, never a part.
 
     Text is written in UTF-8. Devices and pipes, which cannot be replaced, are written to directly.
@@ -24,37 +24,37 @@ def write_whole(path: Path, content: str | bytes) -> None:
     if target.exists() and not target.is_file():
         target.write_bytes(_encoded(content))
     elif target.exists():
-        owned = own(target)  # refused where another varsim adds rows to it
+        handle = open_locked(target)  # refused where another varsim adds rows to it
         try:
-            replace_whole(target, content)
+            atomic_write(target, content)
         finally:
-            os.close(owned)
+            os.close(handle)
     else:
-        replace_whole(target, content)
+        atomic_write(target, content)
 
 
-def replace_whole(target: Path, content: str | bytes) -> None:
+def atomic_write(target: Path, content: str | bytes) -> None:
     """Write a regular file, which nobody else writes, at one blow.
 
     Raises:
         OSError: It could not be written; the old file, if there was one, is untouched.
     """
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_draft_prefix(target))
-    draft = Path(name)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=_temporary_prefix(target))
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(_encoded(content))
             file.flush()
             os.fsync(file.fileno())
-        draft.chmod(_mode(target))
-        draft.replace(target)
+        temporary.chmod(_mode(target))
+        temporary.replace(target)
     except BaseException:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     sync_folder(target)
 
 
-def own(target: Path) -> int:
+def open_locked(target: Path) -> int:
     """Open a regular file for this process alone, creating it if need be; closing it gives it back.
 
     Returns:
@@ -85,13 +85,13 @@ def own(target: Path) -> int:
         os.close(handle)
 
 
-def remove_drafts(target: Path) -> None:
+def remove_temporary_files(target: Path) -> None:
     """Remove what a process that was killed while it replaced a file left beside it."""
-    for draft in target.parent.glob(f"{_draft_prefix(target)}*"):
-        draft.unlink(missing_ok=True)
+    for temporary in target.parent.glob(f"{_temporary_prefix(target)}*"):
+        temporary.unlink(missing_ok=True)
 
 
-def add_line(handle: int, line: bytes) -> None:
+def append_line(handle: int, line: bytes) -> None:
     """Add to the end of an open file so that it outlives a power cut, whole or not at all.
 
     Raises:
@@ -136,7 +136,7 @@ def _encoded(content: str | bytes) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
 
-def _draft_prefix(target: Path) -> str:
+def _temporary_prefix(target: Path) -> str:
     # Not the name itself, which may be as long as a name can be.
     return f".varsim-{zlib.crc32(os.fsencode(target.name)):08x}-"
 

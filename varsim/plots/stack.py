@@ -22,10 +22,9 @@ from varsim.plots.parts import (
     write_caption,
 )
 from varsim.plots.style import MARKS, Mark
-from varsim.report.results import span
-from varsim.report.rounding import significant
-from varsim.stack.result import LayerResult
-from varsim.statistics import student
+from varsim.report.rows import seeds, span
+from varsim.stack.result import LAYERS, LayerResult
+from varsim.statistics import Estimate
 
 FORWARD, BACKWARD = "E h²", "E (∂h)²"
 
@@ -34,9 +33,6 @@ MOST_STACKS = len(MARKS)
 
 # As many layers of a stack have markers beside each other without touching.
 _MARKED = 18
-
-# Relative variance between networks from which the typical one is marked.
-_HEAVY = 1.0
 
 
 class Stack(NamedTuple):
@@ -102,31 +98,29 @@ class Point(NamedTuple):
 
 def forward(row: LayerResult) -> Point:
     """Return what there is of E h²."""
-    heavy = any(caveat.id == "heavy-tails" for caveat in row.caveats)
-    median = row.median if heavy else None
-    return _point(row, row.theory, row.empirical, row.std_error, median)
+    median = row.median if row.signals_are_heavy else None
+    return _point(row, row.theory, row.forward, row.spread, median)
 
 
 def backward(row: LayerResult) -> Point:
     """Return what there is of E (∂h)²."""
-    point = _point(
-        row, row.gradient_theory, row.gradient, row.gradient_std_error, row.gradient_median
-    )
-    return point if (point.spread or 0.0) > _HEAVY else point._replace(median=None)
+    median = row.gradient_median if row.gradients_are_heavy else None
+    estimate, theory = row.backward_estimate, row.gradient_theory
+    return _point(row, theory, estimate, row.gradient_spread, median)
 
 
 def _point(
     row: LayerResult,
     theory: float | None,
-    mean: float | None,
-    std_error: float | None,
+    estimate: Estimate | None,
+    spread: float | None,
     median: float | None,
 ) -> Point:
-    error = spread = None
-    if mean and std_error is not None:
-        error = student.quantile(row.confidence, row.networks - 1) * std_error
-        spread = row.networks * (std_error / mean) ** 2
-    return Point(row.layer, theory, mean, error, spread, median, row.agrees)
+    if estimate is None or not estimate.value:
+        mean = None if estimate is None else estimate.value
+        return Point(row.layer, theory, mean, None, None, median, row.agrees)
+    error = estimate.half_width(row.confidence)
+    return Point(row.layer, theory, estimate.value, error, spread, median, row.agrees)
 
 
 def stacks_of(rows: Sequence[LayerResult]) -> Stacks:
@@ -255,20 +249,19 @@ def _finish_layers(panels: Sequence[Axes], rows: Sequence[LayerResult]) -> None:
 def _phrases(rows: Sequence[LayerResult]) -> dict[str, str]:
     """Return a stack's settings in words, without those that are as usual."""
     row = rows[0]
-    return {
-        "activation": row.activation,
-        "scale": row.scale,
-        "gain": "" if row.gain is None else f"gain {significant(row.gain, 4)}",
-        "bias": f"bias std {significant(row.bias_std, 4)}" if row.bias_std else "",
-        "norm": "" if row.norm == "none" else f"{row.norm} norm",
-        "residual": "" if row.residual is None else f"residual {significant(row.residual, 4)}",
+    fields = [LAYERS.by_name[name] for name in LAYERS.settings]
+    phrases = {
+        field.name: field.phrase.format(text)
+        if (text := field.text(row)) and (field.always or not field.usual(row))
+        else ""
+        for field in fields
+    }
+    return phrases | {
         "widths": _widths(rows),
         "depth": f"{row.depth} layer{'s' * (row.depth > 1)}",
-        "batch": f"batch {row.batch:,}",
+        "batch": f"batch {row.network.batch:,}",
         "networks": f"{row.networks:,} networks",
-        "distributions": f"x {row.x}, " + (f"W {row.w}" if row.w else f"init {row.init}"),
-        "dtype": row.dtype,
-        "seed": f"seed {row.seed}",
+        "seed": seeds([row]),
     }
 
 

@@ -1,3 +1,0 @@
-"""Exit codes."""
-
-DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130

@@ -1,0 +1,234 @@
+"""The fields of rows: one table for each kind of row says all that files, tables and figures need.
+
+CSV, JSON, reading, type checks, the columns of a table, what a narrow terminal leaves out first,
+captions and the axes of figures follow from a :class:`Field`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from varsim.parsing import InputError
+from varsim.statistics import Caveat
+
+Row = TypeVar("Row")
+
+UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a reader raises for a value that is not of its type."""
+
+# Values that follow from the rest of a row are computed again, perhaps by another libm.
+_RELATIVE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One value of a row.
+
+    Attributes:
+        name: Its name in files; also that of an attribute of the row, or of what it was asked.
+        type: Returns the value that a file holds, or raises one of :data:`UNUSABLE`.
+        optional: Whether it can be None: empty in CSV, null in JSON.
+        derived: Whether it follows from the other fields; a file is checked against that.
+        tolerance: Absolute difference that such a check allows.
+        plain: Turns the value into what JSON can hold.
+        header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
+            where it has no column.
+        cell: Returns the text of the cell, from the row.
+        numeric: Whether the column is aligned to the right.
+        drop_priority: Rank at which a narrow terminal leaves the column out, lowest first; None
+            for never.
+        phrase: How a setting reads in captions and in the names of rows, such as ``"gain {}"``.
+        show: Returns the text of a setting's value.
+        when_varying: Whether it has a column only where it tells rows apart.
+        usual: Tells whether a setting is as usual, and not worth a word.
+        always: Whether captions name it though it is as usual.
+        axis: Its label on the axis of a figure; empty where it has none.
+    """
+
+    name: str
+    type: Callable[[Any], Any]
+    optional: bool = False
+    derived: bool = False
+    tolerance: float = 0.0
+    plain: Callable[[Any], Any] = lambda value: value
+    header: str = ""
+    cell: Callable[[Any], str] | None = None
+    numeric: bool = True
+    drop_priority: int | None = None
+    phrase: str = ""
+    show: Callable[[Any], str] = str
+    when_varying: bool = False
+    usual: Callable[[Any], bool] = lambda row: False
+    always: bool = False
+    axis: str = ""
+
+    def value(self, row: Any) -> Any:
+        """Return the value of a row."""
+        return getattr(row, self.name)
+
+    def text(self, row: Any) -> str:
+        """Return the cell of a row."""
+        if self.cell is not None:
+            return self.cell(row)
+        value = self.value(row)
+        return "" if value is None else self.show(value)
+
+    def read(self, value: Any) -> Any:
+        """Return the value that a file holds, or raise one of :data:`UNUSABLE`."""
+        return None if value is None and self.optional else self.type(value)
+
+    def follows(self, told: Any, row: Any) -> bool:
+        """Tell whether a value that a file holds is what follows from the rest of its row."""
+        value = self.value(row)
+        if not (isinstance(told, float) and isinstance(value, float)):
+            return bool(told == value)
+        return math.isclose(told, value, rel_tol=_RELATIVE_TOLERANCE, abs_tol=self.tolerance)
+
+
+@dataclass(frozen=True)
+class Schema(Generic[Row]):
+    """The fields of one kind of row, in the order of its files.
+
+    Attributes:
+        kind: What the rows are called in a sentence.
+        number: Number of the schema; raised whenever the fields change.
+        fields: The fields.
+        build: Makes a row of the values of its fields; raises an InputError or one of
+            :data:`UNUSABLE` where they make none.
+        marker: A field that no other kind of row has.
+        table: The columns of a table for people, in their order.
+        settings: The settings that captions name, in their order.
+        named_by: The settings that name a row in a sentence; others do where they are not as usual.
+    """
+
+    kind: str
+    number: int
+    fields: tuple[Field, ...]
+    build: Callable[[Mapping[str, Any]], Row]
+    marker: str
+    table: tuple[str, ...]
+    settings: tuple[str, ...]
+    named_by: tuple[str, ...]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of a record, in their order."""
+        return [field.name for field in self.fields]
+
+    @cached_property
+    def by_name(self) -> dict[str, Field]:
+        """Every field by its name."""
+        return {field.name: field for field in self.fields}
+
+    def record(self, row: Row) -> dict[str, Any]:
+        """Return a row as a record of plain values, in the order of the fields."""
+        return {
+            field.name: None if (value := field.value(row)) is None else field.plain(value)
+            for field in self.fields
+        }
+
+    def row(self, record: Mapping[str, Any]) -> Row:
+        """Return the row that a record holds: its question and its totals, concluded again.
+
+        Raises:
+            InputError: It is no such record, or what it says does not follow from its totals.
+        """
+        if record.keys() != self.by_name.keys():
+            raise InputError(f"this is not a row of {self.kind}")
+        try:
+            values = {field.name: field.read(record[field.name]) for field in self.fields}
+            row = self.build(values)
+            for field in self.fields:
+                if field.derived and not field.follows(values[field.name], row):
+                    raise InputError(
+                        f"{field.name} is {shortened(values[field.name])}, but "
+                        f"{shortened(field.value(row))} follows from the rest of the row: the row "
+                        "was changed"
+                    )
+        except InputError:
+            raise
+        except UNUSABLE:
+            raise InputError(f"this is not a row of {self.kind}") from None
+        return row
+
+
+def shortened(value: object, most: int = 60) -> str:
+    """Return a value for a sentence, without what makes it long."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def text(value: Any) -> str:
+    """Return a text, or raise one of :data:`UNUSABLE`."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def whole(value: Any) -> int:
+    """Return a whole number, or raise one of :data:`UNUSABLE`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError
+    return value
+
+
+def number(value: Any) -> float:
+    """Return a finite number, or raise one of :data:`UNUSABLE`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError
+    return float(value)
+
+
+def truth(value: Any) -> bool:
+    """Return a truth value, or raise one of :data:`UNUSABLE`."""
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def sequence(of: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the type of a list whose items are of one type."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise TypeError
+        return tuple(map(of, value))
+
+    return read
+
+
+def mapping(**types: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
+    """Return the type of an object with these names; a value of each is of its type."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if value.keys() != types.keys():
+            raise ValueError
+        return {name: of(value[name]) for name, of in types.items()}
+
+    return read
+
+
+def optional(of: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a type that can be None."""
+    return lambda value: None if value is None else of(value)
+
+
+def _caveats(value: Any) -> tuple[Caveat, ...]:
+    return tuple(Caveat(**each) for each in sequence(mapping(id=text, message=text))(value))
+
+
+CAVEATS = Field(
+    name="caveats",
+    type=_caveats,
+    plain=lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
+)
+"""What a reader of the row should know."""
+
+
+def level(rows: Sequence[Any]) -> str:
+    """Return the level of the rows' intervals, such as ``95%``."""
+    return f"{100 * rows[0].confidence:.12g}%"

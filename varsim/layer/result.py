@@ -1,0 +1,586 @@
+"""One layer's result: measured totals against theory, and the study that the runner carries out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from varsim import __version__
+from varsim import fields as f
+from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog.scales import SCALES, find_scale
+from varsim.fields import CAVEATS, Field, Schema
+from varsim.fields.rounding import rounded, significant, with_error
+from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment
+from varsim.layer.sampling import block_numbers, sample_block, verify_initializer
+from varsim.layer.theory import Prediction, predict, predict_given_x
+from varsim.parsing import InputError
+from varsim.statistics import Caveat, Estimate
+from varsim.statistics.moments import Bins, Block, Totals
+
+# Relative errors above leave too few effective outputs per block for Student's t: at 64 blocks,
+# 95 % intervals cover 92 to 94 % at this error and less beyond.
+_ROUGH = 0.05
+
+_ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in (1, 2, 5)]
+
+# With a precision: how many more blocks than expected to take, since stopping where the error
+# happens to look small makes intervals cover less.
+_MARGIN = 1.2
+
+# A scheme fits an initializer that is within so many standard errors of it.
+_FITS = 4.0
+
+_HISTOGRAM_REACH, _HISTOGRAM_BINS = 6.0, 120
+
+VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
+"""How a verdict reads; None is one that other rows can still change."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of one experiment: its question, its totals, and what follows from them.
+
+    The settings of the experiment are attributes of the result too: ``result.dim``.
+
+    Attributes:
+        experiment: What was asked.
+        totals: The running totals of the blocks, which can be added to.
+        confidence: Level of the interval.
+        varsim: Version of varsim that measured it.
+        init_package: Package of the initializer, with its version; None where there is none.
+        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed.
+            A row disagrees only if both ``std_error`` and ``expected_std_error`` say so.
+        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
+    """
+
+    experiment: Experiment
+    totals: Totals
+    _: KW_ONLY
+    confidence: float = 0.95
+    varsim: str = __version__
+    init_package: str | None = None
+    agrees: bool | None = None
+    alpha: float | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return a setting of the experiment."""
+            if name.startswith("__") or name not in Experiment.__dataclass_fields__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return getattr(self.experiment, name)
+
+    @property
+    def question(self) -> Experiment:
+        """What was asked."""
+        return self.experiment
+
+    @property
+    def key(self) -> str:
+        """What was measured, without the seed: :attr:`Experiment.key`."""
+        return self.experiment.key
+
+    @property
+    def seed(self) -> int:
+        """Root of all random streams."""
+        return self.experiment.seed
+
+    @property
+    def fan_out(self) -> int:
+        """n, the fan-out."""
+        return self.experiment.n
+
+    @property
+    def gain(self) -> float | None:
+        """g, the gain; None where the scheme has none."""
+        return self.experiment.g
+
+    @property
+    def k(self) -> float:
+        """The divisor of W."""
+        return self.experiment.k
+
+    @property
+    def blocks(self) -> int:
+        """Number of independent blocks."""
+        return self.totals.blocks
+
+    @property
+    def samples(self) -> int:
+        """Number of outputs drawn, all blocks together."""
+        return self.blocks * self.experiment.block.outputs
+
+    @property
+    def samples_asked(self) -> int | None:
+        """Number of outputs that were asked for; None with a precision."""
+        return self.experiment.samples
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """What theory says over x and W."""
+        return predict(self.experiment)
+
+    @cached_property
+    def claim(self) -> Prediction:
+        """What the row is held to: theory, or for a fixed x theory given that x."""
+        if self.totals.x_sums is None:
+            return self.prediction
+        return predict_given_x(self.experiment, *self.totals.x_sums)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The measured variance with its error, and its claim."""
+        claim, dtype = self.claim, FLOAT_TYPES[self.experiment.dtype]
+        rounding = dtype.rounding * claim.variance
+        expected = claim.relative_error(self.blocks) * claim.variance
+        return Estimate(
+            value=self.totals.variance,
+            std_error=math.hypot(self.totals.std_error, rounding),
+            dof=self.blocks - 1,
+            claim=claim.variance,
+            expected_error=math.hypot(expected, rounding),
+        )
+
+    @property
+    def theory(self) -> float:
+        """Variance over x and W: D/k² where both are standardised."""
+        return self.prediction.variance
+
+    @property
+    def conditional_theory(self) -> float | None:
+        """||x||² σw²/k² for a fixed x, to which the row is held; None for other designs."""
+        return None if self.totals.x_sums is None else self.claim.variance
+
+    @property
+    def init_theory(self) -> float | None:
+        """Exact variance with a built-in initializer, whatever was claimed; else None."""
+        return self.prediction.init_variance
+
+    @property
+    def empirical(self) -> float:
+        """Measured variance; unbiased."""
+        return self.estimate.value
+
+    @property
+    def std_error(self) -> float:
+        """Standard error of ``empirical``, from the spread between blocks."""
+        return self.estimate.std_error
+
+    @property
+    def expected_std_error(self) -> float:
+        """Standard error that theory predicts for these blocks."""
+        return self.estimate.expected_error
+
+    @property
+    def ci_low(self) -> float:
+        """Lower end of the interval at ``confidence``."""
+        return self.estimate.interval(self.confidence)[0]
+
+    @property
+    def ci_high(self) -> float:
+        """Upper end of the interval at ``confidence``."""
+        return self.estimate.interval(self.confidence)[1]
+
+    @property
+    def ratio(self) -> float | None:
+        """``empirical`` over the theory that the row is held to; None where that is 0."""
+        return self.estimate.ratio
+
+    @property
+    def z(self) -> float | None:
+        """Difference from the theory that the row is held to, in standard errors."""
+        return self.estimate.z
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided probability of a difference at least so large, Student t; of this row alone."""
+        return self.estimate.p
+
+    @property
+    def relative_error(self) -> float:
+        """The relative standard error; 0 where there is nothing to measure."""
+        return self.estimate.relative_error
+
+    @property
+    def effective_samples(self) -> float | None:
+        """Number of independent pairs (x, w) that would give this error; of w for a fixed x."""
+        if self.std_error == 0.0 or self.claim.pair_error2 <= 0.0:
+            return None
+        return self.claim.pair_error2 * (self.claim.variance / self.std_error) ** 2
+
+    @property
+    def histogram(self) -> Bins | None:
+        """Where the outputs were counted, or None; the counts are in the totals."""
+        return None if self.totals.counts is None else histogram_bins(self.experiment)
+
+    @property
+    def met(self) -> bool:
+        """Whether the precision that was asked for was reached, or all samples were drawn."""
+        precision = self.experiment.precision
+        if precision is None:
+            return self.blocks >= self.experiment.blocks
+        return self.relative_error <= precision
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What a reader should know."""
+        return tuple(_caveats(self))
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """What the verdict is about."""
+        return (self.estimate,)
+
+
+def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:
+    """Return what the totals of at least three blocks say of the theory, before a verdict."""
+    return Result(experiment, totals, confidence=confidence, init_package=_package(experiment))
+
+
+def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0.95) -> Result:
+    """Return what at least three blocks say of the theory, before a verdict."""
+    return conclude(experiment, Totals.of(blocks), confidence)
+
+
+def histogram_bins(experiment: Experiment) -> Bins:
+    """Return where the outputs of an experiment are counted: within six deviations of their mean.
+
+    By theory, over x and W; so that the bins of a row are the same in every run.
+    """
+    prediction = predict(experiment)
+    deviation = math.sqrt(prediction.variance)
+    low = prediction.mean - _HISTOGRAM_REACH * deviation
+    return Bins(low, 2 * _HISTOGRAM_REACH * deviation / _HISTOGRAM_BINS, _HISTOGRAM_BINS)
+
+
+def planned_blocks(experiment: Experiment) -> int:
+    """Return the number of blocks an experiment takes, by the theory's error with a precision."""
+    if experiment.precision is None:
+        return experiment.blocks
+    expected = math.ceil(_MARGIN * predict(experiment).block_error2 / experiment.precision**2)
+    return min(max(MIN_BLOCKS, expected), experiment.blocks)
+
+
+def next_check(experiment: Experiment, totals: Totals) -> int | None:
+    """Return the number of blocks at which to decide next, or None where there are enough.
+
+    With a precision the first check is where theory expects it to be met, and every later one where
+    the error measured at this one does: a function of the experiment and its blocks alone, and
+    never of time or workers.
+    """
+    first = planned_blocks(experiment)
+    if totals.blocks < first:
+        return first
+    if experiment.precision is None or totals.blocks >= experiment.blocks:
+        return None
+    error = Result(experiment, totals).relative_error
+    if error <= experiment.precision:
+        return None
+    needed = math.ceil(totals.blocks * _MARGIN * (error / experiment.precision) ** 2)
+    return min(needed, experiment.blocks)
+
+
+@dataclass(frozen=True)
+class LayerStudy:
+    """How the runner measures an experiment: a replicate is a block.
+
+    Attributes:
+        question: The experiment.
+        confidence: Level of the interval.
+        histogram: Whether the outputs are counted.
+    """
+
+    question: Experiment
+    confidence: float = 0.95
+    histogram: bool = False
+
+    minimum = MIN_BLOCKS
+    """Replicates that an error bar needs."""
+
+    @property
+    def cost(self) -> int:
+        """Random numbers that a replicate draws."""
+        return block_numbers(self.question)
+
+    def prepare(self) -> None:
+        """Load and check what makes W.
+
+        Raises:
+            InputError: It cannot be used.
+        """
+        verify_initializer(self.question)
+
+    def empty(self) -> Totals:
+        """Return the totals of no blocks."""
+        return Totals()
+
+    def sample(self, index: int) -> Block:
+        """Return block ``index``."""
+        return sample_block(self.question, index, self._bins)
+
+    def add(self, totals: Totals, block: Block) -> Totals:
+        """Return the totals with one more block."""
+        return totals.plus(block)
+
+    def next_check(self, totals: Totals) -> int | None:
+        """Return the number of blocks at which to decide next, or None."""
+        return next_check(self.question, totals)
+
+    def rows(self, totals: Totals) -> list[Result]:
+        """Return the row of the totals."""
+        return [conclude(self.question, totals, self.confidence)]
+
+    def resume(self, rows: Sequence[Result]) -> tuple[LayerStudy, Totals | None, bool]:
+        """Return how to continue from the row of a file: what to measure, from which totals.
+
+        Returns:
+            The study; the totals that blocks are added to, None where the row is stale: of another
+            package, with blocks of another size, or without a histogram that is asked for; and
+            whether the row is all that was asked.
+        """
+        (row,), asked = rows, self.question
+        if row.init_package != _package(asked):
+            return self, None, False
+        met = row.met and row.relative_error <= (asked.precision or math.inf)
+        finest = replace(self, question=row.experiment) if met else self
+        if self.histogram and row.histogram is None:
+            return finest, None, False  # not to less precision than there is already
+        study = replace(finest, histogram=row.histogram is not None)
+        if met:
+            return study, row.totals, True
+        if row.experiment.block != asked.block:
+            return self, None, False
+        same = row.experiment.precision == asked.precision
+        return study, row.totals if same else row.totals._replace(next_check=None), False
+
+    @cached_property
+    def _bins(self) -> Bins | None:
+        return histogram_bins(self.question) if self.histogram else None
+
+
+def _package(experiment: Experiment) -> str | None:
+    return None if experiment.initializer is None else experiment.initializer.package
+
+
+def _caveats(result: Result) -> Iterator[Caveat]:
+    e, totals, claim = result.experiment, result.totals, result.claim
+    if totals.x_sums is not None:
+        yield Caveat(
+            "fixed-x",
+            f"one x serves all outputs: ||x||² = {totals.x_sums[0]:.6g} is "
+            f"{claim.variance / claim.average_given_x:.4g} times the average, and the verdict is "
+            "about ||x||² σw²/k², not about the average over x",
+        )
+    if e.precision is None and totals.blocks < e.blocks:
+        yield Caveat("interrupted", f"the run ended after {totals.blocks:,} of {e.blocks:,} blocks")
+    expected = claim.relative_error(totals.blocks)
+    if expected > _ROUGH:
+        enough = f"{_samples_for(e, _ROUGH):,} samples or more"
+        yield Caveat(
+            "few-samples",
+            f"an expected error of {expected:.0%} is too rough for the interval to cover as often "
+            f"as it says; take {enough if e.precision is None else 'a precision of 5%'}",
+        )
+    if e.precision is not None and not result.met:
+        error = result.relative_error
+        needed = result.samples * (error / e.precision) ** 2
+        yield Caveat(
+            "precision-unmet",
+            f"the relative standard error is {100 * error:.3g}%, not {100 * e.precision:.3g}% as "
+            f"asked, which needs about {float(f'{needed:.2g}'):,.0f} samples",
+        )
+    if result.agrees is False and e.initializer is not None:
+        yield Caveat("initializer", _off_claim(result))
+
+
+def _off_claim(result: Result) -> str:
+    """Return how far off an initializer is that disagrees with its claim, and what it fits."""
+    e, held_to = result.experiment, result.claim.variance
+    ratio, error = result.empirical / held_to, result.std_error / held_to
+    half_width = result.estimate.half_width(result.confidence) / held_to
+    second = result.k**-2
+    fitting = fitting_schemes(e, ratio * second, error * second)
+    message = f"the variance is {ratio:.4g} ± {half_width:.2g} times the claim of scale {e.scale}"
+    if result.init_theory is not None:
+        by_theory = result.init_theory / result.theory
+        message += f", and {by_theory:.4g} times by the initializer's own theory"
+    message += f"; it fits scale {fitting}" if fitting else "; it fits no scheme"
+    return message + (f" (k = {result.k / math.sqrt(ratio):.4g})" if ratio else "")
+
+
+def fitting_schemes(experiment: Experiment, mean_square: float, std_error: float) -> str:
+    """Return the schemes whose 1/k² is a measured E w², within errors, in words; or nothing."""
+    names = [
+        name
+        for name, k_squared in _schemes(experiment)
+        if abs(mean_square - 1 / k_squared) <= _FITS * std_error
+    ]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _schemes(e: Experiment) -> Iterator[tuple[str, float]]:
+    """Yield every scheme with its k²: with its own gain, and with the one that was asked for."""
+    asked = None if e.g == find_scale(e.scale).gain else e.g
+    for name, scale in SCALES.items():
+        gains = [1.0] if scale.gain is None else sorted({scale.gain, asked or scale.gain})
+        for gain in gains:
+            told = f"{name} with gain {gain:.6g}" if len(gains) > 1 else name
+            yield told, scale.k_squared(e.dim, e.n, gain)
+
+
+def _samples_for(experiment: Experiment, error: float) -> int:
+    """Return a round number of samples that is expected to reach a relative error."""
+    for samples in _ROUND_NUMBERS:
+        planned = replace(
+            experiment, samples=samples, precision=None, max_samples=None, dtype="float64"
+        )
+        if predict(planned).relative_error(planned.blocks) <= error:
+            return samples
+    return MAX_SAMPLES
+
+
+def _empirical(result: Result) -> str:
+    return with_error(result.empirical, result.estimate.half_width(result.confidence))
+
+
+def _ratio(result: Result) -> str:
+    if result.ratio is None:
+        return ""
+    half_width = result.estimate.half_width(result.confidence)
+    return rounded(result.ratio, half_width / result.claim.variance)
+
+
+def _built(values: Mapping[str, Any]) -> Result:
+    asked = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
+    totals = values["totals"]
+    if totals["x_sums"] is not None and len(totals["x_sums"]) != 2:
+        raise ValueError
+    result = Result(
+        Experiment(**asked | {"samples": values["samples_asked"]}),
+        Totals(**totals),
+        confidence=values["confidence"],
+        varsim=values["varsim"],
+        init_package=values["init_package"],
+        agrees=values["agrees"],
+        alpha=values["alpha"],
+    )
+    if result.key != values["key"]:
+        raise InputError(f"its key {values['key']:.8} is not that of its settings")
+    if not 0.0 < result.confidence < 1.0 or result.blocks < 3 or result.empirical < 0.0:
+        raise InputError("invalid row: a confidence, a number of blocks or a variance out of range")
+    counts = result.totals.counts
+    if counts is not None and (
+        len(counts) != _HISTOGRAM_BINS + 2 or min(counts) < 0 or sum(counts) != result.samples
+    ):
+        raise InputError("invalid row: its histogram is not one of its outputs")
+    return result
+
+
+_FIELDS = (
+    Field(name="schema", type=f.whole),
+    Field(name="varsim", type=f.text),
+    Field(name="seed", type=f.whole, phrase="seed {}"),
+    Field(
+        name="design", type=f.text, header="design", numeric=False, phrase="{}", always=True,
+        usual=lambda e: e.design == "crossed",
+    ),
+    Field(name="dim", type=f.whole, header="D", phrase="D = {}", axis="D (fan-in)"),
+    Field(
+        name="fan_out", type=f.whole, header="fan-out", phrase="fan-out {}", axis="n (fan-out)",
+        usual=lambda e: e.fan_out in (None, e.dim),
+    ),
+    Field(name="scale", type=f.text, header="scale", phrase="scale {}", numeric=False),
+    Field(
+        name="k", type=f.number, derived=True, header="k", show=significant, drop_priority=0,
+        axis="k (divisor of W)",
+    ),
+    Field(
+        name="gain", type=f.number, optional=True, header="gain", phrase="gain {}",
+        show=significant, axis="g (gain)",
+        usual=lambda e: e.gain in (None, find_scale(e.scale).gain),
+    ),
+    Field(
+        name="x_dist", type=f.text, header="x", phrase="x {}", numeric=False, always=True,
+        usual=lambda e: e.x_dist == "normal",
+    ),
+    Field(
+        name="w_dist", type=f.text, optional=True, header="W", phrase="W {}", numeric=False,
+        always=True, usual=lambda e: e.w_dist == "normal",
+    ),
+    Field(
+        name="dtype", type=f.text, header="dtype", phrase="{}", numeric=False, always=True,
+        usual=lambda e: e.dtype == "float32",
+    ),
+    Field(name="blocks", type=f.whole, derived=True),
+    Field(name="samples", type=f.whole, derived=True),
+    Field(name="theory", type=f.number, derived=True, header="theory", show=significant),
+    Field(name="empirical", type=f.number, derived=True, header="empirical ± {level}",
+          cell=_empirical),
+    Field(name="std_error", type=f.number, derived=True),
+    Field(name="ci_low", type=f.number, derived=True),
+    Field(name="ci_high", type=f.number, derived=True),
+    Field(name="ratio", type=f.number, optional=True, derived=True, header="ratio", cell=_ratio,
+          drop_priority=1),
+    Field(name="z", type=f.number, optional=True, derived=True, tolerance=1e-6, header="z",
+          show="{:+.2f}".format, drop_priority=2),
+    Field(name="p", type=f.number, optional=True, derived=True, tolerance=1e-6),
+    Field(name="agrees", type=f.truth, optional=True, header="verdict", numeric=False,
+          cell=lambda row: VERDICTS[row.agrees]),
+    Field(name="conditional_theory", type=f.number, optional=True, derived=True, header="given x",
+          show=significant),
+    Field(name="effective_samples", type=f.number, optional=True, derived=True),
+    CAVEATS,
+    Field(name="x_mean", type=f.number, header="x mean", phrase="x mean {}", show=significant,
+          usual=lambda e: e.x_mean == 0.0, axis="mean of the entries of x"),
+    Field(name="x_std", type=f.number, header="x std", phrase="x std {}", show=significant,
+          usual=lambda e: e.x_std == 1.0, axis="deviation of the entries of x"),
+    Field(name="w_mean", type=f.number, optional=True, header="W mean", phrase="W mean {}",
+          show=significant, usual=lambda e: not e.w_mean, axis="mean of the entries of W"),
+    Field(name="w_std", type=f.number, optional=True, header="W std", phrase="W std {}",
+          show=significant, usual=lambda e: e.w_std in (None, 1.0),
+          axis="deviation of the entries of W"),
+    Field(name="confidence", type=f.number),
+    Field(name="expected_std_error", type=f.number, derived=True),
+    Field(name="alpha", type=f.number, optional=True),
+    Field(name="key", type=f.text),
+    Field(name="samples_asked", type=f.whole, optional=True),
+    Field(name="precision", type=f.number, optional=True),
+    Field(name="max_samples", type=f.whole, optional=True),
+    Field(
+        name="totals",
+        type=f.mapping(
+            blocks=f.whole,
+            **dict.fromkeys(("mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv"), f.number),
+            x_sums=f.optional(f.sequence(f.number)),
+            counts=f.optional(f.sequence(f.whole)),
+            next_check=f.optional(f.whole),
+        ),
+        plain=lambda totals: totals._asdict(),
+    ),
+    Field(name="histogram", type=f.mapping(low=f.number, width=f.number, number=f.whole),
+          optional=True, plain=lambda bins: bins._asdict()),
+    Field(name="init", type=f.text, optional=True, header="init", phrase="init {}", numeric=False,
+          usual=lambda e: e.init is None),
+    Field(name="init_package", type=f.text, optional=True),
+    Field(name="init_theory", type=f.number, optional=True, derived=True),
+)  # fmt: skip
+
+_VARYING = ("init", "fan_out", "gain", "x_dist", "w_dist", "x_mean", "x_std", "w_mean", "w_std",
+            "design", "dtype")  # fmt: skip
+
+RESULTS = Schema(
+    "results of varsim",
+    4,
+    tuple(replace(field, when_varying=field.name in _VARYING) for field in _FIELDS),
+    _built,
+    marker="effective_samples",
+    table=("dim", "scale", *_VARYING, "k", "theory", "conditional_theory", "empirical", "ratio",
+           "z", "agrees"),
+    settings=_VARYING,
+    named_by=("dim", "scale"),
+)  # fmt: skip
+"""Rows of one layer."""

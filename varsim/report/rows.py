@@ -1,0 +1,219 @@
+"""Rows as tables: which columns, what stands in them, and what a reader should know.
+
+All of it follows from the fields of the rows, whatever kind they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from varsim.catalog.designs import DESIGNS
+from varsim.fields import Field, Schema, level
+from varsim.fields.rounding import significant
+from varsim.layer.check import CHECKS, InitializerCheck
+from varsim.layer.experiment import Experiment
+from varsim.layer.result import RESULTS, Result, planned_blocks
+from varsim.layer.sampling import block_bytes, block_numbers
+from varsim.report.table import Column, Table
+from varsim.statistics.moments import Totals
+
+_MOST_CAVEATS = 3
+
+
+def columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
+    """Return the columns of a table of rows: settings that vary, and what was measured."""
+    found = []
+    for field in map(schema.by_name.__getitem__, schema.table):
+        if field.when_varying and not _varies(field, rows):
+            continue
+        cells = [field.text(row) for row in rows]
+        if any(cells) or not field.optional or field.name == "agrees":
+            header = field.header.format(level=level(rows)) if "{" in field.header else field.header
+            found.append(
+                Column(
+                    header, cells, field.numeric, field.drop_priority,
+                    shortenable=field.name == "init",
+                )
+            )  # fmt: skip
+    return found
+
+
+def setting_columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
+    """Return the columns that tell rows apart."""
+    names = [name for name in schema.table if schema.by_name[name].phrase]
+    return [
+        Column(field.header, [field.text(row) for row in rows], field.numeric,
+               shortenable=field.name == "init")
+        for field in map(schema.by_name.__getitem__, names)
+        if not field.when_varying or _varies(field, rows)
+    ]  # fmt: skip
+
+
+def shared_settings(rows: Sequence[Any], schema: Schema[Any]) -> list[str]:
+    """Return the settings, but for the seed, that all rows share and that are worth a word."""
+    shared = []
+    for field in map(schema.by_name.__getitem__, schema.settings):
+        values = _values(field, rows)
+        worth_a_word = field.always or not all(map(field.usual, rows))
+        if len(values) == 1 and worth_a_word:
+            shared.append(field.phrase.format(field.show(values.pop())))
+    return shared
+
+
+def seeds(rows: Sequence[Any]) -> str:
+    """Return the seeds of rows, in words."""
+    return "seed " + ", ".join(map(str, sorted({row.seed for row in rows})))
+
+
+def row_name(row: Any, schema: Schema[Any]) -> str:
+    """Return what a row is called in a sentence: each setting that names it or is not as usual."""
+    phrases = []
+    for name in dict.fromkeys((*schema.named_by, *schema.settings)):
+        field = schema.by_name[name]
+        value = field.value(row)
+        if value is not None and not field.usual(row):
+            phrases.append(field.phrase.format(field.show(value)))
+    return ", ".join(phrases)
+
+
+def span(values: Sequence[int]) -> str:
+    """Return a count, or the range of counts, with thousands separated.
+
+    >>> span([1000, 1000]), span([64, 1000])
+    ('1,000', '64 to 1,000')
+    """
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def caveat_sentences(rows: Sequence[Any], schema: Schema[Any]) -> Iterator[str]:
+    """Yield what a reader of the table should know: the first caveats of each kind, by row."""
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        for caveat in row.caveats:
+            sentence = f"{row_name(row, schema)}: {caveat.message}."
+            kinds.setdefault(caveat.id, []).append(sentence)
+    for kind, sentences in kinds.items():
+        yield from sentences[:_MOST_CAVEATS]
+        if len(sentences) > _MOST_CAVEATS:
+            more = len(sentences) - _MOST_CAVEATS
+            yield f"{more} more rows have the caveat {kind!r}; --format csv shows all of them."
+
+
+def shared_rate(rows: Sequence[Any]) -> list[str]:
+    """Return the sentence on the verdicts' false-alarm rate; none before they are passed."""
+    alpha = rows[0].alpha
+    return [] if alpha is None else [f"Verdicts share a false-alarm rate of {alpha:g} (Holm)."]
+
+
+def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Table:
+    """Return results as a table: theory against measurement, row by row.
+
+    Args:
+        results: The rows.
+        remarks: Further sentences of the caption.
+    """
+    return Table(
+        columns(results, RESULTS),
+        [*_results_caption(results), *shared_rate(results), *remarks],
+        list(map(RESULTS.record, results)),
+        list(caveat_sentences(results, RESULTS)),
+    )
+
+
+def _results_caption(results: Sequence[Result]) -> Iterator[str]:
+    samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
+    targets = sorted({p for r in results if (p := r.experiment.precision) is not None})
+    aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
+    settings = ", ".join([*shared_settings(results, RESULTS), seeds(results)])
+    sentence = f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings}."
+    if any(DESIGNS[r.experiment.design].fixed_x for r in results):
+        sentence += ' The verdict on a fixed x is about the column "given x".'
+    yield sentence
+
+
+def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) -> Table:
+    """Return checks of initializers as a table.
+
+    Args:
+        rows: The initializers.
+        remarks: Further sentences of the caption.
+    """
+    return Table(
+        columns(rows, CHECKS),
+        [*_checks_caption(rows), *shared_rate([r for r in rows if r.claimed] or rows), *remarks],
+        list(map(CHECKS.record, rows)),
+        list(caveat_sentences(rows, CHECKS)),
+    )
+
+
+def _checks_caption(rows: Sequence[InitializerCheck]) -> Iterator[str]:
+    first = rows[0]
+    shapes = dict.fromkeys((row.dim, row.fan_out) for row in rows)
+    shape = f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 else ""
+    packages = "".join(f", {p}" for p in dict.fromkeys(r.init_package for r in rows) if p)
+    draws = span([row.draws for row in rows])
+    yield f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}."
+    yield (
+        "E w² is as documented; std is that of the entries about 0. x@W and g@Wᵀ are the variances "
+        "forward and backward, for standard normal x and g. Verdicts are about x@W."
+    )
+
+
+def plan_table(experiments: Sequence[Experiment], workers: int) -> Table:
+    """Return experiments with what each will cost and how precise it will be."""
+    planned = [Result(experiment, Totals()) for experiment in experiments]
+    records = [_plan(row, workers) for row in planned]
+    numbers = sum(record["numbers"] for record in records)
+    settings = ", ".join([*shared_settings(planned, RESULTS), seeds(planned)])
+    caption = [
+        f"{len(records):,} to run, {numbers:,} random numbers to draw; nothing was run.",
+        f"Settings: {settings}.",
+        "The expected error is the relative standard error; memory is that of the arrays of "
+        f"{workers} worker{'s' * (workers > 1)}.",
+    ]
+    return Table(
+        [
+            *setting_columns(planned, RESULTS),
+            Column("blocks", [f"{record['blocks']:,}" for record in records]),
+            Column("outputs", [f"{record['samples']:,}" for record in records]),
+            Column("numbers to draw", [f"{r['numbers']:,}" for r in records], drop_priority=1),
+            Column("expected error", [f"{record['relative_error']:.2%}" for record in records]),
+            Column(
+                "memory", [f"{significant(r['memory'] / 2**20, 2)} MiB" for r in records],
+                drop_priority=0,
+            ),
+        ],
+        caption,
+        records,
+    )  # fmt: skip
+
+
+def _plan(row: Result, workers: int) -> dict[str, Any]:
+    e = row.experiment
+    blocks = planned_blocks(e)
+    settings = ("design", "dim", "fan_out", "scale", "k", "gain", "x_dist", "w_dist", "dtype")
+    entries = [name for name in RESULTS.names if name.endswith(("_mean", "_std"))]
+    return {
+        **{name: getattr(row, name) for name in settings},
+        "blocks": blocks,
+        "samples": blocks * e.block.outputs,
+        "numbers": blocks * block_numbers(e),
+        "theory": row.theory,
+        "relative_error": row.prediction.relative_error(blocks),
+        "memory": workers * block_bytes(e),
+        **{name: getattr(row, name) for name in (*entries, "precision", "init")},
+    }
+
+
+def _values(field: Field, rows: Sequence[Any]) -> set[Any]:
+    return {field.value(row) for row in rows} - {None}
+
+
+def _varies(field: Field, rows: Sequence[Any]) -> bool:
+    """Tell whether a setting tells rows apart, and does not only follow another column."""
+    if all(map(field.usual, rows)):
+        return False
+    values = {field.value(row) for row in rows}
+    return len(values if field.name == "init" else values - {None}) > 1

@@ -1,0 +1,497 @@
+"""The runner: from questions to rows, whatever is measured and whatever ends it.
+
+A study says how to sample replicate i, how replicates add up, when there are enough, and what rows
+follow. The runner hands out the replicates of many rows as one stream of work, so that workers are
+never idle between rows, and adds up what comes back in each row's own order.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from varsim.compute import ComputeError, Mapper, check_workers, one_blas_thread, threads
+from varsim.layer.experiment import Experiment
+from varsim.layer.result import LayerStudy, Result
+from varsim.parsing import InputError
+from varsim.stack.network import Network
+from varsim.stack.result import LayerResult, StackStudy
+from varsim.statistics import check_probability, judge
+from varsim.statistics.moments import Block, Totals
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """Where a question begins, given what a file holds of it.
+
+    Attributes:
+        study: What is to be run.
+        totals: What replicates are added to; None for nothing.
+        done: The rows that are all that was asked, or None.
+        stale: The rows that cannot be continued and are measured anew, or None.
+    """
+
+    study: Any
+    totals: Any = None
+    done: list[Any] | None = None
+    stale: list[Any] | None = None
+
+
+class Ledger(Protocol):
+    """Where rows go as soon as they are done."""
+
+    def add(self, rows: Sequence[Any]) -> None:
+        """Add rows, on disk when this returns.
+
+        Raises:
+            OSError: They could not be added.
+        """
+
+
+class Progress(Protocol):
+    """Shows a person how far a run has come."""
+
+    def advance(self, work: float) -> None:
+        """Take note of work that is done."""
+
+    def expect(self, change: float) -> None:
+        """Take note that the run is so much more work than was thought, or less."""
+
+    def show(self, groups: Sequence[Sequence[Any]]) -> None:
+        """Take note of the rows that are done, in groups by question."""
+
+
+class Silent:
+    """Progress that nobody sees."""
+
+    def advance(self, work: float) -> None:
+        """Take no note."""
+
+    def expect(self, change: float) -> None:
+        """Take no note."""
+
+    def show(self, groups: Sequence[Sequence[Any]]) -> None:
+        """Take no note."""
+
+
+@dataclass
+class Outcome(Generic[R]):
+    """What a run gave, and how it ended.
+
+    Attributes:
+        groups: The rows that are done, with their verdicts: a group for each question, in order.
+        asked: Number of questions.
+        partial: Number of groups that were ended before they were complete.
+        interrupted: Whether a person ended it before its end.
+        failure: A sentence on what else ended it before its end, or None.
+        left_out: Why a question has no row, by its initializer; only where that is no failure.
+        unchanged: Rows of the file that stay, since what was measured anew is less precise.
+    """
+
+    groups: list[list[R]] = field(default_factory=list)
+    asked: int = 0
+    partial: int = 0
+    interrupted: bool = False
+    failure: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    unchanged: list[R] = field(default_factory=list)
+
+    @property
+    def complete(self) -> int:
+        """Number of questions that are answered as they were asked."""
+        return len(self.groups) - self.partial
+
+    @property
+    def rows(self) -> list[R]:
+        """All rows that are done."""
+        return [row for group in self.groups for row in group]
+
+
+@dataclass(frozen=True, slots=True)
+class Replicate:
+    """A piece of work: one replicate of one question."""
+
+    study: Any
+    index: int
+
+    @property
+    def cost(self) -> float:
+        """Random numbers that it draws."""
+        return float(self.study.cost)
+
+
+def sample(work: Replicate) -> Any:
+    """Return what a replicate gives, or the InputError that it ends in."""
+    try:
+        return work.study.sample(work.index)
+    except InputError as error:
+        return error
+
+
+class Measurement:
+    """One question in progress.
+
+    Decisions are a function of the question and its replicates alone, never of workers; only time
+    that is up ends it elsewhere.
+
+    Args:
+        study: How it is measured.
+        totals: What there is already, or None.
+        time_is_up: Whether to end now, before the precision is met; asked after every replicate,
+            once there are enough for an error bar.
+    """
+
+    def __init__(
+        self, study: Any, totals: Any = None, time_is_up: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Begin with what there is."""
+        self.study, self._time_is_up = study, time_is_up
+        self.totals = study.empty() if totals is None else totals
+        self.begun_at = self.handed_out = self.count
+        self.target: int | None = self._pending() or study.next_check(self.totals)
+
+    @property
+    def count(self) -> int:
+        """Number of replicates in the totals."""
+        return int(self.totals[0])
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is needed."""
+        return self.target is None
+
+    def hand_out(self) -> Replicate | None:
+        """Return the next replicate, or None where the next check needs no more."""
+        if self.target is None or self.handed_out >= self.target:
+            return None
+        self.handed_out += 1
+        return Replicate(self.study, self.handed_out - 1)
+
+    def add(self, replicate: Any) -> None:
+        """Add the next replicate, and decide where a check is due."""
+        if self.target is None:  # its time was up
+            return
+        self.totals = self.study.add(self.totals, replicate)
+        if self.count >= self.target:
+            self.target = self.study.next_check(self.totals)
+            self._note(self.target)
+        elif self.count >= self.study.minimum and self._time_is_up():
+            self._note(self.target)
+            self.target = None
+
+    def stop(self) -> bool:
+        """End it where it is; return whether there is enough for an error bar."""
+        self._note(self.target)
+        self.target = None
+        return self.count >= int(self.study.minimum)
+
+    def _pending(self) -> int | None:
+        return getattr(self.totals, "next_check", None)
+
+    def _note(self, check: int | None) -> None:
+        """Keep in the totals where the next check is, so that it is there when they continue."""
+        if isinstance(self.totals, Totals):
+            self.totals = self.totals._replace(next_check=check)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; no measured value depends on it, except by when time is up.
+
+    Attributes:
+        alpha: False-alarm rate that the verdicts share.
+        max_seconds: How long a row with a precision may take, or None.
+        lenient: Whether an initializer that cannot be used leaves its row out, and is no failure.
+    """
+
+    alpha: float = 0.001
+    max_seconds: float | None = None
+    lenient: bool = False
+
+
+class _Run:
+    """The rows of a run: waiting, open and done."""
+
+    def __init__(
+        self,
+        points: Sequence[ResumePoint],
+        options: RunOptions,
+        ledger: Ledger | None,
+        progress: Progress,
+    ) -> None:
+        self._points, self._options = points, options
+        self._ledger, self._progress = ledger, progress
+        self._waiting = deque(range(len(points)))
+        self._open: dict[int, Measurement] = {}
+        self._under_way: deque[tuple[int, Measurement]] = deque()
+        self._done: dict[int, list[Any]] = {}
+        self.outcome: Outcome[Any] = Outcome(asked=len(points))
+        self.remaining = float(sum(map(_work, points)))
+        """Work that is left, in units of a replicate's cost."""
+
+    def __iter__(self) -> Iterator[Replicate]:
+        """Hand out replicates: of the open rows, and of the next row where these need none now."""
+        while (work := self._next()) is not None:
+            self.remaining -= work.cost
+            yield work
+
+    def carry_out(self, mapper: Mapper) -> None:
+        """Measure all rows."""
+        while self._waiting or self._open:
+            for result in mapper(sample, self):
+                self._take(*self._under_way.popleft(), result)
+            self._under_way.clear()
+
+    def interrupt(self) -> None:
+        """End all open rows where they are, and keep those that have an error bar."""
+        for place, measurement in sorted(self._open.items()):
+            if measurement.stop():
+                self.outcome.partial += 1
+                self._close(place, measurement)
+
+    def finish(self) -> Outcome[Any]:
+        """Return what the run gave, with verdicts."""
+        outcome = self.outcome
+        groups = [self._done[place] for place in sorted(self._done)]
+        judged = iter(judge([row for group in groups for row in group], self._options.alpha))
+        outcome.groups = [[next(judged) for _ in group] for group in groups]
+        return outcome
+
+    def _next(self) -> Replicate | None:
+        for place, measurement in self._open.items():
+            if (work := measurement.hand_out()) is not None:
+                self._under_way.append((place, measurement))
+                return work
+        while self._waiting:
+            place = self._waiting.popleft()
+            begun = self._start(place)
+            if begun is not None and (work := begun.hand_out()) is not None:
+                self._under_way.append((place, begun))
+                return work
+        return None
+
+    def _start(self, place: int) -> Measurement | None:
+        """Open a row, or return None where it is done already or cannot be."""
+        point = self._points[place]
+        if point.done is not None:
+            self._done[place] = point.done
+            self._show()
+            return None
+        if self._options.lenient:
+            try:
+                point.study.prepare()
+            except InputError as error:
+                self._leave_out(place, error)
+                return None
+        seconds = self._options.max_seconds
+        deadline = math.inf if seconds is None else time.monotonic() + seconds
+        measurement = Measurement(point.study, point.totals, lambda: time.monotonic() > deadline)
+        self._open[place] = measurement
+        if measurement.is_done:
+            self._close(place, measurement)
+        return measurement
+
+    def _take(self, place: int, measurement: Measurement, result: Any) -> None:
+        if place not in self._open:  # it has ended meanwhile
+            return
+        if isinstance(result, InputError):
+            if not self._options.lenient:
+                raise result
+            self._leave_out(place, result)
+            return
+        expected = measurement.target or measurement.count
+        self._progress.advance(measurement.study.cost)
+        measurement.add(result)
+        more = (measurement.target or measurement.count) - expected
+        self._progress.expect(more * measurement.study.cost)
+        self.remaining = max(0.0, self.remaining + more * measurement.study.cost)
+        if measurement.is_done:
+            self._close(place, measurement)
+
+    def _close(self, place: int, measurement: Measurement) -> None:
+        del self._open[place]
+        rows, stale = measurement.study.rows(measurement.totals), self._points[place].stale
+        if stale is not None and _error(rows) > _error(stale):
+            self._done[place] = stale
+            self.outcome.unchanged += stale
+        else:
+            self._done[place] = rows
+            if self._ledger is not None and measurement.count > measurement.begun_at:
+                self._ledger.add(rows)
+        self._show()
+
+    def _leave_out(self, place: int, error: InputError) -> None:
+        self._open.pop(place, None)
+        self.outcome.asked -= 1
+        reason, _, advice = str(error).rpartition(";")
+        name = str(self._points[place].study.question.init)
+        self.outcome.left_out.setdefault(name, reason or advice)
+
+    def _show(self) -> None:
+        self._progress.show([self._done[place] for place in sorted(self._done)])
+
+
+def run(
+    points: Sequence[ResumePoint],
+    options: RunOptions,
+    mappers: AbstractContextManager[Mapper],
+    *,
+    ledger: Ledger | None = None,
+    progress: Progress | None = None,
+) -> Outcome[Any]:
+    """Measure questions; whatever ends the run, the rows that are done are kept.
+
+    Args:
+        points: What to run, in the order of the table, and what there is of it.
+        options: How.
+        mappers: Who computes.
+        ledger: Where each row goes as soon as it is done.
+        progress: What a person sees meanwhile.
+    """
+    progress = progress or Silent()
+    running = _Run(points, options, ledger, progress)
+    progress.expect(running.remaining)
+    outcome = running.outcome
+    try:
+        with mappers if running.remaining else nullcontext(map) as mapper, one_blas_thread:
+            running.carry_out(mapper)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    except (ComputeError, InputError) as error:  # of an initializer that fails on the way
+        outcome.failure = str(error)
+    except OSError as error:
+        outcome.failure = _not_added(ledger, error)
+    except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
+        outcome.failure = (
+            f"the machine ran out of resources ({error or 'no memory'}); take fewer workers"
+        )
+    if outcome.interrupted:
+        try:
+            running.interrupt()
+        except OSError as error:
+            outcome.failure = _not_added(ledger, error)
+    return running.finish()
+
+
+def measure(
+    experiment: Experiment,
+    blocks_at: Callable[[range], Iterable[Block]],
+    totals: Totals | None = None,
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> Iterator[Totals]:
+    """Yield the totals of an experiment at the start and at every check; the last are the result.
+
+    Args:
+        experiment: What is asked.
+        blocks_at: Gives the blocks with the indices in a range, in order.
+        totals: What there is already.
+        time_is_up: Whether to end now, before the precision is met; asked after every block, once
+            there are enough for an error bar.
+    """
+    measurement = Measurement(LayerStudy(experiment), totals, time_is_up)
+    measurement.totals = measurement.totals._replace(next_check=measurement.target)
+    yield measurement.totals
+    while (target := measurement.target) is not None:
+        for block in blocks_at(range(measurement.count, target)):
+            measurement.add(block)
+            if measurement.target is None:
+                break
+        yield measurement.totals
+
+
+def simulate(
+    experiment: Experiment,
+    *,
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+) -> Result:
+    """Sample an experiment and compare it with theory.
+
+    Args:
+        experiment: What to sample.
+        workers: Number of threads; as many as there are CPUs by default. The result is the same
+            for any number.
+        confidence: Level of the interval, between 0 and 1.
+        alpha: False-alarm rate of the verdict, between 0 and 1.
+
+    Raises:
+        InputError: ``workers``, ``confidence`` or ``alpha`` is not allowed, or an initializer
+            cannot be used.
+
+    >>> from varsim import Experiment, simulate
+    >>> result = simulate(Experiment(dim=512, scale="sqrt"))
+    >>> result.theory, round(result.empirical, 2), result.agrees
+    (1.0, 1.0, True)
+    """
+    check_probability("confidence", confidence)
+    rows: list[Result] = _simulated(LayerStudy(experiment, confidence), workers, alpha)
+    return rows[0]
+
+
+def simulate_layers(
+    network: Network,
+    *,
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+    infinite_width: bool = False,
+) -> list[LayerResult]:
+    """Sample a deep stack and compare every layer with theory.
+
+    Args:
+        network: What to sample.
+        workers: Number of threads; as many as there are CPUs by default. The result is the same
+            for any number.
+        confidence: Level of the intervals.
+        alpha: False-alarm rate that all verdicts share.
+        infinite_width: Whether theory leaves out its correction for finite width.
+
+    Raises:
+        InputError: ``workers``, ``confidence`` or ``alpha`` is not allowed, or an activation or
+            initializer cannot be used.
+
+    >>> rows = simulate_layers(Network(widths=(64,) * 6, activation="relu", scale="he"))
+    >>> [round(row.theory, 12) for row in rows], all(row.agrees for row in rows)
+    ([2.0, 2.0, 2.0, 2.0, 2.0], True)
+    """
+    check_probability("confidence", confidence)
+    study = StackStudy(network, confidence, infinite_width=infinite_width)
+    return _simulated(study, workers, alpha)
+
+
+def _simulated(study: Any, workers: int | None, alpha: float) -> list[Any]:
+    """Return the rows of one question; errors are raised, and nothing is kept of what they end."""
+    check_probability("alpha", alpha)
+    running = _Run([ResumePoint(study)], RunOptions(alpha=alpha), None, Silent())
+    with threads(check_workers(workers)) as mapper:
+        running.carry_out(mapper)
+    return running.finish().rows
+
+
+def _work(point: ResumePoint) -> float:
+    """Return how much work a row is, as far as that is known."""
+    if point.done is not None:
+        return 0.0
+    measurement = Measurement(point.study, point.totals)
+    left = (measurement.target or measurement.count) - measurement.count
+    return float(max(1, left) * point.study.cost)
+
+
+def _error(rows: Sequence[Any]) -> float:
+    return max(float(row.relative_error) for row in rows)
+
+
+def _not_added(ledger: Any, error: OSError) -> str:
+    where = repr(str(ledger.path)) if ledger is not None else "the file"
+    return (
+        f"the last row could not be added to {where}: {error.strerror}; make room and run the same "
+        "command again"
+    )

@@ -1,0 +1,136 @@
+"""Rows read from files: whatever kind they are, in whatever format that holds every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from varsim.fields import Schema, shortened, text
+from varsim.layer.check import CHECKS
+from varsim.layer.result import RESULTS
+from varsim.parsing import InputError
+from varsim.stack.result import LAYERS
+from varsim.storage.older import OLDER, upgraded
+
+SCHEMAS: tuple[Schema[Any], ...] = (RESULTS, LAYERS, CHECKS)
+"""Every kind of row that can be read again."""
+
+Record = Mapping[str, Any]
+
+
+def suffix_of(content: str) -> str:
+    """Return the suffix that tells the format of a text, by how it begins."""
+    start = content.lstrip()[:1]
+    return ".jsonl" if start == "{" else ".json" if start == "[" else ".csv"
+
+
+def schema_of(row: Any) -> Schema[Any]:
+    """Return the schema of a row."""
+    return next(schema for schema in SCHEMAS if hasattr(row, schema.marker))
+
+
+def parse(content: str, suffix: str) -> list[Any]:
+    """Return the rows in the text of a file: all of one kind, of this schema or an older one.
+
+    Args:
+        content: Its text.
+        suffix: Its format: ``.jsonl``, ``.csv`` or ``.json``.
+
+    Raises:
+        InputError: A row cannot be read; the sentence names it.
+    """
+    numbered = list(_records(content, suffix))
+    if not numbered:
+        return []
+    schema = _schema(numbered[0][1])
+    if schema is None:
+        raise InputError("it holds no rows of varsim")
+    unit = "row" if suffix == ".json" else "line"
+    rows = []
+    for number, record in _current(schema, numbered, unit):
+        try:
+            rows.append(schema.row(record))
+        except InputError as error:
+            raise InputError(f"{unit} {number} cannot be used: {error}") from None
+    return rows
+
+
+def _current(
+    schema: Schema[Any], numbered: Sequence[tuple[int, Record]], unit: str
+) -> list[tuple[int, Record]]:
+    """Return records of the present schema; those of older ones are brought up to it."""
+    for number, record in numbered:
+        found = record.get("schema")
+        if not any(isinstance(found, int) and known == found for known in _numbers(schema)):
+            raise InputError(f"{unit} {number} cannot be used: {_refused(schema, record)}")
+    return upgraded(schema, numbered)
+
+
+def _numbers(schema: Schema[Any]) -> list[int]:
+    return [*OLDER[schema.kind], schema.number]
+
+
+def _refused(schema: Schema[Any], record: Record) -> str:
+    if schema.marker not in record:
+        return f"this is not a row of {schema.kind}"
+    found, newest = record.get("schema"), schema.number
+    if isinstance(found, int) and found > newest:
+        return (
+            f"its schema is {found}, newer than {newest}, which this varsim writes; update varsim"
+        )
+    known = " and ".join(map(str, _numbers(schema)))
+    return f"its schema is {shortened(repr(found))}, and this varsim reads schema {known}"
+
+
+def _schema(record: Record) -> Schema[Any] | None:
+    return next((schema for schema in SCHEMAS if schema.marker in record), None)
+
+
+def _records(content: str, suffix: str) -> Iterator[tuple[int, Record]]:
+    """Yield every record with its number: of its line, or of its place in a list."""
+    if suffix == ".json":
+        yield from enumerate(_json_list(content), 1)
+        return
+    lines = [(n, line) for n, line in enumerate(content.split("\n"), 1) if line.strip()]
+    names = lines.pop(0)[1].rstrip("\r").split(",") if suffix == ".csv" and lines else []
+    if suffix == ".csv" and names and not any(schema.marker in names for schema in SCHEMAS):
+        raise InputError("its header is not that of rows of varsim")
+    for number, line in lines:
+        try:
+            record = json.loads(line) if suffix == ".jsonl" else _csv_record(names, line)
+        except (ValueError, csv.Error, RecursionError):
+            record = None
+        if not isinstance(record, dict):
+            raise InputError(f"line {number} cannot be used: this is not a row of varsim")
+        yield number, record
+
+
+def _json_list(content: str) -> list[Record]:
+    try:
+        rows = json.loads(content)
+    except (ValueError, RecursionError):
+        rows = None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError("it is not a list of rows of varsim")
+    return rows
+
+
+def _csv_record(names: Sequence[str], line: str) -> dict[str, Any]:
+    cells = next(csv.reader(io.StringIO(line), strict=True))
+    schema = next(schema for schema in SCHEMAS if schema.marker in names)
+    return {name: _csv_value(schema, name, cell) for name, cell in zip(names, cells, strict=True)}
+
+
+def _csv_value(schema: Schema[Any], name: str, cell: str) -> Any:
+    if cell == "":
+        return [] if name == "caveats" else None
+    field = schema.by_name.get(name)
+    is_text = name in _FORMER_TEXTS if field is None else field.type is text
+    return cell if is_text else json.loads(cell)
+
+
+# Names that older schemas had for texts.
+_FORMER_TEXTS = frozenset({"x", "w"})
