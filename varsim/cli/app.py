@@ -21,7 +21,6 @@ from varsim.cli import options as common
 from varsim.cli.exits import DISAGREED, DONE, FAILED, INTERRUPTED, MISUSED, UNMET
 from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
-from varsim.cli.own import check_initializers, load_initializers, using
 from varsim.cli.publish import Publisher, say_error
 from varsim.cli.types import (
     Count,
@@ -34,6 +33,7 @@ from varsim.cli.types import (
     Share,
     WholeNumbers,
 )
+from varsim.cli.user_code import check_initializers, load_initializers, running
 from varsim.layer.experiment import Experiment, Result
 from varsim.parsing import InputError
 
@@ -198,7 +198,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
             return _planned(publisher, left, workers)
         with ending_signals_as_interrupt():
             check_initializers(start.experiment for start in starts if start.done is None)
-            with using(e.init for e in experiments):
+            with running(e.init for e in experiments):
                 finished = run(starts, terms, mappers(options["scheduler"], workers), ledger)
             written = publisher.report(experiments, finished, ledger)
     if finished.failure is not None:

@@ -39,9 +39,8 @@ def gains(**options: Any) -> int:
     An activation is a name, a name with its parameter like leaky_relu(0.2), or a function of your
     own as module:function or module:function:derivative.
     """
-    from varsim.activations import ACTIVATIONS
-    from varsim.activations.gains import named_activation
-    from varsim.cli.own import importable
+    from varsim.activations import ACTIVATIONS, find_activation
+    from varsim.cli.user_code import user_code
     from varsim.report.gains import critical_sheet, gains_sheet
 
     publisher = Publisher(
@@ -52,8 +51,8 @@ def gains(**options: Any) -> int:
     except ValueError as error:
         raise InputError(str(error)) from None
     names = named or list(ACTIVATIONS)
-    with importable():
-        activations = {name: named_activation(name) for name in names}
+    with user_code():
+        activations = {name: find_activation(name) for name in names}
     variances = list(chain.from_iterable(options["variance"])) or [1.0]
     if not all(1e-12 <= variance <= 1e12 for variance in variances):
         raise InputError("a variance is outside 1e-12 to 1e12; give others")

@@ -18,7 +18,7 @@ from varsim.cli.publish import Publisher, say_error
 from varsim.cli.types import Count, WholeNumbers
 from varsim.compute import Mapper, R, T
 from varsim.layer.experiment import Experiment
-from varsim.parsing import InputError
+from varsim.parsing import InputError, split_calls
 
 if TYPE_CHECKING:
     from varsim.cli.terminal import Watch
@@ -56,8 +56,8 @@ def init(**options: Any) -> int:
     For every initializer of the installed frameworks, or for those that are named as for --init:
     the documented E w², the entries' kurtosis, and the variances of x @ W and of g @ Wᵀ.
     """
-    from varsim.cli.own import using
     from varsim.cli.run import ending_signals_as_interrupt
+    from varsim.cli.user_code import running
     from varsim.layer.check import MIN_DRAWS, judge
     from varsim.layer.inference import check_probability, check_workers
     from varsim.report.survey import survey_sheet
@@ -77,7 +77,7 @@ def init(**options: Any) -> int:
         if not names:
             publisher.say(_found())
         done = _Done(strict=bool(names))
-        with using(names):
+        with running(names):
             _survey(done, _asked(done, names, options), options)
         rows = judge(done.rows, options["alpha"])
         sheet = survey_sheet(rows, done.remarks) if rows else None
@@ -124,12 +124,7 @@ class _Done:
 
 
 def _named(texts: Sequence[str]) -> list[str]:
-    from varsim.calls import split
-
-    try:
-        return list(chain.from_iterable(map(split, texts)))
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    return list(chain.from_iterable(map(split_calls, texts)))
 
 
 def _found() -> str:
@@ -148,7 +143,7 @@ def _asked(done: _Done, names: Sequence[str], options: dict[str, Any]) -> list[E
     Raises:
         InputError: A shape is not allowed, or what is named cannot be used.
     """
-    from varsim.initializers.catalogue import installed, unloadable
+    from varsim.initializers import installed, unloadable
     from varsim.layer.check import question
     from varsim.layer.sampling import check_initializer
 

@@ -107,8 +107,8 @@ def layers(**options: Any) -> int:
     forward and random cotangents backward, and prints their variances layer by layer beside
     theory.
     """
-    from varsim.cli.own import check_initializers, importable
     from varsim.cli.run import ending_signals_as_interrupt, expand
+    from varsim.cli.user_code import check_initializers, user_code
     from varsim.layer.inference import check_probability, check_workers
     from varsim.report.layers import layers_sheet
 
@@ -122,12 +122,12 @@ def layers(**options: Any) -> int:
         options["format"], options["output"], explain=False, quiet=options["quiet"]
     )
     with ending_signals_as_interrupt():
-        with importable():
+        with user_code():
             networks, notes = expand(_swept_values(options), _fixed_values(options), _network)
         for note in [*notes, *publisher.obstacles()]:
             publisher.say(f"Note: {note}")
         check_initializers(network.experiment(*network.widths[:2]) for network in networks)
-        with importable():
+        with user_code():
             finished = _run(networks, options, workers)
         sheets = [layers_sheet(rows) for rows in finished.stacks]
         written = publisher.write(*sheets) if sheets else True

@@ -74,9 +74,9 @@ class GainValues(Numbers):
         if not item[:1].isalpha():
             return super().values(item)
         from varsim.activations.gains import gain  # loads NumPy and SciPy
-        from varsim.cli.own import importable
+        from varsim.cli.user_code import user_code
 
-        with importable():
+        with user_code():
             return [gain(item)]
 
 
@@ -139,9 +139,7 @@ class Initializers(Names):
 
     def items(self, text: str) -> list[str]:
         """Split at the commas that are not among arguments."""
-        from varsim.calls import split  # seldom needed, and start-up is a feature
-
-        return split(text)
+        return parsing.split_calls(text)
 
 
 class Count(click.ParamType):  # type: ignore[type-arg]

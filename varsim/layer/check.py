@@ -11,13 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim._version import __version__
-from varsim.calls import parse
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.samplers import FloatArray
 from varsim.compute import Mapper, one_blas_thread
-from varsim.initializers.catalogue import plain
-from varsim.initializers.documented import CLAIMS, Claim
+from varsim.initializers import find
 from varsim.layer.experiment import Experiment
 from varsim.layer.inference import fitting_schemes, holm, package_of
 from varsim.layer.sampling import generator, whole
@@ -221,7 +219,7 @@ def _off_claim(row: Surveyed) -> Iterator[Caveat]:
 
 
 def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveyed:
-    claim = _claim(str(asked.init))
+    claim = find(str(asked.init)).claim
     claimed = None if claim is None else claim.mean_square(asked.dim, asked.n)
     theory = None if claimed is None else asked.dim * claimed
     forward, backward = _totals(d.forward for d in drawn), _totals(d.backward for d in drawn)
@@ -256,11 +254,6 @@ def _row(asked: Experiment, drawn: Sequence[Draw], confidence: float) -> Surveye
         p=_p(asked, theory, forward.variance, error, len(drawn)),
         confidence=confidence,
     )
-
-
-def _claim(init: str) -> Claim | None:
-    asked = plain(init)
-    return next((claim for name, claim in CLAIMS.items() if parse(name) == asked), None)
 
 
 def _p(

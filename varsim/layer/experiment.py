@@ -15,6 +15,7 @@ from varsim.catalog.designs import DESIGNS, BlockShape, whole_blocks, whole_shap
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.dtypes import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
+from varsim.initializers import find
 from varsim.parsing import InputError, nearest
 from varsim.statistics import Caveat
 
@@ -31,9 +32,6 @@ MAX_SAMPLES = 10**12
 MAX_FLOAT32_SAMPLES = 2 * 10**10
 MAX_WEIGHTS = 2**28
 _MAX_SEED = 2**64 - 1
-
-_FRAMEWORKS = ("torch.nn.init.*", "torch.nn.Linear", "jax.nn.initializers.*",
-               "keras.initializers.*")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +63,8 @@ class Experiment:
         init: What makes W, a whole one a block, in place of independent entries: a name of
             :data:`varsim.initializers.theory.INITIALIZERS`; ``torch.nn.init.*``,
             ``torch.nn.Linear``, ``jax.nn.initializers.*`` or ``keras.initializers.*``,
-            as installed; or ``module:function`` for an ``f(rng, shape)``. With arguments like ``name(gain=1.5)``.
+            as installed; or ``module:function`` for an ``f(rng, shape)``. Arguments are written as
+            in ``name(gain=1.5)``.
             W is used as it comes, and the scheme is the claim it is held to: E w² = 1/k².
 
     Raises:
@@ -177,10 +176,7 @@ class Experiment:
         """Whether the initializer makes a bias too, that is added to x @ W."""
         if self.init is None:
             return False
-        from varsim.calls import parse  # only initializers need it, and start-up is a feature
-
-        call = parse(self.init)
-        return call.name == "torch.nn.Linear" and call.options.get("bias") is True
+        return find(self.init).bias
 
     @property
     def block_family(self) -> tuple[int, ...]:
@@ -332,28 +328,17 @@ def _known(what: str, value: object, known: Iterable[str]) -> str:
 
 def _initializer(experiment: Experiment) -> str:
     """Return the one spelling of the initializer, checked as far as no framework is needed."""
-    from varsim.calls import parse
-    from varsim.initializers.theory import INITIALIZERS, gram
-
-    e = experiment
-    try:
-        call = parse(str(e.init))
-        gram(call, e.dim, e.n)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if call.name not in INITIALIZERS and not is_elsewhere(call.name):
-        raise InputError(
-            f"initializer {call.name!r} is unknown; "
-            + nearest(call.name, [*INITIALIZERS, *_FRAMEWORKS, "your own as module:function"])
-        )
+    e, initializer = experiment, find(str(experiment.init))
+    initializer.check(e.dim, e.n)
+    name = initializer.call.name
     if (e.w, e.w_mean, e.w_std) != ("normal", 0.0, 1.0):
         raise InputError(
-            f"W comes from {call.name}, so it has no distribution, mean or deviation besides; "
+            f"W comes from {name}, so it has no distribution, mean or deviation besides; "
             "leave them out"
         )
     if e.design == "paired":
         raise InputError(
-            f"W comes from {call.name} as a whole, so outputs share it; take the design crossed "
+            f"W comes from {name} as a whole, so outputs share it; take the design crossed "
             "or fixed-x"
         )
     if e.dim * e.n > MAX_WEIGHTS:
@@ -361,18 +346,7 @@ def _initializer(experiment: Experiment) -> str:
             f"W of {e.dim:,} x {e.n:,} is made as a whole, and {MAX_WEIGHTS:,} numbers are "
             "allowed; take a smaller dim or fan_out"
         )
-    return str(call)
-
-
-def is_elsewhere(initializer: str) -> bool:
-    """Tell whether an initializer is named as one of a framework, or of the user's own.
-
-    >>> is_elsewhere("keras.initializers.HeNormal"), is_elsewhere("orthogonal")
-    (True, False)
-    """
-    from fnmatch import fnmatchcase  # only initializers need it
-
-    return ":" in initializer or any(fnmatchcase(initializer, known) for known in _FRAMEWORKS)
+    return initializer.text
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:

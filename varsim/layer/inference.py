@@ -12,6 +12,7 @@ from varsim._version import __version__
 from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.scales import SCALES, find_scale
 from varsim.compute import available_cpus, threads
+from varsim.initializers import find
 from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment, Result
 from varsim.layer.records import experiment_of
 from varsim.layer.sampling import stream
@@ -412,11 +413,7 @@ def _schemes(experiment: Experiment) -> Iterator[tuple[str, float]]:
 
 def package_of(init: str | None) -> str | None:
     """Return the package that W comes from, with its version; None where there is none."""
-    if init is None:
-        return None
-    from varsim.initializers.registry import package  # only initializers need it
-
-    return package(init)
+    return None if init is None else find(init).package
 
 
 def _samples_for(experiment: Experiment, error: float) -> int:

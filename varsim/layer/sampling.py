@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
@@ -15,12 +14,10 @@ from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.samplers import DRAWS, FloatArray
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
+from varsim.initializers import Weights, find
 from varsim.layer.experiment import Experiment
 from varsim.parsing import InputError
 from varsim.statistics.moments import Bins, Block, Moments
-
-if TYPE_CHECKING:
-    from varsim.initializers.registry import Weights
 
 BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
@@ -102,9 +99,7 @@ def check_initializer(experiment: Experiment) -> None:
     """
     e = experiment
     if e.init is not None:
-        from varsim.initializers.registry import check  # only initializers need it
-
-        check(e.init, partial(_whole_stream, e, 0), (e.dim, e.n), e.dtype)
+        find(e.init).verify(partial(_whole_stream, e, 0), (e.dim, e.n), np.dtype(e.dtype))
 
 
 def block_numbers(experiment: Experiment) -> int:
@@ -142,10 +137,8 @@ def whole(experiment: Experiment, index: int) -> Weights:
     Raises:
         InputError: The initializer fails, or makes something else.
     """
-    from varsim.initializers.registry import draw  # only initializers need it
-
     e = experiment
-    return draw(str(e.init), _whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
+    return find(str(e.init)).draw(_whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
 
 
 def _whole_stream(experiment: Experiment, index: int) -> Generator:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.initializers import find
+from varsim.initializers.theory import Gram, independent
 from varsim.layer.experiment import Experiment
-
-if TYPE_CHECKING:
-    from varsim.initializers.theory import Gram
 
 
 class Prediction(NamedTuple):
@@ -107,12 +106,7 @@ def predict_initializer(experiment: Experiment) -> float | None:
     1.0
     """
     e = experiment
-    if e.init is None:
-        return None
-    from varsim.calls import parse
-    from varsim.initializers.theory import gram  # start-up is without
-
-    exact = gram(parse(e.init), e.dim, e.n)
+    exact = None if e.init is None else find(e.init).moments(e.dim, e.n)
     return None if exact is None else exact.trace / e.n * mean_square(e)
 
 
@@ -209,11 +203,8 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
 
 def _gram(experiment: Experiment) -> Gram:
     """Return the moments of the initializer's W; of independent normal entries where unknown."""
-    from varsim.calls import parse
-    from varsim.initializers.theory import gram, independent  # start-up is without
-
     e = experiment
-    return gram(parse(str(e.init)), e.dim, e.n) or independent(e.dim, e.n)
+    return find(str(e.init)).moments(e.dim, e.n) or independent(e.dim, e.n)
 
 
 def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:

@@ -10,8 +10,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from varsim.activations import Activation
-from varsim.activations.gains import named_activation
+from varsim.activations import Activation, find_activation
+from varsim.activations import canonical_name as activation_name
 from varsim.catalog.scales import canonical_name
 from varsim.layer.experiment import Experiment
 from varsim.parsing import InputError, nearest
@@ -144,7 +144,7 @@ class Network:
     @property
     def phi(self) -> Activation:
         """The activation."""
-        return named_activation(self.activation)
+        return find_activation(self.activation)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -162,6 +162,7 @@ class Network:
         without = {"seed", "networks"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
+        fields["activation"] = activation_name(self.activation)
         if self.init is None:
             del fields["init"]  # as before there were initializers: the streams stay
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]

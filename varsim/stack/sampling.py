@@ -18,6 +18,7 @@ from varsim.activations import Activation, FloatArray
 from varsim.catalog.samplers import DRAWS
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
+from varsim.initializers import find
 from varsim.layer.sampling import generator
 from varsim.stack.network import Layer, Network
 from varsim.statistics.moments import Bins
@@ -188,11 +189,9 @@ class _Sample:
         Raises:
             InputError: It fails, or makes something else.
         """
-        from varsim.initializers.registry import draw  # only initializers need it
-
         layer = self._network.layers[place]
         shape = (layer.fan_in, layer.fan_out)
-        made = draw(init, self._stream(place + 1), shape, self._dtype).weights
+        made = find(init).draw(self._stream(place + 1), shape, self._dtype).weights
         out: FloatArray = scratch(name, made.size, self._dtype).reshape(shape)
         out[:] = made
         return out

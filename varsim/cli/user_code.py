@@ -1,4 +1,4 @@
-"""Functions of the user's own and of frameworks: loaded from where they stand, and checked."""
+"""Users' functions and frameworks: the contexts in which they are loaded and called."""
 
 from __future__ import annotations
 
@@ -7,59 +7,60 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 
+from varsim.initializers import find
 from varsim.layer.experiment import Experiment
 
 
 @contextmanager
-def importable() -> Iterator[None]:
+def user_code() -> Iterator[None]:
     """Let modules in the current folder be imported, as by ``python -m``.
 
-    What they print goes to stderr: stdout is for data.
+    What they print goes to stderr, because stdout is for data.
     """
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
-        with aside():
+        with stdout_to_stderr():
             yield
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
 
 
-def aside() -> AbstractContextManager[object]:
-    """Return a context in which what others print goes to stderr."""
+def stdout_to_stderr() -> AbstractContextManager[object]:
+    """Return a context in which prints go to stderr."""
     return nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr)
 
 
-def using(inits: Iterable[str | None]) -> AbstractContextManager[object]:
+def running(inits: Iterable[str | None]) -> AbstractContextManager[object]:
     """Return a context for initializers to be loaded and called in.
 
-    A framework's is not to find what happens to be in the current folder.
+    Modules in the current folder are importable only for users' functions: a framework must not
+    import them by accident.
     """
-    return importable() if any(":" in init for init in inits if init is not None) else aside()
+    is_user = any(find(init).framework == "user" for init in inits if init is not None)
+    return user_code() if is_user else stdout_to_stderr()
 
 
 def load_initializers(experiments: Iterable[Experiment]) -> None:
-    """Load what initializers are of.
+    """Load the frameworks and functions of all initializers.
 
     Raises:
-        InputError: One of them cannot be found.
+        InputError: One of them cannot be loaded, or takes other arguments.
     """
     for init in dict.fromkeys(e.init for e in experiments if e.init is not None):
-        from varsim.initializers.registry import find  # only initializers need it
-
-        with using([init]):
-            find(init)
+        with running([init]):
+            find(init).load()
 
 
 def check_initializers(experiments: Iterable[Experiment]) -> None:
-    """Draw W once from every initializer, before anything runs.
+    """Draw W from every initializer, before anything runs.
 
     Raises:
-        InputError: One of them cannot be used.
+        InputError: One of them fails, or its result is not allowed.
     """
     from varsim.layer.sampling import check_initializer  # loads NumPy
 
     for experiment in {e.init: e for e in experiments}.values():
-        with using([experiment.init]):
+        with running([experiment.init]):
             check_initializer(experiment)

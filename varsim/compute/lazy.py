@@ -1,0 +1,23 @@
+"""One door to each library that is slow to import: it is loaded when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+class _Lazy:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self._name), attribute)
+
+
+def lazy(name: str) -> Any:
+    """Return a stand-in for a module, which imports it when an attribute is first read.
+
+    >>> lazy("math").floor(2.5)
+    2
+    """
+    return _Lazy(name)
