@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from varsim import parsing
+from varsim.initializers.theory import INITIALIZERS
 from varsim.parsing import nearest
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
@@ -135,7 +136,7 @@ class Initializers(Names):
 
     def __init__(self) -> None:
         """Offer the built-in ones for shell completion."""
-        super().__init__(("orthogonal", "sparse", "truncated_normal", "trunc_normal"))
+        super().__init__(INITIALIZERS)
 
     def items(self, text: str) -> list[str]:
         """Split at the commas that are not among arguments."""

@@ -56,23 +56,21 @@ class Adapter(ABC):
         prefix: The module of the initializers, with a dot at its end.
         layers: Full names outside that module.
         reserved: Arguments that varsim passes itself, such as seeds.
-        examples: Arguments for initializers that have no defaults for them.
+        parameters: The usual number of parameters before those that a call gives.
+        examples: Calls of initializers that have arguments without defaults.
     """
 
     name: ClassVar[str]
     prefix: ClassVar[str] = ""
     layers: ClassVar[tuple[str, ...]] = ()
     reserved: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[int] = 0
     examples: ClassVar[dict[str, str]] = {}
 
     @cached_property
     def functions(self) -> dict[str, Any]:
         """Every function or class by its full name, aliases included; loads the framework."""
         return {}
-
-    @abstractmethod
-    def leading(self, function: Any) -> int:
-        """Return the number of parameters before those that a call gives."""
 
     @abstractmethod
     def drawer(self, call: Call, function: Any) -> Drawer:
@@ -82,6 +80,10 @@ class Adapter(ABC):
     def patterns(self) -> list[str]:
         """The names it has, as patterns for help and errors."""
         return [f"{self.prefix}*", *self.layers]
+
+    def leading(self, function: Any) -> int:  # noqa: ARG002  # for subclasses
+        """Return the number of parameters of a function before those that a call gives."""
+        return self.parameters
 
     def has(self, name: str) -> bool:
         """Return whether a full name has the form of this adapter's names."""
@@ -117,7 +119,7 @@ class Adapter(ABC):
 
     def package(self) -> str | None:
         """Return the package with its version, without loading it; None for other code."""
-        return f"{self.name} {version(self.name)}"
+        return f"{self.name} {version(self.name)}" if self.prefix else None
 
     def remedy(self) -> str:
         """Return what to do when the framework cannot be loaded."""
@@ -280,7 +282,7 @@ class Initializer:
             for name in adapter.reserved:
                 if name in self.call.options:
                     raise InputError(
-                        f"{self.text} has a {name}; varsim passes its own, leave it out"
+                        f"{self.text} has a {name}, but varsim passes its own; leave it out"
                     )
             function = adapter.function(self.call.name)
             self._check_arguments(function, adapter.leading(function))

@@ -126,15 +126,12 @@ DRAWS: dict[str, Callable[..., None]] = {
 
 class _BuiltIn(Adapter):
     name = "varsim"
+    parameters = 2  # rng and out
 
     @cached_property
     def functions(self) -> dict[str, Any]:
         """Return the samplers."""
         return dict(DRAWS)
-
-    def leading(self, function: Any) -> int:  # noqa: ARG002  # the same for all
-        """Return 2: rng and out."""
-        return 2
 
     def drawer(self, call: Call, function: Any) -> Drawer:
         """Return a drawer into scratch memory."""
@@ -147,9 +144,6 @@ class _BuiltIn(Adapter):
             return Weights(out)
 
         return draw
-
-    def package(self) -> None:
-        """Return None."""
 
 
 ADAPTER = _BuiltIn()

@@ -46,10 +46,6 @@ class _Keras(Adapter):
             and member is not module.Initializer
         }
 
-    def leading(self, function: Any) -> int:  # noqa: ARG002  # the same for all
-        """Return 0."""
-        return 0
-
     def drawer(self, call: Call, function: Any) -> Drawer:
         """Return a drawer; Keras takes seeds of 32 bits."""
         has_seed = "seed" in inspect.signature(function).parameters
@@ -75,9 +71,7 @@ class _Keras(Adapter):
         """Return what to do: often the backend is missing."""
         chosen = os.environ.get("KERAS_BACKEND")
         if chosen and self.name in frameworks():
-            return (
-                f"its backend is set to {chosen!r}: install that, or set KERAS_BACKEND to another"
-            )
+            return f"install its backend {chosen!r}, or set KERAS_BACKEND to another"
         return super().remedy()
 
 

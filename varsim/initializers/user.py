@@ -14,14 +14,11 @@ if TYPE_CHECKING:
 
 class _User(Adapter):
     name = "user"
+    parameters = 2  # rng and shape
 
     def function(self, name: str) -> Any:
         """Return the function; see :func:`varsim.parsing.load_function`."""
         return load_function(name)
-
-    def leading(self, function: Any) -> int:  # noqa: ARG002  # the same for all
-        """Return 2: rng and shape."""
-        return 2
 
     def drawer(self, call: Call, function: Any) -> Drawer:
         """Return a drawer."""
@@ -34,9 +31,6 @@ class _User(Adapter):
             return Weights(function(rng, shape, *call.positional, **call.options))
 
         return draw
-
-    def package(self) -> None:
-        """Return None."""
 
 
 ADAPTER = _User()

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
+from varsim.initializers import find
 from varsim.layer.check import Surveyed
 from varsim.report.results import VERDICTS
 from varsim.report.rounding import significant, with_error
 from varsim.report.table import Column, Sheet
 from varsim.statistics import student
-
-_PREFIXES = ("torch.nn.init.", "torch.nn.", "jax.nn.initializers.", "keras.initializers.")
 
 
 def survey_sheet(rows: Sequence[Surveyed], remarks: Sequence[str] = ()) -> Sheet:
@@ -77,16 +76,11 @@ def _caption(rows: Sequence[Surveyed]) -> Iterator[str]:
 
 
 def _framework(row: Surveyed) -> str:
-    if ":" in row.init:
-        return "own"
-    return row.init_package.partition(" ")[0] if row.init_package else "varsim"
+    return find(row.init).framework
 
 
 def _short_name(row: Surveyed) -> str:
-    name = row.init
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
-    return name
+    return find(row.init).short_name
 
 
 def _verdict(row: Surveyed) -> str:
