@@ -321,19 +321,15 @@ def canonical_name(text: str) -> str:
     if name not in PARAMETRIC:
         takers = ", ".join(PARAMETRIC)
         raise InputError(f"{text!r} has a parameter, and only {takers} take one; leave it out")
-    parameter, *rest = [*call.positional, *call.options.values()]
-    is_number = isinstance(parameter, int | float) and not isinstance(parameter, bool)
-    if rest or call.keywords or not is_number or (parameter <= 0 and name == "celu"):
-        limit = "number above 0" if name == "celu" else "finite number"
-        raise InputError(f"{text!r} needs one {limit} as its parameter; write {name}(0.2)")
-    return f"{name}({repr(_float(text, parameter)).removesuffix('.0')})"
-
-
-def _float(text: str, parameter: float) -> float:
     try:
-        return float(parameter)
-    except OverflowError:
-        raise InputError(f"{text!r} is out of range; give a smaller parameter") from None
+        (parameter,) = map(float, call.positional)
+        valid = not call.keywords and not isinstance(call.positional[0], bool | str)
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid or (parameter <= 0 and name == "celu"):
+        limit = "number above 0" if name == "celu" else "finite number"
+        raise InputError(f"{name} takes one {limit} as its parameter; write {name}(0.2)")
+    return f"{name}({repr(parameter).removesuffix('.0')})"
 
 
 def find_activation(text: str) -> Activation:

@@ -34,6 +34,7 @@ from varsim.cli.types import (
     WholeNumbers,
 )
 from varsim.cli.user_code import check_initializers, load_initializers, running
+from varsim.initializers import patterns
 from varsim.layer.experiment import Experiment, Result
 from varsim.parsing import InputError
 
@@ -103,9 +104,8 @@ _LOADERS = {
         "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
 @swept("-i", "--init", type=Initializers(), group=_WHAT, metavar="NAME",
-        help="Take W from an initializer, as it is, and hold it to the scheme: orthogonal, sparse, "
-        "truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, jax.nn.initializers.*, "
-        "keras.initializers.*, as installed; or module:function for your own f(rng, shape). "
+        help="Take W from an initializer, as it is, and hold it to the scheme: "
+        f"{', '.join(patterns()[:-1])}, as installed; or module:function for your f(rng, shape). "
         "With arguments like 'name(gain=1.5)'.")  # fmt: skip
 @swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip

@@ -138,5 +138,7 @@ def gram(call: Call, dim: int, n: int) -> Gram:
     try:
         inspect.signature(known.gram).bind(dim, n, *call.positional, **call.options)
     except TypeError:
-        raise InputError(f"{call} has wrong arguments; write {call.name}{known.summary}") from None
+        raise InputError(
+            f"{call} has wrong arguments; write {call.name}{known.summary.partition(':')[0]}"
+        ) from None
     return known.gram(dim, n, *call.positional, **call.options)
