@@ -15,9 +15,18 @@ from mpmath import mpf
 
 from tests.program import here, run
 from varsim import InputError
-from varsim.activations import ACTIVATIONS, ALIASES, PARAMETRIC, find_activation
-from varsim.activations.gains import TORCH, critical, gain, gains, named_activation
+from varsim.activations import (
+    ACTIVATIONS,
+    ALIASES,
+    PARAMETRIC,
+    canonical_name,
+    find_activation,
+)
+from varsim.activations.gains import TORCH, critical, gain, gains
 from varsim.activations.quadrature import gaussian_mean
+from varsim.stack.network import Network
+
+KEY_OF_SILU = "84ef2dc14588ec7f442a77b253d82f9d"
 
 # Written here a second time, from the papers, for arbitrary precision.
 ORACLES: dict[str, Callable[[Any], Any]] = {
@@ -137,7 +146,7 @@ CLOSED: list[tuple[str, float, str, float]] = [
 @pytest.mark.parametrize(("name", "variance", "what", "value"), CLOSED)
 def test_closed_forms(name: str, variance: float, what: str, value: float) -> None:
     """Where there is one, it is met to twelve digits."""
-    found = getattr(gains(named_activation(name), variance), what)
+    found = getattr(gains(find_activation(name), variance), what)
     assert found == pytest.approx(value, rel=1e-12, abs=1e-14)
 
 
@@ -230,7 +239,7 @@ def test_torch_s_table_is_torch_s(name: str) -> None:
     assert TORCH[name].gain == pytest.approx(init.calculate_gain(known), rel=1e-15)
 
 
-def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_functions_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a module in the current folder, with or without its derivative."""
     (tmp_path / "mine.py").write_text(
         "import numpy as np\n"
@@ -238,6 +247,11 @@ def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "def slope(h): return 1 - np.tanh(h) ** 2\n"
         "def wrong(h): return h.sum()\n"
         "def broken(h): raise KeyError('no')\n"
+        "def leaves(h): raise SystemExit(0)\n"
+        "def imaginary(h): return h * 1j\n"
+        "def text(h): return np.full(h.shape, 'a')\n"
+        "def ragged(h): return [[1], [1, 2]]\n"
+        "def nothing(h): pass\n"
         "number = 3\n",
         encoding="utf-8",
     )
@@ -247,7 +261,10 @@ def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert exact["chi"] == ours["chi"]
     assert numeric["gain"] == pytest.approx(ours["gain"], rel=1e-14)
     assert numeric["chi"] == pytest.approx(ours["chi"], rel=1e-8)
-    for name in ("mine:wrong", "mine:broken", "mine:number", "mine:none", "nowhere:phi", "a:b:c:d"):
+    for name in (
+        *("mine:wrong", "mine:broken", "mine:number", "mine:none", "nowhere:phi", "a:b:c:d"),
+        *("mine:leaves", "mine:imaginary", "mine:text", "mine:ragged", "mine:nothing"),
+    ):
         done = here("gains", name)
         assert done.returncode == 2, name
         assert done.stderr.count("\n") == 1
@@ -255,7 +272,18 @@ def test_a_function_of_one_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "name", ["reluu", "relu(0.1)", "elu(x)", "celu(0)", "torch:gelu", "", "elu(nan)"]
+    "name",
+    [
+        *("reluu", "relu(0.1)", "elu(x)", "celu(0)", "torch:gelu", "", "elu(nan)", "elu(True)"),
+        *(
+            "elu('a')",
+            "elu(alpha=1)",
+            "elu(1, 2)",
+            "elu(1e999)",
+            "elu(" + "9" * 400 + ")",
+            "reluu(1)",
+        ),
+    ],
 )
 def test_a_mistake_is_one_sentence(name: str) -> None:
     """In the library and at both commands."""
@@ -278,11 +306,40 @@ def test_variances_outside_are_refused() -> None:
 def test_names_and_parameters() -> None:
     """Aliases lead to the table, and a parameter's default is the table's."""
     for alias, name in ALIASES.items():
-        assert named_activation(alias) is ACTIVATIONS[name]
+        assert find_activation(alias) is ACTIVATIONS[name]
     h = np.linspace(-3, 3, 50)
     for name, default in (("leaky_relu", 0.01), ("elu", 1.0), ("celu", 1.0)):
         parametric = PARAMETRIC[name](default)
         assert parametric.phi(h).tolist() == ACTIVATIONS[name].phi(h).tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *((name, name) for name in ACTIVATIONS),
+        *ALIASES.items(),
+        (" ReLU ", "relu"),
+        ("LeakyReLU( 0.20 )", "leaky_relu(0.2)"),
+        ("leaky_relu(1/5)", "leaky_relu(0.2)"),
+        ("leaky_relu(0.2)", "leaky_relu(0.2)"),
+        ("celu(2.0)", "celu(2)"),
+        ("elu(1e-05)", "elu(1e-05)"),
+        ("elu(-0.5)", "elu(-0.5)"),
+        (" mine:phi:slope ", "mine:phi:slope"),
+    ],
+)
+def test_an_activation_has_one_spelling(text: str, name: str) -> None:
+    """And one object; the spelling is its own."""
+    assert canonical_name(text) == canonical_name(name) == name
+    if ":" not in text:
+        assert find_activation(text) is find_activation(name)
+
+
+def test_spellings_of_an_activation_have_one_key() -> None:
+    """Canonical spellings have the key that they always had."""
+    keys = {a: Network(widths=(8, 8, 8), activation=a).key for a in ("silu", "swish", " SiLU")}
+    assert set(keys.values()) == {keys["silu"]}
+    assert keys["silu"] == KEY_OF_SILU
 
 
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from varsim import Experiment, InputError, simulate
-from varsim.calls import parse
-from varsim.initializers import builtin
-from varsim.initializers.theory import INITIALIZERS, gram, independent
+from varsim.initializers import builtin, find
+from varsim.initializers.theory import INITIALIZERS, independent
 from varsim.layer.sampling import generator, stream
 from varsim.layer.theory import predict, predict_given_x, predict_initializer
 from varsim.statistics.moments import Totals
@@ -36,8 +35,8 @@ CALLS = [
 
 def drawn(init: str, dim: int, n: int, count: int, dtype: str = "float64") -> NDArray[Any]:
     """Independent W of a built-in initializer, one after the other from one stream."""
-    make, rng = builtin.find(parse(init)), generator("0" * 32, 3)
-    made = [make(rng, (dim, n), np.dtype(dtype)).weights.copy() for _ in range(count)]
+    rng, initializer = generator("0" * 32, 3), find(init)
+    made = [initializer.draw(rng, (dim, n), np.dtype(dtype)).weights.copy() for _ in range(count)]
     return np.stack(made)
 
 
@@ -56,7 +55,7 @@ def test_every_initializer_has_theory_and_draws() -> None:
 @pytest.mark.parametrize("init", CALLS)
 def test_moments_are_those_of_what_is_drawn(init: str, shape: tuple[int, int]) -> None:
     """All four moments of M = W Wᵀ, over 4,000 W."""
-    expected = gram(parse(init), *shape)
+    expected = find(init).moments(*shape)
     assert expected is not None
     w = drawn(init, *shape, 4000)
     m = w @ w.transpose(0, 2, 1)
@@ -72,7 +71,7 @@ def test_moments_of_independent_entries_give_the_known_spread() -> None:
     e = Experiment(dim=48, fan_out=20, scale="sqrt", init="mine:unknown", samples=6400)
     r, c = e.block.rows, e.block.columns
     assert predict(e).block_error2 == pytest.approx(2 * (48 + r + c + 1) / (48 * r * c), rel=1e-12)
-    assert independent(3, 5) == gram(parse("truncated_normal(bound=40)"), 3, 5)
+    assert independent(3, 5) == find("truncated_normal(bound=40)").moments(3, 5)
 
 
 @pytest.mark.parametrize("x", ["normal", "laplace", "exponential", "rectified"])
@@ -93,7 +92,7 @@ def test_the_spread_between_blocks_is_as_predicted(init: str, x: str) -> None:
 def test_the_spread_for_one_x_is_as_predicted(init: str) -> None:
     """Given x, over W alone."""
     e = Experiment(dim=5, fan_out=3, scale="sqrt", init=init, design="fixed-x", dtype="float64")
-    exact = gram(parse(init), 5, 3)
+    exact = find(init).moments(5, 3)
     assert exact is not None
     blocks = list(stream(e, indices=range(4000)))
     sums = blocks[0].x_sums
@@ -197,13 +196,13 @@ def test_a_bias_adds_its_claim() -> None:
     [
         ({"init": "orthogonl"}, "did you mean orthogonal"),
         ({"init": "torch.nn.Conv2d"}, "is unknown"),
-        ({"init": "orthogonal(g=1)"}, "does not take"),
+        ({"init": "orthogonal(g=1)"}, r"write orthogonal\(gain=1\)$"),
         ({"init": "orthogonal(gain=0)"}, "gain is 0; give a number above 0"),
         ({"init": "orthogonal(gain=True)"}, "gain is True"),
-        ({"init": "sparse(sparsity=1)"}, "share from 0"),
-        ({"init": "sparse(sparsity=0.99)"}, "leaves none of 8"),
+        ({"init": "sparse(sparsity=1)"}, "give a number from 0 to below 1"),
+        ({"init": "sparse(sparsity=0.99)"}, "which zeroes all 8 outputs"),
         ({"init": "trunc_normal(std=1e6)"}, "give at least 0.01"),
-        ({"init": "truncated_normal(std='hee')"}, "is no scheme"),
+        ({"init": "truncated_normal(std='hee')"}, "is not a scheme"),
         ({"init": "orthogonal", "w": "uniform"}, "no distribution, mean or deviation"),
         ({"init": "orthogonal", "w_std": 2.0}, "no distribution, mean or deviation"),
         ({"init": "orthogonal", "design": "paired"}, "crossed or fixed-x"),

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tests.laws import BOUND
-from varsim.activations.gains import critical, gains, named_activation
+from varsim.activations import find_activation
+from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.layer.sampling import generator
@@ -34,7 +35,7 @@ Array = NDArray[np.float64]
 
 ALPHA = 1e-9
 
-GELU = critical(named_activation("gelu"))
+GELU = critical(find_activation("gelu"))
 assert GELU.weights
 assert GELU.bias
 
@@ -43,7 +44,7 @@ SCHEMES: dict[str, dict[str, Any]] = {
     "relu": {"scale": "he"},
     "selu": {"scale": "lecun"},
     "sin": {"scale": "lecun", "gain": 1.5},
-    "gelu": {"scale": "lecun", "gain": gains(named_activation("gelu")).gain},
+    "gelu": {"scale": "lecun", "gain": gains(find_activation("gelu")).gain},
 }
 
 CRITICAL_GELU = {
@@ -473,7 +474,7 @@ def test_the_derivative_of_another_activation_is_caught() -> None:
     """Gradients of tanh through erf's derivative disagree; the way up still agrees."""
     network = stack("tanh", *(64,) * 7, batch=16, networks=64)
     assert agrees(network, alpha=0.001)
-    wrong = replace(network.phi, derivative=named_activation("erf").derivative)
+    wrong = replace(network.phi, derivative=find_activation("erf").derivative)
     rows = judge(infer(network, list(stream(_Faulty.of(network, wrong)))))
     assert [row.agrees for row in rows] == [False] * 5 + [True]
     assert all(row.p is not None and row.p > 1e-4 for row in rows)
@@ -491,7 +492,7 @@ class _Faulty(Network):
 
     @property
     def phi(self) -> Any:
-        return self.__dict__.get("wrong", named_activation(self.activation))
+        return self.__dict__.get("wrong", find_activation(self.activation))
 
 
 def test_weights_shared_between_layers_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,7 @@ def test_theory_allows_for_what_it_does_not_know_and_no_more() -> None:
     [
         ("torch.nn.Linear(bias=True)", "makes a bias"),
         ("orthogonl", "did you mean orthogonal"),
-        ("sparse(sparsity=0.999)", "leaves none"),
+        ("sparse(sparsity=0.999)", "which zeroes all"),
     ],
 )
 def test_what_cannot_be_is_refused(init: str, sentence: str) -> None:
@@ -147,7 +147,7 @@ def test_the_command_takes_initializers(tmp_path: Path, monkeypatch: pytest.Monk
     assert "init orthogonal" in here(*args, "-i", "orthogonal", "-q").stdout
     wrong = here(*args, "-i", "stackinit:turned")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "which is (fan-in, fan-out)" in " ".join(wrong.stderr.split())
+    assert "not (fan-in, fan-out) = (64, 64); return that shape" in " ".join(wrong.stderr.split())
     late = here(*args, "-i", "orthogonal,stackinit:late", "-f", "csv")
     assert late.returncode == 1
     assert len(late.stdout.splitlines()) == 4

@@ -12,7 +12,7 @@ from tests.program import here, needs, run
 from varsim import InputError
 from varsim.compute import threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
-from varsim.initializers.catalogue import installed
+from varsim.initializers import installed
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS
 from varsim.layer.check import Surveyed, judge, question, survey
@@ -141,7 +141,7 @@ def test_the_command_s_codes_and_sentences() -> None:
     for args, sentence in (
         (("orthogonl",), "did you mean orthogonal"),
         (("orthogonal", "--draws", "7"), "draws is 7; give a number from 8"),
-        (("f(",), "no name with arguments"),
+        (("f(",), "not a name or a call"),
         (("orthogonal", "-d", "1e5"), "take a smaller dim"),
     ):
         refused = here("init", *args)
@@ -155,5 +155,5 @@ def test_the_command_s_codes_and_sentences() -> None:
 
 def test_an_example_is_checked_as_any_experiment() -> None:
     """Its arguments too."""
-    with pytest.raises(InputError, match="share from 0"):
+    with pytest.raises(InputError, match="from 0 to below 1"):
         question("sparse(sparsity=2)", 8, 8)

@@ -1,33 +1,72 @@
-"""The grammar of sweeps: ``64,512``, ``a:b``, ``a:b:step``, ``16:4096:x2``, ``a:b:log7``.
+"""What users type: numbers, ranges, lists, calls with literal arguments, and functions.
 
-Ends are inclusive. Arithmetic is exact (decimals are fractions), so ``0.1:1:0.1`` has ten values
-and the last one is 1.
+Everything here raises :class:`InputError`, whose text is one sentence.
+
+A range is ``a:b``, ``a:b:step``, ``a:b:x2`` or ``a:b:log7``; its ends are inclusive. Arithmetic is
+exact (decimals are fractions), so ``0.1:1:0.1`` has ten values and the last one is 1.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import reduce
+from importlib import import_module
+from typing import Any, NamedTuple
 
 MAX_VALUES = 100_000
-"""The most values one option, and the most experiments one sweep, may have."""
+"""The most values of one option, and the most experiments of one sweep."""
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _NUMBER = re.compile(
     rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})(e[+-]?[0-9]{{1,3}})?", re.IGNORECASE
 )
 _LARGEST = 10**300
-_MOST_BITS = 2**17
+_MAX_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
+_NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
+_MAX_CALL = 1000
+
+
+class InputError(ValueError):
+    """The input is not allowed: one sentence says what was given, what is allowed, what to do."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest known name, or all of them where none is near.
+
+    >>> nearest("sqr", ["sqrt", "none"])
+    'did you mean sqrt?'
+    """
+    import difflib  # only mistakes need it, and start-up time matters
+
+    known = list(known)
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+
+def error_summary(error: BaseException) -> str:
+    r"""Return the type and the first line of an error that other code raised.
+
+    >>> error_summary(RuntimeError("no memory.\nDetails follow."))
+    'RuntimeError: no memory'
+    """
+    try:
+        text = str(error).strip().partition("\n")[0].rstrip(".")
+    except Exception:  # noqa: BLE001  # other code defines __str__
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def number(text: str) -> Fraction:
     """Return a decimal number or a fraction, exactly.
 
     Raises:
-        ValueError: The text is neither.
+        InputError: The text is neither, or its magnitude is outside 1e-300 to 1e300.
 
     >>> number("5/3"), number("1e-1")
     (Fraction(5, 3), Fraction(1, 10))
@@ -35,46 +74,51 @@ def number(text: str) -> Fraction:
     parts = text.strip().split("/")
     # The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
     if len(parts) > 2 or not all(_NUMBER.fullmatch(part.strip()) for part in parts):
-        raise ValueError(f"{text.strip()!r} is not a number; write one like 512 or 1e3")
+        raise InputError(f"{text.strip()!r} is not a number; write one like 512 or 1e3")
     try:
         value = Fraction(parts[0].strip())
         value = value / Fraction(parts[1].strip()) if len(parts) == 2 else value
     except ZeroDivisionError:
-        raise ValueError(f"{text.strip()!r} divides by zero; give another number") from None
+        raise InputError(f"{text.strip()!r} divides by zero; give another denominator") from None
     if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
-        raise ValueError(f"{text.strip()!r} is beyond 1e-300 to 1e300; give a milder number")
+        raise InputError(
+            f"{text.strip()!r} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
+        )
     return value
 
 
-def items(text: str) -> list[str]:
-    """Split a list at its commas.
+def real(text: str) -> float:
+    """Return a number or a fraction in floating point.
+
+    The parts are rounded before the division: ``0.1/0.3`` is not the float nearest to 1/3.
 
     Raises:
-        ValueError: An item is empty.
+        InputError: The text is neither.
 
-    >>> items("64, 512")
-    ['64', '512']
+    >>> real("5/3"), real("0.1/0.3")
+    (1.6666666666666667, 0.33333333333333337)
     """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise ValueError(f"{text!r} has an empty item; write a list like 64,512 without gaps")
-    return parts
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return float(numerator) / float(denominator) if slash else float(numerator)
+    except (ValueError, ZeroDivisionError):
+        raise InputError(f"{text!r} is not a number; write one like 2, 1e3 or 5/3") from None
 
 
 def is_range(item: str) -> bool:
-    """Tell whether an item of a list stands for several numbers."""
+    """Return whether an item is a range."""
     return ":" in item
 
 
 def expand(item: str, *, whole: bool = False) -> list[Fraction]:
-    """Return the numbers an item stands for.
+    """Return the numbers of an item.
 
     Args:
         item: A number or a range.
-        whole: Round the values of a ``log`` range to whole numbers.
+        whole: Whether to round the inner values of a ``log`` range to whole numbers.
 
     Raises:
-        ValueError: The range is malformed, empty, or has over MAX_VALUES values.
+        InputError: The range is malformed, empty, or has over MAX_VALUES values.
 
     >>> [int(v) for v in expand("16:256:x4")]
     [16, 64, 256]
@@ -87,13 +131,13 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
     log, times = _LOG.fullmatch(step), step[:1] in ("x", "X")
     try:
         if item.count(":") > 2:
-            raise ValueError("it has more than three parts")
+            raise InputError("more than three parts")
         start, stop = number(first), number(last)
         stride = Fraction(0) if log else number(step[1:] if times else step)
-    except ValueError as error:
+    except InputError as error:
         reason = str(error).partition(";")[0]
-        raise ValueError(
-            f"{item!r} is no range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
+        raise InputError(
+            f"{item!r} is not a range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
         ) from None
     if log:
         return _logarithmic(item, start, stop, int(log[1]), whole)
@@ -102,9 +146,9 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
 
 def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[Fraction]:
     if step == 0:
-        raise ValueError(f"{item!r} has a step of 0; give a step that leads from start to end")
+        raise InputError(f"{item!r} has a step of 0; give a step that leads from start to end")
     if (stop - start) / step < 0:
-        raise ValueError(
+        raise InputError(
             f"{item!r} is empty: its step leads away from its end; swap the ends or the step's sign"
         )
     count = (stop - start) // step + 1
@@ -114,11 +158,11 @@ def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[
 
 def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> list[Fraction]:
     if start <= 0 or stop <= 0:
-        raise ValueError(f"{item!r} multiplies, so both of its ends must be above 0")
+        raise InputError(f"{item!r} multiplies, so both of its ends must be above 0")
     if factor <= 0 or factor == 1:
-        raise ValueError(f"{item!r} multiplies by {factor}; give a factor above 0 that is not 1")
+        raise InputError(f"{item!r} multiplies by {factor}; give a factor above 0 that is not 1")
     if (factor > 1) != (stop > start) and start != stop:
-        raise ValueError(
+        raise InputError(
             f"{item!r} is empty: its factor leads away from its end; swap the ends or invert it"
         )
     values, value = [], start
@@ -126,9 +170,9 @@ def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> 
         values.append(value)
         _check_count(item, len(values))
         value *= factor
-        # Exact powers grow by digits each step, and would take hours long before they are many.
-        if value.denominator.bit_length() > _MOST_BITS:
-            raise ValueError(f"{item!r} needs too many digits; take a larger or a rounder factor")
+        # The digits of exact powers grow with each step, and so does the time for the next one.
+        if value.denominator.bit_length() > _MAX_BITS:
+            raise InputError(f"{item!r} needs too many digits; take a larger or a rounder factor")
     return values
 
 
@@ -136,9 +180,9 @@ def _logarithmic(
     item: str, start: Fraction, stop: Fraction, count: int, whole: bool
 ) -> list[Fraction]:
     if start <= 0 or stop <= 0:
-        raise ValueError(f"{item!r} is log-spaced, so both of its ends must be above 0")
+        raise InputError(f"{item!r} is log-spaced, so both of its ends must be above 0")
     if count < 2:
-        raise ValueError(f"{item!r} has {count} value(s); a log range has at least 2: its ends")
+        raise InputError(f"{item!r} has {count} value(s); a log range has at least 2: its ends")
     _check_count(item, count)
     low, high = math.log(start), math.log(stop)
     exponents = (low + (high - low) * i / (count - 1) for i in range(1, count - 1))
@@ -149,21 +193,185 @@ def _logarithmic(
 
 def _check_count(item: str, count: int, most: int = MAX_VALUES) -> None:
     if count > most:
-        raise ValueError(f"{item!r} has more than {most:,} values; take larger steps")
+        raise InputError(f"{item!r} has more than {most:,} values; take larger steps")
 
 
-class InputError(ValueError):
-    """What was asked cannot be done: a sentence of what was given, what is allowed, what to do."""
+def items(text: str) -> list[str]:
+    """Split a list at its commas.
 
+    Raises:
+        InputError: An item is empty.
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the nearest known name, or all of them where none is near.
-
-    >>> nearest("sqr", ["sqrt", "none"])
-    'did you mean sqrt?'
+    >>> items("64, 512")
+    ['64', '512']
     """
-    import difflib  # only a mistake needs it, and start-up time is a feature
+    return _non_empty(text, text.split(","))
 
-    known = list(known)
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+
+def split_calls(text: str) -> list[str]:
+    """Split a list at its commas, except those inside brackets or quotes.
+
+    Raises:
+        InputError: An item is empty.
+
+    >>> split_calls("f(a=1, b='x,y'), g")
+    ["f(a=1, b='x,y')", 'g']
+    """
+    parts, depth, quote, escaped = [""], 0, "", False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif quote:
+            escaped = character == "\\"
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "()[]":
+            depth += 1 if character in "([" else -1
+        elif character == "," and depth == 0:
+            parts.append("")
+            continue
+        parts[-1] += character
+    return _non_empty(text, parts)
+
+
+def _non_empty(text: str, parts: Iterable[str]) -> list[str]:
+    stripped = [part.strip() for part in parts]
+    if not all(stripped):
+        raise InputError(f"{_shortened(text)} has an empty item; write a list like 64,512 or a,b")
+    return stripped
+
+
+class Call(NamedTuple):
+    """A name with literal arguments.
+
+    Attributes:
+        name: A dotted name, or ``module:name``.
+        positional: Positional arguments: numbers, strings, booleans, None, lists, tuples.
+        keywords: Keyword arguments, sorted by name.
+    """
+
+    name: str
+    positional: tuple[Any, ...] = ()
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        """Return the canonical spelling."""
+        arguments = [_literal(value) for value in self.positional]
+        arguments += [f"{name}={_literal(value)}" for name, value in self.keywords]
+        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments."""
+        return dict(self.keywords)
+
+
+def parse_call(text: str) -> Call:
+    """Return a call; its arguments are read as literals and never evaluated.
+
+    A fraction like 5/3 is a number.
+
+    Raises:
+        InputError: The text is not a name, or its arguments are not literals.
+
+    >>> parse_call("torch.nn.init.sparse_(std=1/2, sparsity=0.1)").options
+    {'sparsity': 0.1, 'std': 0.5}
+    >>> str(parse_call("f( mode = 'fan_out' , gain=2 )"))
+    'f(gain=2, mode="fan_out")'
+    """
+    text = text.strip()
+    name, bracket, rest = text.partition("(")
+    name = name.strip()
+    if len(text) > _MAX_CALL or not _NAME.fullmatch(name) or (bracket and not rest.endswith(")")):
+        raise InputError(
+            f"{_shortened(text)} is not a name or a call; write it like name or name(gain=1.5)"
+        )
+    if not bracket:
+        return Call(name)
+    try:
+        call = ast.parse(f"_({rest}", mode="eval").body
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+            raise ValueError
+        positional = tuple(map(_value, call.args))
+        keywords = {str(_keyword(word)): _value(word.value) for word in call.keywords}
+        if len(keywords) < len(call.keywords):
+            raise ValueError
+        result = Call(name, positional, tuple(sorted(keywords.items())))
+        str(result).encode()  # fails on half a surrogate
+        if len(str(result)) > _MAX_CALL:
+            raise ValueError
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError):
+        raise InputError(
+            f"the arguments of {_shortened(text)} are not literals; write numbers, quoted strings, "
+            'True, False, None, or lists of them, like (gain=1.5, mode="fan_out")'
+        ) from None
+    return result
+
+
+def _keyword(word: ast.keyword) -> str:
+    if word.arg is None:  # **more
+        raise ValueError
+    return word.arg
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        numerator, denominator = _value(node.left), _value(node.right)
+        if not all(type(number) in (int, float) for number in (numerator, denominator)):
+            raise ValueError
+        if not denominator:
+            raise ValueError
+        value = numerator / denominator
+    else:
+        value = ast.literal_eval(node)
+    _check(value)
+    return value
+
+
+def _check(value: Any) -> None:
+    if isinstance(value, list | tuple):
+        for each in value:
+            _check(each)
+    elif isinstance(value, float):
+        if not math.isfinite(value):  # infinity has no literal
+            raise ValueError
+    elif not (value is None or isinstance(value, bool | int | str)):
+        raise ValueError
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
+def _shortened(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f"{text[:60]!r}..."
+
+
+def load_function(text: str) -> Callable[..., Any]:
+    """Return the function that ``module:function`` or ``module:Class.method`` names.
+
+    Raises:
+        InputError: The module cannot be imported, or has no such function.
+
+    >>> load_function("math:sqrt")(4.0)
+    2.0
+    """
+    module, _, path = text.partition(":")
+    try:
+        function: Any = reduce(getattr, path.split("."), import_module(module))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a module can raise anything
+        raise InputError(
+            f"{text!r} cannot be loaded ({error_summary(error)}); give module:function"
+        ) from None
+    if not callable(function):
+        raise InputError(
+            f"{text!r} is not a function but {type(function).__name__}; give module:function"
+        )
+    return function  # type: ignore[no-any-return]

@@ -1,41 +1,44 @@
 """Activations φ with their derivatives, as frameworks define them.
 
-Every function maps an array to a new array of the same shape and dtype. At a kink the derivative
-takes the value from one side; with continuous inputs that has probability 0.
+Each function maps an array to a new array of the same shape and dtype. At a kink the derivative is
+one-sided; continuous inputs are there with probability 0.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from varsim.compute.lazy import lazy
+from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call
+
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
+
+_special = lazy("scipy.special")
 
 # Klambauer et al. (2017), eq. 14: they map mean 0 and variance 1 to themselves.
 _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
     """An activation.
 
     Attributes:
-        formula: φ(h), for people.
+        formula: φ(h), as text.
         phi: φ.
         derivative: φ′.
-        kinks: Where φ or one of its derivatives jumps; quadrature splits there.
+        kinks: The points where φ or one of its derivatives jumps; quadrature splits there.
         bounds: Infimum and supremum of φ.
         homogeneous: Whether φ(c h) = c φ(h) for every c > 0.
-        flat: Whether φ′ = 0 on some interval: units there are dead.
+        flat: Whether φ′ = 0 on some interval, where units are dead.
     """
 
     formula: str
@@ -48,7 +51,7 @@ class Activation:
 
     @property
     def bounded(self) -> bool:
-        """Whether φ has both bounds."""
+        """Whether both bounds are finite."""
         return all(map(math.isfinite, self.bounds))
 
 
@@ -66,22 +69,18 @@ def _where(condition: NDArray[np.bool_], yes: FloatArray, no: FloatArray | float
 
 
 def _logistic(h: FloatArray) -> FloatArray:
-    # By tanh, which neither overflows nor cancels.
+    # By tanh, which neither overflows nor cancels digits.
     half = h.dtype.type(0.5)
     return half + half * np.tanh(half * h)
 
 
 def _erf(h: FloatArray) -> FloatArray:
-    from scipy.special import erf  # takes a quarter of a second to load
-
-    result: FloatArray = erf(h)
+    result: FloatArray = _special.erf(h)
     return result
 
 
 def _normal_cdf(h: FloatArray) -> FloatArray:
-    from scipy.special import ndtr
-
-    result: FloatArray = ndtr(h)
+    result: FloatArray = _special.ndtr(h)
     return result
 
 
@@ -92,9 +91,9 @@ def _normal_pdf(h: FloatArray) -> FloatArray:
 def _leaky_relu(slope: float = 0.01) -> Activation:
     """Maas et al. (2013)."""
     return Activation(
-        f"max(h, {slope:g} h)" if slope <= 1 else f"h or {slope:g} h below 0",
-        lambda h: _where(h > 0, h, h * h.dtype.type(slope)),
-        lambda h: _where(h > 0, np.ones_like(h), slope),
+        formula=f"max(h, {slope:g} h)" if slope <= 1 else f"h or {slope:g} h below 0",
+        phi=lambda h: _where(h > 0, h, h * h.dtype.type(slope)),
+        derivative=lambda h: _where(h > 0, np.ones_like(h), slope),
         kinks=(0.0,),
         homogeneous=True,
     )
@@ -114,9 +113,9 @@ def _elu(alpha: float = 1.0, scale: float = 1.0, stretch: float = 1.0) -> Activa
     factor = "" if scale == 1 else f"{scale:.4g} · "
     inner = "h" if stretch == 1 else f"h / {stretch:g}"
     return Activation(
-        f"{factor}(h, or {alpha:.4g} (exp({inner}) - 1) below 0)",
-        phi,
-        derivative,
+        formula=f"{factor}(h, or {alpha:.4g} (exp({inner}) - 1) below 0)",
+        phi=phi,
+        derivative=derivative,
         kinks=(0.0,),
         bounds=(-alpha * scale, math.inf),
     )
@@ -133,21 +132,23 @@ def _gated(
     slope: Callable[[FloatArray, FloatArray], FloatArray],
     low: float,
 ) -> Activation:
-    """H · gate(h), with slope(h, gate(h)) the derivative of the gate."""
+    """H · gate(h), where the gate has the derivative slope(h, gate(h))."""
 
     def derivative(h: FloatArray) -> FloatArray:
-        open_ = gate(h)
-        return open_ + h * slope(h, open_)
+        value = gate(h)
+        return value + h * slope(h, value)
 
-    return Activation(formula, lambda h: h * gate(h), derivative, bounds=(low, math.inf))
+    return Activation(
+        formula=formula, phi=lambda h: h * gate(h), derivative=derivative, bounds=(low, math.inf)
+    )
 
 
 def _silu(steepness: float = 1.0) -> Activation:
     """H · sigmoid(steepness h): Elfwing et al. (2018), eq. 3; 1.702 is Hendrycks & Gimpel's."""
     return _gated(
-        "h sigmoid(h)" if steepness == 1 else f"h sigmoid({steepness:g} h)",
-        lambda h: _logistic(h * h.dtype.type(steepness)),
-        lambda h, s: s * (1 - s) * h.dtype.type(steepness),
+        formula="h sigmoid(h)" if steepness == 1 else f"h sigmoid({steepness:g} h)",
+        gate=lambda h: _logistic(h * h.dtype.type(steepness)),
+        slope=lambda h, s: s * (1 - s) * h.dtype.type(steepness),
         low=-0.2784645427610738 / steepness,
     )
 
@@ -176,69 +177,118 @@ def _hard_swish_derivative(h: FloatArray) -> FloatArray:
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation("h", np.copy, np.ones_like, homogeneous=True),
+    "identity": Activation(formula="h", phi=np.copy, derivative=np.ones_like, homogeneous=True),
     "relu": Activation(
-        "max(h, 0)", lambda h: np.maximum(h, 0), _step, (0.0,), (0.0, math.inf), True, True
+        formula="max(h, 0)",
+        phi=lambda h: np.maximum(h, 0),
+        derivative=_step,
+        kinks=(0.0,),
+        bounds=(0.0, math.inf),
+        homogeneous=True,
+        flat=True,
     ),
     "leaky_relu": _leaky_relu(),
     "elu": _elu(),
     "selu": _elu(_SELU_ALPHA, _SELU_SCALE),
     "celu": _celu(),
-    "gelu": _gated("h Φ(h)", _normal_cdf, lambda h, gate: _normal_pdf(h), -0.16997120747990369),
+    "gelu": _gated(
+        formula="h Φ(h)",
+        gate=_normal_cdf,
+        slope=lambda h, gate: _normal_pdf(h),
+        low=-0.16997120747990369,
+    ),
     "gelu_tanh": _gated(
-        "h (1 + tanh(√(2/π) (h + 0.044715 h³))) / 2",
-        _tanh_gate,
-        _tanh_gate_slope,
-        -0.17004075057125412,
+        formula="h (1 + tanh(√(2/π) (h + 0.044715 h³))) / 2",
+        gate=_tanh_gate,
+        slope=_tanh_gate_slope,
+        low=-0.17004075057125412,
     ),
     "quick_gelu": _silu(1.702),
     "silu": _silu(),
     "mish": _gated(
-        "h tanh(softplus(h))",
-        lambda h: np.tanh(_softplus(h)),
-        _mish_slope,
-        -0.30884341301725,
+        formula="h tanh(softplus(h))",
+        gate=lambda h: np.tanh(_softplus(h)),
+        slope=_mish_slope,
+        low=-0.30884341301725,
     ),
-    "softplus": Activation("log(1 + exp(h))", _softplus, _logistic, bounds=(0.0, math.inf)),
+    "softplus": Activation(
+        formula="log(1 + exp(h))", phi=_softplus, derivative=_logistic, bounds=(0.0, math.inf)
+    ),
     "softsign": Activation(
-        "h / (1 + |h|)", lambda h: h / (1 + np.abs(h)), lambda h: (1 + np.abs(h)) ** -2.0,
-        (0.0,), (-1.0, 1.0),
-    ),
-    "sigmoid": Activation(
-        "1 / (1 + exp(-h))", _logistic, lambda h: _logistic(h) * _logistic(-h), bounds=(0.0, 1.0)
-    ),
-    "tanh": Activation("tanh(h)", np.tanh, lambda h: 1 - np.tanh(h) ** 2, bounds=(-1.0, 1.0)),
-    "hardtanh": Activation(
-        "h within ±1", lambda h: np.clip(h, -1, 1), lambda h: _inside(h, -1, 1), (-1.0, 1.0),
-        (-1.0, 1.0), flat=True,
-    ),
-    "hardswish": Activation(
-        "h min(max(h + 3, 0), 6) / 6", lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6),
-        _hard_swish_derivative, (-3.0, 3.0), (-0.375, math.inf), flat=True,
-    ),
-    "relu6": Activation(
-        "min(max(h, 0), 6)", lambda h: np.clip(h, 0, 6), lambda h: _inside(h, 0, 6), (0.0, 6.0),
-        (0.0, 6.0), flat=True,
-    ),
-    "relu2": Activation(
-        "max(h, 0)²", lambda h: np.maximum(h, 0) ** 2, lambda h: 2 * np.maximum(h, 0), (0.0,),
-        (0.0, math.inf), flat=True,
-    ),
-    "abs": Activation("|h|", np.abs, np.sign, (0.0,), (0.0, math.inf), homogeneous=True),
-    "sin": Activation("sin(h)", np.sin, np.cos, bounds=(-1.0, 1.0)),
-    "erf": Activation(
-        "erf(h)", _erf, lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
+        formula="h / (1 + |h|)",
+        phi=lambda h: h / (1 + np.abs(h)),
+        derivative=lambda h: (1 + np.abs(h)) ** -2.0,
+        kinks=(0.0,),
         bounds=(-1.0, 1.0),
     ),
-}  # fmt: skip
-"""Every activation by its name."""
+    "sigmoid": Activation(
+        formula="1 / (1 + exp(-h))",
+        phi=_logistic,
+        derivative=lambda h: _logistic(h) * _logistic(-h),
+        bounds=(0.0, 1.0),
+    ),
+    "tanh": Activation(
+        formula="tanh(h)",
+        phi=np.tanh,
+        derivative=lambda h: 1 - np.tanh(h) ** 2,
+        bounds=(-1.0, 1.0),
+    ),
+    "hardtanh": Activation(
+        formula="h within ±1",
+        phi=lambda h: np.clip(h, -1, 1),
+        derivative=lambda h: _inside(h, -1, 1),
+        kinks=(-1.0, 1.0),
+        bounds=(-1.0, 1.0),
+        flat=True,
+    ),
+    "hardswish": Activation(
+        formula="h min(max(h + 3, 0), 6) / 6",
+        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6),
+        derivative=_hard_swish_derivative,
+        kinks=(-3.0, 3.0),
+        bounds=(-0.375, math.inf),
+        flat=True,
+    ),
+    "relu6": Activation(
+        formula="min(max(h, 0), 6)",
+        phi=lambda h: np.clip(h, 0, 6),
+        derivative=lambda h: _inside(h, 0, 6),
+        kinks=(0.0, 6.0),
+        bounds=(0.0, 6.0),
+        flat=True,
+    ),
+    "relu2": Activation(
+        formula="max(h, 0)²",
+        phi=lambda h: np.maximum(h, 0) ** 2,
+        derivative=lambda h: 2 * np.maximum(h, 0),
+        kinks=(0.0,),
+        bounds=(0.0, math.inf),
+        flat=True,
+    ),
+    "abs": Activation(
+        formula="|h|",
+        phi=np.abs,
+        derivative=np.sign,
+        kinks=(0.0,),
+        bounds=(0.0, math.inf),
+        homogeneous=True,
+    ),
+    "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
+    "erf": Activation(
+        formula="erf(h)",
+        phi=_erf,
+        derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
+        bounds=(-1.0, 1.0),
+    ),
+}
+"""Every activation by name."""
 
 PARAMETRIC: dict[str, Callable[[float], Activation]] = {
     "leaky_relu": _leaky_relu,
     "elu": partial(_elu, scale=1.0),
     "celu": _celu,
 }
-"""Activations that take a parameter: leaky_relu(0.2), elu(1.5), celu(2)."""
+"""Activations with a parameter: leaky_relu(0.2), elu(1.5), celu(2)."""
 
 ALIASES = {
     "linear": "identity",
@@ -246,88 +296,104 @@ ALIASES = {
     "leakyrelu": "leaky_relu",
     "relu_squared": "relu2",
 }
-"""Further names."""
+"""Other names of activations."""
 
-_CALL = re.compile(r"(\w+)\(([^()]*)\)")
+
+def canonical_name(text: str) -> str:
+    """Return the canonical spelling of an activation; functions of users are not loaded.
+
+    Raises:
+        InputError: The name is unknown, or its parameter is not allowed.
+
+    >>> canonical_name("Swish"), canonical_name("leaky_relu( 1/5 )"), canonical_name("elu(2.0)")
+    ('silu', 'leaky_relu(0.2)', 'elu(2)')
+    """
+    text = text.strip()
+    if ":" in text:
+        return text
+    call = parse_call(text)
+    name = ALIASES.get(call.name.lower(), call.name.lower())
+    if name not in ACTIVATIONS:
+        hint = nearest(call.name, [*ACTIVATIONS, *ALIASES])
+        raise InputError(f"activation {text!r} is unknown; {hint}")
+    if str(call) == call.name:
+        return name
+    if name not in PARAMETRIC:
+        takers = ", ".join(PARAMETRIC)
+        raise InputError(f"{text!r} has a parameter, and only {takers} take one; leave it out")
+    try:
+        (parameter,) = map(float, call.positional)
+        valid = not call.keywords and not isinstance(call.positional[0], bool | str)
+    except (TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid or (parameter <= 0 and name == "celu"):
+        limit = "number above 0" if name == "celu" else "finite number"
+        raise InputError(f"{name} takes one {limit} as its parameter; write {name}(0.2)")
+    return f"{name}({repr(parameter).removesuffix('.0')})"
 
 
 def find_activation(text: str) -> Activation:
-    """Return the activation that a text names.
+    """Return an activation.
 
     Args:
-        text: A name; one with its parameter, such as ``leaky_relu(0.2)``; or ``module:function``
-            for a function of one's own, with ``module:function:derivative`` where its derivative
-            is one too. It maps float64 arrays to arrays of the same shape.
+        text: A name; a name with its parameter, such as ``leaky_relu(0.2)``; or
+            ``module:function`` or ``module:function:derivative`` for users' functions, which map
+            float arrays to float arrays of the same shape. Without a derivative, central
+            differences are taken.
 
     Raises:
-        KeyError: The name is unknown.
-        ValueError: The parameter is not one, or the function cannot be used: a sentence why.
+        InputError: The name is unknown, its parameter is not allowed, or a function cannot be
+            loaded.
 
     >>> find_activation("leaky_relu(0.2)").phi(np.array([-1.0, 3.0]))
     array([-0.2,  3. ])
     """
-    if ":" in text:
-        return _own(*text.split(":"))
-    call = _CALL.fullmatch(text)
-    name = call[1] if call else text
-    name = ALIASES.get(name.lower(), name.lower())
-    if call is None:
-        return ACTIVATIONS[name]
-    if name not in PARAMETRIC:
-        takers = ", ".join(PARAMETRIC)
-        raise ValueError(f"{text!r} has a parameter, and only {takers} take one; leave it out")
-    try:
-        parameter = float(call[2])
-    except ValueError:
-        parameter = math.nan
-    if not math.isfinite(parameter) or (parameter <= 0 and name == "celu"):
-        raise ValueError(f"{text!r} has no number as its parameter; write it like {name}(0.2)")
-    return PARAMETRIC[name](parameter)
+    return _find(canonical_name(text))
 
 
-def _own(module: str, function: str, derivative: str = "", *rest: str) -> Activation:
-    text = ":".join(filter(None, [module, function, derivative, *rest]))
-    if rest:
-        raise ValueError(f"{text!r} has too many parts; write module:function[:derivative]")
-    phi = _wrapped(text, _loaded(text, module, function))
-    if derivative:
-        return Activation(text, phi, _wrapped(text, _loaded(text, module, derivative)))
-    return Activation(text, phi, partial(_difference, phi))
+@cache
+def _find(name: str) -> Activation:
+    if ":" in name:
+        return _user_activation(name)
+    call = parse_call(name)
+    return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
 
 
-def _loaded(text: str, module: str, name: str) -> Callable[[FloatArray], FloatArray]:
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{text!r} cannot be loaded: {error}") from None
-    if not callable(found):
-        raise ValueError(f"{text!r} is no function: {name} is {type(found).__name__}")
-    return found  # type: ignore[no-any-return]
+def _user_activation(text: str) -> Activation:
+    module, function, *derivatives = text.split(":")
+    if len(derivatives) > 1:
+        raise InputError(f"{text!r} has too many parts; write module:function[:derivative]")
+    phi = _checked(f"{module}:{function}")
+    derivative = _checked(f"{module}:{derivatives[0]}") if derivatives else None
+    return Activation(
+        formula=text, phi=phi, derivative=derivative or partial(_central_difference, phi)
+    )
 
 
-def _wrapped(
-    text: str, function: Callable[[FloatArray], FloatArray]
-) -> Callable[[FloatArray], FloatArray]:
-    """Return a function of the user's own, checked on its first array and held to dtypes."""
+def _checked(text: str) -> Callable[[FloatArray], FloatArray]:
+    """Return a user's function that raises nothing but InputErrors, and keeps shape and dtype."""
+    function = load_function(text)
 
     def checked(h: FloatArray) -> FloatArray:
         try:
             values = np.asarray(function(h))
-        except Exception as error:  # noqa: BLE001  # not our code
-            raise ValueError(
-                f"{text!r} fails on an array of {h.dtype}: {type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # other code
+            raise InputError(
+                f"{text!r} fails on an array of {h.dtype}: {error_summary(error)}; correct it"
             ) from None
-        if values.shape != h.shape or not np.issubdtype(values.dtype, np.number):
-            raise ValueError(
-                f"{text!r} maps shape {h.shape} to {values.shape}; it must keep shapes"
+        if values.shape != h.shape:
+            raise InputError(
+                f"{text!r} maps shape {h.shape} to {values.shape}; return the shape it is given"
             )
+        if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+            raise InputError(f"{text!r} returns {values.dtype}; return an array of floats")
         return values.astype(h.dtype, copy=False)
 
     return checked
 
 
-def _difference(phi: Callable[[FloatArray], FloatArray], h: FloatArray) -> FloatArray:
-    """Central differences, in float64: their error is about 1e-10."""
+def _central_difference(phi: Callable[[FloatArray], FloatArray], h: FloatArray) -> FloatArray:
+    """Return the derivative by central differences in float64, with an error of about 1e-10."""
     exact = h.astype(np.float64)
     step = 6e-6 * np.maximum(1.0, np.abs(exact))
     slope: FloatArray = (phi(exact + step) - phi(exact - step)) / (2 * step)

@@ -1,19 +1,18 @@
-"""Gains of activations: what W is scaled by so that a layer keeps the variance of its inputs."""
+"""Gains of activations: the factors on W with which a layer keeps the variance of its inputs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from varsim.activations import ACTIVATIONS, ALIASES, Activation, FloatArray, find_activation
+from varsim.activations import Activation, FloatArray, find_activation
 from varsim.activations.quadrature import gaussian_mean
-from varsim.parsing import InputError, nearest
+from varsim.parsing import InputError
 
 
 class TorchGain(NamedTuple):
@@ -21,7 +20,7 @@ class TorchGain(NamedTuple):
 
     Attributes:
         gain: Its value.
-        remark: Where it comes from, if not from E φ² = 1 / gain².
+        remark: Its origin, where it is not E φ² = 1 / gain².
     """
 
     gain: float
@@ -36,12 +35,12 @@ TORCH = {
     "leaky_relu": TorchGain(math.sqrt(2.0 / (1.0 + 0.01**2))),
     "selu": TorchGain(3 / 4, "empirical"),
 }
-"""What torch has, by our names; it has none for any other activation."""
+"""All gains of torch, by the names of our activations."""
 
 
 @dataclass(frozen=True)
 class Gains:
-    """What an activation does to h ~ N(0, q).
+    """Moments of an activation for h ~ N(0, q).
 
     Attributes:
         variance: q.
@@ -57,67 +56,50 @@ class Gains:
 
     @property
     def gain(self) -> float:
-        """G with g² E φ² = q: the next layer's variance is this one's. He et al. (2015), eq. 9."""
+        """G with g² E φ² = q, which keeps the variance between layers: He et al. (2015), eq. 9."""
         return math.sqrt(self.variance / self.second_moment)
 
     @property
     def std_gain(self) -> float:
-        """G with g² Var φ = q: where the mean of φ is taken off, as by a normalisation."""
+        """G with g² Var φ = q, for layers that subtract the mean of φ, as a normalisation does."""
         return math.sqrt(self.variance / (self.second_moment - self.mean**2))
 
     @property
     def chi(self) -> float:
-        """χ = g² E φ′² at the gain: by how much gradients grow a layer, backwards."""
+        """χ = g² E φ′² at the gain: the growth of squared gradients per layer, backwards."""
         return self.gain**2 * self.derivative_second_moment
 
 
-@cache
-def named_activation(text: str) -> Activation:
-    """Return the activation that a text names: see :func:`varsim.activations.find_activation`.
-
-    Raises:
-        InputError: It names none.
-    """
-    try:
-        return find_activation(text.strip())
-    except KeyError:
-        raise InputError(
-            f"activation {text!r} is unknown; {nearest(text, [*ACTIVATIONS, *ALIASES])}"
-        ) from None
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
 def gain(text: str, variance: float = 1.0) -> float:
-    """Return the second-moment gain of an activation, or torch's own as ``torch:NAME``.
+    """Return the second-moment gain of an activation, or torch's gain for ``torch:NAME``.
 
     Args:
-        text: The activation.
-        variance: Of its inputs.
+        text: The activation; see :func:`varsim.activations.find_activation`.
+        variance: The variance of its inputs.
 
     Raises:
-        InputError: There is none.
+        InputError: The activation is unknown, or has no gain.
 
     >>> round(gain("gelu"), 6), gain("torch:tanh")
     (1.53353, 1.6666666666666667)
     """
     origin, _, name = text.strip().partition(":")
     if origin != "torch":
-        return gains(named_activation(text), variance).gain
+        return gains(find_activation(text), variance).gain
     if name not in TORCH:
         raise InputError(f"torch has no gain for {name!r}; it has {', '.join(TORCH)}")
     return TORCH[name].gain
 
 
 def gains(activation: Activation, variance: float = 1.0) -> Gains:
-    """Return the averages that gains are made of.
+    """Return the moments that gains follow from.
 
     Args:
         activation: φ.
-        variance: q, of its inputs.
+        variance: q, the variance of its inputs.
 
     Raises:
-        InputError: φ is zero or too large there.
+        InputError: E φ² is 0 or not finite.
 
     >>> from varsim.activations import ACTIVATIONS
     >>> round(gains(ACTIVATIONS["relu"]).gain ** 2, 12)
@@ -128,27 +110,24 @@ def gains(activation: Activation, variance: float = 1.0) -> Gains:
         phi = activation.phi(h)
         return np.stack([phi, phi * phi, activation.derivative(h) ** 2])
 
-    try:
-        found = Gains(variance, *map(float, gaussian_mean(averages, variance, activation.kinks)))
-    except ValueError as error:  # a function of the user's own
-        raise InputError(str(error)) from None
-    if not (math.isfinite(found.second_moment) and found.second_moment > 0):
+    result = Gains(variance, *map(float, gaussian_mean(averages, variance, activation.kinks)))
+    if not (math.isfinite(result.second_moment) and result.second_moment > 0):
         raise InputError(
-            f"{activation.formula} has E φ² = {found.second_moment:g} at variance {variance:g}, "
-            "and so no gain; take another activation or variance"
+            f"{activation.formula} has E φ² = {result.second_moment:g} at variance {variance:g}, "
+            "so it has no gain; take another activation or variance"
         )
-    return found
+    return result
 
 
 class Critical(NamedTuple):
-    """Where a deep network is critical: signals and gradients neither grow nor die.
+    """The initialization at which signals and gradients neither grow nor vanish with depth.
 
     Attributes:
-        kind: ``scale-invariant``: at every K. ``K* = 0``: only as the signal dies out, slowly.
-            ``finite K*``: at one K. ``none``.
-        weights: C_W, the variance of W times its fan-in; None where there is none.
-        bias: C_b, the variance of the bias; None where there is none.
-        variance: K*, of the pre-activations; None where it is free or there is none.
+        kind: ``scale-invariant``: critical at every K. ``K* = 0``: critical as the signal slowly
+            vanishes. ``finite K*``: critical at one K. ``none``: never critical.
+        weights: C_W, the variance of W times its fan-in; None where not critical.
+        bias: C_b, the variance of the bias; None where not critical.
+        variance: K*, the variance of the pre-activations; None where free or not critical.
     """
 
     kind: str
@@ -157,8 +136,10 @@ class Critical(NamedTuple):
     variance: float | None = None
 
 
-# Below, a difference is rounding; and what stands for a K that tends to 0.
-_NOISE, _TINY = 1e-11, 1e-15
+# Smaller differences are rounding.
+_NOISE = 1e-11
+# Stands for h close to 0.
+_TINY = 1e-15
 
 NO_CRITICAL = Critical("none")
 
@@ -166,10 +147,10 @@ NO_CRITICAL = Critical("none")
 def critical(activation: Activation) -> Critical:
     """Return the initialization at which an activation is critical.
 
-    With K = C_b + C_W E φ², the parallel susceptibility C_W dE φ²/dK and the perpendicular one
-    C_W E φ′² are both 1: Roberts, Yaida & Hanin (2022), The Principles of Deep Learning Theory,
-    section 5.3. So K* is a root of dE φ²/dK - E φ′², at which C_W = 1 / E φ′² and
-    C_b = K* - C_W E φ² must not be negative.
+    There K = C_b + C_W E φ², and the susceptibilities are 1: the parallel one C_W dE φ²/dK, and
+    the perpendicular one C_W E φ′². See Roberts, Yaida & Hanin (2022), The Principles of Deep
+    Learning Theory, section 5.3. So K* is a root of dE φ²/dK - E φ′², C_W = 1 / E φ′², and
+    C_b = K* - C_W E φ², which must not be negative.
     """
     if activation.homogeneous:
         return Critical("scale-invariant", 1.0 / gains(activation).second_moment, 0.0)
@@ -184,7 +165,7 @@ def critical(activation: Activation) -> Critical:
 
 
 def _mismatch(activation: Activation, variance: float) -> float:
-    """DE φ²/dK - E φ′² = E φ φ″ = E[φ φ′ h] / K - E φ′², relative to E φ′²."""
+    """Return dE φ²/dK - E φ′² = E φ φ″ = E[φ φ′ h] / K - E φ′², relative to E φ′²."""
 
     def averages(h: FloatArray) -> FloatArray:
         slope = activation.derivative(h)
@@ -195,11 +176,11 @@ def _mismatch(activation: Activation, variance: float) -> float:
 
 
 def _root(function: Callable[[float], float]) -> float | None:
-    """Return where a function of log K first changes its sign, by bisection; None if nowhere."""
+    """Return the first sign change of a function of log K, by bisection; None without one."""
     grid = np.linspace(math.log(1e-4), math.log(1e6), 93)
     values = [(float(at), function(float(at))) for at in grid]
-    told = [(at, value) for at, value in values if abs(value) > _NOISE]
-    for (low, below), (high, above) in pairwise(told):
+    clear = [(at, value) for at, value in values if abs(value) > _NOISE]
+    for (low, below), (high, above) in pairwise(clear):
         if (below > 0) != (above > 0):
             return _bisected(function, low, high, rising=above > 0)
     return None
@@ -208,7 +189,7 @@ def _root(function: Callable[[float], float]) -> float | None:
 def _bisected(
     function: Callable[[float], float], low: float, high: float, *, rising: bool
 ) -> float:
-    """Return where a function changes its sign, to the last bit."""
+    """Return the sign change of a function, to the last bit."""
     while low < (middle := (low + high) / 2) < high:
         if (function(middle) > 0) == rising:
             high = middle
@@ -218,7 +199,7 @@ def _bisected(
 
 
 def _at_zero(activation: Activation) -> Critical:
-    """Return the limit K -> 0, where h sees only the two slopes at 0."""
+    """Return the limit K -> 0, which depends on the two one-sided slopes at 0 alone."""
     at = np.array([-_TINY, 0.0, _TINY])
     left, _, right = activation.derivative(at) ** 2
     if activation.phi(at)[1] != 0.0 or left + right < _NOISE:

@@ -1,7 +1,7 @@
-"""Averages over a normal variable, by Gauss-Legendre quadrature on pieces between kinks.
+"""Means over a normal variable, by Gauss-Legendre quadrature on pieces between kinks.
 
-Gauss-Hermite quadrature is exact for polynomials and poor at kinks: with 25 nodes it misses
-E relu(z) by 1e-2.
+Gauss-Hermite quadrature is exact for polynomials but poor at kinks: with 25 nodes its error in
+E relu(z) is 1e-2.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
-# Beyond, a normal density times any power that is met here is below rounding.
+# In deviations. Beyond, the normal density times the powers taken here is below rounding.
 _REACH = 14.0
 _NODES = 24
-_MOST_HALVINGS = 9
+_MAX_HALVINGS = 9
 _TOLERANCE = 1e-14
 
 
@@ -29,13 +29,13 @@ def gaussian_mean(
     """Return E f(h) for h ~ N(0, variance), for several f at once.
 
     Args:
-        functions: Maps h, of shape (nodes,), to the values of every f, of shape (..., nodes).
-        variance: Of h, above 0.
-        kinks: Where some f or a derivative of it jumps.
+        functions: Maps h of shape (nodes,) to the values of every f, of shape (..., nodes).
+        variance: The variance of h, above 0.
+        kinks: The points where some f or a derivative of it jumps.
 
     Returns:
-        The averages, of shape (...), to about 13 digits where f is smooth between the kinks and
-        does not oscillate more than some hundred times within a deviation.
+        The means, of shape (...). They have about 13 digits if f is smooth between the kinks and
+        oscillates at most about a hundred times per deviation.
 
     >>> float(gaussian_mean(lambda h: np.maximum(h, 0.0) ** 2, 4.0, [0.0]).round(12))
     2.0
@@ -43,7 +43,7 @@ def gaussian_mean(
     deviation = math.sqrt(variance)
     edges = _edges(deviation, kinks)
     before = _on_pieces(functions, deviation, edges)
-    for _ in range(_MOST_HALVINGS):
+    for _ in range(_MAX_HALVINGS):
         edges = np.sort(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
         mean, size = _on_pieces(functions, deviation, edges)
         if np.all(np.abs(mean - before[0]) <= _TOLERANCE * size):
@@ -53,9 +53,9 @@ def gaussian_mean(
 
 
 def _edges(deviation: float, kinks: Iterable[float]) -> NDArray[np.float64]:
-    """Return the ends of pieces in units of a deviation: finer where h is about 1, and at kinks.
+    """Return the ends of the pieces in deviations, with kinks, and finer where h is about 1.
 
-    Activations change at the scale of h = 1, however wide h is spread.
+    Activations change at the scale of h = 1 for every variance of h.
     """
     in_h = [sign * 2.0**power for power in range(-2, 6) for sign in (-1, 1)]
     inner = np.array([0.0, *in_h, *kinks]) / deviation
@@ -67,7 +67,7 @@ def _edges(deviation: float, kinks: Iterable[float]) -> NDArray[np.float64]:
 def _on_pieces(
     functions: Callable[[FloatArray], FloatArray], deviation: float, edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the averages of f and of |f|."""
+    """Return the means of f and of |f|."""
     nodes, weights = _legendre()
     half = np.diff(edges)[:, None] / 2
     z = ((edges[1:] + edges[:-1])[:, None] / 2 + half * nodes).ravel()

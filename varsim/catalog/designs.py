@@ -1,9 +1,9 @@
 """Sampling designs: which outputs share their draws of x and W.
 
-A block is the unit of replication: independent of every other block. It holds ``groups``
-independent pairs of a matrix X (rows x D) and a matrix W (D x columns), and gives
-groups * rows * columns outputs. Inside a group the outputs of a row share x, those of a column
-share w; that makes draws cheap and outputs dependent.
+A block is the unit of replication; blocks are independent. A block has ``groups`` independent
+pairs of a matrix X (rows x D) and a matrix W (D x columns), so groups * rows * columns outputs.
+Within a group, the outputs of a row share x and those of a column share w. That makes draws cheap
+and outputs dependent.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Below this side, calling BLAS costs more than the draws that a shared matrix saves.
+# For smaller D, calling BLAS costs more than the draws that a shared matrix saves.
 _SMALLEST_MATRIX = 8
 
-
-# With a whole W a block: most blocks that there are for precision's sake.
-_MOST_WHOLE_BLOCKS = 1024
+# With a whole W per block: the most blocks that are taken for precision alone.
+_MAX_WHOLE_BLOCKS = 1024
 
 
 class BlockShape(NamedTuple):
@@ -30,7 +29,7 @@ class BlockShape(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """Number of outputs x @ W of the block."""
+        """Number of outputs of the block."""
         return self.groups * self.rows * self.columns
 
 
@@ -39,10 +38,10 @@ class Design:
     """A sampling design.
 
     Attributes:
-        summary: What it is, in a few words.
-        shape: Called as ``shape(D, outputs)``; the shape of a block of at least that many outputs.
-        largest: Most outputs of a block, about: beyond, more blocks are drawn instead.
-        fixed_x: Whether one and the same x is used in all blocks.
+        summary: A short description.
+        shape: Called as ``shape(D, outputs)``; returns a block of at least that many outputs.
+        largest: About the most outputs of a block. More outputs come from more blocks.
+        fixed_x: Whether all blocks have the same x.
     """
 
     summary: str
@@ -54,7 +53,7 @@ class Design:
 def _crossed(dim: int, outputs: int) -> BlockShape:
     """Square products with sides up to D: 1/D of the random numbers of independent pairs.
 
-    Beyond D a longer side adds outputs but hardly any precision, so more groups are drawn.
+    A side above D would add outputs but little precision, so more groups are drawn instead.
     """
     if dim < _SMALLEST_MATRIX:
         return _paired(dim, outputs)
@@ -79,20 +78,20 @@ DESIGNS: dict[str, Design] = {
     "paired": Design("every output has its own x and w: textbook iid Monte Carlo", _paired, 2**15),
     "fixed-x": Design("one x for all outputs, as in randn(D) @ randn(D, n)", _fixed_x, 2**15, True),
 }
-"""Every design by its name."""
+"""Every design by name."""
 
 
 def whole_blocks(design: str, dim: int, fan_out: int, outputs: int) -> int:
-    """Return how many blocks to take that have a whole W (D x fan-out) each.
+    """Return the number of blocks, each with a whole W (D x fan-out).
 
-    More than D rows through one W add outputs but hardly any precision.
+    More than D rows per W would add outputs but little precision.
     """
     if DESIGNS[design].fixed_x:
         return -(-outputs // fan_out)
-    return min(-(-outputs // (dim * fan_out)), _MOST_WHOLE_BLOCKS)
+    return min(-(-outputs // (dim * fan_out)), _MAX_WHOLE_BLOCKS)
 
 
 def whole_shape(design: str, fan_out: int, outputs: int) -> BlockShape:
-    """Return the shape of a block with a whole W, of at least that many outputs where rows vary."""
+    """Return the shape of a block with a whole W; at least that many outputs unless x is fixed."""
     rows = 1 if DESIGNS[design].fixed_x else -(-outputs // fan_out)
     return BlockShape(1, rows, fan_out)

@@ -1,8 +1,8 @@
 """Distributions of the entries of x and W: their exact moments.
 
-Every base distribution is standardised to mean 0 and variance 1, except ``rectified``, which is
-what a ReLU hands to the next layer. An experiment's entries are ``mean + std * base``. How they
-are drawn is in :mod:`varsim.catalog.samplers`.
+Each base distribution is standardised to mean 0 and variance 1, except ``rectified``, the output
+of a ReLU. An experiment's entries are ``mean + std * base``. The samplers are in
+:mod:`varsim.catalog.samplers`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A base distribution b by its exact moments.
+    """The exact moments of a base distribution b.
 
     Attributes:
-        summary: What it is, in a few words.
+        summary: A short description.
         mean: E b.
         variance: E (b - mean)².
         skewness: E (b - mean)³ / variance^1.5.
         kurtosis: E (b - mean)⁴ / variance²; 3 for the normal distribution.
-        for_weights: Whether it can stand for the entries of W too.
+        for_weights: Whether the entries of W can have it, too.
     """
 
     summary: str
@@ -33,9 +33,10 @@ class Distribution:
 
 
 def truncated_moments(bound: float) -> tuple[float, float]:
-    """Return variance and kurtosis of a standard normal kept where |z| <= bound.
+    """Return variance and kurtosis of a standard normal truncated at ±bound.
 
-    Johnson, Kotz & Balakrishnan (1994), 13.10. Good to 1e-7 from a bound of 0.01 on.
+    Johnson, Kotz & Balakrishnan (1994), section 13.10. The error is at most 1e-7 for bounds of at
+    least 0.01.
     """
     inside = math.erf(bound / math.sqrt(2.0))
     density = math.exp(-bound * bound / 2.0) / math.sqrt(2.0 * math.pi)
@@ -50,7 +51,7 @@ def _truncated(bound: float) -> Distribution:
 
 
 def _rectified() -> Distribution:
-    """max(z, 0) of a standard normal z: E b^j = E|z|^j / 2."""
+    """max(z, 0) of a standard normal z, with E b^j = E|z|^j / 2."""
     m1, m2, m3, m4 = 1 / math.sqrt(2 * math.pi), 0.5, math.sqrt(2 / math.pi), 1.5
     variance = m2 - m1**2
     return Distribution(
@@ -72,4 +73,4 @@ DISTRIBUTIONS: dict[str, Distribution] = {
     "exponential": Distribution("less 1, skewed", mean=0, variance=1, skewness=2, kurtosis=9),
     "rectified": _rectified(),
 }
-"""Every distribution by its name; a law test holds its sampler to these moments."""
+"""Every distribution by name; tests hold its sampler to these moments."""

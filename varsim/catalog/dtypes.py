@@ -1,21 +1,21 @@
-"""Floating-point types: what they can hold."""
+"""Floating-point types: their range and precision."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MIN_PRECISION = 1e-6
-"""Finest relative standard error that can be asked for."""
+"""Finest relative standard error that is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FloatType:
-    """What a floating-point type can hold, with a margin for sums of products.
+    """The limits of a floating-point type, with a margin for sums of products.
 
     Attributes:
-        smallest: Least magnitude allowed for entries and outputs: their fourth powers are taken.
-        largest: Greatest magnitude allowed for entries and outputs.
-        mean_to_std: Greatest ratio of a mean to its standard deviation.
+        smallest: Smallest magnitude of entries and outputs; theory takes their fourth powers.
+        largest: Largest magnitude of entries and outputs.
+        mean_to_std: Largest ratio of a mean to its standard deviation.
         rounding: Allowance for the relative rounding error of a variance.
         precision: Finest relative standard error that its draws support.
     """
@@ -31,4 +31,4 @@ FLOAT_TYPES = {
     "float32": FloatType(1e-30, 1e30, 1e3, 2.0**-22, 1e-5),
     "float64": FloatType(1e-70, 1e70, 1e11, 2.0**-51, MIN_PRECISION),
 }
-"""The dtypes that can be sampled in."""
+"""The dtypes of samples, by name."""

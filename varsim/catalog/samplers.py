@@ -1,8 +1,8 @@
-"""Draws: how the entries of x and W are sampled, in float32 and float64.
+"""Samplers: how the entries of x and W are drawn, in float32 and float64.
 
-Every function fills a contiguous one-dimensional array with independent draws of one base
-distribution. Their moments are declared in :mod:`varsim.catalog.distributions`, which knows nothing
-of this module: theory reads the one, sampling the other.
+Each function fills a contiguous one-dimensional array with independent draws of one base
+distribution. The moments are in :mod:`varsim.catalog.distributions`. Neither module reads the
+other: theory reads the moments, sampling reads this.
 """
 
 from __future__ import annotations
@@ -21,14 +21,6 @@ FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
 _ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _TRUNCATION = 2.0
-# The standard deviation that truncation leaves: sqrt(1 - 2 a pdf(a) / (2 cdf(a) - 1)).
-_TRUNCATED_STD = math.sqrt(
-    1.0
-    - 2.0
-    * _TRUNCATION
-    * (math.exp(-(_TRUNCATION**2) / 2.0) / math.sqrt(2.0 * math.pi))
-    / math.erf(_TRUNCATION / math.sqrt(2.0))
-)
 
 
 def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
@@ -39,8 +31,8 @@ def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
 def fill_normal(rng: Generator, out: FloatArray) -> None:
     """Fill with standard normals: Box & Muller (1958) in float32, NumPy's ziggurat in float64.
 
-    The float32 path takes 32 random bits for a number, and NumPy's SIMD log, sqrt, sin and cos.
-    The radius comes from a 32-bit uniform, so no draw is beyond sqrt(2 · 33 log 2) = 6.76.
+    The float32 path takes 32 random bits per number, and NumPy's SIMD log, sqrt, sin and cos.
+    The radius comes from a 32-bit uniform, so no draw exceeds sqrt(2 · 33 log 2) = 6.76.
     """
     if out.dtype != np.float32:
         rng.standard_normal(out=out)
@@ -64,7 +56,7 @@ def _box_muller(rng: Generator, out: FloatArray) -> None:
     radius *= np.float32(-2.0)
     np.sqrt(radius, out=radius)
     angle *= np.float32(math.pi * 2.0**-31)
-    # The words are used up, and their memory is warm.
+    # Reuses the memory of the words, which is in the cache.
     cosine = words.view(np.float32)[:half]
     np.cos(angle, out=cosine)
     np.sin(angle, out=angle)
@@ -80,20 +72,45 @@ def fill_uniform(rng: Generator, out: FloatArray) -> None:
 
 
 def fill_truncated(rng: Generator, out: FloatArray) -> None:
-    """Fill with standard normals kept where |z| <= 2 and rescaled to variance 1, by rejection."""
+    """Fill with standard normals truncated at ±2 and rescaled to variance 1."""
+    fill_within(rng, out, _TRUNCATION)
+    out *= out.dtype.type(1.0 / truncated_std(_TRUNCATION))
+
+
+def fill_within(rng: Generator, out: FloatArray, bound: float) -> None:
+    """Fill with standard normals truncated at ±bound, by rejection.
+
+    Proposals are normal for a bound above 1, and uniform below: at least three of five pass.
+    """
     filled = 0
     while filled < out.size:
         missing = out.size - filled
         proposals = scratch("proposals", missing + missing // 16 + 16, out.dtype)
-        fill_normal(rng, proposals)
-        accepted = proposals[np.abs(proposals) <= _TRUNCATION][:missing]
+        if bound > 1.0:
+            fill_normal(rng, proposals)
+            passed = np.abs(proposals) <= bound
+        else:
+            rng.random(out=proposals, dtype=out.dtype.type)
+            proposals *= out.dtype.type(2.0 * bound)
+            proposals -= out.dtype.type(bound)
+            passed = rng.random(proposals.size) <= np.exp(-0.5 * np.square(proposals))
+        accepted = proposals[passed][:missing]
         out[filled : filled + accepted.size] = accepted
         filled += accepted.size
-    out *= out.dtype.type(1.0 / _TRUNCATED_STD)
+
+
+def truncated_std(bound: float) -> float:
+    """Return the standard deviation of a standard normal truncated at ±bound.
+
+    With pdf φ and cdf Φ of the standard normal it is √(1 - 2 a φ(a) / (2 Φ(a) - 1)) for a bound a.
+    """
+    inside = math.erf(bound / math.sqrt(2.0))
+    density = math.exp(-bound * bound / 2.0) / math.sqrt(2.0 * math.pi)
+    return math.sqrt(1.0 - 2.0 * bound * density / inside)
 
 
 def fill_rademacher(rng: Generator, out: FloatArray) -> None:
-    """Fill with fair coins, ±1, at one random bit each."""
+    """Fill with ±1, each with probability ½, from one random bit each."""
     words = _random_words(rng, -(-out.size // 64))
     np.copyto(out, np.unpackbits(words.view(np.uint8), count=out.size))
     out *= out.dtype.type(2.0)
@@ -101,7 +118,7 @@ def fill_rademacher(rng: Generator, out: FloatArray) -> None:
 
 
 def fill_laplace(rng: Generator, out: FloatArray) -> None:
-    """Fill with Laplace draws of variance 1: an exponential magnitude and a coin for the sign."""
+    """Fill with Laplace draws of variance 1: an exponential magnitude with a random sign."""
     signs = scratch("signs", out.size, out.dtype)
     fill_rademacher(rng, signs)
     _fill_log_uniform(rng, out)
@@ -116,7 +133,7 @@ def fill_exponential(rng: Generator, out: FloatArray) -> None:
 
 
 def _fill_log_uniform(rng: Generator, out: FloatArray) -> None:
-    """Fill with logarithms of uniforms on (0, 1] of 53 bits, of which float32 keeps the small."""
+    """Fill with logarithms of uniforms on (0, 1] of 53 bits; float32 resolves the small ones."""
     uniform = scratch("doubles", out.size, np.float64)
     rng.random(out=uniform)
     np.subtract(1.0, uniform, out=out, casting="same_kind")
@@ -138,4 +155,4 @@ SAMPLERS: dict[str, Callable[[Generator, FloatArray], None]] = {
     "exponential": fill_exponential,
     "rectified": fill_rectified,
 }
-"""The sampler of every distribution, by its name."""
+"""The sampler of each distribution, by name."""

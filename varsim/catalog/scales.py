@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from varsim.parsing import InputError, real
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -14,10 +16,10 @@ class Scale:
 
     Attributes:
         formula: k as a formula of D (fan-in), n (fan-out) and g (gain).
-        k_squared: Called as ``k_squared(D, n, g)``; the square of the divisor, which is exact
-            where its root is not: (√512)² is not 512 in floating point.
-        source: Who proposed or uses it, where somebody did.
-        gain: The default gain, or None where the scheme has no gain.
+        k_squared: Called as ``k_squared(D, n, g)``; returns k². It is exact where k is not:
+            (√512)² is not 512 in floating point.
+        source: The publication or library it is from, or empty.
+        gain: The default gain; None where the scheme has no gain.
     """
 
     formula: str
@@ -50,20 +52,20 @@ SCALES: dict[str, Scale] = {
         "√(3D)", lambda D, n, g: 3.0 * D, "the default weight of torch.nn.Linear, uniform on ±1/√D"
     ),
 }
-"""Every named scheme; a number and ``D^p`` are schemes as well, see :func:`find_scale`."""
+"""Every named scheme. Numbers and ``D^p`` are schemes, too: see :func:`find_scale`."""
 
 ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
-"""Other names of schemes in the table."""
+"""Other names of schemes."""
 
 _POWER = re.compile(r"d\^(?:\(([^()\s]+)\)|([^()\s]+))", re.IGNORECASE)
 
 
 def canonical_name(name: str) -> str:
-    """Return the one spelling under which all spellings of a scheme are the same.
+    """Return the canonical spelling of a scheme.
 
     Raises:
-        KeyError: It is no scheme.
-        ValueError: It is a number that cannot be a scheme.
+        KeyError: The name is unknown.
+        InputError: A number is not finite, or a constant is not above 0.
 
     >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2")
     ('xavier', 'D^0.5', '2.0')
@@ -74,20 +76,21 @@ def canonical_name(name: str) -> str:
     if plain in SCALES:
         return plain
     power = _POWER.fullmatch(name)
-    number = _number((power[1] or power[2]) if power else name)
-    if number is None:
-        raise KeyError(name)
+    try:
+        number = real((power[1] or power[2]) if power else name)
+    except InputError:
+        raise KeyError(name) from None
     if not math.isfinite(number) or (number <= 0 and not power):
-        raise ValueError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
+        raise InputError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
     return f"D^{number + 0.0}" if power else str(number)
 
 
 def find_scale(name: str) -> Scale:
-    """Return the scheme of that name: one of the table, an alias, ``D^p``, or a number.
+    """Return the scheme of a name: one of the table, an alias, ``D^p``, or a number.
 
     Raises:
-        KeyError: It is none of these.
-        ValueError: It is a number that cannot be a scheme.
+        KeyError: The name is unknown.
+        InputError: A number is not finite, or a constant is not above 0.
 
     >>> find_scale("D^0.25").k_squared(16, 16, 1.0)
     4.0
@@ -103,10 +106,10 @@ def find_scale(name: str) -> Scale:
 
 
 def deviation(std: float | str, dim: int, n: int) -> float:
-    """Return a standard deviation of entries of W: the number, or 1/k of the scheme of that name.
+    """Return a standard deviation of entries of W: a number itself, or 1/k of a scheme.
 
     Raises:
-        ValueError: It is neither: a sentence.
+        InputError: It is neither.
 
     >>> deviation("lecun", 64, 8), deviation(0.02, 64, 8)
     (0.125, 0.02)
@@ -115,21 +118,13 @@ def deviation(std: float | str, dim: int, n: int) -> float:
         try:
             scale = find_scale(std)
         except KeyError:
-            raise ValueError(f"std {std!r} is no scheme; give a number, or one like 'he'") from None
+            raise InputError(
+                f"std {std!r} is not a scheme; give a number, or a scheme like 'he'"
+            ) from None
         return 1.0 / math.sqrt(scale.k_squared(dim, n, scale.gain or 1.0))
     if isinstance(std, bool) or not isinstance(std, int | float) or not 1e-30 <= std <= 1e30:
-        raise ValueError(f"std is {std!r}; give a number above 0, or a scheme like 'he'")
+        raise InputError(f"std is {std!r}; give a number above 0, or a scheme like 'he'")
     return float(std)
-
-
-def _number(text: str) -> float | None:
-    numerator, slash, denominator = text.partition("/")
-    try:
-        if not slash:
-            return float(text)
-        return float(numerator) / float(denominator)
-    except (ValueError, ZeroDivisionError):
-        return None
 
 
 def _power(base: float, exponent: float) -> float:

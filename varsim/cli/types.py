@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from varsim import parsing
+from varsim.initializers.theory import INITIALIZERS
 from varsim.parsing import nearest
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
@@ -74,9 +75,9 @@ class GainValues(Numbers):
         if not item[:1].isalpha():
             return super().values(item)
         from varsim.activations.gains import gain  # loads NumPy and SciPy
-        from varsim.cli.own import importable
+        from varsim.cli.user_code import user_code
 
-        with importable():
+        with user_code():
             return [gain(item)]
 
 
@@ -135,13 +136,11 @@ class Initializers(Names):
 
     def __init__(self) -> None:
         """Offer the built-in ones for shell completion."""
-        super().__init__(("orthogonal", "sparse", "truncated_normal", "trunc_normal"))
+        super().__init__(INITIALIZERS)
 
     def items(self, text: str) -> list[str]:
         """Split at the commas that are not among arguments."""
-        from varsim.calls import split  # seldom needed, and start-up is a feature
-
-        return split(text)
+        return parsing.split_calls(text)
 
 
 class Count(click.ParamType):  # type: ignore[type-arg]

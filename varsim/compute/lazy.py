@@ -11,6 +11,8 @@ class _Lazy:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "__wrapped__":  # inspect and doctest ask every object for it
+            raise AttributeError(attribute)
         return getattr(import_module(self._name), attribute)
 
 

@@ -1,4 +1,4 @@
-"""What the bytes of a result depend on, beside the experiment and its seed."""
+"""Versions and CPU features that the bytes of a result depend on."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from functools import cache
 from pathlib import Path
 
 from varsim._version import __version__
+from varsim.compute.lazy import lazy
 
 FRAMEWORKS = ("torch", "jax", "keras")
-"""Packages whose initializers can make W."""
+"""Packages with initializers; :mod:`varsim.initializers` has an adapter for each."""
+
+np, threadpoolctl = lazy("numpy"), lazy("threadpoolctl")
 
 
 @cache
 def packages() -> dict[str, str]:
-    """Return the versions of what computes: another one could change the numbers."""
-    import numpy as np
-
+    """Return the versions of the libraries that compute; others can change the numbers."""
     libraries = {f"{info['internal_api']} {info['version']}" for info in _blas()}
     blas = ", ".join(sorted(libraries)) or "unknown"
     return {"varsim": __version__, "NumPy": np.__version__, "BLAS": blas}
@@ -25,45 +26,41 @@ def packages() -> dict[str, str]:
 
 @cache
 def kernels() -> dict[str, str]:
-    """Return what packages choose by the CPU they find: it can change the last digits."""
-    import numpy as np
-
+    """Return what libraries choose by CPU; it can change the last digits."""
     simd = np.show_config(mode="dicts")["SIMD Extensions"]
     blas = ", ".join(sorted({str(info.get("architecture", "any")) for info in _blas()}))
     return {"SIMD": ", ".join(simd.get("found", [])) or "baseline", "BLAS kernels": blas}
 
 
 def fingerprint() -> dict[str, str]:
-    """Return all of it: where two machines have the same, they compute the same bytes.
+    """Return packages, kernels, and the frameworks that this process has loaded.
 
-    With the frameworks that this process has loaded, for their initializers.
+    Machines with equal fingerprints compute the same bytes.
     """
     loaded = {name: version for name, version in frameworks().items() if name in sys.modules}
     return packages() | kernels() | loaded
 
 
 def offered() -> dict[str, str]:
-    """Return what this machine can compute with: its fingerprint with all that is installed."""
+    """Return packages, kernels, and all frameworks that are installed."""
     return packages() | kernels() | frameworks()
 
 
 @cache
 def frameworks() -> dict[str, str]:
-    """Return the versions of the frameworks that are installed; none of them is loaded."""
-    from importlib.metadata import PackageNotFoundError, version
+    """Return the versions of the installed frameworks, without loading them."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
 
-    found = {}
+    versions = {}
     for name in FRAMEWORKS:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def _blas() -> list[dict[str, str]]:
-    """Return NumPy's BLAS; frameworks bring others."""
-    import numpy as np
-    from threadpoolctl import threadpool_info
-
-    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
-    folder = str(Path(np.__file__).parent)  # and its libraries are in numpy.libs beside it
-    return [info for info in found if info["filepath"].startswith(folder)] or found
+    """Return NumPy's BLAS libraries; frameworks load others."""
+    folder = str(Path(np.__file__).parent)  # before the look-up: NumPy must be loaded
+    libraries = [i for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"]
+    # A wheel of NumPy has its libraries in numpy.libs beside the package.
+    return [info for info in libraries if info["filepath"].startswith(folder)] or libraries

@@ -1,1 +1,428 @@
-"""Weights: whole matrices W as initializers make them, ours and those of frameworks."""
+"""Initializers: whole matrices W from varsim, from frameworks, and from users' functions.
+
+:func:`find` returns the :class:`Initializer` of a text. Each source of initializers has one
+:class:`Adapter`. Frameworks and NumPy are loaded when W is first drawn.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+
+from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.compute import OneThread, limit_blas
+from varsim.compute.lazy import lazy
+from varsim.compute.provenance import frameworks
+from varsim.initializers import theory
+from varsim.initializers.documented import CLAIMS, Claim
+from varsim.parsing import Call, InputError, error_summary, nearest, parse_call
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.floating[Any]]
+else:
+    np = lazy("numpy")
+
+
+class Weights(NamedTuple):
+    """What an initializer returns.
+
+    Attributes:
+        weights: W, of shape (D, n). A drawer may return any array-like; ``draw`` returns an array.
+        bias: The bias, of shape (n,), or None.
+    """
+
+    weights: Any
+    bias: Any = None
+
+
+Drawer: TypeAlias = "Callable[[Generator, tuple[int, int], np.dtype[np.floating]], Weights]"
+"""Called as ``drawer(rng, (D, n), dtype)``; returns unchecked weights."""
+
+
+class Adapter(ABC):
+    """A source of initializers: a framework, varsim itself, or users' code.
+
+    Attributes:
+        name: The package name; ``"varsim"`` or ``"user"`` for the others.
+        prefix: The module of the initializers, with a dot at its end.
+        layers: Full names outside that module.
+        reserved: Arguments that varsim passes itself, such as seeds.
+        parameters: The usual number of parameters before those that a call gives.
+        examples: Calls of initializers that have arguments without defaults.
+    """
+
+    name: ClassVar[str]
+    prefix: ClassVar[str] = ""
+    layers: ClassVar[tuple[str, ...]] = ()
+    reserved: ClassVar[tuple[str, ...]] = ()
+    parameters: ClassVar[int] = 0
+    examples: ClassVar[dict[str, str]] = {}
+
+    @cached_property
+    def functions(self) -> dict[str, Any]:
+        """Every function or class by its full name, aliases included; loads the framework."""
+        return {}
+
+    @abstractmethod
+    def drawer(self, call: Call, function: Any) -> Drawer:
+        """Return the drawer of a call whose arguments are checked."""
+
+    @property
+    def patterns(self) -> list[str]:
+        """The names it has, as patterns for help and errors."""
+        return [f"{self.prefix}*", *self.layers]
+
+    def leading(self, function: Any) -> int:  # noqa: ARG002  # for subclasses
+        """Return the number of parameters of a function before those that a call gives."""
+        return self.parameters
+
+    def has(self, name: str) -> bool:
+        """Return whether a full name has the form of this adapter's names."""
+        return name in self.layers or name.startswith(self.prefix)
+
+    def short_name(self, name: str) -> str:
+        """Return a full name without its module."""
+        return name.rpartition(".")[2] if name in self.layers else name.removeprefix(self.prefix)
+
+    def function(self, name: str) -> Any:
+        """Return the function or class of a full name.
+
+        Raises:
+            InputError: The name is unknown.
+        """
+        if name in self.functions:
+            return self.functions[name]
+        hint = nearest(self.short_name(name), map(self.short_name, self.functions))
+        raise InputError(
+            f"{self.prefix.rstrip('.')} has no initializer {self.short_name(name)!r}; {hint}"
+        )
+
+    def canonical_name(self, name: str) -> str:
+        """Return the one name of an initializer that has aliases: the name it gives itself."""
+        function = self.function(name)
+        aliases = [alias for alias, other in self.functions.items() if other is function]
+        preferred = self.prefix + function.__name__
+        return preferred if preferred in aliases else aliases[0]
+
+    def has_bias(self, call: Call) -> bool:  # noqa: ARG002  # for subclasses
+        """Return whether a call returns a bias beside W."""
+        return False
+
+    def package(self) -> str | None:
+        """Return the package with its version, without loading it; None for other code."""
+        return f"{self.name} {version(self.name)}" if self.prefix else None
+
+    def remedy(self) -> str:
+        """Return what to do when the framework cannot be loaded."""
+        return f"{'reinstall' if self.name in frameworks() else 'run: pip install'} {self.name}"
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """An initializer with its arguments.
+
+    Attributes:
+        call: The name and the arguments.
+        framework: ``"torch"``, ``"jax"`` or ``"keras"``; ``"varsim"`` for built-ins; ``"user"``.
+    """
+
+    call: Call
+    framework: str
+
+    @property
+    def text(self) -> str:
+        """The canonical spelling."""
+        return str(self.call)
+
+    @property
+    def short_name(self) -> str:
+        """The spelling without the framework's module."""
+        return str(self.call._replace(name=self._adapter.short_name(self.call.name)))
+
+    @property
+    def bias(self) -> bool:
+        """Whether it returns a bias beside W."""
+        return self._adapter.has_bias(self.call)
+
+    @property
+    def package(self) -> str | None:
+        """The framework with its version; None for built-ins and users' functions.
+
+        The framework is not loaded. For Keras the backend follows once Keras is loaded.
+        """
+        return self._adapter.package()
+
+    def check(self, dim: int, n: int) -> None:
+        """Check the arguments of a built-in for a shape; frameworks check theirs in ``load``.
+
+        Raises:
+            InputError: An argument is not allowed.
+        """
+        self.moments(dim, n)
+
+    def moments(self, dim: int, n: int) -> theory.Gram | None:
+        """Return the exact moments of W for a shape; None where they are unknown.
+
+        Raises:
+            InputError: An argument is not allowed.
+        """
+        return theory.gram(self.call, dim, n) if self.framework == "varsim" else None
+
+    def load(self) -> None:
+        """Load the framework or the user's function, and check the arguments.
+
+        Raises:
+            InputError: It cannot be loaded, or takes other arguments.
+        """
+        self._drawer  # noqa: B018  # cached
+
+    def draw(self, rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+        """Draw W, and its bias if there is one.
+
+        Args:
+            rng: The random stream; frameworks are seeded from it.
+            shape: (D, n).
+            dtype: Of the arrays.
+
+        Raises:
+            InputError: It cannot be loaded or fails, or the result has another shape, is not
+                real, or is not finite.
+        """
+        from varsim.initializers.torch import one_thread  # it needs the classes above
+
+        drawer = self._drawer
+        with _one_blas_thread, one_thread():
+            try:
+                drawn = drawer(rng, shape, dtype)
+                weights = np.asarray(drawn.weights)  # can run other code, too
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # other code
+                raise InputError(
+                    f"{self.text} fails for shape {shape}: {error_summary(error)}; "
+                    "correct it or its arguments"
+                ) from None
+            bias = drawn.bias
+            return Weights(
+                self._checked(weights, shape, dtype),
+                None if bias is None else self._checked(bias, shape[1:], dtype),
+            )
+
+    def verify(
+        self, rng: Callable[[], Generator], shape: tuple[int, int], dtype: np.dtype[np.floating]
+    ) -> None:
+        """Check that W can be drawn, and that it depends on the random stream alone.
+
+        Args:
+            rng: Returns a random stream: the same one on each call.
+            shape: (D, n).
+            dtype: Of the arrays.
+
+        Raises:
+            InputError: As for ``draw``, or a second draw from the same stream differs.
+        """
+        before = _loaded()
+        first = self.draw(rng(), shape, dtype).weights.copy()
+        if before != _loaded():  # a library that was loaded by the first draw had all threads
+            first = self.draw(rng(), shape, dtype).weights.copy()
+        if not np.array_equal(first, self.draw(rng(), shape, dtype).weights):
+            raise InputError(
+                f"{self.text} returns other numbers when it is called again with the same rng; "
+                "draw all of them from that rng"
+            )
+
+    @cached_property
+    def claim(self) -> Claim | None:
+        """What its documentation says of E w²; None where that is unknown. Loads the framework.
+
+        Raises:
+            InputError: It cannot be loaded, or takes other arguments.
+        """
+        if self.framework == "user":
+            return None
+        self.load()
+        plain = self._without_defaults()
+        return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
+
+    def _without_defaults(self) -> Call:
+        """Return the call with arguments by name, and without those equal to their defaults."""
+        function = self._adapter.function(self.call.name)
+        leading, signature = self._adapter.leading(function), inspect.signature(function)
+        bound = signature.bind_partial(
+            *[None] * leading, *self.call.positional, **self.call.options
+        )
+        given = list(bound.arguments.items())[leading:]
+        keywords = [(k, v) for k, v in given if v != signature.parameters[k].default]
+        return Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
+
+    @property
+    def _adapter(self) -> Adapter:
+        # They need the classes above, and the built-ins need NumPy.
+        if self.framework == "varsim":
+            from varsim.initializers import builtin
+
+            return builtin.ADAPTER
+        if self.framework == "user":
+            from varsim.initializers import user
+
+            return user.ADAPTER
+        return adapters()[self.framework]
+
+    @cached_property
+    def _drawer(self) -> Drawer:
+        adapter = self._adapter
+        try:
+            for name in adapter.reserved:
+                if name in self.call.options:
+                    raise InputError(
+                        f"{self.text} has a {name}, but varsim passes its own; leave it out"
+                    )
+            function = adapter.function(self.call.name)
+            self._check_arguments(function, adapter.leading(function))
+            return adapter.drawer(self.call, function)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # frameworks can raise anything
+            raise InputError(
+                f"{self.call.name} needs {self.framework}, which cannot be loaded "
+                f"({error_summary(error)}); {adapter.remedy()}"
+            ) from None
+
+    def _check_arguments(self, function: Any, leading: int) -> None:
+        try:
+            signature = inspect.signature(function)
+        except ValueError:  # some functions of C have none
+            return
+        try:
+            signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
+        except TypeError as error:
+            parameters = list(signature.parameters.values())[leading:]
+            takes = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters) or "none"
+            raise InputError(
+                f"{self.text} has wrong arguments ({error}); it takes: {takes}"
+            ) from None
+
+    def _checked(
+        self, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[np.floating]
+    ) -> FloatArray:
+        """Return an array in its dtype, or raise an InputError."""
+        if array.shape != shape:
+            advice = "transpose it" if array.shape == shape[::-1] else "return that shape"
+            raise InputError(
+                f"{self.text} returns shape {array.shape}, not (fan-in, fan-out) = {shape}; "
+                + advice
+            )
+        if not np.issubdtype(array.dtype, np.number) and array.dtype.name != "bfloat16":
+            raise InputError(f"{self.text} returns {array.dtype}; return an array of floats")
+        if np.iscomplexobj(array):
+            raise InputError(f"{self.text} returns complex numbers; return an array of floats")
+        most = FLOAT_TYPES[dtype.name].largest
+        # A comparison with NaN is false; float16 does not hold the bound itself.
+        if not (-most <= float(array.min()) and float(array.max()) <= most):
+            raise InputError(
+                f"{self.text} returns NaN, infinity or numbers beyond {most:g}, the largest that "
+                f"{dtype} allows here; give arguments that lead to smaller ones"
+            )
+        result: FloatArray = array.astype(dtype, copy=False)
+        return result
+
+
+@cache
+def adapters() -> dict[str, Adapter]:
+    """Return the adapters of all frameworks by name; loads no framework."""
+    from varsim.initializers import jax, keras, torch  # they need the classes above
+
+    return {adapter.name: adapter for adapter in (torch.ADAPTER, jax.ADAPTER, keras.ADAPTER)}
+
+
+def patterns() -> list[str]:
+    """Return which names there are, in short.
+
+    >>> patterns()[0], patterns()[-1]
+    ('orthogonal', 'module:function')
+    """
+    known = [pattern for adapter in adapters().values() for pattern in adapter.patterns]
+    return [*theory.INITIALIZERS, *known, "module:function"]
+
+
+@cache
+def find(text: str) -> Initializer:
+    """Return the initializer of a text, with its name checked; loads no framework.
+
+    Args:
+        text: A name, with arguments as in ``orthogonal(gain=2)``: of a built-in, of a framework's
+            initializer, or ``module:function`` for a function ``f(rng, shape)``.
+
+    Raises:
+        InputError: The text is not a call, or the name is unknown.
+
+    >>> find("sparse( std=1, sparsity=1/2 )").text
+    'sparse(sparsity=0.5, std=1)'
+    """
+    call = parse_call(text)
+    if str(call) != text:
+        return find(str(call))
+    if ":" in call.name:
+        return Initializer(call, "user")
+    if call.name in theory.INITIALIZERS:
+        return Initializer(call, "varsim")
+    for framework, adapter in adapters().items():
+        if adapter.has(call.name):
+            return Initializer(call, framework)
+    raise InputError(f"initializer {call.name!r} is unknown; {nearest(call.name, patterns())}")
+
+
+def installed() -> Iterator[str]:
+    """Yield every initializer by one name, with example arguments where it needs some.
+
+    Loads all frameworks. A framework that cannot be loaded is left out; see :func:`unloadable`.
+    """
+    yield from theory.INITIALIZERS
+    for adapter in (adapters()[name] for name in frameworks() if name not in unloadable()):
+        for name in dict.fromkeys(map(adapter.canonical_name, adapter.functions)):
+            yield adapter.examples.get(name, name)
+
+
+@cache
+def unloadable() -> dict[str, str]:
+    """Return the installed frameworks that cannot be loaded, each with the error."""
+    reasons = {}
+    for framework in frameworks():
+        try:
+            adapters()[framework].functions  # noqa: B018  # loads it
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # frameworks can raise anything
+            reasons[framework] = error_summary(error)
+    return reasons
+
+
+def seed_from(rng: Generator, bits: int = 63) -> int:
+    """Draw a seed for another library's random numbers."""
+    return int(rng.integers(1 << bits, dtype=np.uint64))
+
+
+@cache
+def version(package: str) -> str:
+    """Return the version of an installed package."""
+    from importlib import metadata  # slow to import
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
+def _loaded() -> frozenset[str]:
+    return _LIBRARIES.intersection(sys.modules)
+
+
+# Libraries with a BLAS or threads of their own. All are held to one thread, because the last
+# digits of a decomposition depend on the number of threads.
+_LIBRARIES = frozenset({"scipy.linalg", "torch", "jax", "tensorflow"})
+_one_blas_thread = OneThread(lambda: limit_blas(_loaded()))

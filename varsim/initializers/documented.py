@@ -1,6 +1,6 @@
-"""What the documentation of initializers promises of E w², the mean square of the entries of W.
+"""What documentation says of E w², the mean square of the entries of W.
 
-By the names under which they are called, with their default arguments or those of an example.
+The claims are by name, with default arguments unless the name has others.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from varsim.catalog.distributions import truncated_moments
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A promise.
+    """A documented mean square.
 
     Attributes:
         formula: E w² as a formula of D (fan-in) and n (fan-out).
-        mean_square: Called as ``mean_square(D, n)``.
+        mean_square: Called as ``mean_square(D, n)``; returns E w².
     """
 
     formula: str
     mean_square: Callable[[int, int], float]
 
 
-def _exactly(value: float, formula: str) -> Claim:
+def _constant(value: float, formula: str) -> Claim:
     return Claim(formula, lambda dim, n: value)
 
 
-def _kept(dim: int, n: int) -> float:
+def _sparse_mean_square(dim: int, n: int) -> float:
     return (n - math.ceil(0.1 * n)) / n * 0.01**2
 
 
@@ -38,9 +38,9 @@ _HE = Claim("2/D", lambda dim, n: 2 / dim)
 _LECUN = Claim("1/D", lambda dim, n: 1 / dim)
 _LINEAR = Claim("1/(3D)", lambda dim, n: 1 / (3 * dim))
 _ORTHOGONAL = Claim("1/max(D,n)", lambda dim, n: 1 / max(dim, n))
-_SPARSE = Claim("0.9·0.01²", _kept)
-_TRUNCATED = _exactly(truncated_moments(2.0)[0], "0.774")
-_ZERO, _ONE = _exactly(0.0, "0"), _exactly(1.0, "1")
+_SPARSE = Claim("0.9·0.01²", _sparse_mean_square)
+_TRUNCATED = _constant(truncated_moments(2.0)[0], "0.774")
+_ZERO, _ONE = _constant(0.0, "0"), _constant(1.0, "1")
 
 CLAIMS: dict[str, Claim] = {
     "orthogonal": _ORTHOGONAL,
@@ -56,7 +56,7 @@ CLAIMS: dict[str, Claim] = {
     "torch.nn.init.orthogonal_": _ORTHOGONAL,
     "torch.nn.init.sparse_(sparsity=0.1)": _SPARSE,
     "torch.nn.init.trunc_normal_": _ONE,
-    "torch.nn.init.uniform_": _exactly(1 / 3, "1/3"),
+    "torch.nn.init.uniform_": _constant(1 / 3, "1/3"),
     "torch.nn.init.xavier_normal_": _XAVIER,
     "torch.nn.init.xavier_uniform_": _XAVIER,
     "torch.nn.init.zeros_": _ZERO,
@@ -66,11 +66,11 @@ CLAIMS: dict[str, Claim] = {
     "jax.nn.initializers.he_uniform": _HE,
     "jax.nn.initializers.lecun_normal": _LECUN,
     "jax.nn.initializers.lecun_uniform": _LECUN,
-    "jax.nn.initializers.normal": _exactly(0.01**2, "0.01²"),
+    "jax.nn.initializers.normal": _constant(0.01**2, "0.01²"),
     "jax.nn.initializers.ones": _ONE,
     "jax.nn.initializers.orthogonal": _ORTHOGONAL,
-    "jax.nn.initializers.truncated_normal": _exactly(0.01**2, "0.01²"),
-    "jax.nn.initializers.uniform": _exactly(0.01**2 / 3, "0.01²/3"),
+    "jax.nn.initializers.truncated_normal": _constant(0.01**2, "0.01²"),
+    "jax.nn.initializers.uniform": _constant(0.01**2 / 3, "0.01²/3"),
     'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)': _LECUN,
     "jax.nn.initializers.zeros": _ZERO,
     "keras.initializers.Constant": _ZERO,
@@ -83,10 +83,10 @@ CLAIMS: dict[str, Claim] = {
     "keras.initializers.LecunUniform": _LECUN,
     "keras.initializers.Ones": _ONE,
     "keras.initializers.Orthogonal": _ORTHOGONAL,
-    "keras.initializers.RandomNormal": _exactly(0.05**2, "0.05²"),
-    "keras.initializers.RandomUniform": _exactly(0.05**2 / 3, "0.05²/3"),
-    "keras.initializers.TruncatedNormal": _exactly(0.05**2, "0.05²"),
+    "keras.initializers.RandomNormal": _constant(0.05**2, "0.05²"),
+    "keras.initializers.RandomUniform": _constant(0.05**2 / 3, "0.05²/3"),
+    "keras.initializers.TruncatedNormal": _constant(0.05**2, "0.05²"),
     "keras.initializers.VarianceScaling": _LECUN,
     "keras.initializers.Zeros": _ZERO,
 }
-"""Every claim that is known; what is not in here is measured without one."""
+"""Every known claim; other initializers are measured without one."""

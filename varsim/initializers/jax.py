@@ -1,60 +1,66 @@
-"""Initializers of JAX, as installed: ``jax.nn.initializers.*``."""
+"""Initializers of JAX: ``jax.nn.initializers.*``."""
 
 from __future__ import annotations
 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.random import Generator
+from varsim.compute.lazy import lazy
+from varsim.initializers import Adapter, Drawer, Weights, seed_from
+from varsim.parsing import Call
 
-from varsim.calls import Call
-from varsim.initializers.adapter import Made, Maker, check_arguments, seed_of, unknown
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
 
-PREFIX = "jax.nn.initializers."
-
-
-def names() -> list[str]:
-    """Return the names of the initializers and of their factories."""
-    import jax
-
-    found = (name for name in dir(jax.nn.initializers) if name[0] != "_")
-    return [name for name in found if inspect.isfunction(getattr(jax.nn.initializers, name))]
+jax = lazy("jax")
 
 
-def find(call: Call) -> Maker:
-    """Return the initializer that a call names: made by a factory, or ready as ``zeros`` is.
+class _Jax(Adapter):
+    name = "jax"
+    prefix = "jax.nn.initializers."
+    examples: ClassVar = {
+        "jax.nn.initializers.variance_scaling": (
+            'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)'
+        )
+    }
 
-    Raises:
-        InputError: There is none, or it takes other arguments.
-    """
-    import jax
+    @cached_property
+    def functions(self) -> dict[str, Any]:
+        """Return the initializers and the functions that return them."""
+        module = jax.nn.initializers
+        members = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
+        return {self.prefix + k: v for k, v in members.items() if inspect.isfunction(v)}
 
-    name = call.name.removeprefix(PREFIX)
-    if name not in names():
-        raise unknown(call, PREFIX, names())
-    function = getattr(jax.nn.initializers, name)
-    is_ready = next(iter(inspect.signature(function).parameters), "") == "key"
-    check_arguments(call, function, *[None] * (3 if is_ready else 0))
+    def leading(self, function: Any) -> int:
+        """Return 3 for an initializer such as ``zeros``: key, shape, dtype. Else 0."""
+        return 3 if next(iter(inspect.signature(function).parameters), "") == "key" else 0
 
-    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
-        with wide(dtype):
-            key = jax.random.fold_in(jax.random.key(seed_of(rng, 32)), seed_of(rng, 32))
-            if is_ready:
-                return Made(function(key, shape, dtype, *call.positional, **call.options))
-            return Made(function(*call.positional, **call.options)(key, shape, dtype))
+    def drawer(self, call: Call, function: Any) -> Drawer:
+        """Return a drawer."""
+        is_initializer = self.leading(function) > 0
 
-    return make
+        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+            with enabled(dtype):
+                key = jax.random.fold_in(jax.random.key(seed_from(rng, 32)), seed_from(rng, 32))
+                if is_initializer:
+                    return Weights(function(key, shape, dtype, *call.positional, **call.options))
+                return Weights(function(*call.positional, **call.options)(key, shape, dtype))
+
+        return draw
 
 
-def wide(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
-    """Return a context in which JAX makes arrays of that type, also where it is float64."""
-    import jax
-
-    if dtype == np.float32:
+def enabled(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
+    """Return a context in which JAX has a dtype: by default it has no float64."""
+    if dtype.name == "float32":
         return nullcontext()
-    where: Any = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
-    context: AbstractContextManager[Any] = where.enable_x64(True)
+    # Older versions have it in jax.experimental.
+    module: Any = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+    context: AbstractContextManager[Any] = module.enable_x64(True)
     return context
+
+
+ADAPTER = _Jax()

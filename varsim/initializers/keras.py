@@ -1,4 +1,4 @@
-"""Initializers of Keras, as installed: ``keras.initializers.*``, on the backend that is set."""
+"""Initializers of Keras: ``keras.initializers.*``, on the backend that is set."""
 
 from __future__ import annotations
 
@@ -7,81 +7,76 @@ import json
 import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.random import Generator
+from varsim.compute.lazy import lazy
+from varsim.compute.provenance import frameworks
+from varsim.initializers import Adapter, Drawer, Weights, seed_from, version
+from varsim.initializers.jax import enabled
+from varsim.parsing import Call
 
-from varsim.calls import Call
-from varsim.initializers.adapter import (
-    Made,
-    Maker,
-    check_arguments,
-    refuse_seeds,
-    seed_of,
-    unknown,
-)
-from varsim.initializers.jax import wide
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
 
-PREFIX = "keras.initializers."
+keras = lazy("keras")
 
 _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 
 
-def names() -> list[str]:
-    """Return the names of the classes of initializers, with their aliases."""
-    return [name for name in dir(_initializers()) if name[0] != "_" and _class(name)]
+class _Keras(Adapter):
+    name = "keras"
+    prefix = "keras.initializers."
+    reserved = ("seed",)
 
+    @cached_property
+    def functions(self) -> dict[str, Any]:
+        """Return the classes of initializers, with their aliases."""
+        _choose_backend()
+        module = keras.initializers
+        members = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
+        return {
+            self.prefix + name: member
+            for name, member in members.items()
+            if isinstance(member, type)
+            and issubclass(member, module.Initializer)
+            and member is not module.Initializer
+        }
 
-def find(call: Call) -> Maker:
-    """Return the initializer that a call names.
+    def drawer(self, call: Call, function: Any) -> Drawer:
+        """Return a drawer; Keras takes seeds of 32 bits."""
+        has_seed = "seed" in inspect.signature(function).parameters
 
-    Keras takes seeds of 32 bits.
+        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+            seed = {"seed": seed_from(rng, 32)} if has_seed else {}
+            with _enabled(dtype):
+                initializer = function(*call.positional, **call.options, **seed)
+                weights = initializer(shape, dtype=dtype.name)
+                return Weights(keras.ops.convert_to_numpy(weights))
 
-    Raises:
-        InputError: There is none, or it takes other arguments.
-    """
-    refuse_seeds(call, "seed")
-    kind = _class(call.name.removeprefix(PREFIX))
-    if kind is None:
-        raise unknown(call, PREFIX, names())
-    check_arguments(call, kind)
-    seeded = "seed" in inspect.signature(kind).parameters
-    import keras
+        return draw
 
-    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
-        seed = {"seed": seed_of(rng, 32)} if seeded else {}
-        with _wide(dtype):
-            made = kind(*call.positional, **call.options, **seed)(shape, dtype=dtype.name)
-            return Made(keras.ops.convert_to_numpy(made))
+    def package(self) -> str:
+        """Return the version, with the backend and its version once Keras is loaded."""
+        text = f"{self.name} {version(self.name)}"
+        if "keras" in sys.modules:
+            backend = keras.backend.backend()
+            text += f" on {backend} {version(backend)}"
+        return text
 
-    return make
-
-
-def backend() -> str:
-    """Return what Keras computes with."""
-    _choose_backend()
-    import keras
-
-    return str(keras.backend.backend())
-
-
-def _initializers() -> Any:
-    _choose_backend()
-    import keras
-
-    return keras.initializers
-
-
-def _class(name: str) -> Any:
-    base, kind = _initializers().Initializer, getattr(_initializers(), name, None)
-    return kind if isinstance(kind, type) and issubclass(kind, base) and kind is not base else None
+    def remedy(self) -> str:
+        """Return what to do: often the backend is missing."""
+        chosen = os.environ.get("KERAS_BACKEND")
+        if chosen and self.name in frameworks():
+            return f"install its backend {chosen!r}, or set KERAS_BACKEND to another"
+        return super().remedy()
 
 
 def _choose_backend() -> None:
-    """Set a backend that is installed, where none was chosen but Keras' own default."""
+    """Set a backend that is installed, unless the user set one or Keras is loaded."""
     if "keras" in sys.modules or os.environ.get("KERAS_BACKEND"):
         return
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
@@ -91,8 +86,11 @@ def _choose_backend() -> None:
         configured = _BACKENDS[0]
     installed = [name for name in _BACKENDS if find_spec(name)]
     if configured not in installed:
-        os.environ["KERAS_BACKEND"] = installed[0]  # NumPy, at the least
+        os.environ["KERAS_BACKEND"] = installed[0]  # at least NumPy
 
 
-def _wide(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
-    return wide(dtype) if backend() == "jax" else nullcontext()
+def _enabled(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
+    return enabled(dtype) if keras.backend.backend() == "jax" else nullcontext()
+
+
+ADAPTER = _Keras()

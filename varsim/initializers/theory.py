@@ -1,8 +1,8 @@
-"""Built-in initializers: the exact moments of the W that they make.
+"""Built-in initializers: exact moments of W.
 
-An initializer makes a whole W, whose entries need not be independent. What theory needs of it are
-moments of M = W Wᵀ, since x @ W has the mean square x M xᵀ / n. How W is drawn is in
-:mod:`varsim.initializers.builtin`.
+The entries of W need not be independent. Theory needs moments of M = W Wᵀ, since the mean square of
+x @ W is x M xᵀ / n. The samplers are in :mod:`varsim.initializers.builtin`. Neither module reads
+the other.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from varsim.calls import Call
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.scales import deviation
+from varsim.parsing import Call, InputError
 
-_LEAST_BOUND = 0.01
+_MIN_BOUND = 0.01
 
 
 class Gram(NamedTuple):
-    """Moments of M = W Wᵀ, for a W of shape (D, n) whose rows are alike, each with a random sign.
+    """Moments of M = W Wᵀ for W of shape (D, n) with exchangeable rows of random sign.
 
     Attributes:
         trace: E tr M = D n E w².
@@ -36,18 +36,17 @@ class Gram(NamedTuple):
     diagonal_square: float
 
     def scaled(self, factor: float) -> Gram:
-        """Return the moments with every w² times a factor."""
+        """Return the moments of W with each w² multiplied by a factor."""
         return Gram(self.trace * factor, *(moment * factor**2 for moment in self[1:]))
 
 
 @dataclass(frozen=True, slots=True)
-class Initializer:
-    """An initializer.
+class BuiltIn:
+    """A built-in initializer as theory sees it.
 
     Attributes:
-        summary: What it is, in a few words.
-        gram: Called as ``gram(D, n, **arguments)``; raises a ValueError, a sentence, for arguments
-            that cannot be.
+        summary: Arguments with their defaults, and a short description.
+        gram: Called as ``gram(D, n, **arguments)``; raises an InputError for a wrong argument.
     """
 
     summary: str
@@ -62,10 +61,10 @@ def independent(dim: int, n: int, variance: float = 1.0, kurtosis: float = 3.0) 
 
 
 def _orthogonal(dim: int, n: int, gain: float = 1.0) -> Gram:
-    """Orthonormal columns times g (rows, where n > D), uniform by Haar's measure.
+    """Orthonormal columns (rows, where n > D) times g, uniform by Haar's measure.
 
-    M is g² times a projection on min(D, n) dimensions; for n < D a diagonal entry of that is
-    Beta(n/2, (D - n)/2), as the squared length of n coordinates of a random direction.
+    M is g² times a projection onto min(D, n) dimensions. For n < D its diagonal entries are
+    Beta(n/2, (D - n)/2), like the squared length of n coordinates of a random unit vector.
     """
     _check_positive("gain", gain)
     rank = min(dim, n)
@@ -74,26 +73,28 @@ def _orthogonal(dim: int, n: int, gain: float = 1.0) -> Gram:
 
 
 def _sparse(dim: int, n: int, sparsity: float = 0.1, std: float = 0.01) -> Gram:
-    """Normal but for ⌈sparsity n⌉ zeros at random in each of the D rows: Martens (2010)."""
+    """Normal, with ⌈sparsity n⌉ zeros at random places per row: Martens (2010)."""
     _check_positive("std", std)
     if isinstance(sparsity, bool) or not isinstance(sparsity, int | float) or not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity is {sparsity!r}; give a share from 0 to below 1")
-    left = n - math.ceil(sparsity * n)
-    if not left:
-        raise ValueError(f"sparsity {sparsity!r} leaves none of {n} outputs; give a smaller one")
-    diagonal = dim * left * (left + 2)
-    square = diagonal + dim * (dim - 1) * left**2 / n
-    return Gram(dim * left, 2 * dim * left, square, diagonal).scaled(std**2)
+        raise InputError(f"sparsity is {sparsity!r}; give a number from 0 to below 1")
+    nonzero = n - math.ceil(sparsity * n)
+    if not nonzero:
+        raise InputError(
+            f"sparsity is {sparsity!r}, which zeroes all {n} outputs; give a smaller one"
+        )
+    diagonal = dim * nonzero * (nonzero + 2)
+    square = diagonal + dim * (dim - 1) * nonzero**2 / n
+    return Gram(dim * nonzero, 2 * dim * nonzero, square, diagonal).scaled(std**2)
 
 
 def _truncated_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) -> Gram:
-    """Normal kept within ±bound deviations and rescaled, so that the deviation is std."""
+    """Normal truncated at ±bound deviations, and rescaled to the deviation std."""
     _, kurtosis = truncated_moments(_relative("bound", bound, 1.0))
     return independent(dim, n, deviation(std, dim, n) ** 2, kurtosis)
 
 
 def _trunc_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) -> Gram:
-    """Normal with the deviation std, kept within ±bound and not rescaled."""
+    """Normal of deviation std truncated at ±bound, not rescaled."""
     before = deviation(std, dim, n)
     variance, kurtosis = truncated_moments(_relative("bound", bound, before))
     return independent(dim, n, before**2 * variance, kurtosis)
@@ -101,45 +102,43 @@ def _trunc_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) 
 
 def _relative(name: str, value: float, unit: float) -> float:
     _check_positive(name, value)
-    if value / unit < _LEAST_BOUND:
-        raise ValueError(
-            f"{name} is {value!r}, {value / unit:.2g} deviations; give at least {_LEAST_BOUND}"
+    if value / unit < _MIN_BOUND:
+        raise InputError(
+            f"{name} is {value!r}, {value / unit:.2g} deviations; give at least {_MIN_BOUND}"
         )
     return value / unit
 
 
 def _check_positive(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-30 <= value <= 1e30:
-        raise ValueError(f"{name} is {value!r}; give a number above 0")
+        raise InputError(f"{name} is {value!r}; give a number above 0")
 
 
-INITIALIZERS: dict[str, Initializer] = {
-    "orthogonal": Initializer("(gain=1): orthonormal columns, by Haar's measure", _orthogonal),
-    "sparse": Initializer("(sparsity=0.1, std=0.01): normal, with zeros in every row", _sparse),
-    "truncated_normal": Initializer(
-        "(std=1, bound=2): within ±bound deviations and rescaled, as JAX and Keras scale it",
+INITIALIZERS: dict[str, BuiltIn] = {
+    "orthogonal": BuiltIn("(gain=1): orthonormal columns, by Haar's measure", _orthogonal),
+    "sparse": BuiltIn("(sparsity=0.1, std=0.01): normal, with zeros in each row", _sparse),
+    "truncated_normal": BuiltIn(
+        "(std=1, bound=2): truncated at ±bound deviations and rescaled, as in JAX and Keras",
         _truncated_normal,
     ),
-    "trunc_normal": Initializer(
-        "(std=1, bound=2): within ±bound itself and not rescaled, as in torch", _trunc_normal
+    "trunc_normal": BuiltIn(
+        "(std=1, bound=2): truncated at ±bound and not rescaled, as in torch", _trunc_normal
     ),
 }
-"""Every built-in initializer by its name; a std can be a scheme, "he", for its 1/k."""
+"""Every built-in initializer by name. A std can be a scheme, such as "he", for its 1/k."""
 
 
-def gram(call: Call, dim: int, n: int) -> Gram | None:
-    """Return the moments of what a call makes; None where it is not of this table.
+def gram(call: Call, dim: int, n: int) -> Gram:
+    """Return the moments of W of shape (D, n) = (dim, n) of a built-in initializer.
 
     Raises:
-        ValueError: Its arguments cannot be: a sentence.
+        InputError: An argument is unknown or not allowed.
     """
-    known = INITIALIZERS.get(call.name)
-    if known is None:
-        return None
+    known = INITIALIZERS[call.name]
     try:
         inspect.signature(known.gram).bind(dim, n, *call.positional, **call.options)
     except TypeError:
-        raise ValueError(
-            f"{call} has arguments that {call.name} does not take: {call.name}{known.summary}"
+        raise InputError(
+            f"{call} has wrong arguments; write {call.name}{known.summary.partition(':')[0]}"
         ) from None
     return known.gram(dim, n, *call.positional, **call.options)

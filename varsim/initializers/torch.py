@@ -1,4 +1,4 @@
-"""Initializers of torch, as installed: ``torch.nn.init.*`` and ``torch.nn.Linear`` itself."""
+"""Initializers of torch: ``torch.nn.init.*``, and the default of ``torch.nn.Linear``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.random import Generator
+from varsim.compute.lazy import lazy
+from varsim.initializers import Adapter, Drawer, Weights, seed_from
+from varsim.parsing import Call, InputError
 
-from varsim.calls import Call
-from varsim.initializers.adapter import Made, Maker, check_arguments, refuse_seeds, seed_of, unknown
-from varsim.parsing import InputError
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
 
-PREFIX = "torch.nn.init."
+torch = lazy("torch")
 
-# What has no generator of its own draws from the one that all threads share; sparse_ from both.
-_shared = threading.Lock()
+_LINEAR = "torch.nn.Linear"
+
+# Functions without a generator argument draw from torch's global stream; sparse_ from both.
+_global_stream = threading.Lock()
 
 
 class _OneThread:
-    """Holds torch to one thread, on every thread that draws.
+    """Holds torch to one thread, on each thread that draws.
 
-    The number is OpenMP's, of which each thread has its own; torch gives the last one that was set
-    anywhere to a thread that is new to it.
+    The setting is OpenMP's, which has one value per thread. A thread that is new to torch gets the
+    value that was set last on any thread.
     """
 
     def __init__(self) -> None:
@@ -35,8 +39,7 @@ class _OneThread:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        torch = sys.modules.get("torch")
-        if torch is None:
+        if "torch" not in sys.modules:
             yield
             return
         with self._lock:
@@ -49,76 +52,73 @@ class _OneThread:
         finally:
             with self._lock:
                 self._holders -= 1
-                if self._holders == 0:  # others may be amid a decomposition
+                if self._holders == 0:  # other threads may be amid a decomposition
                     torch.set_num_threads(self._before)
 
 
 one_thread = _OneThread()
-"""Gives a context in which torch has one thread, if it is loaded."""
+"""Returns a context in which torch has one thread, if it is loaded."""
 
 
-def names() -> list[str]:
-    """Return the names of the functions that initialize a tensor in place."""
-    import torch
-
-    found = (name for name in dir(torch.nn.init) if name.endswith("_") and name[0] != "_")
-    return [name for name in found if callable(getattr(torch.nn.init, name))]
+def _linear(*, bias: bool = False) -> Any:
+    """Stand for torch.nn.Linear with the one argument that varsim takes."""
 
 
-def find(call: Call) -> Maker:
-    """Return the initializer that a call names.
+class _Torch(Adapter):
+    name = "torch"
+    prefix = "torch.nn.init."
+    layers = (_LINEAR,)
+    reserved = ("generator",)
+    examples: ClassVar = {"torch.nn.init.sparse_": "torch.nn.init.sparse_(sparsity=0.1)"}
 
-    torch keeps weights as (out, in), so W is what it makes transposed.
+    @cached_property
+    def functions(self) -> dict[str, Any]:
+        """Return the functions that initialize a tensor in place, and Linear."""
+        module = torch.nn.init
+        names = [name for name in dir(module) if name.endswith("_") and name[0] != "_"]
+        members = {self.prefix + name: getattr(module, name) for name in names}
+        return {_LINEAR: _linear} | {k: v for k, v in members.items() if callable(v)}
 
-    Raises:
-        InputError: There is none, or it takes other arguments.
-    """
-    refuse_seeds(call, "generator")
-    return _linear(call) if call.name == "torch.nn.Linear" else _in_place(call)
+    def leading(self, function: Any) -> int:
+        """Return 1: the tensor."""
+        return 0 if function is _linear else 1
+
+    def has_bias(self, call: Call) -> bool:
+        """Return whether it is Linear with its bias."""
+        return call.name == _LINEAR and call.options.get("bias") is True
+
+    def drawer(self, call: Call, function: Any) -> Drawer:
+        """Return a drawer; torch keeps weights as (out, in), so W is the transpose."""
+        return self._layer(call) if function is _linear else self._in_place(call, function)
+
+    def _in_place(self, call: Call, function: Any) -> Drawer:
+        has_generator = "generator" in inspect.signature(function).parameters
+
+        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+            dim, n = shape
+            tensor = torch.empty(n, dim, dtype=getattr(torch, dtype.name), device="cpu")
+            seed = seed_from(rng)
+            seeded = {"generator": torch.Generator().manual_seed(seed)} if has_generator else {}
+            with _global_stream, torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed + 1)  # the same seed would give the same numbers twice
+                function(tensor, *call.positional, **call.options, **seeded)
+            return Weights(tensor.numpy().T)
+
+        return draw
+
+    def _layer(self, call: Call) -> Drawer:
+        bias = call.options.get("bias", False)
+        if not isinstance(bias, bool):
+            raise InputError(f"{call} has bias={bias!r}; give bias=True or leave it out")
+
+        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+            with _global_stream, torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed_from(rng))
+                layer = torch.nn.Linear(*shape, dtype=getattr(torch, dtype.name), device="cpu")
+            weights = layer.weight.detach().numpy().T
+            return Weights(weights, layer.bias.detach().numpy() if bias else None)
+
+        return draw
 
 
-def _in_place(call: Call) -> Maker:
-    import torch
-
-    name = call.name.removeprefix(PREFIX)
-    if name not in names():
-        raise unknown(call, PREFIX, names())
-    function = getattr(torch.nn.init, name)
-    check_arguments(call, function, None)
-    has_generator = "generator" in inspect.signature(function).parameters
-
-    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
-        dim, n = shape
-        tensor = torch.empty(n, dim, dtype=getattr(torch, dtype.name), device="cpu")
-        seed = seed_of(rng)
-        own = {"generator": torch.Generator().manual_seed(seed)} if has_generator else {}
-        with _shared, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + 1)  # not the same numbers again
-            function(tensor, *call.positional, **call.options, **own)
-        return Made(tensor.numpy().T)
-
-    return make
-
-
-def _linear(call: Call) -> Maker:
-    import torch
-
-    taken = {name: value for name, value in call.options.items() if name != "bias"}
-    with_bias = call.options.get("bias", False)
-    allowed = not taken and not call.positional and isinstance(with_bias, bool)
-    if call.name != "torch.nn.Linear" or not allowed:
-        raise InputError(
-            f"{call} is not what varsim makes of torch.nn.Linear: write torch.nn.Linear for its "
-            "weight alone, or torch.nn.Linear(bias=True) for its bias too"
-        )
-
-    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
-        wanted: Any = getattr(torch, dtype.name)
-        with _shared, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(rng))
-            layer = torch.nn.Linear(*shape, dtype=wanted, device="cpu")
-        return Made(
-            layer.weight.detach().numpy().T, layer.bias.detach().numpy() if with_bias else None
-        )
-
-    return make
+ADAPTER = _Torch()

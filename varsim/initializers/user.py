@@ -1,39 +1,36 @@
-"""Initializers of the user's own: ``module:function``, called as ``f(rng, shape)``."""
+"""Users' initializers: ``module:function``, called as ``f(rng, shape)``."""
 
 from __future__ import annotations
 
-from functools import reduce
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.random import Generator
+from varsim.initializers import Adapter, Drawer, Weights
+from varsim.parsing import Call, load_function
 
-from varsim.calls import Call
-from varsim.initializers.adapter import Made, Maker, check_arguments, first_line
-from varsim.parsing import InputError
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.random import Generator
 
 
-def find(call: Call) -> Maker:
-    """Return the function that a call names.
+class _User(Adapter):
+    name = "user"
+    parameters = 2  # rng and shape
 
-    Raises:
-        InputError: It cannot be loaded, or takes other arguments.
-    """
-    module, _, path = call.name.partition(":")
-    try:
-        function: Any = reduce(getattr, path.split("."), import_module(module))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # not our code
-        raise InputError(
-            f"{call.name!r} cannot be loaded: {first_line(error)}; give module:function"
-        ) from None
-    if not callable(function):
-        raise InputError(
-            f"{call.name!r} is no function but {type(function).__name__}; give module:function"
-        )
-    check_arguments(call, function, None, None)
+    def function(self, name: str) -> Any:
+        """Return the function; see :func:`varsim.parsing.load_function`."""
+        return load_function(name)
 
-    def make(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Made:
-        return Made(function(rng, shape, *call.positional, **call.options))
+    def drawer(self, call: Call, function: Any) -> Drawer:
+        """Return a drawer."""
 
-    return make
+        def draw(
+            rng: Generator,
+            shape: tuple[int, int],
+            dtype: np.dtype[np.floating],  # the result is cast
+        ) -> Weights:
+            return Weights(function(rng, shape, *call.positional, **call.options))
+
+        return draw
+
+
+ADAPTER = _User()

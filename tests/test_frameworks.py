@@ -1,4 +1,4 @@
-"""Initializers of frameworks and of one's own: found, seeded, and checked."""
+"""Initializers of frameworks and of users: found, seeded, and checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ import pytest
 
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
-from varsim.initializers.registry import draw, find, package
+from varsim.compute.provenance import FRAMEWORKS, frameworks
+from varsim.initializers import adapters, find, installed, patterns, unloadable
+from varsim.initializers.documented import CLAIMS
+from varsim.initializers.theory import INITIALIZERS, gram
 from varsim.layer.inference import check_consistent
 from varsim.layer.records import record_of, result_of
 from varsim.layer.sampling import generator, stream, whole
@@ -100,7 +103,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def once(init: str, seed: int = 1, dtype: str = "float32") -> np.ndarray:
     rng = generator("0" * 32, seed)
-    return draw(init, rng, (24, 10), np.dtype(dtype)).weights.copy()
+    weights: np.ndarray = find(init).draw(rng, (24, 10), np.dtype(dtype)).weights
+    return weights.copy()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -201,7 +205,8 @@ def test_keras_runs_on_any_backend(backend: str, tmp_path: Path) -> None:
         ("torch.nn.init.kaiming_normal_(generator=1)", "varsim passes its own"),
         ("torch.nn.init.constant_", "missing a required argument: 'val'"),
         ("torch.nn.init.dirac_", "fails for shape (64, 64): ValueError: Only tensors with 3"),
-        ("torch.nn.Linear(out=3)", "or torch.nn.Linear(bias=True)"),
+        ("torch.nn.Linear(out=3)", "it takes: bias=False"),
+        ("torch.nn.Linear(bias=1)", "give bias=True or leave it out"),
         ("torch.nn.Linears", "did you mean torch.nn.Linear?"),
         ("jax.nn.initializers.he_norm", "did you mean he_normal?"),
         ("jax.nn.initializers.he_normal(3, 4, 5, 6, 7)", "too many positional arguments"),
@@ -237,7 +242,7 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
         env=environment(),
     )  # fmt: skip
     assert done.returncode == 2
-    assert f"pip install 'varsim[{framework}]'" in " ".join(done.stderr.split())
+    assert f"run: pip install {framework}" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 
@@ -245,16 +250,16 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("turned", "makes the shape (32, 64), not (64, 32), which is (fan-in, fan-out); transpose"),
-        ("nan", "makes NaN, infinity or numbers beyond 1e+30"),
-        ("huge", "makes NaN, infinity or numbers beyond 1e+30"),
-        ("imaginary", "makes complex numbers"),
-        ("text", "not numbers"),
-        ("shared", "gives other numbers when it is called again with the same rng"),
-        ("nothing", "makes the shape ()"),
+        ("turned", "returns shape (32, 64), not (fan-in, fan-out) = (64, 32); transpose it"),
+        ("nan", "returns NaN, infinity or numbers beyond 1e+30"),
+        ("huge", "returns NaN, infinity or numbers beyond 1e+30"),
+        ("imaginary", "returns complex numbers"),
+        ("text", "returns <U1; return an array of floats"),
+        ("shared", "returns other numbers when it is called again with the same rng"),
+        ("nothing", "returns shape (), not (fan-in, fan-out) = (64, 32)"),
         ("leaves", "fails for shape (64, 32): SystemExit: 0"),
         ("breaks", "fails for shape (64, 32): RuntimeError: no way; correct it"),
-        ("constant", "is no function but int"),
+        ("constant", "is not a function but int; give module:function"),
         ("missing", "has no attribute 'missing'"),
         ("good(1, 2)", "it takes: gain=1.0"),
     ],
@@ -325,7 +330,9 @@ def test_a_row_of_another_version_is_measured_anew() -> None:
             "rows.jsonl", "--resume")  # fmt: skip
     here(*args, "-q")
     text = Path("rows.jsonl").read_text()
-    Path("rows.jsonl").write_text(text.replace(str(package("torch.nn.init.normal_")), "torch 1.0"))
+    Path("rows.jsonl").write_text(
+        text.replace(str(find("torch.nn.init.normal_").package), "torch 1.0")
+    )
     done = here(*args)
     assert "cannot be gone on with" in " ".join(done.stderr.split())
     assert Path("rows.jsonl").read_text() == text
@@ -395,3 +402,100 @@ def test_the_plan_and_the_reason_know_initializers() -> None:
     assert plan[0]["numbers"] >= 64 * 512 * 512
     why = here("-i", "orthogonal", "-s", "he", "-n", "1e5", "--explain").stdout
     assert "used as it comes" in " ".join(why.split())
+
+
+def test_there_is_one_list_of_frameworks() -> None:
+    """An adapter for each, and patterns of names that lead to it."""
+    assert tuple(adapters()) == FRAMEWORKS
+    assert [*INITIALIZERS] == patterns()[: len(INITIALIZERS)]
+    for name, adapter in adapters().items():
+        assert adapter.patterns
+        for pattern in adapter.patterns:
+            assert find(pattern.replace("*", "anything")).framework == name
+
+
+@pytest.mark.parametrize(
+    ("text", "spelling", "framework", "short", "bias"),
+    [
+        ("orthogonal", "orthogonal", "varsim", "orthogonal", False),
+        (" sparse( std=1, sparsity=1/2 )", "sparse(sparsity=0.5, std=1)", "varsim", "", False),
+        ("torch.nn.init.zeros_", "torch.nn.init.zeros_", "torch", "zeros_", False),
+        ("torch.nn.Linear(bias=True)", "torch.nn.Linear(bias=True)", "torch", "Linear(bias=True)",
+         True),
+        ("torch.nn.Linear", "torch.nn.Linear", "torch", "Linear", False),
+        ("jax.nn.initializers.normal(1)", "jax.nn.initializers.normal(1)", "jax", "normal(1)",
+         False),
+        ("keras.initializers.Zeros", "keras.initializers.Zeros", "keras", "Zeros", False),
+        ("mine:good(gain=2)", "mine:good(gain=2)", "user", "mine:good(gain=2)", False),
+    ],
+)  # fmt: skip
+def test_a_name_is_found_without_its_framework(
+    text: str, spelling: str, framework: str, short: str, bias: bool
+) -> None:
+    """In its canonical spelling, and as one object for all spellings."""
+    found = find(text)
+    assert found is find(spelling)
+    assert (found.text, found.framework, found.bias) == (spelling, framework, bias)
+    assert found.short_name == (short or spelling)
+    assert (found.package is None) == (framework in {"varsim", "user"})
+    assert (found.moments(8, 4) is None) == (framework != "varsim")
+    if framework == "varsim":
+        assert found.moments(8, 4) == gram(found.call, 8, 4)
+
+
+def test_names_are_checked_without_frameworks_and_numpy() -> None:
+    """So that help starts fast."""
+    code = (
+        "import sys; from varsim.initializers import find, patterns; "
+        "from varsim import Experiment; "
+        "patterns(); [Experiment(dim=8, scale='he', init=i) for i in ('orthogonal', "
+        "'torch.nn.Linear', 'jax.nn.initializers.zeros', 'keras.initializers.Zeros', 'a:b')]; "
+        "find('torch.nn.Linear').bias, find('keras.initializers.Zeros').short_name; "
+        "print([m for m in ('numpy', 'scipy', 'torch', 'jax', 'keras') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True,
+        env=environment(),
+    )  # fmt: skip
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("init", CLAIMS)
+def test_claims_are_under_canonical_names(init: str) -> None:
+    """And all are of initializers that there are."""
+    found = find(needs(init))
+    assert found.text == init
+    assert found.claim is CLAIMS[init]
+    assert init in set(installed()) or found.framework in unloadable()
+
+
+@pytest.mark.parametrize(
+    ("text", "claim"),
+    [
+        ("orthogonal(gain=1)", "orthogonal"),
+        ("orthogonal(gain=2)", None),
+        ("torch.nn.Linear(bias=False)", "torch.nn.Linear"),
+        ("torch.nn.Linear(bias=True)", None),
+        ("torch.nn.init.sparse_(0.1, 0.01)", "torch.nn.init.sparse_(sparsity=0.1)"),
+        ("torch.nn.init.uniform_(0, 1)", "torch.nn.init.uniform_"),
+        ("jax.nn.initializers.kaiming_normal", "jax.nn.initializers.he_normal"),
+        ("keras.initializers.he_normal", "keras.initializers.HeNormal"),
+        ("keras.initializers.HeNormal(seed=None)", InputError),
+        ("nowhere:f", None),
+    ],
+)
+def test_claims_know_aliases_and_defaults(text: str, claim: str | type | None) -> None:
+    """Spelled-out defaults and aliases are the same initializer; other arguments are not."""
+    if claim is InputError:
+        with pytest.raises(InputError, match="varsim passes its own"):
+            find(needs(text)).claim  # noqa: B018
+    else:
+        assert find(needs(text)).claim is (None if claim is None else CLAIMS[str(claim)])
+
+
+def test_every_installed_framework_offers_initializers() -> None:
+    """In the order of the table, each with arguments that it can be called with."""
+    names = list(installed())
+    assert names[: len(INITIALIZERS)] == list(INITIALIZERS)
+    order = list(dict.fromkeys(find(name).framework for name in names))
+    assert order == ["varsim", *(name for name in frameworks() if name not in unloadable())]
