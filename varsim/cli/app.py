@@ -77,6 +77,7 @@ _LOADERS = {
     "layers": ("varsim.cli.layers", "Follow signals and gradients through a deep stack."),
     "gains": ("varsim.cli.gains", "Print the gains of activations."),
     "init": ("varsim.cli.init", "Print what initializers claim, and what they do."),
+    "help": ("varsim.cli.guide", "Explain a topic, such as sweeps, formats or statistics."),
 }
 
 

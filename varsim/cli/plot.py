@@ -82,7 +82,7 @@ def _pencils() -> tuple[Any, Any]:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise click.ClickException(
-            "figures need matplotlib, which is not installed; run: pip install 'varsim[plot]'"
+            "figures need matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     return draw_any, encode
 
