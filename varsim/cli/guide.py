@@ -18,6 +18,9 @@ from varsim.parsing import InputError, nearest
 TOPICS = files("varsim.cli") / "topics"
 """The folder of topics: one Markdown file each, a heading and one sentence on what it is for."""
 
+_INK = str.maketrans("█├─●┤", "#[-o]")
+"""What drawings in text are made of, in ASCII."""
+
 _EXAMPLES = [
     ("varsim help", "List the topics and the commands."),
     ("varsim help sweeps", "Explain lists and ranges."),
@@ -131,7 +134,9 @@ def _page(topic: str, *, has_command: bool) -> str:
 def _print(markdown: str) -> None:
     """Print Markdown: rendered on a terminal, as its source elsewhere."""
     text = _rendered(markdown) if is_terminal(sys.stdout) else markdown
-    click.echo(encodable(text, sys.stdout), nl=False)
+    if encodable(text, sys.stdout) != text:
+        text = encodable(text.translate(_INK), sys.stdout)
+    click.echo(text, nl=False)
 
 
 def _rendered(markdown: str) -> str:
