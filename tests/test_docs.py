@@ -20,7 +20,8 @@ import click
 import pytest
 
 from tests.program import environment, here, needs, on_terminal, run
-from varsim.activations import ACTIVATIONS, ALIASES as ACTIVATION_ALIASES
+from varsim.activations import ACTIVATIONS
+from varsim.activations import ALIASES as ACTIVATION_ALIASES
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
@@ -50,7 +51,7 @@ def output_of(command: str, folder: Path) -> str:
     """What a command prints on a terminal's two streams, off a terminal."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", f"{command.replace('scripts/varsim', 'varsim')} 2>&1"],
+        ["bash", "-c", f"{{ {command.replace('scripts/varsim', 'varsim')}; }} 2>&1"],
         capture_output=True, encoding="utf-8", cwd=folder, env=environment(PATH=path), check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: {done.stdout}"
