@@ -143,8 +143,11 @@ def _rendered(markdown: str) -> str:
     """Return Markdown as a terminal of this width shows it."""
     from rich.console import Console  # rich is loaded where something is drawn
     from rich.markdown import Markdown
+    from rich.theme import Theme
 
-    console = Console(file=sys.stdout, width=shutil.get_terminal_size().columns)
+    colours = Theme({"markdown.code": "bold cyan"})  # rich's own are for dark terminals only
+    width = shutil.get_terminal_size().columns
+    console = Console(file=sys.stdout, width=width, theme=colours)
     with console.capture() as captured:
         console.print(Markdown(markdown, code_theme="ansi_dark"))
     return captured.get()
