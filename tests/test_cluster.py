@@ -178,7 +178,7 @@ def test_without_distributed_it_is_one_sentence(tmp_path: Path) -> None:
     """The extra is named; nothing else needs it."""
     (tmp_path / "distributed.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
     done = run("--scheduler", "local", PYTHONPATH=str(tmp_path))
-    assert_refused(done, "pip install 'varsim[cluster]'")
+    assert_refused(done, "pip install distributed")
 
 
 @pytest.mark.parametrize(

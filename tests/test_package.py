@@ -29,12 +29,13 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(dist: Path) -> None:
-    """All modules, the marker of types, and no tests."""
+    """All modules, the topics of varsim help, the marker of types, and no tests."""
     (wheel,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = ROOT / "varsim"
-    expected = {str(p.relative_to(ROOT)) for p in package.rglob("*.py")} | {"varsim/py.typed"}
-    assert names == expected
+    modules, topics = package.rglob("*.py"), (package / "cli" / "topics").glob("*.md")
+    expected = {str(path.relative_to(ROOT)) for path in [*modules, *topics]}
+    assert names == expected | {"varsim/py.typed"}
 
 
 def test_the_sdist_can_be_tested(dist: Path) -> None:
@@ -47,7 +48,7 @@ def test_the_sdist_can_be_tested(dist: Path) -> None:
 
 def test_the_installed_wheel_runs(dist: Path, tmp_path: Path) -> None:
     """In an environment of its own, from another folder, as a command, a module and a library."""
-    (wheel,) = dist.glob("*.whl")
+    (wheel,) = dist.glob("varsim_simulator-*.whl")
     home = tmp_path / "home"
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
@@ -66,6 +67,7 @@ def test_the_installed_wheel_runs(dist: Path, tmp_path: Path) -> None:
     commands: list[tuple[list[str | Path], str]] = [
         ([home / "bin" / "varsim", "--scale", "sqrt"], "agrees"),
         ([python, "-m", "varsim", "--version"], f"varsim {varsim.__version__}"),
+        ([home / "bin" / "varsim", "help", "sweeps"], "# Sweeps"),
         ([python, "-c", code], "True"),
     ]
     for command, expected in commands:

@@ -348,7 +348,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> N
     file = file_of(tmp_path, swept("k"))
     done = run("plot", str(file), "-o", str(tmp_path / "figure.svg"), **hidden)
     assert done.returncode == 1
-    assert re.fullmatch(r"Error: [^\n]+ run: pip install 'varsim\[plot\]'\.\n", done.stderr)
+    assert re.fullmatch(r"Error: [^\n]+ run: pip install matplotlib\.\n", done.stderr)
     assert run("--plot", "-n", "640", **hidden).returncode == 0
 
 

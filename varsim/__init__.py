@@ -12,11 +12,12 @@ from varsim._version import __version__
 
 if TYPE_CHECKING:
     from varsim.activations.gains import gain
-    from varsim.layer.experiment import Experiment, Result
-    from varsim.layer.inference import conclude, infer, judge, measure, simulate
+    from varsim.layer.experiment import Experiment
+    from varsim.layer.result import Result, conclude, infer
     from varsim.layer.sampling import stream
     from varsim.parsing import InputError
-    from varsim.statistics import Caveat
+    from varsim.runner import measure, simulate
+    from varsim.statistics import Caveat, judge
     from varsim.statistics.moments import Block, Totals
 
 __all__ = [
@@ -36,20 +37,21 @@ __all__ = [
     "stream",
 ]
 
-_HOMES = {
-    "parsing": ("InputError",),
-    "statistics": ("Caveat",),
-    "layer.experiment": ("Experiment", "Result"),
+_ROOMS = {
     "activations.gains": ("gain",),
-    "layer.inference": ("conclude", "infer", "judge", "measure", "simulate"),
-    "statistics.moments": ("Block", "Totals"),
+    "layer.experiment": ("Experiment",),
+    "layer.result": ("Result", "conclude", "infer"),
     "layer.sampling": ("stream",),
+    "parsing": ("InputError",),
+    "runner": ("measure", "simulate"),
+    "statistics": ("Caveat", "judge"),
+    "statistics.moments": ("Block", "Totals"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used: ``varsim --help`` starts without NumPy."""
-    for home, names in _HOMES.items():
+    for room, names in _ROOMS.items():
         if name in names:
-            return getattr(import_module(f"varsim.{home}"), name)
+            return getattr(import_module(f"varsim.{room}"), name)
     raise AttributeError(f"module 'varsim' has no attribute {name!r}")

@@ -214,7 +214,9 @@ def _tests(pair: Pair) -> Iterator[tuple[Pair, str, Estimate | None, Estimate | 
     a, b = measures(pair.a), measures(pair.b)
     for name in a:
         if a[name] is not None or b[name] is not None:
-            yield pair, name, *(_in_theory(e) if pair.by_ratio else e for e in (a[name], b[name]))
+            ends = a[name], b[name]
+            first, second = map(_in_theory, ends) if pair.by_ratio else ends
+            yield pair, name, first, second
 
 
 def _in_theory(estimate: Estimate | None) -> Estimate | None:

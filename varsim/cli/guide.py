@@ -10,8 +10,8 @@ from typing import cast
 import click
 from click.shell_completion import CompletionItem
 
-from varsim.cli.publish import DONE
 from varsim.cli.help import GroupedCommand
+from varsim.cli.publish import DONE
 from varsim.cli.terminal import encodable, is_terminal
 from varsim.parsing import InputError, nearest
 

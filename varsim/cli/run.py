@@ -123,9 +123,7 @@ def layers(options: dict[str, Any]) -> int:
         _network,
     )
     studies = [
-        StackStudy(
-            network, options["confidence"], options["histogram"], options["infinite_width"]
-        )
+        StackStudy(network, options["confidence"], options["histogram"], options["infinite_width"])
         for network in expansion.questions
     ]
     return _measure(_LAYERS, studies, options, notes=expansion.notes)
@@ -141,7 +139,9 @@ def checks(options: dict[str, Any]) -> int:
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
         question("trunc_normal", *shape, **fixed)  # takes every shape that is allowed
-    studies, left_out, notes = {}, {}, []
+    studies: dict[str, CheckStudy] = {}
+    left_out: dict[str, str] = {}
+    notes: list[str] = []
     with _ending_signals_as_interrupt(), in_user_context(names):
         if not names:
             notes = [_found()]
@@ -292,9 +292,7 @@ def _summary(rows: Sequence[Any], kind: Kind) -> str:
     return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {listed}{more}."
 
 
-def _exit_code(
-    studies: Sequence[Any], outcome: Outcome[Any], *, written: bool, check: bool
-) -> int:
+def _exit_code(studies: Sequence[Any], outcome: Outcome[Any], *, written: bool, check: bool) -> int:
     if outcome.failure is not None:
         return FAILED
     if outcome.interrupted:
@@ -374,9 +372,7 @@ def _takes_gain(scale: str) -> bool:
         return True  # for the question to refuse
 
 
-def _swept(
-    options: dict[str, Any], defaults: Mapping[str, list[Any]]
-) -> dict[str, Sequence[Any]]:
+def _swept(options: dict[str, Any], defaults: Mapping[str, list[Any]]) -> dict[str, Sequence[Any]]:
     """Return the values of every swept field, in the order of the table."""
     return {
         name: list(chain.from_iterable(options[name])) or default
@@ -467,9 +463,7 @@ def _opened(path: Path, schema: Schema[Any]) -> Ledger:
         ) from None
 
 
-def _ledger_remarks(
-    ledger: Ledger, points: Sequence[ResumePoint], kind: Kind
-) -> Iterator[str]:
+def _ledger_remarks(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -> Iterator[str]:
     """Yield what a person should know of a ledger before a run."""
     for note in ledger.notes:
         yield f"Note: {note}"

@@ -1,6 +1,6 @@
 """A Dask cluster as a mapper: who computes changes, what is computed does not.
 
-Needs ``distributed`` (``pip install 'varsim[cluster]'``), which is loaded only here.
+Needs ``distributed`` (``pip install distributed``), which is loaded only here.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
         import distributed  # noqa: F401  # an extra
     except ImportError:
         raise ComputeError(
-            "a scheduler needs the package distributed; run: pip install 'varsim[cluster]'"
+            "a scheduler needs the package distributed, which is not installed; run: "
+            "pip install distributed"
         ) from None
     _hush()
     with ExitStack() as stack:

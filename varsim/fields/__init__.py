@@ -62,7 +62,7 @@ class Field:
     phrase: str = ""
     show: Callable[[Any], str] = str
     when_varying: bool = False
-    usual: Callable[[Any], bool] = lambda row: False
+    usual: Callable[[Any], bool] = lambda _: False
     always: bool = False
     axis: str = ""
 
@@ -117,7 +117,7 @@ class Schema(Generic[Row]):
     @cached_property
     def names(self) -> list[str]:
         """The names of a record, in their order."""
-        return [field.name for field in self.fields]
+        return ["schema", *self.by_name]
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -126,10 +126,11 @@ class Schema(Generic[Row]):
 
     def record(self, row: Row) -> dict[str, Any]:
         """Return a row as a record of plain values, in the order of the fields."""
-        return {
-            field.name: None if (value := field.value(row)) is None else field.plain(value)
-            for field in self.fields
+        values = ((field, field.value(row)) for field in self.fields)
+        plain = {
+            field.name: None if value is None else field.plain(value) for field, value in values
         }
+        return {"schema": self.number, **plain}
 
     def row(self, record: Mapping[str, Any]) -> Row:
         """Return the row that a record holds: its question and its totals, concluded again.
@@ -137,7 +138,7 @@ class Schema(Generic[Row]):
         Raises:
             InputError: It is no such record, or what it says does not follow from its totals.
         """
-        if record.keys() != self.by_name.keys():
+        if record.keys() != set(self.names):
             raise InputError(f"this is not a row of {self.kind}")
         try:
             values = {field.name: field.read(record[field.name]) for field in self.fields}

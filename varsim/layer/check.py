@@ -529,7 +529,6 @@ def _plain(totals: CheckTotals) -> dict[str, Any]:
 
 
 _FIELDS = (
-    Field(name="schema", type=f.whole),
     Field(name="varsim", type=f.text),
     Field(name="init", type=f.text, header="initializer", cell=_short_name, numeric=False,
           phrase="{}"),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from varsim.catalog.distributions import truncated_moments
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
@@ -61,7 +62,7 @@ def _bell(b: Array) -> Array:
 
 
 # The deviation of a normal kept within ±2.
-_TRUNCATED = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+_TRUNCATED = math.sqrt(truncated_moments(2.0)[0])
 
 SHAPES: dict[str, Shape] = {
     "normal": Shape(_bell, -10.0, 10.0),

@@ -481,7 +481,6 @@ def _built(values: Mapping[str, Any]) -> Result:
 
 
 _FIELDS = (
-    Field(name="schema", type=f.whole),
     Field(name="varsim", type=f.text),
     Field(name="seed", type=f.whole, phrase="seed {}"),
     Field(

@@ -117,7 +117,8 @@ class _WholeWeights:
     def rows(self, count: int) -> FloatArray:
         """Return the next rows of W."""
         self._start += count
-        return self._made.weights[self._start - count : self._start]
+        rows: FloatArray = self._made.weights[self._start - count : self._start]
+        return rows
 
     def finish(self, y: FloatArray) -> None:
         """Add the bias, and check that the outputs are where sums are safe.
@@ -164,7 +165,7 @@ def verify_initializer(experiment: Experiment) -> None:
     """
     e = experiment
     if e.initializer is not None:
-        e.initializer.verify(partial(_whole_stream, e, 0), (e.dim, e.n), e.dtype)
+        e.initializer.verify(partial(_whole_stream, e, 0), (e.dim, e.n), np.dtype(e.dtype))
 
 
 def block_numbers(experiment: Experiment) -> int:

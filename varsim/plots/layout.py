@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from varsim.catalog.scales import canonical_name
-from varsim.layer.result import Result
+from varsim.fields import Field
+from varsim.layer.result import RESULTS, Result
 
 MOST_LINES = 8
 """More lines than this are not told apart."""

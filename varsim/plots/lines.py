@@ -108,7 +108,8 @@ def _draw_ratios(axes: Axes, line: Line, places: Sequence[float], mark: Mark) ->
     rows = [(p, r) for p, r in zip(places, line.results, strict=True) if r.ratio is not None]
     _errorbars(
         axes, [r for _, r in rows], mark, [p for p, _ in rows],
-        [r.ratio or 0.0 for _, r in rows], [r.estimate.ratio_interval(r.confidence) or (0.0, 0.0) for _, r in rows],
+        [r.ratio or 0.0 for _, r in rows],
+        [r.estimate.ratio_interval(r.confidence) or (0.0, 0.0) for _, r in rows],
     )  # fmt: skip
 
 

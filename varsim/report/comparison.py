@@ -153,7 +153,7 @@ def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Ite
     if shared:
         yield f"Both: {shared}."
     if any(each.pair.by_ratio for each in comparisons):
-        yield "With fixed-x, a and b are ratios to the theory given x: every x has its own variance."
+        yield "With fixed-x, a and b are ratios to the theory given x: each x has its own variance."
     alpha = comparisons[0].alpha
     yield f"The difference is b - a; verdicts share a false-alarm rate of {alpha:g} (Holm)."
 
@@ -215,8 +215,8 @@ def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
     settings = {name: getattr(a, name) for name in kind.settings}
     if "scale" in settings:
         settings["scale"] = canonical_name(settings["scale"])
-    of_each = ("varsim", "seed", "dtype", kind.replicates, "key")
-    of_each += _OF_RESULTS if kind.schema is RESULTS else ()
+    more = _OF_RESULTS if kind.schema is RESULTS else ()
+    of_each = ("varsim", "seed", "dtype", kind.replicates, "key", *more)
     return {
         "schema": SCHEMA,
         **{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()},

@@ -89,11 +89,12 @@ def _division(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
 def _claims(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
     first = rows[0][0]
     bias = ", and a bias like them adds 1/k²" if first.bias else ""
+    mean_square = predict(first).x_mean_square
     yield (
         "Why? An output of x @ W is a sum of D products x_d · W_dj. An initializer makes W as a "
         "whole and it is used as it comes; the scheme claims that its entries have E w² = 1/k². "
         "Where they have mean 0 and are uncorrelated, the variances of the products add up to "
-        f"D E x² / k²{bias}, with D = {first.dim} and E x² = {significant(predict(first).x_mean_square)}:"
+        f"D E x² / k²{bias}, with D = {first.dim} and E x² = {significant(mean_square)}:"
     )
     for experiment, result in rows:
         half_width = result.estimate.half_width(result.confidence)

@@ -36,8 +36,8 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
     caption = [
         f"h normal with mean 0 and variance q = {at}. gain = √(q / E φ²) keeps the variance from "
         "layer to layer; std gain = √(q / Var φ) where the mean is taken off.",
-        "χ = gain² E φ′²: the factor per layer by which the variance of gradients grows, backwards. "
-        "torch: torch.nn.init.calculate_gain.",
+        "χ = gain² E φ′²: the factor per layer by which the variance of gradients grows, "
+        "backwards. torch: torch.nn.init.calculate_gain.",
     ]
     return Table(columns, caption, [_gains_record(name, row) for name, row in rows])
 

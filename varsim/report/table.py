@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -99,6 +99,6 @@ def table_width(columns: Sequence[Column]) -> int:
     return _width(column.width for column in columns)
 
 
-def _width(widths: Any) -> int:
+def _width(widths: Iterable[int]) -> int:
     known = list(widths)
     return sum(known) + _GAP * (len(known) - 1)

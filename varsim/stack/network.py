@@ -10,8 +10,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from varsim.activations import Activation
-from varsim.activations.gains import named_activation
+from varsim.activations import Activation, find_activation
+from varsim.activations import canonical_name as activation_name
 from varsim.catalog.scales import canonical_name
 from varsim.layer.experiment import Experiment
 from varsim.parsing import InputError, nearest
@@ -164,7 +164,7 @@ class Network:
     @property
     def phi(self) -> Activation:
         """The activation."""
-        return named_activation(self.activation)
+        return find_activation(self.activation)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -182,6 +182,7 @@ class Network:
         without = {"seed", "networks", "precision", "x_dist", "w_dist", "init"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
+        fields["activation"] = activation_name(self.activation)
         # Named as in the first release, so that published streams stay.
         fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
         if self.init is not None:

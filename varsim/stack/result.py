@@ -1,4 +1,4 @@
-"""Results of deep stacks: measured layers against theory, and the study that the runner carries out.
+"""Results of deep stacks: measured layers against theory, and the study of the runner.
 
 The networks are the replicates.
 """
@@ -116,7 +116,7 @@ class StackTotals(NamedTuple):
 
     @property
     def relative_errors(self) -> NDArray[np.float64]:
-        """Relative standard errors of shape (layers, 2), forward and backward; NaN if not finite."""
+        """Relative standard errors of shape (layers, 2), both ways; NaN where not finite."""
         if self.networks < 2:
             return np.full(self.m2.shape, np.nan)
         errors: NDArray[np.float64] = np.sqrt(self.m2 / (self.networks - 1) / self.networks)
@@ -565,7 +565,7 @@ def _layer_totals(network: Network, totals: StackTotals, place: int) -> LayerTot
 
 
 def _totals_of(network: Network, rows: Sequence[LayerResult]) -> StackTotals:
-    """Return the totals that rows hold; NaN where a value is not finite, 0 where it is not known."""
+    """Return the totals that rows hold: NaN for what is not finite, 0 for what is not known."""
 
     def value(row: LayerResult, name: str) -> float:
         found = getattr(row.totals, name)
@@ -688,7 +688,6 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
 
 
 _FIELDS = (
-    Field(name="schema", type=f.whole),
     Field(name="varsim", type=f.text),
     Field(name="seed", type=f.whole, phrase="seed {}", always=True),
     Field(name="layer", type=f.whole, header="layer"),

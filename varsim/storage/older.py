@@ -46,7 +46,7 @@ def _renamed(record: Record, number: int) -> dict[str, Any]:
 
 
 def _results(old: Sequence[Numbered]) -> list[Numbered]:
-    rows = []
+    rows: list[Numbered] = []
     for number, record in old:
         totals = dict(record["totals"])
         totals["next_check"] = totals.pop("look")
@@ -83,7 +83,7 @@ def _is_backward(record: Record, widths: tuple[int, ...]) -> bool:
     new = _renamed(record, LAYERS.number)
     names = Network.__dataclass_fields__.keys() & new.keys()
     asked = {name: new[name] for name in names} | {"widths": widths}
-    return Network(**asked, backward=True).key == record["key"]
+    return bool(Network(**asked, backward=True).key == record["key"])
 
 
 def _layer(record: Record) -> dict[str, Any]:
