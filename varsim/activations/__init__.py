@@ -179,108 +179,70 @@ def _hard_swish_derivative(h: FloatArray) -> FloatArray:
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(formula="h", phi=np.copy, derivative=np.ones_like, homogeneous=True),
     "relu": Activation(
-        formula="max(h, 0)",
-        phi=lambda h: np.maximum(h, 0),
-        derivative=_step,
-        kinks=(0.0,),
-        bounds=(0.0, math.inf),
-        homogeneous=True,
-        flat=True,
+        formula="max(h, 0)", phi=lambda h: np.maximum(h, 0), derivative=_step, kinks=(0.0,),
+        bounds=(0.0, math.inf), homogeneous=True, flat=True,
     ),
     "leaky_relu": _leaky_relu(),
     "elu": _elu(),
     "selu": _elu(_SELU_ALPHA, _SELU_SCALE),
     "celu": _celu(),
     "gelu": _gated(
-        formula="h Φ(h)",
-        gate=_normal_cdf,
-        slope=lambda h, gate: _normal_pdf(h),
+        formula="h Φ(h)", gate=_normal_cdf, slope=lambda h, gate: _normal_pdf(h),
         low=-0.16997120747990369,
     ),
     "gelu_tanh": _gated(
-        formula="h (1 + tanh(√(2/π) (h + 0.044715 h³))) / 2",
-        gate=_tanh_gate,
-        slope=_tanh_gate_slope,
-        low=-0.17004075057125412,
+        formula="h (1 + tanh(√(2/π) (h + 0.044715 h³))) / 2", gate=_tanh_gate,
+        slope=_tanh_gate_slope, low=-0.17004075057125412,
     ),
     "quick_gelu": _silu(1.702),
     "silu": _silu(),
     "mish": _gated(
-        formula="h tanh(softplus(h))",
-        gate=lambda h: np.tanh(_softplus(h)),
-        slope=_mish_slope,
+        formula="h tanh(softplus(h))", gate=lambda h: np.tanh(_softplus(h)), slope=_mish_slope,
         low=-0.30884341301725,
     ),
     "softplus": Activation(
-        formula="log(1 + exp(h))", phi=_softplus, derivative=_logistic, bounds=(0.0, math.inf)
+        formula="log(1 + exp(h))", phi=_softplus, derivative=_logistic, bounds=(0.0, math.inf),
     ),
     "softsign": Activation(
-        formula="h / (1 + |h|)",
-        phi=lambda h: h / (1 + np.abs(h)),
-        derivative=lambda h: (1 + np.abs(h)) ** -2.0,
-        kinks=(0.0,),
-        bounds=(-1.0, 1.0),
+        formula="h / (1 + |h|)", phi=lambda h: h / (1 + np.abs(h)),
+        derivative=lambda h: (1 + np.abs(h)) ** -2.0, kinks=(0.0,), bounds=(-1.0, 1.0),
     ),
     "sigmoid": Activation(
-        formula="1 / (1 + exp(-h))",
-        phi=_logistic,
-        derivative=lambda h: _logistic(h) * _logistic(-h),
-        bounds=(0.0, 1.0),
+        formula="1 / (1 + exp(-h))", phi=_logistic,
+        derivative=lambda h: _logistic(h) * _logistic(-h), bounds=(0.0, 1.0),
     ),
     "tanh": Activation(
-        formula="tanh(h)",
-        phi=np.tanh,
-        derivative=lambda h: 1 - np.tanh(h) ** 2,
+        formula="tanh(h)", phi=np.tanh, derivative=lambda h: 1 - np.tanh(h) ** 2,
         bounds=(-1.0, 1.0),
     ),
     "hardtanh": Activation(
-        formula="h within ±1",
-        phi=lambda h: np.clip(h, -1, 1),
-        derivative=lambda h: _inside(h, -1, 1),
-        kinks=(-1.0, 1.0),
-        bounds=(-1.0, 1.0),
-        flat=True,
+        formula="h within ±1", phi=lambda h: np.clip(h, -1, 1),
+        derivative=lambda h: _inside(h, -1, 1), kinks=(-1.0, 1.0), bounds=(-1.0, 1.0), flat=True,
     ),
     "hardswish": Activation(
         formula="h min(max(h + 3, 0), 6) / 6",
-        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6),
-        derivative=_hard_swish_derivative,
-        kinks=(-3.0, 3.0),
-        bounds=(-0.375, math.inf),
-        flat=True,
+        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6), derivative=_hard_swish_derivative,
+        kinks=(-3.0, 3.0), bounds=(-0.375, math.inf), flat=True,
     ),
     "relu6": Activation(
-        formula="min(max(h, 0), 6)",
-        phi=lambda h: np.clip(h, 0, 6),
-        derivative=lambda h: _inside(h, 0, 6),
-        kinks=(0.0, 6.0),
-        bounds=(0.0, 6.0),
-        flat=True,
+        formula="min(max(h, 0), 6)", phi=lambda h: np.clip(h, 0, 6),
+        derivative=lambda h: _inside(h, 0, 6), kinks=(0.0, 6.0), bounds=(0.0, 6.0), flat=True,
     ),
     "relu2": Activation(
-        formula="max(h, 0)²",
-        phi=lambda h: np.maximum(h, 0) ** 2,
-        derivative=lambda h: 2 * np.maximum(h, 0),
-        kinks=(0.0,),
-        bounds=(0.0, math.inf),
-        flat=True,
+        formula="max(h, 0)²", phi=lambda h: np.maximum(h, 0) ** 2,
+        derivative=lambda h: 2 * np.maximum(h, 0), kinks=(0.0,), bounds=(0.0, math.inf), flat=True,
     ),
     "abs": Activation(
-        formula="|h|",
-        phi=np.abs,
-        derivative=np.sign,
-        kinks=(0.0,),
-        bounds=(0.0, math.inf),
+        formula="|h|", phi=np.abs, derivative=np.sign, kinks=(0.0,), bounds=(0.0, math.inf),
         homogeneous=True,
     ),
     "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
     "erf": Activation(
-        formula="erf(h)",
-        phi=_erf,
+        formula="erf(h)", phi=_erf,
         derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
         bounds=(-1.0, 1.0),
     ),
-}
+}  # fmt: skip
 """Every activation by name."""
 
 PARAMETRIC: dict[str, Callable[[float], Activation]] = {
@@ -299,6 +261,7 @@ ALIASES = {
 """Other names of activations."""
 
 
+@cache
 def canonical_name(text: str) -> str:
     """Return the canonical spelling of an activation; functions of users are not loaded.
 
