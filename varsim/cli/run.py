@@ -164,7 +164,7 @@ def checks(options: dict[str, Any]) -> int:
     )  # fmt: skip
 
 
-def _measure(
+def _measure(  # noqa: PLR0913  # the three commands differ in these
     kind: Kind,
     studies: Sequence[Any],
     options: dict[str, Any],

@@ -66,13 +66,20 @@ def seeds(rows: Sequence[Any]) -> str:
     return "seed " + ", ".join(map(str, sorted({row.seed for row in rows})))
 
 
-def row_name(row: Any, schema: Schema[Any]) -> str:
-    """Return what a row is called in a sentence: each setting that names it or is not as usual."""
+def row_name(row: Any, schema: Schema[Any], rows: Sequence[Any] = ()) -> str:
+    """Return what a row is called in a sentence: each setting that names it or is not as usual.
+
+    Args:
+        row: The row.
+        schema: Its fields.
+        rows: The rows of its table; a setting that all of them share goes without saying.
+    """
     phrases = []
     for name in dict.fromkeys((*schema.named_by, *schema.settings)):
         field = schema.by_name[name]
         value = field.value(row)
-        if value is not None and not field.usual(row):
+        shared = rows and name not in (*schema.named_by, "init") and not _varies(field, rows)
+        if value is not None and not field.usual(row) and not shared:
             phrases.append(field.phrase.format(field.show(value)))
     return ", ".join(phrases)
 
@@ -92,7 +99,7 @@ def caveat_sentences(rows: Sequence[Any], schema: Schema[Any]) -> Iterator[str]:
     kinds: dict[str, list[str]] = {}
     for row in rows:
         for caveat in row.caveats:
-            sentence = f"{row_name(row, schema)}: {caveat.message}."
+            sentence = f"{row_name(row, schema, rows)}: {caveat.message}."
             kinds.setdefault(caveat.id, []).append(sentence)
     for kind, sentences in kinds.items():
         yield from sentences[:_MOST_CAVEATS]
