@@ -135,6 +135,15 @@ class Ledger:
             append_line(self._file, b"\n")
         for row in rows:
             self._take(row)
+        if self._head and whole and not whole.startswith(self._head.encode()):
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Write rows of an older schema anew: a CSV file has one header for all of its rows."""
+        rows = [row for group in self._groups.values() for row in group]
+        atomic_write(self._path, self._head + "".join(map(self._line, rows)))
+        os.close(self._file)
+        self._file = open_locked(self._path)
 
     def _rows(self, content: bytes) -> list[Any]:
         try:
