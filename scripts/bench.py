@@ -27,7 +27,7 @@ from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
 from varsim.layer.theory import predict
 from varsim.report.formats import table
-from varsim.report.table import Column, Sheet
+from varsim.report import Column, Sheet
 from varsim.stack.network import Network
 from varsim.stack.result import simulate_layers
 

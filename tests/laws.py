@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim import Experiment, sampling, stream, student
+from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.statistics.moments import Totals
 
 BOUND = 6.2

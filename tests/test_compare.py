@@ -22,18 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import PCG64, default_rng
 from scipy import stats
+from varsim.layer.inference import conclude, holm, judge
+from varsim.layer.records import experiment_of, record_of
 
 from tests.program import VARSIM, environment, here, on_terminal, run
 from varsim import Experiment, Result, infer, stream
-from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog import FLOAT_TYPES
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.layer import sampling
-from varsim.layer.inference import conclude, holm, judge
-from varsim.layer.records import experiment_of, record_of
+from varsim.report import Sheet
 from varsim.report.comparison import CELLS, Names, comparison_sheet, summary
 from varsim.report.formats import FORMATS, SUFFIXES
-from varsim.report.table import Sheet
 from varsim.statistics import student
 
 

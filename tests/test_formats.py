@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varsim.report.formats import FORMATS, to_ascii
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.report.table import Column, Sheet
+from varsim.report import Column, Sheet
+from varsim.report.formats import FORMATS, to_ascii
 
 PDG = {  # error: how it is written
     0.827: "0.8", 0.367: "0.4", 0.354: "0.35", 0.355: "0.4", 0.119: "0.12", 0.949: "0.9",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from varsim.layer.inference import check_consistent
+from varsim.layer.records import record_of, result_of
 
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
@@ -17,8 +19,6 @@ from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.initializers import adapters, find, installed, patterns, unloadable
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS, gram
-from varsim.layer.inference import check_consistent
-from varsim.layer.records import record_of, result_of
 from varsim.layer.sampling import generator, stream, whole
 
 KINDS = [

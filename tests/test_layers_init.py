@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from varsim.stack.records import record_of, result_of
 
 from tests.program import here, needs
 from varsim import InputError
 from varsim.stack.network import Network
-from varsim.stack.records import record_of, result_of
 from varsim.stack.result import simulate_layers
 from varsim.stack.sampling import _Sample, sample_network
 from varsim.stack.theory import predict

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from varsim.layer.records import NAMES, parse, record_of, result_of
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Caveat, Experiment, InputError, Result, judge, simulate
-from varsim.layer.records import NAMES, parse, record_of, result_of
+from varsim.report import Sheet
 from varsim.report.formats import FORMATS
-from varsim.report.table import Sheet
 from varsim.storage import files
-from varsim.storage.files import _temporary_prefix, own, atomic_write
+from varsim.storage.files import _temporary_prefix, atomic_write, own
 from varsim.storage.ledger import Ledger
 
 SWEEP = ("--dim", "8:64:x2", "--scale", "none,sqrt,he", "--samples", "64000", "--quiet")

@@ -19,18 +19,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
+from varsim.layer.inference import histogram_bins
+from varsim.report.results import results_sheet
 
 from tests.program import VARSIM, environment, here, on_terminal, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim.layer.density import density_of
-from varsim.layer.inference import histogram_bins
 from varsim.layer.theory import predict
 from varsim.plots.figure import draw
 from varsim.plots.layout import MOST_LINES, layout
 from varsim.plots.style import MARKS, styled
 from varsim.report.bars import ASCII_INK, INK, drawing
 from varsim.report.formats import FORMATS
-from varsim.report.results import results_sheet
 from varsim.statistics.moments import Totals
 
 MAGIC = {".svg": b"<?xml", ".png": b"\x89PNG\r\n", ".pdf": b"%PDF-"}

@@ -17,19 +17,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
+from varsim.layer.records import record_of as result_record
+from varsim.plots.layers import MOST_STACKS, stacks_of
+from varsim.stack.records import LAYERS, NAMES, record_of, result_of
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, simulate, student
-from varsim.layer.records import record_of as result_record
 from varsim.parsing import InputError
 from varsim.plots.distributions import curves_of
 from varsim.plots.figure import draw_any, draw_layers, encode
-from varsim.plots.layers import MOST_STACKS, stacks_of
 from varsim.plots.style import styled
+from varsim.report import Sheet
 from varsim.report.formats import FORMATS
-from varsim.report.table import Sheet
 from varsim.stack.network import Network
-from varsim.stack.records import LAYERS, NAMES, record_of, result_of
 from varsim.stack.result import LayerResult, activation_bins, infer, judge, simulate_layers
 from varsim.stack.sampling import stream
 from varsim.statistics import Caveat

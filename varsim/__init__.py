@@ -8,7 +8,7 @@ True
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from varsim._version import __version__
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from varsim.activations.gains import gain

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import canonical_name
 from varsim.fields import Schema
 from varsim.layer.check import CHECKS
@@ -57,13 +57,13 @@ KINDS = (
         ("widths", "layer", "activation", "scale", "gain", "bias_std", "norm", "residual", "x_dist",
          "w_dist", "init"),
         "networks",
-        lambda row: {"Var[h]": row.forward, "Var[∂h]": row.backward_estimate},
+        lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
     ),
     Kind(
         CHECKS,
         ("init", "dim", "fan_out"),
         "draws",
-        lambda row: {"x@W": row.estimate, "g@Wᵀ": row.backward_estimate},
+        lambda row: {"x@W": row.estimate, "g@Wᵀ": row.back},
     ),
 )  # fmt: skip
 """Every kind of row that can be compared."""

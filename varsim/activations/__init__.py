@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]

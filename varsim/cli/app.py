@@ -26,7 +26,7 @@ from varsim.cli.types import (
     Share,
     WholeNumbers,
 )
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.parsing import InputError
 
 run, provenance = lazy("varsim.cli.run"), lazy("varsim.compute.provenance")
@@ -59,11 +59,11 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
 _LOADERS = {
-    "plot": ("varsim.cli.plot", "Draw results of varsim as a figure."),
-    "compare": ("varsim.cli.compare", "Compare two files of results, pair by pair."),
-    "layers": ("varsim.cli.layers", "Follow signals and gradients through a deep stack."),
-    "gains": ("varsim.cli.gains", "Print the gains of activations."),
-    "init": ("varsim.cli.init", "Measure what initializers do, beside what they claim."),
+    "plot": ("varsim.cli.commands", "Draw results of varsim as a figure."),
+    "compare": ("varsim.cli.commands", "Compare two files of results, pair by pair."),
+    "layers": ("varsim.cli.commands", "Follow signals and gradients through a deep stack."),
+    "gains": ("varsim.cli.commands", "Print the gains of activations."),
+    "init": ("varsim.cli.commands", "Measure what initializers do, beside what they claim."),
     "help": ("varsim.cli.guide", "Explain a topic, such as sweeps, formats or statistics."),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog import FLOAT_TYPES
 from varsim.cli.help import GroupedOption
 from varsim.cli.types import Count, Name, Number, Scheduler, Seed
 from varsim.report.formats import FORMATS, SUFFIXES

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.parsing import InputError
+from varsim.report import Table
 from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
-from varsim.report.table import Table
 from varsim.storage.files import write_file
 
 bars = lazy("varsim.report.bars")

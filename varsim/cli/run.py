@@ -27,19 +27,23 @@ from varsim.cli.publish import (
     say_error,
 )
 from varsim.cli.terminal import Progress
-from varsim.cli.user_code import in_user_context
-from varsim.compute import Mapper, check_workers, threads
-from varsim.compute.lazy import lazy
+from varsim.compute import Mapper, check_workers, lazy, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.initializers import installed, unloadable
 from varsim.layer.check import CHECKS, CheckStudy, question
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.parsing import MAX_VALUES, InputError, split_calls
-from varsim.report.rows import checks_table, columns, plan_table, results_table, row_name
-from varsim.report.stack import stack_table
-from varsim.report.table import Table
+from varsim.parsing import MAX_VALUES, InputError, in_user_context, split_calls
+from varsim.report import Table
+from varsim.report.rows import (
+    checks_table,
+    columns,
+    plan_table,
+    results_table,
+    row_name,
+    stack_table,
+)
 from varsim.runner import Outcome, ResumePoint, RunOptions, run
 from varsim.stack.network import MAX_DEPTH, Network
 from varsim.stack.result import LAYERS, StackStudy

@@ -12,18 +12,17 @@ from typing import Any
 import click
 
 from varsim.activations import ACTIVATIONS, find_activation
-from varsim.cli.plot import SUFFIXES
+from varsim.cli.commands import FIGURE_SUFFIXES
 from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, say, say_error
-from varsim.cli.user_code import in_user_context
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
-from varsim.compute.lazy import lazy
-from varsim.parsing import InputError, split_calls
+from varsim.compute import lazy
+from varsim.parsing import InputError, in_user_context, split_calls
 from varsim.report.comparison import Names, comparison_table, no_pair, summary
 from varsim.report.gains import critical_table, gains_table
 from varsim.statistics import check_probability
+from varsim.storage import READABLE
 from varsim.storage.files import write_file
-from varsim.storage.formats import READABLE
 from varsim.storage.rows import parse, schema_of, suffix_of
 
 figure = lazy("varsim.plots.figure")
@@ -157,11 +156,11 @@ def _name(file: Path) -> str:
 
 
 def _check_figure(outputs: Sequence[Path], width: float, dpi: float) -> None:
-    known = ", ".join(SUFFIXES)
+    known = ", ".join(FIGURE_SUFFIXES)
     if not outputs:
         raise InputError(f"there is no --output to write to; name a file that ends in {known}")
     for output in outputs:
-        if output.suffix.lower() not in SUFFIXES:
+        if output.suffix.lower() not in FIGURE_SUFFIXES:
             raise InputError(f"output {str(output)!r} has no known suffix; take {known}")
     if not 2 <= width <= 40:
         raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")

@@ -11,9 +11,9 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
+from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import to_ascii
-from varsim.report.table import Column, Table, fitting, table_width
 
 rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
 rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")

@@ -75,7 +75,7 @@ class GainValues(Numbers):
         if not item[:1].isalpha():
             return super().values(item)
         from varsim.activations.gains import gain  # loads NumPy and SciPy
-        from varsim.cli.user_code import user_code
+        from varsim.parsing import user_code
 
         with user_code():
             return [gain(item)]

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from varsim.parsing import InputError
 
@@ -167,3 +168,22 @@ def threads(workers: int) -> Iterator[Mapper]:
             yield ordered_map(executor, in_flight=lambda: 2 * workers)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+class _Lazy:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute == "__wrapped__":  # inspect and doctest ask every object for it
+            raise AttributeError(attribute)
+        return getattr(import_module(self._name), attribute)
+
+
+def lazy(name: str) -> Any:
+    """Return a stand-in for a module, which imports it when an attribute is first read.
+
+    >>> lazy("math").floor(2.5)
+    2
+    """
+    return _Lazy(name)

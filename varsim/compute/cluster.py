@@ -21,7 +21,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from varsim._version import __version__
+from varsim import __version__
 from varsim.compute import ComputeError, Mapper, one_blas_thread, ordered_map
 from varsim.compute.provenance import fingerprint, offered
 

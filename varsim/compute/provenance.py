@@ -7,8 +7,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from varsim._version import __version__
-from varsim.compute.lazy import lazy
+from varsim import __version__
+from varsim.compute import lazy
 
 FRAMEWORKS = ("torch", "jax", "keras")
 """Packages with initializers; :mod:`varsim.initializers` has an adapter for each."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from varsim.parsing import InputError
 from varsim.statistics import Caveat
@@ -24,13 +24,15 @@ UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _RELATIVE_TOLERANCE = 1e-6
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Field:
     """One value of a row.
 
     Attributes:
-        name: Its name in files; also that of an attribute of the row, or of what it was asked.
+        name: Its name in files, and as an attribute of the row.
         type: Returns the value that a file holds, or raises one of :data:`UNUSABLE`.
+        about: What it is.
+        of: Returns it, from the row; None where it is an attribute of the row or of its question.
         optional: Whether it can be None: empty in CSV, null in JSON.
         derived: Whether it follows from the other fields; a file is checked against that.
         tolerance: Absolute difference that such a check allows.
@@ -51,6 +53,9 @@ class Field:
 
     name: str
     type: Callable[[Any], Any]
+    about: str = ""
+    of: Callable[[Any], Any] | None = None
+    _: KW_ONLY
     optional: bool = False
     derived: bool = False
     tolerance: float = 0.0
@@ -67,8 +72,8 @@ class Field:
     axis: str = ""
 
     def value(self, row: Any) -> Any:
-        """Return the value of a row."""
-        return getattr(row, self.name)
+        """Return the value of a row, or of a question."""
+        return getattr(row, self.name) if self.of is None else self.of(row)
 
     def text(self, row: Any) -> str:
         """Return the cell of a row."""
@@ -157,6 +162,24 @@ class Schema(Generic[Row]):
         return row
 
 
+class RowBase:
+    """Rows whose fields, and whose question's settings, are attributes: ``row.ratio, row.dim``."""
+
+    schema: ClassVar[Schema[Any]]
+    question: Any
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field of the row, or a setting of its question."""
+        question = None if name.startswith("_") else self.__dict__.get("question")
+        if question is not None:
+            field = type(self).schema.by_name.get(name)
+            if field is not None and field.of is not None:
+                return field.of(self)
+            if field is not None or name in question.__dataclass_fields__:
+                return getattr(question, name)
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+
 def shortened(value: object, most: int = 60) -> str:
     """Return a value for a sentence, without what makes it long."""
     text = str(value)
@@ -223,8 +246,9 @@ def _caveats(value: Any) -> tuple[Caveat, ...]:
 
 
 CAVEATS = Field(
-    name="caveats",
-    type=_caveats,
+    "caveats",
+    _caveats,
+    "What a reader should know.",
     plain=lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
 )
 """What a reader of the row should know."""

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
-from varsim.catalog.dtypes import FLOAT_TYPES
-from varsim.compute import OneThread, limit_blas
-from varsim.compute.lazy import lazy
+from varsim.catalog import FLOAT_TYPES
+from varsim.compute import OneThread, lazy, limit_blas
 from varsim.compute.provenance import frameworks
 from varsim.initializers import theory
 from varsim.initializers.documented import CLAIMS, Claim

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from varsim.catalog.samplers import FloatArray, fill_normal, fill_within, truncated_std
 from varsim.catalog.scales import deviation
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.compute.memory import scratch
 from varsim.initializers import Adapter, Drawer, Weights
 from varsim.parsing import Call

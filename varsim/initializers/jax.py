@@ -8,7 +8,7 @@ from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.initializers import Adapter, Drawer, Weights, seed_from
 from varsim.parsing import Call
 

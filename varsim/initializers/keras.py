@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.compute.provenance import frameworks
 from varsim.initializers import Adapter, Drawer, Weights, seed_from, version
 from varsim.initializers.jax import enabled

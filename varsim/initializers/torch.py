@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from varsim.compute.lazy import lazy
+from varsim.compute import lazy
 from varsim.initializers import Adapter, Drawer, Weights, seed_from
 from varsim.parsing import Call, InputError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from varsim import __version__
 from varsim import fields as f
+from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import truncated_moments
-from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.samplers import FloatArray
-from varsim.fields import CAVEATS, Field, Schema
+from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import significant, with_error
+from varsim.initializers import Initializer
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import VERDICTS, fitting_schemes
 from varsim.layer.sampling import generator, verify_initializer, whole
@@ -117,11 +118,13 @@ class CheckTotals(NamedTuple):
 
 
 @dataclass(frozen=True)
-class InitializerCheck:
+class InitializerCheck(RowBase):
     """What an initializer claims and does: its question, its totals, and what follows from them.
 
+    Every field of :data:`CHECKS` is an attribute.
+
     Attributes:
-        experiment: Which initializer, at what shape: see :func:`question`.
+        question: Which initializer, at what shape: see :func:`question`.
         totals: What its W gave, which can be added to.
         draws_asked: Number of W that were asked for.
         claim: E w² as documented, as a formula; None where it is not known.
@@ -133,7 +136,7 @@ class InitializerCheck:
         alpha: False-alarm rate that all verdicts share.
     """
 
-    experiment: Experiment
+    question: Experiment
     totals: CheckTotals
     draws_asked: int
     _: KW_ONLY
@@ -146,39 +149,10 @@ class InitializerCheck:
     alpha: float | None = None
 
     @property
-    def question(self) -> Experiment:
-        """Which initializer, at what shape."""
-        return self.experiment
-
-    @property
-    def key(self) -> str:
-        """What was measured, without the seed."""
-        return self.experiment.key
-
-    @property
-    def seed(self) -> int:
-        """Root of all random streams."""
-        return self.experiment.seed
-
-    @property
-    def init(self) -> str:
-        """The initializer, with its arguments."""
-        return str(self.experiment.init)
-
-    @property
-    def dim(self) -> int:
-        """D, the fan-in."""
-        return self.experiment.dim
-
-    @property
-    def fan_out(self) -> int:
-        """n, the fan-out."""
-        return self.experiment.n
-
-    @property
-    def dtype(self) -> str:
-        """Floating-point type of W and the products."""
-        return self.experiment.dtype
+    def initializer(self) -> Initializer:
+        """The initializer."""
+        assert self.question.initializer is not None  # noqa: S101  # a question has one
+        return self.question.initializer
 
     @property
     def draws(self) -> int:
@@ -188,9 +162,10 @@ class InitializerCheck:
     @cached_property
     def estimate(self) -> Estimate:
         """Variance of x @ W, held to the claim, and the error that normal W would have."""
-        theory, measured = self.forward_theory, self.totals.forward
-        rounding = FLOAT_TYPES[self.dtype].rounding * (theory or measured.variance)
-        expected = math.sqrt(_block_error2(self.experiment) / self.draws)
+        measured = self.totals.forward
+        theory = None if self.claimed is None else self.question.dim * self.claimed
+        rounding = FLOAT_TYPES[self.question.dtype].rounding * (theory or measured.variance)
+        expected = math.sqrt(_block_error2(self.question) / self.draws)
         return Estimate(
             value=measured.variance,
             std_error=math.hypot(measured.std_error, rounding),
@@ -199,93 +174,41 @@ class InitializerCheck:
             expected_error=0.0 if theory is None else theory * expected,
         )
 
-    @property
-    def estimates(self) -> tuple[Estimate, ...]:
-        """What the verdict is about."""
-        return (self.estimate,)
-
     @cached_property
-    def backward_estimate(self) -> Estimate:
+    def back(self) -> Estimate:
         """Variance of g @ Wᵀ, held to the claim; no verdict is about it."""
         return Estimate(
             value=self.totals.backward.variance,
             std_error=self.totals.backward.std_error,
             dof=self.draws - 1,
-            claim=self.backward_theory,
+            claim=None if self.claimed is None else self.question.n * self.claimed,
         )
 
-    @property
-    def mean_square(self) -> float:
-        """E w², measured."""
-        return self.totals.mean_square
+    @cached_property
+    def square(self) -> Estimate:
+        """E w² with its error, held to the claim."""
+        return Estimate(
+            value=self.totals.mean_square,
+            std_error=math.sqrt(self.totals.mean_square_m2 / (self.draws * (self.draws - 1))),
+            dof=self.draws - 1,
+            claim=self.claimed,
+        )
+
+    @cached_property
+    def shape(self) -> Estimate | None:
+        """Kurtosis of the entries with its error; None where they are all equal."""
+        known = self.totals.kurtosis
+        return known and Estimate(value=known[0], std_error=known[1], dof=self.draws - 1)
 
     @property
-    def mean_square_error(self) -> float:
-        """Its standard error."""
-        return math.sqrt(self.totals.mean_square_m2 / (self.draws * (self.draws - 1)))
+    def estimates(self) -> tuple[Estimate, ...]:
+        """What the verdict is about."""
+        return (self.estimate,)
 
     @property
-    def std(self) -> float:
-        """Root of E w²."""
-        return math.sqrt(self.mean_square)
-
-    @property
-    def kurtosis(self) -> float | None:
-        """E (w - mean)⁴ / Var² of the entries; None where they are all equal."""
-        return None if self.totals.kurtosis is None else self.totals.kurtosis[0]
-
-    @property
-    def kurtosis_error(self) -> float | None:
-        """Its standard error, or None."""
-        return None if self.totals.kurtosis is None else self.totals.kurtosis[1]
-
-    @property
-    def forward_theory(self) -> float | None:
-        """D E w² by the claim, or None."""
-        return None if self.claimed is None else self.dim * self.claimed
-
-    @property
-    def forward(self) -> float:
-        """Variance of x @ W over W and standard normal x, measured."""
-        return self.estimate.value
-
-    @property
-    def forward_error(self) -> float:
-        """Its standard error."""
-        return self.estimate.std_error
-
-    @property
-    def backward_theory(self) -> float | None:
-        """N E w² by the claim, or None."""
-        return None if self.claimed is None else self.fan_out * self.claimed
-
-    @property
-    def backward(self) -> float:
-        """Variance of g @ Wᵀ over W and standard normal g, measured."""
-        return self.backward_estimate.value
-
-    @property
-    def backward_error(self) -> float:
-        """Its standard error."""
-        return self.backward_estimate.std_error
-
-    @property
-    def ratio(self) -> float | None:
-        """``forward`` over its theory, or None."""
-        return self.estimate.ratio
-
-    @property
-    def z(self) -> float | None:
-        """Difference of ``forward`` from its theory in standard errors, or None."""
-        return self.estimate.z
-
-    @property
-    def p(self) -> float | None:
-        """Two-sided probability of so large a difference, of this row alone; None without a claim.
-
-        By ``forward_error``, or by the error that normal W would have, if that is larger.
-        """
-        return self.estimate.joint_p
+    def relative_error(self) -> float:
+        """The relative standard error of ``forward``."""
+        return self.estimate.relative_error
 
     @property
     def met(self) -> bool:
@@ -363,17 +286,16 @@ class CheckStudy:
     def rows(self, totals: CheckTotals) -> list[InitializerCheck]:
         """Return the row of the totals."""
         e = self.question
-        assert e.initializer is not None  # noqa: S101  # a question has one
-        claim = e.initializer.claim
+        row = InitializerCheck(e, totals, self.draws, confidence=self.confidence)
+        claim = row.initializer.claim
         return [
-            InitializerCheck(
-                e, totals, self.draws,
+            replace(
+                row,
                 claim=None if claim is None else claim.formula,
                 claimed=None if claim is None else claim.mean_square(e.dim, e.n),
-                confidence=self.confidence,
-                init_package=e.initializer.package,
+                init_package=row.initializer.package,
             )
-        ]  # fmt: skip
+        ]
 
     def resume(
         self, rows: Sequence[InitializerCheck]
@@ -460,33 +382,20 @@ def _caveats(row: InitializerCheck) -> Iterator[Caveat]:
 
 def _off_claim(row: InitializerCheck, claimed: float) -> str:
     """Return how far off an initializer is, and what it fits: by its entries, which tell most."""
-    error = math.hypot(row.mean_square_error, FLOAT_TYPES[row.dtype].rounding * row.mean_square)
-    estimate = Estimate(value=row.mean_square, std_error=error, dof=row.draws - 1, claim=claimed)
-    ratio, half_width = row.mean_square / claimed, estimate.half_width(row.confidence) / claimed
-    fitting = fitting_schemes(row.experiment, row.mean_square, error)
+    rounding = FLOAT_TYPES[row.question.dtype].rounding * row.square.value
+    square = replace(row.square, std_error=math.hypot(row.square.std_error, rounding))
+    ratio, half_width = square.value / claimed, square.half_width(row.confidence) / claimed
+    fitting = fitting_schemes(row.question, square.value, square.std_error)
     message = f"E w² is {ratio:.4g} ± {half_width:.2g} times the documented {row.claim}"
     if abs(ratio - truncated_moments(2.0)[0]) <= 2 * half_width:
-        message += ", as of a normal that is cut at two deviations and not rescaled"
+        message += ", as for a normal cut at two deviations without rescaling"
     return message + (f"; it fits scale {fitting}" if fitting else "")
 
 
-def _measured(row: InitializerCheck, value: float | None, std_error: float | None) -> str:
-    if value is None or std_error is None:
-        return ""
-    if not std_error:
-        return significant(value)
-    estimate = Estimate(value=value, std_error=std_error, dof=row.draws - 1)
-    return with_error(value, estimate.half_width(row.confidence))
-
-
-def _framework(row: InitializerCheck) -> str:
-    assert row.experiment.initializer is not None  # noqa: S101  # a question has one
-    return row.experiment.initializer.framework
-
-
-def _short_name(row: InitializerCheck) -> str:
-    assert row.experiment.initializer is not None  # noqa: S101  # a question has one
-    return row.experiment.initializer.short_name
+def _measured(row: InitializerCheck, estimate: Estimate | None) -> str:
+    return (
+        "" if estimate is None else with_error(estimate.value, estimate.half_width(row.confidence))
+    )
 
 
 def _short(value: float) -> str:
@@ -529,51 +438,68 @@ def _plain(totals: CheckTotals) -> dict[str, Any]:
 
 
 _FIELDS = (
-    Field(name="varsim", type=f.text),
-    Field(name="init", type=f.text, header="initializer", cell=_short_name, numeric=False,
-          phrase="{}"),
-    Field(name="init_package", type=f.text, optional=True, header="package", cell=_framework,
-          numeric=False),
-    Field(name="dim", type=f.whole, header="D", phrase="D = {}", when_varying=True),
-    Field(name="fan_out", type=f.whole, header="fan-out", phrase="fan-out {}", when_varying=True),
-    Field(name="dtype", type=f.text, phrase="{}", usual=lambda row: row.dtype == "float32"),
-    Field(name="seed", type=f.whole, phrase="seed {}"),
-    Field(name="draws", type=f.whole, derived=True),
-    Field(name="claim", type=f.text, optional=True, header="claims E w²", numeric=False),
-    Field(name="claimed", type=f.number, optional=True),
-    Field(name="mean_square", type=f.number, derived=True, header="std",
-          cell=lambda row: _short(row.std), drop_priority=2),
-    Field(name="mean_square_error", type=f.number, derived=True),
-    Field(name="kurtosis", type=f.number, optional=True, derived=True, header="kurtosis",
-          cell=lambda row: _measured(row, row.kurtosis, row.kurtosis_error), drop_priority=1),
-    Field(name="kurtosis_error", type=f.number, optional=True, derived=True, tolerance=1e-12),
-    Field(name="forward_theory", type=f.number, optional=True, derived=True, header="theory",
-          show=_short, drop_priority=3),
-    Field(name="forward", type=f.number, derived=True, header="x@W ± {level}",
-          cell=lambda row: _measured(row, row.forward, row.forward_error)),
-    Field(name="forward_error", type=f.number, derived=True),
-    Field(name="backward_theory", type=f.number, optional=True, derived=True, header="theory",
-          show=_short, drop_priority=0),
-    Field(name="backward", type=f.number, derived=True, header="g@Wᵀ ± {level}",
-          cell=lambda row: _measured(row, row.backward, row.backward_error)),
-    Field(name="backward_error", type=f.number, derived=True),
-    Field(name="ratio", type=f.number, optional=True, derived=True),
-    Field(name="z", type=f.number, optional=True, derived=True, tolerance=1e-6),
-    Field(name="p", type=f.number, optional=True, derived=True, tolerance=1e-6),
-    Field(name="agrees", type=f.truth, optional=True, header="verdict", numeric=False,
+    Field("varsim", f.text, "Version of varsim that measured the row."),
+    Field("init", f.text, "The initializer, with its arguments.", header="initializer",
+          cell=lambda row: row.initializer.short_name, numeric=False, phrase="{}"),
+    Field("init_package", f.text, "The package it belongs to, with its version.", optional=True,
+          header="package", cell=lambda row: row.initializer.framework, numeric=False),
+    Field("dim", f.whole, "D, the fan-in.", header="D", phrase="D = {}", when_varying=True),
+    Field("fan_out", f.whole, "n, the fan-out.", lambda r: r.question.n, header="fan-out",
+          phrase="fan-out {}", when_varying=True),
+    Field("dtype", f.text, "Floating-point type of W and the products.", phrase="{}",
+          usual=lambda row: row.dtype == "float32"),
+    Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
+    Field("draws", f.whole, "Number of independent W: the replicates of all errors.",
+          derived=True),
+    Field("claim", f.text, "E w² as documented, as a formula.", optional=True,
+          header="claims E w²", numeric=False),
+    Field("claimed", f.number, "E w² as documented.", optional=True),
+    Field("mean_square", f.number, "E w², measured.", lambda r: r.square.value, derived=True,
+          header="std", cell=lambda row: _short(math.sqrt(row.square.value)), drop_priority=2),
+    Field("mean_square_error", f.number, "Its standard error.", lambda r: r.square.std_error,
+          derived=True),
+    Field("kurtosis", f.number, "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
+          lambda r: r.shape and r.shape.value, optional=True, derived=True, header="kurtosis",
+          cell=lambda row: _measured(row, row.shape), drop_priority=1),
+    Field("kurtosis_error", f.number, "Its standard error.",
+          lambda r: r.shape and r.shape.std_error, optional=True, derived=True, tolerance=1e-12),
+    Field("forward_theory", f.number, "D E w² by the claim.", lambda r: r.estimate.claim,
+          optional=True, derived=True, header="theory", show=_short, drop_priority=3),
+    Field("forward", f.number, "Variance of x @ W over W and standard normal x, measured.",
+          lambda r: r.estimate.value, derived=True, header="x@W ± {level}",
+          cell=lambda row: _measured(row, row.estimate)),
+    Field("forward_error", f.number, "Its standard error.", lambda r: r.estimate.std_error,
+          derived=True),
+    Field("backward_theory", f.number, "n E w² by the claim.", lambda r: r.back.claim,
+          optional=True, derived=True, header="theory", show=_short, drop_priority=0),
+    Field("backward", f.number, "Variance of g @ Wᵀ over W and standard normal g, measured.",
+          lambda r: r.back.value, derived=True, header="g@Wᵀ ± {level}",
+          cell=lambda row: _measured(row, row.back)),
+    Field("backward_error", f.number, "Its standard error.", lambda r: r.back.std_error,
+          derived=True),
+    Field("ratio", f.number, "forward over its theory.", lambda r: r.estimate.ratio, optional=True,
+          derived=True),
+    Field("z", f.number, "Difference of forward from its theory in standard errors.",
+          lambda r: r.estimate.z, optional=True, derived=True, tolerance=1e-6),
+    Field("p", f.number, "Two-sided probability of so large a difference, of this row alone: by "
+          "forward_error, or by the error that normal W would have, if that is larger.",
+          lambda r: r.estimate.joint_p, optional=True, derived=True, tolerance=1e-6),
+    Field("agrees", f.truth, "The verdict on forward, Holm-adjusted over the table at alpha.",
+          optional=True, header="verdict", numeric=False,
           cell=lambda row: "" if row.claimed is None else VERDICTS[row.agrees]),
     CAVEATS,
-    Field(name="confidence", type=f.number),
-    Field(name="alpha", type=f.number, optional=True),
-    Field(name="key", type=f.text),
-    Field(name="draws_asked", type=f.whole),
+    Field("confidence", f.number, "Level of the intervals in tables for people."),
+    Field("alpha", f.number, "False-alarm rate that all verdicts share.", optional=True),
+    Field("key", f.text, "What was measured, without the seed."),
+    Field("draws_asked", f.whole, "Number of W that were asked for."),
     Field(
-        name="totals",
-        type=f.mapping(
+        "totals",
+        f.mapping(
             draws=f.whole, forward=_SIDE, backward=_SIDE, mean_square=f.number,
             mean_square_m2=f.number, reference=f.optional(f.number), powers=f.sequence(f.number),
             comoments=f.sequence(f.sequence(f.number)),
         ),
+        "The running totals that the measured values follow from, and that can be added to.",
         plain=_plain,
     ),
 )  # fmt: skip
@@ -590,3 +516,5 @@ CHECKS = Schema(
     named_by=("init", "dim", "fan_out"),
 )  # fmt: skip
 """Rows of initializers."""
+
+InitializerCheck.schema = CHECKS

@@ -130,8 +130,8 @@ def density_of(result: Result, bins: Bins) -> Density:
     else as it was measured.
     """
     if result.conditional_theory is None:
-        return density(result.experiment, bins)
-    mean = result.totals.mean if result.experiment.w_mean else 0.0
+        return density(result.question, bins)
+    mean = result.totals.mean if result.question.w_mean else 0.0
     return normal(bins, mean, result.conditional_theory, f"{NORMAL}, given x")
 
 

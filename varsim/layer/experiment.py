@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape, whole_blocks, whole_shape
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.dtypes import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
 from varsim.parsing import InputError, nearest
 

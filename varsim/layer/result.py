@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from varsim import __version__
 from varsim import fields as f
-from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import SCALES, find_scale
-from varsim.fields import CAVEATS, Field, Schema
+from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import rounded, significant, with_error
 from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment
 from varsim.layer.sampling import block_numbers, sample_block, verify_initializer
@@ -41,13 +41,13 @@ VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(RowBase):
     """What came out of one experiment: its question, its totals, and what follows from them.
 
-    The settings of the experiment are attributes of the result too: ``result.dim``.
+    Every field of :data:`RESULTS` is an attribute, and so is every setting of the experiment.
 
     Attributes:
-        experiment: What was asked.
+        question: The experiment.
         totals: The running totals of the blocks, which can be added to.
         confidence: Level of the interval.
         varsim: Version of varsim that measured it.
@@ -57,7 +57,7 @@ class Result:
         alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
     """
 
-    experiment: Experiment
+    question: Experiment
     totals: Totals
     _: KW_ONLY
     confidence: float = 0.95
@@ -65,44 +65,6 @@ class Result:
     init_package: str | None = None
     agrees: bool | None = None
     alpha: float | None = None
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return a setting of the experiment."""
-            if name.startswith("__") or name not in Experiment.__dataclass_fields__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return getattr(self.experiment, name)
-
-    @property
-    def question(self) -> Experiment:
-        """What was asked."""
-        return self.experiment
-
-    @property
-    def key(self) -> str:
-        """What was measured, without the seed: :attr:`Experiment.key`."""
-        return self.experiment.key
-
-    @property
-    def seed(self) -> int:
-        """Root of all random streams."""
-        return self.experiment.seed
-
-    @property
-    def fan_out(self) -> int:
-        """n, the fan-out."""
-        return self.experiment.n
-
-    @property
-    def gain(self) -> float | None:
-        """g, the gain; None where the scheme has none."""
-        return self.experiment.g
-
-    @property
-    def k(self) -> float:
-        """The divisor of W."""
-        return self.experiment.k
 
     @property
     def blocks(self) -> int:
@@ -112,29 +74,24 @@ class Result:
     @property
     def samples(self) -> int:
         """Number of outputs drawn, all blocks together."""
-        return self.blocks * self.experiment.block.outputs
-
-    @property
-    def samples_asked(self) -> int | None:
-        """Number of outputs that were asked for; None with a precision."""
-        return self.experiment.samples
+        return self.blocks * self.question.block.outputs
 
     @cached_property
     def prediction(self) -> Prediction:
         """What theory says over x and W."""
-        return predict(self.experiment)
+        return predict(self.question)
 
     @cached_property
     def claim(self) -> Prediction:
         """What the row is held to: theory, or for a fixed x theory given that x."""
         if self.totals.x_sums is None:
             return self.prediction
-        return predict_given_x(self.experiment, *self.totals.x_sums)
+        return predict_given_x(self.question, *self.totals.x_sums)
 
     @cached_property
     def estimate(self) -> Estimate:
         """The measured variance with its error, and its claim."""
-        claim, dtype = self.claim, FLOAT_TYPES[self.experiment.dtype]
+        claim, dtype = self.claim, FLOAT_TYPES[self.question.dtype]
         rounding = dtype.rounding * claim.variance
         expected = claim.relative_error(self.blocks) * claim.variance
         return Estimate(
@@ -146,59 +103,9 @@ class Result:
         )
 
     @property
-    def theory(self) -> float:
-        """Variance over x and W: D/k² where both are standardised."""
-        return self.prediction.variance
-
-    @property
-    def conditional_theory(self) -> float | None:
-        """||x||² σw²/k² for a fixed x, to which the row is held; None for other designs."""
-        return None if self.totals.x_sums is None else self.claim.variance
-
-    @property
-    def init_theory(self) -> float | None:
-        """Exact variance with a built-in initializer, whatever was claimed; else None."""
-        return self.prediction.init_variance
-
-    @property
-    def empirical(self) -> float:
-        """Measured variance; unbiased."""
-        return self.estimate.value
-
-    @property
-    def std_error(self) -> float:
-        """Standard error of ``empirical``, from the spread between blocks."""
-        return self.estimate.std_error
-
-    @property
-    def expected_std_error(self) -> float:
-        """Standard error that theory predicts for these blocks."""
-        return self.estimate.expected_error
-
-    @property
-    def ci_low(self) -> float:
-        """Lower end of the interval at ``confidence``."""
-        return self.estimate.interval(self.confidence)[0]
-
-    @property
-    def ci_high(self) -> float:
-        """Upper end of the interval at ``confidence``."""
-        return self.estimate.interval(self.confidence)[1]
-
-    @property
-    def ratio(self) -> float | None:
-        """``empirical`` over the theory that the row is held to; None where that is 0."""
-        return self.estimate.ratio
-
-    @property
-    def z(self) -> float | None:
-        """Difference from the theory that the row is held to, in standard errors."""
-        return self.estimate.z
-
-    @property
-    def p(self) -> float | None:
-        """Two-sided probability of a difference at least so large, Student t; of this row alone."""
-        return self.estimate.p
+    def estimates(self) -> tuple[Estimate, ...]:
+        """What the verdict is about."""
+        return (self.estimate,)
 
     @property
     def relative_error(self) -> float:
@@ -206,34 +113,22 @@ class Result:
         return self.estimate.relative_error
 
     @property
-    def effective_samples(self) -> float | None:
-        """Number of independent pairs (x, w) that would give this error; of w for a fixed x."""
-        if self.std_error == 0.0 or self.claim.pair_error2 <= 0.0:
-            return None
-        return self.claim.pair_error2 * (self.claim.variance / self.std_error) ** 2
-
-    @property
     def histogram(self) -> Bins | None:
         """Where the outputs were counted, or None; the counts are in the totals."""
-        return None if self.totals.counts is None else histogram_bins(self.experiment)
+        return None if self.totals.counts is None else histogram_bins(self.question)
 
     @property
     def met(self) -> bool:
         """Whether the precision that was asked for was reached, or all samples were drawn."""
-        precision = self.experiment.precision
+        precision = self.question.precision
         if precision is None:
-            return self.blocks >= self.experiment.blocks
+            return self.blocks >= self.question.blocks
         return self.relative_error <= precision
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """What a reader should know."""
         return tuple(_caveats(self))
-
-    @property
-    def estimates(self) -> tuple[Estimate, ...]:
-        """What the verdict is about."""
-        return (self.estimate,)
 
 
 def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:
@@ -346,15 +241,15 @@ class LayerStudy:
         if row.init_package != _package(asked):
             return self, None, False
         met = row.met and row.relative_error <= (asked.precision or math.inf)
-        finest = replace(self, question=row.experiment) if met else self
+        finest = replace(self, question=row.question) if met else self
         if self.histogram and row.histogram is None:
             return finest, None, False  # not to less precision than there is already
         study = replace(finest, histogram=row.histogram is not None)
         if met:
             return study, row.totals, True
-        if row.experiment.block != asked.block:
+        if row.question.block != asked.block:
             return self, None, False
-        same = row.experiment.precision == asked.precision
+        same = row.question.precision == asked.precision
         return study, row.totals if same else row.totals._replace(next_check=None), False
 
     @cached_property
@@ -367,7 +262,7 @@ def _package(experiment: Experiment) -> str | None:
 
 
 def _caveats(result: Result) -> Iterator[Caveat]:
-    e, totals, claim = result.experiment, result.totals, result.claim
+    e, totals, claim = result.question, result.totals, result.claim
     if totals.x_sums is not None:
         yield Caveat(
             "fixed-x",
@@ -399,7 +294,7 @@ def _caveats(result: Result) -> Iterator[Caveat]:
 
 def _off_claim(result: Result) -> str:
     """Return how far off an initializer is that disagrees with its claim, and what it fits."""
-    e, held_to = result.experiment, result.claim.variance
+    e, held_to = result.question, result.claim.variance
     ratio, error = result.empirical / held_to, result.std_error / held_to
     half_width = result.estimate.half_width(result.confidence) / held_to
     second = result.k**-2
@@ -480,92 +375,103 @@ def _built(values: Mapping[str, Any]) -> Result:
     return result
 
 
+def _effective_samples(result: Result) -> float | None:
+    claim, error = result.claim, result.estimate.std_error
+    if error == 0.0 or claim.pair_error2 <= 0.0:
+        return None
+    return claim.pair_error2 * (claim.variance / error) ** 2
+
+
 _FIELDS = (
-    Field(name="varsim", type=f.text),
-    Field(name="seed", type=f.whole, phrase="seed {}"),
-    Field(
-        name="design", type=f.text, header="design", numeric=False, phrase="{}", always=True,
-        usual=lambda e: e.design == "crossed",
-    ),
-    Field(name="dim", type=f.whole, header="D", phrase="D = {}", axis="D (fan-in)"),
-    Field(
-        name="fan_out", type=f.whole, header="fan-out", phrase="fan-out {}", axis="n (fan-out)",
-        usual=lambda e: e.fan_out in (None, e.dim),
-    ),
-    Field(name="scale", type=f.text, header="scale", phrase="scale {}", numeric=False),
-    Field(
-        name="k", type=f.number, derived=True, header="k", show=significant, drop_priority=0,
-        axis="k (divisor of W)",
-    ),
-    Field(
-        name="gain", type=f.number, optional=True, header="gain", phrase="gain {}",
-        show=significant, axis="g (gain)",
-        usual=lambda e: e.gain in (None, find_scale(e.scale).gain),
-    ),
-    Field(
-        name="x_dist", type=f.text, header="x", phrase="x {}", numeric=False, always=True,
-        usual=lambda e: e.x_dist == "normal",
-    ),
-    Field(
-        name="w_dist", type=f.text, optional=True, header="W", phrase="W {}", numeric=False,
-        always=True, usual=lambda e: e.w_dist == "normal",
-    ),
-    Field(
-        name="dtype", type=f.text, header="dtype", phrase="{}", numeric=False, always=True,
-        usual=lambda e: e.dtype == "float32",
-    ),
-    Field(name="blocks", type=f.whole, derived=True),
-    Field(name="samples", type=f.whole, derived=True),
-    Field(name="theory", type=f.number, derived=True, header="theory", show=significant),
-    Field(name="empirical", type=f.number, derived=True, header="empirical ± {level}",
-          cell=_empirical),
-    Field(name="std_error", type=f.number, derived=True),
-    Field(name="ci_low", type=f.number, derived=True),
-    Field(name="ci_high", type=f.number, derived=True),
-    Field(name="ratio", type=f.number, optional=True, derived=True, header="ratio", cell=_ratio,
+    Field("varsim", f.text, "Version of varsim that measured the row."),
+    Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
+    Field("design", f.text, "Which outputs share draws.", header="design", numeric=False,
+          phrase="{}", always=True, usual=lambda e: e.design == "crossed"),
+    Field("dim", f.whole, "D, the fan-in.", header="D", phrase="D = {}", axis="D (fan-in)"),
+    Field("fan_out", f.whole, "n, the fan-out.", lambda r: r.question.n, header="fan-out",
+          phrase="fan-out {}", axis="n (fan-out)", usual=lambda r: r.question.n == r.question.dim),
+    Field("scale", f.text, "The scheme, as it was asked for.", header="scale", phrase="scale {}",
+          numeric=False),
+    Field("k", f.number, "The divisor of W.", derived=True, header="k", show=significant,
+          drop_priority=0, axis="k (divisor of W)"),
+    Field("gain", f.number, "g; empty where the scheme has none.", lambda r: r.question.g,
+          optional=True, header="gain", phrase="gain {}", show=significant, axis="g (gain)",
+          usual=lambda r: r.question.g == find_scale(r.question.scale).gain),
+    Field("x_dist", f.text, "Distribution of the entries of x.", header="x", phrase="x {}",
+          numeric=False, always=True, usual=lambda e: e.x_dist == "normal"),
+    Field("w_dist", f.text, "Distribution of the entries of W; empty with an initializer.",
+          optional=True, header="W", phrase="W {}", numeric=False, always=True,
+          usual=lambda e: e.w_dist == "normal"),
+    Field("dtype", f.text, "Floating-point type of draws and products.", header="dtype",
+          phrase="{}", numeric=False, always=True, usual=lambda e: e.dtype == "float32"),
+    Field("blocks", f.whole, "Number of independent blocks.", derived=True),
+    Field("samples", f.whole, "Number of outputs drawn, all blocks together.", derived=True),
+    Field("theory", f.number, "Variance over x and W: D/k² where both are standardised.",
+          lambda r: r.prediction.variance, derived=True, header="theory", show=significant),
+    Field("empirical", f.number, "Measured variance; unbiased.", lambda r: r.estimate.value,
+          derived=True, header="empirical ± {level}", cell=_empirical),
+    Field("std_error", f.number, "Standard error of empirical, from the spread between blocks.",
+          lambda r: r.estimate.std_error, derived=True),
+    Field("ci_low", f.number, "Lower end of the interval at confidence.",
+          lambda r: r.estimate.interval(r.confidence)[0], derived=True),
+    Field("ci_high", f.number, "Upper end of the interval at confidence.",
+          lambda r: r.estimate.interval(r.confidence)[1], derived=True),
+    Field("ratio", f.number, "empirical over the theory that the row is held to.",
+          lambda r: r.estimate.ratio, optional=True, derived=True, header="ratio", cell=_ratio,
           drop_priority=1),
-    Field(name="z", type=f.number, optional=True, derived=True, tolerance=1e-6, header="z",
+    Field("z", f.number, "Difference from that theory, in standard errors.",
+          lambda r: r.estimate.z, optional=True, derived=True, tolerance=1e-6, header="z",
           show="{:+.2f}".format, drop_priority=2),
-    Field(name="p", type=f.number, optional=True, derived=True, tolerance=1e-6),
-    Field(name="agrees", type=f.truth, optional=True, header="verdict", numeric=False,
-          cell=lambda row: VERDICTS[row.agrees]),
-    Field(name="conditional_theory", type=f.number, optional=True, derived=True, header="given x",
-          show=significant),
-    Field(name="effective_samples", type=f.number, optional=True, derived=True),
+    Field("p", f.number, "Two-sided probability of a difference at least so large, Student t; of "
+          "this row alone.", lambda r: r.estimate.p, optional=True, derived=True, tolerance=1e-6),
+    Field("agrees", f.truth, "The verdict, Holm-adjusted over the table at alpha.", optional=True,
+          header="verdict", numeric=False, cell=lambda row: VERDICTS[row.agrees]),
+    Field("conditional_theory", f.number, "||x||² σw²/k² for a fixed x, to which the row is held.",
+          lambda r: None if r.totals.x_sums is None else r.claim.variance, optional=True,
+          derived=True, header="given x", show=significant),
+    Field("effective_samples", f.number, "Number of independent pairs (x, w) that would give this "
+          "error; of w for a fixed x.", _effective_samples, optional=True, derived=True),
     CAVEATS,
-    Field(name="x_mean", type=f.number, header="x mean", phrase="x mean {}", show=significant,
-          usual=lambda e: e.x_mean == 0.0, axis="mean of the entries of x"),
-    Field(name="x_std", type=f.number, header="x std", phrase="x std {}", show=significant,
-          usual=lambda e: e.x_std == 1.0, axis="deviation of the entries of x"),
-    Field(name="w_mean", type=f.number, optional=True, header="W mean", phrase="W mean {}",
-          show=significant, usual=lambda e: not e.w_mean, axis="mean of the entries of W"),
-    Field(name="w_std", type=f.number, optional=True, header="W std", phrase="W std {}",
-          show=significant, usual=lambda e: e.w_std in (None, 1.0),
-          axis="deviation of the entries of W"),
-    Field(name="confidence", type=f.number),
-    Field(name="expected_std_error", type=f.number, derived=True),
-    Field(name="alpha", type=f.number, optional=True),
-    Field(name="key", type=f.text),
-    Field(name="samples_asked", type=f.whole, optional=True),
-    Field(name="precision", type=f.number, optional=True),
-    Field(name="max_samples", type=f.whole, optional=True),
+    Field("x_mean", f.number, "Shift of the entries of x.", header="x mean", phrase="x mean {}",
+          show=significant, usual=lambda e: e.x_mean == 0.0, axis="mean of the entries of x"),
+    Field("x_std", f.number, "Factor on the entries of x.", header="x std", phrase="x std {}",
+          show=significant, usual=lambda e: e.x_std == 1.0, axis="deviation of the entries of x"),
+    Field("w_mean", f.number, "Shift of the entries of W; empty with an initializer.",
+          optional=True, header="W mean", phrase="W mean {}", show=significant,
+          usual=lambda e: not e.w_mean, axis="mean of the entries of W"),
+    Field("w_std", f.number, "Factor on the entries of W; empty with an initializer.",
+          optional=True, header="W std", phrase="W std {}", show=significant,
+          usual=lambda e: e.w_std in (None, 1.0), axis="deviation of the entries of W"),
+    Field("confidence", f.number, "Level of the interval."),
+    Field("expected_std_error", f.number, "Standard error that theory predicts for these blocks.",
+          lambda r: r.estimate.expected_error, derived=True),
+    Field("alpha", f.number, "False-alarm rate that all verdicts of the table share.",
+          optional=True),
+    Field("key", f.text, "What was measured, without the seed."),
+    Field("samples_asked", f.whole, "Number of outputs that were asked for.",
+          lambda r: r.question.samples, optional=True),
+    Field("precision", f.number, "Relative standard error that was asked for.", optional=True),
+    Field("max_samples", f.whole, "Bound on the outputs with a precision.", optional=True),
     Field(
-        name="totals",
-        type=f.mapping(
+        "totals",
+        f.mapping(
             blocks=f.whole,
             **dict.fromkeys(("mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv"), f.number),
             x_sums=f.optional(f.sequence(f.number)),
             counts=f.optional(f.sequence(f.whole)),
             next_check=f.optional(f.whole),
         ),
+        "The running totals that all of this follows from, and that can be added to.",
         plain=lambda totals: totals._asdict(),
     ),
-    Field(name="histogram", type=f.mapping(low=f.number, width=f.number, number=f.whole),
-          optional=True, plain=lambda bins: bins._asdict()),
-    Field(name="init", type=f.text, optional=True, header="init", phrase="init {}", numeric=False,
-          usual=lambda e: e.init is None),
-    Field(name="init_package", type=f.text, optional=True),
-    Field(name="init_theory", type=f.number, optional=True, derived=True),
+    Field("histogram", f.mapping(low=f.number, width=f.number, number=f.whole),
+          "Where the outputs were counted; the counts are in the totals.", optional=True,
+          plain=lambda bins: bins._asdict()),
+    Field("init", f.text, "The initializer that made W, with its arguments.", optional=True,
+          header="init", phrase="init {}", numeric=False, usual=lambda e: e.init is None),
+    Field("init_package", f.text, "The package it belongs to, with its version.", optional=True),
+    Field("init_theory", f.number, "Exact variance with a built-in initializer, whatever the "
+          "scheme claims.", lambda r: r.prediction.init_variance, optional=True, derived=True),
 )  # fmt: skip
 
 _VARYING = ("init", "fan_out", "gain", "x_dist", "w_dist", "x_mean", "x_std", "w_mean", "w_std",
@@ -583,3 +489,5 @@ RESULTS = Schema(
     named_by=("dim", "scale"),
 )  # fmt: skip
 """Rows of one layer."""
+
+Result.schema = RESULTS

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
 
+from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS
-from varsim.catalog.dtypes import FLOAT_TYPES
 from varsim.catalog.samplers import SAMPLERS, FloatArray
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch

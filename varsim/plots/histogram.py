@@ -76,6 +76,6 @@ def _remarks(result: Result, counts: NDArray[np.int64], theory: Density) -> Iter
     if beyond:
         yield f"{beyond:,} lie beyond the axis."
     if theory.name == NORMAL:
-        made = result.experiment.initializer is not None
+        made = result.question.initializer is not None
         why = "an initializer made W" if made else "the outputs lie on a lattice, or D is too large"
         yield f"No exact density: {why}."

@@ -108,7 +108,7 @@ def _axis(results: Sequence[Result], varying: Sequence[Field]) -> Axis | None:
     for field in varying:
         if field.axis and len({field.value(row) for row in results} - {None}) > 1:
             return Axis(field.name, field.axis, always_log=field.name == "dim")
-    numbers = all(_is_number(result.experiment.scale) for result in results)
+    numbers = all(_is_number(result.question.scale) for result in results)
     swept = any(field.name == "scale" for field in varying)
     return Axis(_K.name, _K.axis) if numbers and swept else None
 

@@ -82,10 +82,10 @@ def _theory_curve(line: Line, axis: Axis, *, is_log: bool) -> Iterator[tuple[flo
 
 
 def _theory_at(line: Line, axis: Axis, value: float) -> float:
-    experiment = line.results[0].experiment
+    experiment = line.results[0].question
     if axis.field == "k":
         return predict(replace(experiment, scale=repr(float(value)))).variance
-    if axis.field == "dim" and all(r.fan_out == r.experiment.dim for r in line.results):
+    if axis.field == "dim" and all(r.fan_out == r.question.dim for r in line.results):
         return predict(replace(experiment, dim=int(value), fan_out=None)).variance
     return predict(replace(experiment, **{axis.field: value})).variance  # type: ignore[arg-type]
 

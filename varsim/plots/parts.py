@@ -59,7 +59,7 @@ def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
 def caption(figure: Figure, plan: Layout, *remarks: str) -> None:
     """Put what the axes do not say below them: what was sampled, how, and how to read it."""
     rows = plan.results
-    precisions = {row.experiment.precision for row in rows}
+    precisions = {row.question.precision for row in rows}
     precision = precisions.pop() if len(precisions) == 1 else None
     to = "" if precision is None else f", to {100 * precision:.3g}%"
     samples = f"{span([row.samples for row in rows])} outputs{' per row' * (len(rows) > 1)}{to}"
@@ -80,8 +80,8 @@ def _shared(plan: Layout) -> Iterator[str]:
     """Yield D, scale and k where all rows share them."""
     rows = plan.results
     values = (
-        ("D", {str(row.experiment.dim) for row in rows}),
-        ("scale", {row.experiment.scale for row in rows}),
+        ("D", {str(row.question.dim) for row in rows}),
+        ("scale", {row.question.scale for row in rows}),
         ("k", {significant(row.k) for row in rows}),
     )
     for name, shared in values:

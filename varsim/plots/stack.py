@@ -105,7 +105,7 @@ def forward(row: LayerResult) -> Point:
 def backward(row: LayerResult) -> Point:
     """Return what there is of E (∂h)²."""
     median = row.gradient_median if row.gradients_are_heavy else None
-    estimate, theory = row.backward_estimate, row.gradient_theory
+    estimate, theory = row.back, row.gradient_theory
     return _point(row, theory, estimate, row.gradient_spread, median)
 
 
@@ -259,7 +259,7 @@ def _phrases(rows: Sequence[LayerResult]) -> dict[str, str]:
     return phrases | {
         "widths": _widths(rows),
         "depth": f"{row.depth} layer{'s' * (row.depth > 1)}",
-        "batch": f"batch {row.network.batch:,}",
+        "batch": f"batch {row.question.batch:,}",
         "networks": f"{row.networks:,} networks",
         "seed": seeds([row]),
     }

@@ -20,8 +20,8 @@ from varsim.comparison import (
 from varsim.fields import level
 from varsim.fields.rounding import significant, with_error
 from varsim.layer.result import RESULTS
+from varsim.report import Column, Table
 from varsim.report.rows import row_name, seeds, setting_columns, shared_settings, span
-from varsim.report.table import Column, Table
 from varsim.stack.result import LAYERS
 from varsim.statistics import Estimate
 

@@ -19,11 +19,11 @@ def explain(results: Sequence[Result]) -> str:
     The prose follows the first row, and every row with the same D and the same entries lends its
     numbers.
     """
-    first = results[0].experiment
+    first = results[0].question
     alike = [
-        (result.experiment, result)
+        (result.question, result)
         for result in results
-        if _entries(result.experiment) == _entries(first)
+        if _entries(result.question) == _entries(first)
     ]
     if first.initializer is None:
         paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from varsim.report.table import Table
-from varsim.storage.formats import csv_text, json_text, jsonl_text
+from varsim.report import Table
+from varsim.storage import csv_text, json_text, jsonl_text
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",

@@ -9,7 +9,7 @@ from typing import Any
 from varsim.activations import Activation
 from varsim.activations.gains import TORCH, Critical, Gains, critical, gains
 from varsim.fields.rounding import significant
-from varsim.report.table import Column, Table
+from varsim.report import Column, Table
 
 SCHEMA = 1
 """Number of the schema of the records; raised whenever their names change."""

@@ -6,17 +6,17 @@ The networks are the replicates.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from varsim import __version__
 from varsim import fields as f
-from varsim.fields import CAVEATS, Field, Schema
+from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import significant, with_error
 from varsim.layer.result import VERDICTS
 from varsim.parsing import InputError
@@ -38,7 +38,7 @@ _SQUARE, _GRADIENT = FIELDS.index("square"), FIELDS.index("gradient_square")
 
 
 class LayerTotals(NamedTuple):
-    """What networks gave of one layer, as running totals. None where a mean is not finite or known.
+    """What networks gave of one layer, as running totals; NaN once a value is not finite.
 
     Attributes:
         networks: Number of networks.
@@ -49,20 +49,51 @@ class LayerTotals(NamedTuple):
         dead: Share of units where φ′ = 0; None where φ has no flat part.
         gradient_square: Mean of (∂h)²; None where gradients are not followed.
         within: Mean over networks of the variance within one.
-        square_m2: Σ (q / mean - 1)² over the networks' mean squares q of h.
+        square_m2: Σ (q / mean - 1)² over the networks' mean squares q of h: relative to the mean,
+            it neither overflows nor underflows.
         gradient_m2: The same of (∂h)².
     """
 
-    networks: int
-    mean: float | None
-    square: float | None
-    activation_square: float | None
-    saturated: float | None
-    dead: float | None
-    gradient_square: float | None
-    within: float | None
-    square_m2: float | None
-    gradient_m2: float | None
+    networks: int = 0
+    mean: float = 0.0
+    square: float = 0.0
+    activation_square: float = 0.0
+    saturated: float | None = 0.0
+    dead: float | None = 0.0
+    gradient_square: float | None = 0.0
+    within: float = 0.0
+    square_m2: float = 0.0
+    gradient_m2: float = 0.0
+
+    def plus(self, moments: Sequence[float]) -> LayerTotals:
+        """Return the totals with the moments of one more network, of :data:`FIELDS`."""
+        count = self.networks + 1
+        mean, square = moments[:2]
+        values = (*moments, square - mean * mean)
+        means = [
+            None if old is None else old + (value - old) / count
+            for old, value in zip(self[1:8], values, strict=True)
+        ]
+        square_m2 = _with_one_more(self.square_m2, count, self.square, means[1], square)
+        gradient_m2 = _with_one_more(
+            self.gradient_m2, count, self.gradient_square, means[5], moments[5]
+        )
+        # None stays None, and no other mean is.
+        return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type]
+
+    def relative_error(self, m2: float) -> float:
+        """Return the relative standard error of a mean, from its sum of squares."""
+        return math.sqrt(m2 / (self.networks - 1) / self.networks)
+
+
+def _with_one_more(
+    m2: float, count: int, before: float | None, now: float | None, value: float
+) -> float:
+    """Return Σ (q / mean - 1)² with one more q, as the mean goes from ``before`` to ``now``."""
+    if not now or before is None:
+        return 0.0
+    kept, step = before / now, (value - before) / now
+    return m2 * kept * kept + step * step * (count - 1) / count
 
 
 class StackTotals(NamedTuple):
@@ -70,62 +101,36 @@ class StackTotals(NamedTuple):
 
     Attributes:
         networks: Number of networks.
-        means: Of shape (layers, fields): the means of the fields of the samples, then of the
-            variance within a network.
-        m2: Of shape (layers, 2): Σ (q / mean - 1)² of h² and of (∂h)². Relative to the mean, they
-            neither overflow nor underflow.
+        layers: The totals of every layer.
         counts: The histograms of φ(h), or None.
-        recent: For each network of this run, its mean squares of h and ∂h: for their medians, which
-            cannot be added up.
+        recent: Of each network of this run, the mean squares of h and ∂h, of shape (layers, 2): for
+            their medians, which cannot be added up.
         medians: Of an earlier run, of shape (layers, 2); None where there was none.
         median_networks: Number of networks that these medians are of.
     """
 
     networks: int
-    means: NDArray[np.float64]
-    m2: NDArray[np.float64]
+    layers: tuple[LayerTotals, ...]
     counts: NDArray[np.int64] | None
     recent: list[NDArray[np.float64]]
     medians: NDArray[np.float64] | None = None
     median_networks: int = 0
 
-    @classmethod
-    def empty(cls, layers: int) -> StackTotals:
-        """Return the totals of no networks."""
-        return cls(0, np.zeros((layers, len(FIELDS) + 1)), np.zeros((layers, 2)), None, [])
-
     def plus(self, sample: Sampled) -> StackTotals:
         """Return the totals with one more network."""
-        count, moments = self.networks + 1, sample.moments
-        # After an explosion all of this is infinite, and no number in the end.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            within = moments[:, _SQUARE] - moments[:, FIELDS.index("mean")] ** 2
-            values = np.column_stack([moments, within])
-            means = self.means + (values - self.means) / count
-            now, before = means[:, [_SQUARE, _GRADIENT]], self.means[:, [_SQUARE, _GRADIENT]]
-            new = values[:, [_SQUARE, _GRADIENT]]
-            steps = np.where(now == 0.0, 0.0, (new - before) / now)
-            kept = np.where(now == 0.0, 0.0, before / now)
-            m2 = self.m2 * kept**2 + steps**2 * (count - 1) / count
-        counts = self.counts
+        counts, moments = self.counts, sample.moments.tolist()
         if sample.counts is not None:
-            one = np.array(sample.counts)
-            counts = one if counts is None else counts + one
-        self.recent.append(new)
-        return self._replace(networks=count, means=means, m2=m2, counts=counts)
-
-    @property
-    def relative_errors(self) -> NDArray[np.float64]:
-        """Relative standard errors of shape (layers, 2), both ways; NaN where not finite."""
-        if self.networks < 2:
-            return np.full(self.m2.shape, np.nan)
-        errors: NDArray[np.float64] = np.sqrt(self.m2 / (self.networks - 1) / self.networks)
-        return errors
+            more = np.array(sample.counts)
+            counts = more if counts is None else counts + more
+        self.recent.append(sample.moments[:, [_SQUARE, _GRADIENT]])
+        layers = tuple(t.plus(of_layer) for t, of_layer in zip(self.layers, moments, strict=True))
+        return self._replace(networks=self.networks + 1, layers=layers, counts=counts)
 
     @property
     def worst_error(self) -> float:
         """The largest relative standard error of any layer, forward or backward."""
-        return float(np.nanmax(self.relative_errors, initial=0.0))
+        errors = [t.relative_error(m2) for t in self.layers for m2 in (t.square_m2, t.gradient_m2)]
+        return max((error for error in errors if not math.isnan(error)), default=0.0)
 
     def typical(self) -> tuple[NDArray[np.float64], int]:
         """Return the medians of shape (layers, 2), and of how many networks they are."""
@@ -135,13 +140,13 @@ class StackTotals(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LayerResult:
+class LayerResult(RowBase):
     """What came out of one layer of a stack: its question, its totals, and what follows from them.
 
-    The settings of the network are attributes of the row too: ``row.activation``.
+    Every field of :data:`LAYERS` is an attribute, and so is every setting of the network.
 
     Attributes:
-        network: What was asked.
+        question: The network.
         layer: l, from 1 on.
         held_to: What theory says of the layer.
         totals: What the networks gave of the layer.
@@ -158,7 +163,7 @@ class LayerResult:
         alpha: False-alarm rate that all verdicts of the table share.
     """
 
-    network: Network
+    question: Network
     layer: int
     held_to: LayerTheory
     totals: LayerTotals
@@ -174,220 +179,53 @@ class LayerResult:
     agrees: bool | None = None
     alpha: float | None = None
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Return a setting of the network."""
-            if name.startswith("__") or name not in Network.__dataclass_fields__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return getattr(self.network, name)
-
-    @property
-    def question(self) -> Network:
-        """What was asked."""
-        return self.network
-
-    @property
-    def key(self) -> str:
-        """What was measured, without seed and number of networks."""
-        return self.network.key
-
-    @property
-    def seed(self) -> int:
-        """Root of all random streams."""
-        return self.network.seed
-
-    @property
-    def depth(self) -> int:
-        """L, the number of layers."""
-        return self.network.depth
-
     @property
     def weights(self) -> Layer:
         """The weight matrix below the layer."""
-        return self.network.layers[self.layer - 1]
-
-    @property
-    def fan_in(self) -> int:
-        """Width of the layer before, or of the input."""
-        return self.weights.fan_in
-
-    @property
-    def width(self) -> int:
-        """Number of units."""
-        return self.weights.fan_out
-
-    @property
-    def k(self) -> float:
-        """The divisor of W."""
-        return self.weights.k
-
-    @property
-    def gain(self) -> float | None:
-        """g, the gain; None where the scheme has none."""
-        return self.network.g
+        return self.question.layers[self.layer - 1]
 
     @property
     def networks(self) -> int:
         """Number of networks."""
         return self.totals.networks
 
-    @property
-    def networks_asked(self) -> int:
-        """Number of networks that were asked for, or to begin with where a precision was."""
-        return self.network.networks
-
-    @property
-    def theory(self) -> float:
-        """E h² by theory."""
-        return self.held_to.variance
-
-    @property
-    def theory_slack(self) -> float:
-        """Relative allowance for what theory leaves out."""
-        return self.held_to.variance_slack
-
-    @property
-    def spread_theory(self) -> float | None:
-        """``spread`` by theory, for one input; None where it is not known."""
-        return self.held_to.spread
-
-    @property
-    def gradient_theory(self) -> float | None:
-        """E (∂h)² by theory, from a cotangent of variance 1 on top; None where it is not known."""
-        return self.held_to.gradient if self.network.backward else None
-
-    @property
-    def gradient_slack(self) -> float:
-        """Relative allowance for what that leaves out."""
-        return self.held_to.gradient_slack
-
     @cached_property
     def forward(self) -> Estimate | None:
         """E h² with its error, and its claim; None after an overflow."""
-        spread = self.held_to.spread
+        theory, totals = self.held_to, self.totals
         # Fluctuations multiply from layer to layer, which makes products about lognormal: they
         # compound as (1 + 5/n)^L does for ReLU.
-        expected = 0.0 if spread is None else math.expm1(min(spread, 100.0))
-        return self._estimate(
-            self.totals.square, self.totals.square_m2, self.theory, self.theory_slack, expected
-        )
+        expected = 0.0 if theory.spread is None else math.expm1(min(theory.spread, 100.0))
+        claim = theory.variance, theory.variance_slack
+        return _estimate(totals, (totals.square, totals.square_m2), claim, expected)
 
     @cached_property
-    def backward_estimate(self) -> Estimate | None:
+    def back(self) -> Estimate | None:
         """E (∂h)² with its error, and its claim; None where gradients are not followed."""
-        totals = self.totals
-        return self._estimate(
-            totals.gradient_square, totals.gradient_m2, self.gradient_theory, self.gradient_slack
-        )
-
-    def _estimate(
-        self,
-        mean: float | None,
-        m2: float | None,
-        theory: float | None,
-        slack: float,
-        expected: float = 0.0,
-    ) -> Estimate | None:
-        if mean is None or m2 is None:
-            return None
-        count = self.networks
-        std_error = math.sqrt(m2 / (count - 1)) * mean / math.sqrt(count)
-        claim = theory if std_error else None
-        error = 0.0 if claim is None else claim * math.sqrt(expected / count)
-        return Estimate(
-            value=mean, std_error=std_error, dof=count - 1, claim=claim, slack=slack,
-            expected_error=error,
-        )  # fmt: skip
+        theory, totals = self.held_to, self.totals
+        claim = theory.gradient, theory.gradient_slack
+        return _estimate(totals, (totals.gradient_square, totals.gradient_m2), claim)
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
         """What the verdict is about: no mean gradient that a few networks carry."""
-        backward = None if self.gradients_are_heavy else self.backward_estimate
-        return tuple(estimate for estimate in (self.forward, backward) if estimate is not None)
-
-    @property
-    def empirical(self) -> float | None:
-        """Mean of h² over everything; its mean is 0, so it is the variance."""
-        return self.totals.square
-
-    @property
-    def std_error(self) -> float | None:
-        """Standard error of ``empirical``, from the spread between networks."""
-        return None if self.forward is None else self.forward.std_error
-
-    @property
-    def z(self) -> float | None:
-        """Difference from theory in standard errors."""
-        return None if self.forward is None else self.forward.z
-
-    @property
-    def p(self) -> float | None:
-        """Two-sided probability of a difference so far beyond the allowance; of this row alone."""
-        return None if self.forward is None else self.forward.joint_p
-
-    @property
-    def within(self) -> float | None:
-        """Variance over units and inputs within one network, averaged over networks."""
-        return self.totals.within
+        back = None if self.gradients_are_heavy else self.back
+        return tuple(estimate for estimate in (self.forward, back) if estimate is not None)
 
     @property
     def spread(self) -> float | None:
-        """Relative variance of ``empirical`` between networks."""
-        return _variance(self.totals.square_m2, self.networks)
+        """Relative variance of the mean square of h between networks."""
+        return _finite(self.totals.square_m2 / (self.networks - 1))
 
     @property
     def gradient_spread(self) -> float | None:
-        """Relative variance of ``gradient`` between networks."""
-        return _variance(self.totals.gradient_m2, self.networks)
-
-    @property
-    def mean(self) -> float | None:
-        """Mean of h."""
-        return self.totals.mean
-
-    @property
-    def rms_activation(self) -> float | None:
-        """Root mean square of φ(h)."""
-        square = self.totals.activation_square
-        return None if square is None else math.sqrt(square)
-
-    @property
-    def saturated(self) -> float | None:
-        """Share of units near a bound of φ; None where φ is not bounded."""
-        return self.totals.saturated
-
-    @property
-    def dead(self) -> float | None:
-        """Share of units with φ′ = 0; None where φ has no flat part."""
-        return self.totals.dead
-
-    @property
-    def gradient(self) -> float | None:
-        """Mean of (∂h)²; None where gradients are not followed."""
-        return self.totals.gradient_square
-
-    @property
-    def gradient_std_error(self) -> float | None:
-        """Standard error of ``gradient``."""
-        return None if self.backward_estimate is None else self.backward_estimate.std_error
-
-    @property
-    def gradient_z(self) -> float | None:
-        """Difference from theory in standard errors."""
-        return None if self.backward_estimate is None else self.backward_estimate.z
-
-    @property
-    def gradient_p(self) -> float | None:
-        """As ``p``; None where a few networks carry the mean."""
-        if self.backward_estimate is None or self.gradients_are_heavy:
-            return None
-        return self.backward_estimate.joint_p
+        """Relative variance of the mean square of ∂h between networks."""
+        return _finite(self.totals.gradient_m2 / (self.networks - 1))
 
     @property
     def signals_are_heavy(self) -> bool:
         """Whether a few networks carry the mean of h²."""
-        return max(self.spread_theory or 0.0, self.spread or 0.0) > HEAVY
+        return max(self.held_to.spread or 0.0, self.spread or 0.0) > HEAVY
 
     @property
     def gradients_are_heavy(self) -> bool:
@@ -397,21 +235,47 @@ class LayerResult:
     @property
     def relative_error(self) -> float:
         """The larger relative standard error of the two ways; 0 where there is nothing."""
-        known = (self.forward, self.backward_estimate)
+        known = (self.forward, self.back)
         return max((each.relative_error for each in known if each is not None), default=0.0)
 
     @property
     def met(self) -> bool:
         """Whether the precision that was asked for was reached, or all networks were drawn."""
-        precision = self.network.precision
+        precision = self.question.precision
         if precision is None:
-            return self.networks >= self.network.networks
+            return self.networks >= self.question.networks
         return self.relative_error <= precision
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """What a reader should know."""
         return tuple(_caveats(self))
+
+
+def _estimate(
+    totals: LayerTotals,
+    measured: tuple[float | None, float],
+    held_to: tuple[float | None, float],
+    expected: float = 0.0,
+) -> Estimate | None:
+    """Return a mean with its error, held to a claim.
+
+    Args:
+        totals: What the networks gave.
+        measured: The mean, and the sum of squares about it.
+        held_to: The claim, and its relative allowance.
+        expected: Relative variance between networks by theory.
+    """
+    (mean, m2), (theory, slack) = measured, held_to
+    if mean is None or not math.isfinite(mean):
+        return None
+    std_error = totals.relative_error(m2) * mean
+    claim = theory if std_error else None
+    error = 0.0 if claim is None else claim * math.sqrt(expected / totals.networks)
+    return Estimate(
+        value=mean, std_error=std_error, dof=totals.networks - 1, claim=claim, slack=slack,
+        expected_error=error,
+    )  # fmt: skip
 
 
 def infer(
@@ -429,10 +293,11 @@ def infer(
         confidence: Level of the intervals.
         infinite_width: Whether theory leaves out its correction for finite width.
     """
-    totals = StackTotals.empty(network.depth)
+    study = StackStudy(network, confidence, infinite_width=infinite_width)
+    totals = study.empty()
     for sample in samples:
         totals = totals.plus(sample)
-    return StackStudy(network, confidence, infinite_width=infinite_width).rows(totals)
+    return study.rows(totals)
 
 
 def activation_bins(network: Network) -> tuple[Bins, ...]:
@@ -481,7 +346,13 @@ class StackStudy:
 
     def empty(self) -> StackTotals:
         """Return the totals of no networks."""
-        return StackTotals.empty(self.question.depth)
+        phi = self.question.phi
+        layer = LayerTotals(
+            saturated=0.0 if phi.bounded else None,
+            dead=0.0 if phi.flat else None,
+            gradient_square=0.0 if self.question.backward else None,
+        )
+        return StackTotals(0, (layer,) * self.question.depth, None, [])
 
     def sample(self, index: int) -> Sampled:
         """Return what network ``index`` gives."""
@@ -510,7 +381,7 @@ class StackStudy:
         made = network.initializer
         return [
             LayerResult(
-                network, place + 1, theory, _layer_totals(network, totals, place),
+                network, place + 1, theory, totals.layers[place],
                 median=_finite(medians[place, 0]),
                 gradient_median=_finite(medians[place, 1]) if network.backward else None,
                 median_networks=median_networks,
@@ -540,7 +411,7 @@ class StackStudy:
         counted = all(row.counts is not None for row in known)
         if self.histogram and not counted:
             return self, None, False
-        totals = _totals_of(network, known)
+        totals = _totals_of(known)
         return replace(self, histogram=counted), totals, self.next_check(totals) is None
 
     @cached_property
@@ -548,61 +419,32 @@ class StackStudy:
         return activation_bins(self.question) if self.histogram else None
 
 
-def _layer_totals(network: Network, totals: StackTotals, place: int) -> LayerTotals:
-    means = [_finite(value) for value in totals.means[place]]
-    known = dict(zip((*FIELDS, "within"), means, strict=True))
-    if not network.phi.bounded:
-        known["saturated"] = None
-    if not network.phi.flat:
-        known["dead"] = None
-    if not network.backward:
-        known["gradient_square"] = None
-    square_m2, gradient_m2 = (
-        None if known[name] is None else _finite(m2)
-        for name, m2 in zip(("square", "gradient_square"), totals.m2[place], strict=True)
-    )
-    return LayerTotals(totals.networks, **known, square_m2=square_m2, gradient_m2=gradient_m2)
-
-
-def _totals_of(network: Network, rows: Sequence[LayerResult]) -> StackTotals:
-    """Return the totals that rows hold: NaN for what is not finite, 0 for what is not known."""
-
-    def value(row: LayerResult, name: str) -> float:
-        found = getattr(row.totals, name)
-        if found is not None:
-            return float(found)
-        unknown = name in {"saturated", "dead"} or ("gradient" in name and not network.backward)
-        return 0.0 if unknown else math.nan
-
-    counts = None if rows[0].counts is None else np.array([row.counts for row in rows])
+def _totals_of(rows: Sequence[LayerResult]) -> StackTotals:
+    """Return the totals that the rows of all layers hold."""
+    first = rows[0]
     medians = [[row.median, row.gradient_median] for row in rows]
     return StackTotals(
-        rows[0].networks,
-        np.array([[value(row, name) for name in (*FIELDS, "within")] for row in rows]),
-        np.array([[value(row, name) for name in ("square_m2", "gradient_m2")] for row in rows]),
-        counts,
+        first.networks,
+        tuple(row.totals for row in rows),
+        None if first.counts is None else np.array([row.counts for row in rows]),
         [],
         np.array([[math.nan if m is None else m for m in pair] for pair in medians]),
-        rows[0].median_networks,
+        first.median_networks,
     )
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def _variance(m2: float | None, count: int) -> float | None:
-    return None if m2 is None else m2 / (count - 1)
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
-    network = row.network
-    if row.empirical is None:
+    network = row.question
+    if row.totals.square is None:
         yield Caveat(
             "overflow", f"{network.dtype} cannot hold what explodes here; take dtype float64"
         )
     if row.signals_are_heavy and row.median is not None:
-        spread = max(row.spread_theory or 0.0, row.spread or 0.0)
+        spread = max(row.held_to.spread or 0.0, row.spread or 0.0)
         yield Caveat(
             "heavy-tails",
             f"a few networks carry the mean (relative variance between them {spread:.2g}), and its "
@@ -649,6 +491,12 @@ _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "gradient_
           "square_m2", "gradient_m2")  # fmt: skip
 
 
+def _held(name: str, value: Any) -> Any:
+    """Return a total as a file holds it: null is NaN, but for what may not be known."""
+    unknown = {"saturated", "dead", "gradient_square"}
+    return math.nan if value is None and name not in unknown else value
+
+
 def _built(values: Mapping[str, Any]) -> LayerResult:
     asked = {name: values[name] for name in Network.__dataclass_fields__ if name in values}
     network = Network(**asked | {"networks": values["networks_asked"]})
@@ -661,7 +509,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
     if network.key != values["key"]:
         raise InputError(f"its key {values['key']:.8} is not that of its settings")
-    totals = LayerTotals(**values["totals"])
+    unknown = {"saturated", "dead", "gradient_square"}  # where null is None, and no overflow
+    totals = LayerTotals(*(_held(name, values["totals"][name]) for name in LayerTotals._fields))
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
                held_to.spread, values["median"], values["gradient_median"])  # fmt: skip
@@ -669,7 +518,7 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     if (
         not 0.0 < values["confidence"] < 1.0
         or totals.networks < 2
-        or any(value < -1e-12 for value in squares if value is not None)
+        or any(value < 0.0 for value in squares if value is not None)
         or any(not 0.0 <= share <= 1.0 for share in shares)
     ):
         raise InputError("invalid row: a confidence, a variance or an error out of range")
@@ -687,83 +536,121 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     )  # fmt: skip
 
 
+def _total(name: str) -> Callable[[LayerResult], float | None]:
+    """Return what a total of a row is; None where it is not finite or not known."""
+    return lambda row: _finite(getattr(row.totals, name))
+
+
+def _of(side: str, name: str) -> Callable[[LayerResult], Any]:
+    """Return what an attribute of one of a row's estimates is; None where there is no estimate."""
+    return lambda row: getattr(getattr(row, side), name, None)
+
+
 _FIELDS = (
-    Field(name="varsim", type=f.text),
-    Field(name="seed", type=f.whole, phrase="seed {}", always=True),
-    Field(name="layer", type=f.whole, header="layer"),
-    Field(name="depth", type=f.whole, derived=True),
-    Field(name="fan_in", type=f.whole, derived=True),
-    Field(name="width", type=f.whole, derived=True, header="width", drop_priority=4),
-    Field(name="activation", type=f.text, phrase="{}", always=True),
-    Field(name="scale", type=f.text, phrase="scale {}", always=True),
-    Field(name="k", type=f.number, derived=True),
-    Field(name="gain", type=f.number, optional=True, phrase="gain {}", show=significant,
-          always=True),
-    Field(name="bias_std", type=f.number, phrase="bias std {}", show=significant,
-          usual=lambda n: n.bias_std == 0.0),
-    Field(name="norm", type=f.text, phrase="{} norm", usual=lambda n: n.norm == "none"),
-    Field(name="residual", type=f.number, optional=True, phrase="residual {}", show=significant,
-          always=True),
-    Field(name="x_dist", type=f.text, phrase="x {}", always=True,
+    Field("varsim", f.text, "Version of varsim that measured the row."),
+    Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
+    Field("layer", f.whole, "l, from 1 on.", header="layer"),
+    Field("depth", f.whole, "L, the number of layers.", derived=True),
+    Field("fan_in", f.whole, "Width of the layer before, or of the input.",
+          lambda r: r.weights.fan_in, derived=True),
+    Field("width", f.whole, "Number of units.", lambda r: r.weights.fan_out, derived=True,
+          header="width", drop_priority=4),
+    Field("activation", f.text, "φ.", phrase="{}", always=True),
+    Field("scale", f.text, "The scheme, as it was asked for.", phrase="scale {}", always=True),
+    Field("k", f.number, "The divisor of W.", lambda r: r.weights.k, derived=True),
+    Field("gain", f.number, "g; empty where the scheme has none.", lambda r: r.question.g,
+          optional=True, phrase="gain {}", show=significant, always=True),
+    Field("bias_std", f.number, "Standard deviation of the biases.", phrase="bias std {}",
+          show=significant, usual=lambda n: n.bias_std == 0.0),
+    Field("norm", f.text, "What is normalised before φ.", phrase="{} norm",
+          usual=lambda n: n.norm == "none"),
+    Field("residual", f.number, "Factor on every branch; empty in a plain stack.", optional=True,
+          phrase="residual {}", show=significant, always=True),
+    Field("x_dist", f.text, "Distribution of the inputs' entries.", phrase="x {}", always=True,
           usual=lambda n: n.x_dist == "normal"),
-    Field(name="w_dist", type=f.text, optional=True, phrase="W {}", always=True,
-          usual=lambda n: n.w_dist == "normal"),
-    Field(name="dtype", type=f.text, phrase="{}", always=True,
+    Field("w_dist", f.text, "Distribution of the weights' entries; empty with an initializer.",
+          optional=True, phrase="W {}", always=True, usual=lambda n: n.w_dist == "normal"),
+    Field("dtype", f.text, "Floating-point type of draws and products.", phrase="{}", always=True,
           usual=lambda n: n.dtype == "float32"),
-    Field(name="batch", type=f.whole),
-    Field(name="networks", type=f.whole, derived=True),
-    Field(name="theory", type=f.number, header="Var[h] theory", show=_short),
-    Field(name="theory_slack", type=f.number),
-    Field(name="empirical", type=f.number, optional=True, derived=True,
-          header="empirical ± {level}",
+    Field("batch", f.whole, "Inputs per network."),
+    Field("networks", f.whole, "Number of networks.", derived=True),
+    Field("theory", f.number, "E h² by theory.", lambda r: r.held_to.variance,
+          header="Var[h] theory", show=_short),
+    Field("theory_slack", f.number, "Relative allowance for what theory leaves out.",
+          lambda r: r.held_to.variance_slack),
+    Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
+          _total("square"), optional=True, derived=True, header="empirical ± {level}",
           cell=lambda row: _with_interval(row.forward, row.confidence)),
-    Field(name="std_error", type=f.number, optional=True, derived=True),
-    Field(name="z", type=f.number, optional=True, derived=True, tolerance=1e-6, header="z",
-          show="{:+.2f}".format, drop_priority=6),
-    Field(name="p", type=f.number, optional=True, derived=True, tolerance=1e-6),
-    Field(name="within", type=f.number, optional=True, derived=True, header="within", show=_short,
-          drop_priority=0),
-    Field(name="median", type=f.number, optional=True, header="median", show=_short,
-          drop_priority=1),
-    Field(name="spread", type=f.number, optional=True, derived=True),
-    Field(name="spread_theory", type=f.number, optional=True),
-    Field(name="mean", type=f.number, optional=True, derived=True),
-    Field(name="rms_activation", type=f.number, optional=True, derived=True, header="rms φ",
-          show=_short, drop_priority=5),
-    Field(name="saturated", type=f.number, optional=True, derived=True, header="saturated",
-          show="{:.1%}".format, drop_priority=3),
-    Field(name="dead", type=f.number, optional=True, derived=True, header="dead",
-          show="{:.1%}".format, drop_priority=3),
-    Field(name="gradient_theory", type=f.number, optional=True, header="Var[∂h] theory",
-          show=_short),
-    Field(name="gradient_slack", type=f.number),
-    Field(name="gradient", type=f.number, optional=True, derived=True, header="∂h ± {level}",
-          cell=lambda row: _with_interval(row.backward_estimate, row.confidence)),
-    Field(name="gradient_std_error", type=f.number, optional=True, derived=True),
-    Field(name="gradient_z", type=f.number, optional=True, derived=True, tolerance=1e-6,
-          header="∂h z", show="{:+.2f}".format, drop_priority=6),
-    Field(name="gradient_p", type=f.number, optional=True, derived=True, tolerance=1e-6),
-    Field(name="gradient_median", type=f.number, optional=True),
-    Field(name="agrees", type=f.truth, optional=True, header="verdict", numeric=False,
-          cell=lambda row: VERDICTS[row.agrees]),
+    Field("std_error", f.number, "Standard error of empirical, from the spread between networks.",
+          _of("forward", "std_error"), optional=True, derived=True),
+    Field("z", f.number, "Difference from theory in standard errors.", _of("forward", "z"),
+          optional=True, derived=True, tolerance=1e-6, header="z", show="{:+.2f}".format,
+          drop_priority=6),
+    Field("p", f.number, "Two-sided probability of a difference so far beyond the allowance; of "
+          "this row alone.", _of("forward", "joint_p"), optional=True, derived=True,
+          tolerance=1e-6),
+    Field("within", f.number, "Variance over units and inputs within one network, averaged over "
+          "networks.", _total("within"), optional=True, derived=True, header="within",
+          show=_short, drop_priority=0),
+    Field("median", f.number, "empirical of the typical network: the median.", optional=True,
+          header="median", show=_short, drop_priority=1),
+    Field("spread", f.number, "Relative variance of empirical between networks.", optional=True,
+          derived=True),
+    Field("spread_theory", f.number, "The same by theory, for one input.",
+          lambda r: r.held_to.spread, optional=True),
+    Field("mean", f.number, "Mean of h.", _total("mean"), optional=True, derived=True),
+    Field("rms_activation", f.number, "Root mean square of φ(h).",
+          lambda r: _finite(math.sqrt(r.totals.activation_square)), optional=True,
+          derived=True, header="rms φ", show=_short, drop_priority=5),
+    Field("saturated", f.number, "Share of units near a bound of φ.", _total("saturated"),
+          optional=True, derived=True, header="saturated", show="{:.1%}".format, drop_priority=3),
+    Field("dead", f.number, "Share of units with φ′ = 0.", _total("dead"), optional=True,
+          derived=True, header="dead", show="{:.1%}".format, drop_priority=3),
+    Field("gradient_theory", f.number, "E (∂h)² by theory, from a cotangent of variance 1 on top.",
+          lambda r: r.held_to.gradient if r.question.backward else None, optional=True,
+          header="Var[∂h] theory", show=_short),
+    Field("gradient_slack", f.number, "Relative allowance for what that leaves out.",
+          lambda r: r.held_to.gradient_slack),
+    Field("gradient", f.number, "Mean of (∂h)²; empty where gradients are not followed.",
+          _total("gradient_square"), optional=True, derived=True, header="∂h ± {level}",
+          cell=lambda row: _with_interval(row.back, row.confidence)),
+    Field("gradient_std_error", f.number, "Standard error of gradient.", _of("back", "std_error"),
+          optional=True, derived=True),
+    Field("gradient_z", f.number, "Difference from theory in standard errors.", _of("back", "z"),
+          optional=True, derived=True, tolerance=1e-6, header="∂h z", show="{:+.2f}".format,
+          drop_priority=6),
+    Field("gradient_p", f.number, "As p; empty where a few networks carry the mean.",
+          lambda r: None if r.gradients_are_heavy else _of("back", "joint_p")(r), optional=True,
+          derived=True, tolerance=1e-6),
+    Field("gradient_median", f.number, "gradient of the typical network.", optional=True),
+    Field("agrees", f.truth, "The verdict on both ways, Holm-adjusted over the table at alpha.",
+          optional=True, header="verdict", numeric=False, cell=lambda row: VERDICTS[row.agrees]),
     CAVEATS,
-    Field(name="confidence", type=f.number),
-    Field(name="alpha", type=f.number, optional=True),
-    Field(name="key", type=f.text),
-    Field(name="histogram", type=f.mapping(low=f.number, width=f.number, number=f.whole),
-          optional=True, plain=lambda bins: bins._asdict()),
-    Field(name="counts", type=f.sequence(f.whole), optional=True, plain=list),
-    Field(name="init", type=f.text, optional=True, phrase="init {}", always=True),
-    Field(name="init_package", type=f.text, optional=True),
-    Field(name="widths", type=f.sequence(f.whole), plain=list),
-    Field(name="backward", type=f.truth),
-    Field(name="networks_asked", type=f.whole),
-    Field(name="precision", type=f.number, optional=True),
-    Field(name="median_networks", type=f.whole),
+    Field("confidence", f.number, "Level of the intervals."),
+    Field("alpha", f.number, "False-alarm rate that all verdicts of the table share.",
+          optional=True),
+    Field("key", f.text, "What was measured, without seed and number of networks."),
+    Field("histogram", f.mapping(low=f.number, width=f.number, number=f.whole),
+          "Where φ(h) was counted.", optional=True, plain=lambda bins: bins._asdict()),
+    Field("counts", f.sequence(f.whole), "How often, those beyond the ends first and last.",
+          optional=True, plain=list),
+    Field("init", f.text, "The initializer that made the weights, with its arguments.",
+          optional=True, phrase="init {}", always=True),
+    Field("init_package", f.text, "The package it belongs to, with its version.", optional=True),
+    Field("widths", f.sequence(f.whole), "Widths of the input and of all layers.", plain=list),
+    Field("backward", f.truth, "Whether gradients were followed."),
+    Field("networks_asked", f.whole, "Number of networks asked for; with a precision, at first.",
+          lambda r: r.question.networks),
+    Field("precision", f.number, "Relative standard error that was asked for.", optional=True),
+    Field("median_networks", f.whole, "Number of networks that the medians are of."),
     Field(
-        name="totals",
-        type=f.mapping(networks=f.whole, **dict.fromkeys(_MEANS, f.optional(f.number))),
-        plain=lambda totals: totals._asdict(),
+        "totals",
+        f.mapping(networks=f.whole, **dict.fromkeys(_MEANS, f.optional(f.number))),
+        "The running totals that the measured values follow from, and that can be added to.",
+        plain=lambda totals: {
+            name: value if name == "networks" else _finite(value)
+            for name, value in totals._asdict().items()
+        },
     ),
 )  # fmt: skip
 
@@ -782,3 +669,5 @@ LAYERS = Schema(
     named_by=_SETTINGS[:7],
 )  # fmt: skip
 """Rows of deep stacks."""
+
+LayerResult.schema = LAYERS

@@ -14,6 +14,7 @@ from typing import Any, Self
 from varsim.fields import Schema
 from varsim.parsing import InputError
 from varsim.runner import ResumePoint
+from varsim.storage import csv_line, jsonl_line
 from varsim.storage.files import (
     append_line,
     atomic_write,
@@ -21,7 +22,6 @@ from varsim.storage.files import (
     real_path,
     remove_temporary_files,
 )
-from varsim.storage.formats import csv_line, jsonl_line
 from varsim.storage.rows import parse, schema_of
 
 SUITABLE = (".jsonl", ".csv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from varsim.catalog.dtypes import FLOAT_TYPES
+from varsim.catalog import FLOAT_TYPES
 from varsim.fields import UNUSABLE, Schema
 from varsim.layer.check import CHECKS, question
 from varsim.layer.result import RESULTS

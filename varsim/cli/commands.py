@@ -1,0 +1,239 @@
+"""The commands beside ``varsim`` itself: their options. What they do is loaded when they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.scales import ALIASES, SCALES
+from varsim.cli import options as common
+from varsim.cli.help import GroupedCommand
+from varsim.cli.options import HOW, OUT, option, swept
+from varsim.cli.types import (
+    Count,
+    GainValues,
+    Initializers,
+    Names,
+    Number,
+    Numbers,
+    Residuals,
+    Scales,
+    Share,
+    WholeNumbers,
+)
+from varsim.compute import lazy
+
+run, tables = lazy("varsim.cli.run"), lazy("varsim.cli.tables")
+
+_LAYERS_EXAMPLES = [
+    ("varsim layers --activation tanh --scale xavier --gain 1,5/3", "Does tanh need a gain?"),
+    ("varsim layers -a relu -s xavier,he --depth 50", "Why ReLU has He's scheme."),
+    ("varsim layers --widths 784,512,512,10 -a gelu -s lecun -g gelu", "A network of your own."),
+    ("varsim layers -a gelu --norm layer --residual gpt2", "A transformer's stream."),
+]
+
+_LAYERS_WHAT = "What is stacked (these sweep)"
+_LAYERS_NORMS = ("none", "batch", "layer", "rms")
+
+
+@click.command("layers", cls=GroupedCommand, examples=_LAYERS_EXAMPLES)
+@swept("--width", type=WholeNumbers(), group=_LAYERS_WHAT, metavar="N",
+       help="Width of the input and of all layers.  [default: 512]")  # fmt: skip
+@swept("--depth", type=WholeNumbers(), group=_LAYERS_WHAT, metavar="L",
+       help="Number of layers.  [default: 20]")  # fmt: skip
+@option("--widths", type=WholeNumbers(), group=_LAYERS_WHAT, metavar="LIST",
+        help="Instead of width and depth: the input's width, then every layer's.")  # fmt: skip
+@swept("-a", "--activation", type=Names([]), group=_LAYERS_WHAT, metavar="PHI",
+       help="A name that varsim gains lists, one with its parameter like leaky_relu(0.2), or "
+       "module:function.  [default: tanh]")  # fmt: skip
+@swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_LAYERS_WHAT, metavar="SCHEME",
+       help="What every W is divided by, as for varsim itself.  [default: xavier]")  # fmt: skip
+@swept("-g", "--gain", type=GainValues(), group=_LAYERS_WHAT, metavar="G",
+       help="Gain of the schemes that have one: a number, 5/3, an activation's name, or "
+       "torch:tanh.  [default: √2 for he and he-fan-out, else 1]")  # fmt: skip
+@swept("--bias-std", type=Numbers(), group=_LAYERS_WHAT, metavar="S",
+       help="Standard deviation of normal biases.  [default: 0]")  # fmt: skip
+@swept("--norm", type=Names(_LAYERS_NORMS), group=_LAYERS_WHAT, metavar="NORM",
+       help="What is normalised before the activation: none, batch, layer or rms.  "
+       "[default: none]")  # fmt: skip
+@swept("--residual", type=Residuals(), group=_LAYERS_WHAT, metavar="[S]", is_flag=False,
+       flag_value="1",
+       help="Add layers to a stream, each times S: a number, or gpt2 for 1/√(2L).  "
+       "[default without a number: 1]")  # fmt: skip
+@swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_LAYERS_WHAT, metavar="DIST",
+       help="Distribution of the inputs.  [default: normal]")  # fmt: skip
+@swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
+       group=_LAYERS_WHAT, metavar="DIST",
+       help="Distribution of the weights.  [default: normal]")  # fmt: skip
+@swept("-i", "--init", type=Initializers(), group=_LAYERS_WHAT, metavar="NAME",
+       help="Take every W from an initializer, as it is, and hold it to the scheme: as for varsim "
+       "itself.")  # fmt: skip
+@option("--batch", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
+        help="Inputs per network.")  # fmt: skip
+@option("--networks", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
+        help="Independent networks: the replicates of every error bar.")  # fmt: skip
+@option("-p", "--precision", type=Share(), group=HOW, metavar="P",
+        help="Take more networks until every layer has this relative standard error.")  # fmt: skip
+@option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
+@option("--infinite-width", is_flag=True, group=HOW,
+        help="Theory without its correction for finite width.")  # fmt: skip
+@common.seed
+@common.dtype
+@common.workers
+@common.scheduler
+@common.confidence
+@common.alpha
+@common.formats
+@common.outputs
+@common.resume
+@option("--histogram", is_flag=True, group=OUT,
+        help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
+@common.check
+@common.quiet
+def layers(**options: Any) -> int:
+    """Follow signals and gradients through a deep stack.
+
+    Samples independent networks h₁ = x W₁, h_{l+1} = φ(h_l) W_{l+1}, pushes a batch of inputs
+    forward and random cotangents backward, and prints their variances layer by layer beside
+    theory.
+    """
+    code: int = run.layers(options)
+    return code
+
+
+_GAINS_EXAMPLES = [
+    ("varsim gains", "Every activation in the table, and torch's gain beside it."),
+    ("varsim gains gelu silu tanh --variance 1,2,4", "Some, for other variances of the input."),
+    ("varsim gains --critical", "Where deep networks neither explode nor vanish."),
+    ("varsim gains mypackage.layers:phi", "A function of your own."),
+]
+
+
+@click.command("gains", cls=GroupedCommand, examples=_GAINS_EXAMPLES)
+@click.argument("activations", nargs=-1, metavar="[ACTIVATION ...]")
+@swept("-v", "--variance", type=Numbers(), group="What is asked", metavar="Q",
+       help="Variance of the inputs; takes lists and ranges.  [default: 1]")  # fmt: skip
+@option("--critical", is_flag=True, group="What is asked",
+        help="Solve for the variances of W and bias at which χ = 1 at a fixed point.")  # fmt: skip
+@common.formats
+@common.outputs
+@option("-q", "--quiet", is_flag=True, group=OUT, help="Nothing but errors on stderr.")
+def gains(**options: Any) -> int:
+    """Print the gains of activations.
+
+    An activation is a name, a name with its parameter like leaky_relu(0.2), or a function of your
+    own as module:function or module:function:derivative.
+    """
+    code: int = tables.gains(options)
+    return code
+
+
+_INIT_EXAMPLES = [
+    ("varsim init --dim 512 --fan-out 256", "Every initializer of every installed framework."),
+    ("varsim init torch.nn.init.xavier_normal_ keras.initializers.HeNormal", "Some of them."),
+    ("varsim init mypackage.layers:init --format json", "One of your own."),
+]
+
+_INIT_WHAT = "What is asked"
+
+
+@click.command("init", cls=GroupedCommand, examples=_INIT_EXAMPLES)
+@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@swept("-d", "--dim", type=WholeNumbers(), group=_INIT_WHAT, metavar="D",
+       help="Fan-in: rows of W; takes lists and ranges.  [default: 512]")  # fmt: skip
+@swept("--fan-out", type=WholeNumbers(), group=_INIT_WHAT, metavar="N",
+       help="Fan-out: columns of W.  [default: D]")  # fmt: skip
+@option("--draws", type=Count(), default=64, show_default=True, group=HOW, metavar="N",
+        help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
+@common.seed
+@common.dtype
+@common.workers
+@common.scheduler
+@common.confidence
+@common.alpha
+@common.formats
+@common.outputs
+@common.resume
+@common.check
+@common.quiet
+def init(**options: Any) -> int:
+    """Measure what initializers do, beside what they claim.
+
+    For every initializer of the installed frameworks, or for those that are named as for --init:
+    the documented E w², the entries' kurtosis, and the variances of x @ W and of g @ Wᵀ.
+    """
+    code: int = run.checks(options)
+    return code
+
+
+_COMPARE_EXAMPLES = [
+    ("varsim compare before.jsonl after.jsonl", "The same sweep before and after an upgrade."),
+    ("varsim compare laptop.csv server.csv --check", "Two machines, in a shell script."),
+    ("varsim -f jsonl | varsim compare kept.jsonl -", "A run against one that was kept."),
+]
+
+_COMPARE_EPILOG = (
+    "Verdicts: identical: the same to the last bit; same draws: but for rounding, as between two "
+    "CPUs; agrees: other draws, within errors; DIFFERS: beyond them; not compared: an x of zeros "
+    "has no ratio. "
+    "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a pair differs (with --check)."
+)
+
+
+@click.command("compare", cls=GroupedCommand, examples=_COMPARE_EXAMPLES, epilog=_COMPARE_EPILOG)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="A B")
+@common.alpha
+@common.formats
+@common.outputs
+@option("--check", is_flag=True, group=OUT, help="Exit with 3 if a pair differs.")
+@common.quiet
+def compare(**options: Any) -> int:
+    """Compare two files of results, pair by pair.
+
+    Rows that measure the same are compared, whatever their seeds and samples. The files are .jsonl,
+    .csv or .json, as varsim, varsim layers or varsim init write them, or - for stdin. A verdict
+    says where they differ beyond their errors.
+    """
+    code: int = tables.compare(options)
+    return code
+
+
+FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
+"""What figures are written as."""
+
+_PLOT_EXAMPLES = [
+    ("varsim plot sweep.jsonl -o sweep.pdf", "A figure as wide as a paper's column."),
+    ("varsim -s sqrt -d 16:4096:x2 -f jsonl | varsim plot - -o sweep.svg", "Without a file."),
+    ("varsim plot a.csv b.csv -o both.png --width 7", "Two files in one figure, over two columns."),
+]
+
+
+@click.command("plot", cls=GroupedCommand, examples=_PLOT_EXAMPLES)
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
+)
+@swept("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), group=OUT,
+       metavar="FILE",
+       help="Write the figure to FILE: "
+       f"{' '.join(FIGURE_SUFFIXES)}; repeats.  [required]")  # fmt: skip
+@option("--width", type=Number(), default=3.4, show_default=True, group=OUT, metavar="INCHES",
+        help="Width of the figure.")  # fmt: skip
+@option("--dpi", type=Number(), default=300, show_default=True, group=OUT, metavar="N",
+        help="Dots per inch of a .png.")  # fmt: skip
+@common.quiet
+def plot(
+    results: Sequence[Path], output: Sequence[Path], width: float, dpi: float, quiet: bool
+) -> int:
+    """Draw results of varsim as a figure.
+
+    RESULTS are files that varsim wrote (.jsonl, .csv or .json), or - for stdin. What was swept
+    decides the figure: variance and its ratio to theory along D or another number, or by scheme
+    or distribution. A single row of varsim --histogram gives the density of its outputs. Files of
+    varsim layers give variances and gradients along the layers, and with --histogram the
+    distribution of the activations.
+    """
+    return tables.plot(results, output, width, dpi, quiet=quiet)  # type: ignore[no-any-return]
