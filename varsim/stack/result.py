@@ -79,7 +79,7 @@ class LayerTotals(NamedTuple):
             self.gradient_m2, count, self.gradient_square, means[5], moments[5]
         )
         # None stays None, and no other mean is.
-        return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type]
+        return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type, call-arg]
 
     def relative_error(self, m2: float) -> float:
         """Return the relative standard error of a mean, from its sum of squares."""
@@ -509,7 +509,6 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
     if network.key != values["key"]:
         raise InputError(f"its key {values['key']:.8} is not that of its settings")
-    unknown = {"saturated", "dead", "gradient_square"}  # where null is None, and no overflow
     totals = LayerTotals(*(_held(name, values["totals"][name]) for name in LayerTotals._fields))
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
