@@ -328,10 +328,15 @@ class _Run:
         self._show()
 
     def _leave_out(self, place: int, error: InputError) -> None:
-        self._open.pop(place, None)
+        point = self._points[place]
+        measurement = self._open.pop(place, None) or Measurement(point.study, point.totals)
+        end = measurement.target or measurement.count
+        self._progress.expect((measurement.count - end) * point.study.cost)
+        not_begun = (end - measurement.handed_out) * point.study.cost
+        self.remaining = max(0.0, self.remaining - not_begun)
         self.outcome.asked -= 1
         reason, _, advice = str(error).rpartition(";")
-        name = str(self._points[place].study.question.init)
+        name = str(point.study.question.init)
         self.outcome.left_out.setdefault(name, reason or advice)
 
     def _show(self) -> None:
@@ -482,7 +487,7 @@ def _work(point: ResumePoint) -> float:
         return 0.0
     measurement = Measurement(point.study, point.totals)
     left = (measurement.target or measurement.count) - measurement.count
-    return float(max(1, left) * point.study.cost)
+    return float(left * point.study.cost)
 
 
 def _error(rows: Sequence[Any]) -> float:
