@@ -375,7 +375,7 @@ def run(
         outcome.failure = _not_added(ledger, error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
         outcome.failure = (
-            f"the machine ran out of resources ({error or 'no memory'}); take fewer workers"
+            f"the machine ran out of resources ({str(error) or 'no memory'}); take fewer workers"
         )
     if outcome.interrupted:
         try:
