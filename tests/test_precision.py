@@ -190,7 +190,7 @@ def covers(experiment: Experiment, rule: Any = measure) -> bool:
     with threads(1) as mapper:
         *_, totals = rule(experiment, partial(stream, experiment, mapper))
     result = conclude(experiment, totals)
-    return result.ci_low <= 1.0 <= result.ci_high
+    return bool(result.ci_low <= 1.0 <= result.ci_high)
 
 
 @pytest.mark.parametrize("precision", SEEDS)

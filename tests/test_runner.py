@@ -35,7 +35,7 @@ PRECISE = LayerStudy(Experiment(dim=8, scale="sqrt", precision=0.17, seed=10))
 STACK = StackStudy(Network(widths=(4, 4, 4), batch=4, networks=20))
 CHECK = CheckStudy(question("truncated_normal", 6, 4), draws=20)
 
-STUDIES = {"layer": LONG, "precise": PRECISE, "stack": STACK, "check": CHECK}
+STUDIES: dict[str, Any] = {"layer": LONG, "precise": PRECISE, "stack": STACK, "check": CHECK}
 
 
 def fails_at_once(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
@@ -84,6 +84,14 @@ def from_file(rows: Iterable[Any]) -> list[Any]:
 def without_agrees(rows: Iterable[Any]) -> list[Any]:
     """Rows before a verdict, which depends on the rest of the table."""
     return [replace(row, agrees=None, alpha=None) for row in rows]
+
+
+def totals_of(study: Any, replicates: int) -> Any:
+    """Totals of the first replicates."""
+    totals = study.empty()
+    for index in range(replicates):
+        totals = study.add(totals, study.sample(index))
+    return totals
 
 
 class Ahead:
@@ -257,7 +265,7 @@ def test_a_row_without_time_ends_at_the_fewest_blocks() -> None:
 
 def test_rows_go_to_the_ledger_when_they_are_done() -> None:
     """In the order in which they end, before their verdicts, and those of a file not again."""
-    done = LONG.rows(Measurement(LONG, _totals(LONG, 100)).totals)
+    done = LONG.rows(totals_of(LONG, 100))
     ledger = Recorded()
     points = [ResumePoint(PRECISE), ResumePoint(LONG, done=done), ResumePoint(FIXED)]
     outcome = run_of([], Ahead(10_000), points=points, ledger=ledger)
@@ -282,14 +290,6 @@ def test_the_work_that_was_expected_is_the_work_that_was_done(options: dict[str,
 # Interrupts
 
 
-def _totals(study: Any, replicates: int) -> Any:
-    """Totals of the first replicates."""
-    totals = study.empty()
-    for index in range(replicates):
-        totals = study.add(totals, study.sample(index))
-    return totals
-
-
 @pytest.mark.parametrize("study", [LONG, STACK, CHECK], ids=["layer", "stack", "check"])
 def test_an_interrupt_keeps_an_unfinished_row_that_has_an_error_bar(study: Any) -> None:
     """From the fewest replicates of an error bar on, with a caveat, and never one fewer."""
@@ -307,7 +307,7 @@ def test_an_interrupt_keeps_an_unfinished_row_that_has_an_error_bar(study: Any) 
             caveat.message for caveat in row.caveats if caveat.id == "interrupted"
         )
     assert records(without_agrees(enough.rows)) == records(ledger.added[0])
-    part = study.rows(_totals(study, study.minimum))
+    part = study.rows(totals_of(study, study.minimum))
     assert [row.estimates for row in enough.rows] == [row.estimates for row in part]
 
 
@@ -328,7 +328,7 @@ def test_an_interrupt_keeps_the_finished_rows() -> None:
 
 def test_an_interrupt_keeps_what_a_file_held_of_a_row() -> None:
     """Nothing is added to the ledger where nothing was measured, and the row stays."""
-    totals, ledger = _totals(LONG, 70), Recorded()
+    totals, ledger = totals_of(LONG, 70), Recorded()
     point = ResumePoint(LONG, totals)
     outcome = run_of([], ending(0, KeyboardInterrupt()), points=[point], ledger=ledger)
     assert [row.blocks for row in outcome.rows] == [70]
@@ -430,26 +430,17 @@ def test_a_resumed_row_has_the_bytes_of_a_run_at_once(name: str, more: int) -> N
     mapper = Ahead(4)
     together = run_of([], mapper, points=[ResumePoint(resumed, totals)]).rows
     whole = run_of([study]).rows
-    handed_out = len(mapper.places("handed out", resumed))
-    assert handed_out == Measurement(study, whole_totals := _totals_of(study, whole)).count - (
-        study.minimum + more
-    )
-    assert whole_totals is not None
     if name != "stack":
         assert records(together) == records(whole)
         return
+    handed_out = len(mapper.places("handed out", resumed))
+    assert handed_out == STACK.question.networks - (study.minimum + more)
     for one, other in zip(together, whole, strict=True):
         assert one.median_networks == handed_out
         assert [caveat.id for caveat in one.caveats] == ["median"]
         assert f"of the last {handed_out} networks" in one.caveats[0].message
         same = {"median": None, "gradient_median": None, "median_networks": 0}
-        assert records([replace(one, **same)]) == records([replace(other, **same)])  # type: ignore[arg-type]
-
-
-def _totals_of(study: Any, rows: Sequence[Any]) -> Any:
-    """The totals that rows of a file hold."""
-    _, totals, _ = study.resume(from_file(rows))
-    return totals
+        assert records([replace(one, **same)]) == records([replace(other, **same)])
 
 
 def test_a_larger_run_continues_a_smaller_one() -> None:
@@ -465,14 +456,13 @@ def test_a_larger_run_continues_a_smaller_one() -> None:
         resumed, totals, is_done = large.resume(before)
         assert not is_done
         mapper = Ahead(1)
-        (row, *_) = run_of([], mapper, points=[ResumePoint(resumed, totals)]).rows
-        (alone, *_) = run_of([large]).rows
+        rows = run_of([], mapper, points=[ResumePoint(resumed, totals)]).rows
         assert mapper.places("handed out", resumed)
-        assert row.question.key == alone.question.key
-        if large is not fine:  # whose checks were at other block counts
-            assert row.estimates == alone.estimates
-        assert row.met
-        assert large.resume(from_file([row, *_]))[2]
+        assert all(row.met for row in rows)
+        assert large.resume(from_file(rows))[2]
+        if large is not fine:  # whose checks are at other block counts
+            alone = run_of([large]).rows
+            assert [row.estimates for row in rows] == [row.estimates for row in alone]
 
 
 def test_a_row_that_was_stopped_before_its_check_continues_to_the_check() -> None:
@@ -542,4 +532,5 @@ def test_a_ledger_brings_every_study_back_where_it_stopped(name: str, tmp_path: 
             outcome = run_of([], mapper, points=[point], ledger=ledger)
             ledger.finalize(outcome.rows)
     assert attempt >= 2
+    assert point.done is not None
     assert [row.estimates for row in point.done] == [r.estimates for r in run_of([study]).rows]
