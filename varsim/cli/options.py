@@ -10,7 +10,7 @@ import click
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli.help import GroupedOption
-from varsim.cli.types import Count, Name, Number, Scheduler, Seed
+from varsim.cli.types import COUNT, NUMBER, SCHEDULER, SEED, Name
 from varsim.report.formats import FORMATS, SUFFIXES
 
 HOW, OUT = "How it is sampled", "What comes out"
@@ -27,7 +27,7 @@ def swept(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
 
 
 seed = option(
-    "--seed", type=Seed(), default=0, show_default=True, group=HOW, metavar="SEED",
+    "--seed", type=SEED, default=0, show_default=True, group=HOW, metavar="SEED",
     help="Root of the random streams; random draws one and shows it.",
 )  # fmt: skip
 
@@ -37,23 +37,23 @@ dtype = option(
 )  # fmt: skip
 
 workers = option(
-    "-j", "--workers", type=Count(), group=HOW, metavar="N",
+    "-j", "--workers", type=COUNT, group=HOW, metavar="N",
     help="Threads: they change the time, not the numbers.  [default: one per CPU]",
 )  # fmt: skip
 
 scheduler = option(
-    "--scheduler", type=Scheduler(), group=HOW, metavar="ADDRESS",
+    "--scheduler", type=SCHEDULER, group=HOW, metavar="ADDRESS",
     help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
     "the numbers are the same.",
 )  # fmt: skip
 
 confidence = option(
-    "--confidence", type=Number(), default=0.95, show_default=True, group=HOW, metavar="P",
+    "--confidence", type=NUMBER, default=0.95, show_default=True, group=HOW, metavar="P",
     help="Level of every interval.",
 )  # fmt: skip
 
 alpha = option(
-    "--alpha", type=Number(), default=0.001, show_default=True, group="How it is judged",
+    "--alpha", type=NUMBER, default=0.001, show_default=True, group="How it is judged",
     metavar="P", help="False-alarm rate that all verdicts of the table share (Holm).",
 )  # fmt: skip
 

@@ -4,240 +4,61 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from varsim import parsing
+from varsim.compute import lazy
 from varsim.initializers.theory import INITIALIZERS
-from varsim.parsing import nearest
+from varsim.parsing import (
+    InputError,
+    expand,
+    is_range,
+    items,
+    nearest,
+    number,
+    split_calls,
+    user_code,
+)
+
+gains = lazy("varsim.activations.gains")
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
 _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
 
 
-class Values(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
-    """A comma-separated list; a subclass says what one item stands for."""
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
+    """A value that a function reads.
 
-    def values(self, item: str) -> Sequence[Any]:
-        """Return what an item stands for.
+    Args:
+        name: What it is called in a usage line.
+        read: Returns the value of a text; raises a ValueError, a sentence, for what is none.
+        known: Names that shell completion offers.
+    """
 
-        Raises:
-            ValueError: It stands for nothing.
-        """
-        raise NotImplementedError
+    def __init__(self, name: str, read: Callable[[str], Any], known: Iterable[str] = ()) -> None:
+        """Take the function."""
+        self.name, self._read, self._known = name, read, tuple(known)
 
-    def items(self, text: str) -> list[str]:
-        """Return the items of a list."""
-        return parsing.items(text)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[Any]:
-        """Return the values of one use of the option."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or fail with the sentence."""
         try:
-            return [each for item in self.items(value) for each in self.values(item)]
+            return self._read(str(value))
         except (ValueError, OverflowError) as error:
             self.fail(str(error), param, ctx)
-
-
-class WholeNumbers(Values):
-    """Whole numbers and ranges of them."""
-
-    name = "whole numbers"
-
-    def values(self, item: str) -> list[int]:
-        """Return the numbers of a range."""
-        return [whole_number(value) for value in parsing.expand(item, whole=True)]
-
-
-class Numbers(Values):
-    """Numbers, fractions, and ranges of them."""
-
-    name = "numbers"
-
-    def values(self, item: str) -> list[float]:
-        """Return the numbers of a range."""
-        return [float(value) for value in parsing.expand(item)]
-
-
-class GainValues(Numbers):
-    """Numbers, fractions, ranges, and gains by the names of activations."""
-
-    name = "gains"
-
-    def values(self, item: str) -> list[float]:
-        """Return the numbers of a range, or the gain of an activation."""
-        if not item[:1].isalpha():
-            return super().values(item)
-        from varsim.activations.gains import gain  # loads NumPy and SciPy
-        from varsim.parsing import user_code
-
-        with user_code():
-            return [gain(item)]
-
-
-class Residuals(Numbers):
-    """Factors on residual branches: numbers, or ``gpt2`` for one that the depth gives."""
-
-    name = "residuals"
-
-    def values(self, item: str) -> list[Any]:
-        """Return the numbers of a range, or the name."""
-        return ["gpt2"] if item.lower() == "gpt2" else list(super().values(item))
-
-
-class Names(Values):
-    """Names; whether they are known is for the experiment to say."""
-
-    name = "names"
-
-    def __init__(self, known: Iterable[str]) -> None:
-        """Take the names that shell completion offers."""
-        self.known = tuple(known)
-
-    def values(self, item: str) -> list[str]:
-        """Return the name."""
-        return [item]
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Complete the last item of the list."""
+        """Complete the last item of a list."""
         before, comma, start = incomplete.rpartition(",")
         return [
-            CompletionItem(before + comma + name) for name in self.known if name.startswith(start)
+            CompletionItem(before + comma + name) for name in self._known if name.startswith(start)
         ]
-
-
-class Scales(Names):
-    """Schemes, and ranges of numbers."""
-
-    name = "schemes"
-
-    def values(self, item: str) -> list[str]:
-        """Return the scheme, or the numbers of a range as schemes."""
-        if not parsing.is_range(item):
-            return [item]
-        return [
-            str(value) if value.denominator == 1 else repr(float(value))
-            for value in parsing.expand(item)
-        ]
-
-
-class Initializers(Names):
-    """Initializers with their arguments; whether they are known is for the experiment to say."""
-
-    name = "initializers"
-
-    def __init__(self) -> None:
-        """Offer the built-in ones for shell completion."""
-        super().__init__(INITIALIZERS)
-
-    def items(self, text: str) -> list[str]:
-        """Split at the commas that are not among arguments."""
-        return parsing.split_calls(text)
-
-
-class Count(click.ParamType):  # type: ignore[type-arg]
-    """A whole number, also written as 1e6 or 1_000_000."""
-
-    name = "count"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the count."""
-        try:
-            return whole_number(parsing.number(str(value)))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-class Number(click.ParamType):  # type: ignore[type-arg]
-    """A decimal number or a fraction."""
-
-    name = "number"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number."""
-        try:
-            return float(parsing.number(str(value)))
-        except (ValueError, OverflowError) as error:
-            self.fail(str(error), param, ctx)
-
-
-class Share(Number):
-    """A number, a fraction, or a percentage."""
-
-    name = "share"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the share: 0.001 for 0.1%."""
-        text = str(value).strip()
-        try:
-            share = parsing.number(text.removesuffix("%"))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return float(share / 100 if text.endswith("%") else share)
-
-
-class Duration(click.ParamType):  # type: ignore[type-arg]
-    """A time: seconds, or a number with a unit each, like 1h30m."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the time in seconds."""
-        parts = _TIME.fullmatch(str(value).strip().lower())
-        amounts = zip(parts.groups(), (86400, 3600, 60, 1), strict=True) if parts else ()
-        seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
-        if not seconds > 0:
-            self.fail(f"{value!r} is no time; write one like 90, 90s, 5m or 1h30m", param, ctx)
-        return seconds
-
-
-class Scheduler(click.ParamType):  # type: ignore[type-arg]
-    """``local``, or the address of a Dask scheduler."""
-
-    name = "scheduler"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the address."""
-        address = str(value).strip()
-        if address != "local" and not _ADDRESS.fullmatch(address):
-            self.fail(
-                f"{value!r} is no address of a scheduler; give local, or one like "
-                "tcp://localhost:8786",
-                param,
-                ctx,
-            )
-        return address
-
-
-class Seed(Count):
-    """A whole number, or ``random`` for one that is drawn and echoed."""
-
-    name = "seed"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the seed; a drawn one is short enough to be typed again."""
-        if str(value).lower() == "random":
-            return secrets.randbits(32)
-        try:
-            return super().convert(value, param, ctx)
-        except click.BadParameter as error:
-            self.fail(
-                f"{error.message.partition(';')[0]}; give a whole number, or random", param, ctx
-            )
 
 
 class Name(click.Choice[str]):
@@ -248,12 +69,101 @@ class Name(click.Choice[str]):
         return f"{value!r} is unknown; {nearest(str(value), self.choices)}"
 
 
+def listed(
+    name: str,
+    values: Callable[[str], Sequence[Any]] = lambda item: [item],
+    known: Iterable[str] = (),
+    split: Callable[[str], list[str]] = items,
+) -> Parsed:
+    """Return the type of a comma-separated list; ``values`` says what one item stands for."""
+    return Parsed(name, lambda text: [v for item in split(text) for v in values(item)], known)
+
+
 def whole_number(value: Fraction) -> int:
     """Return a whole number as an int.
 
     Raises:
-        ValueError: It is not whole.
+        InputError: It is not whole.
     """
     if value.denominator != 1:
-        raise ValueError(f"{float(value):g} is not a whole number; give one like 512 or 1e3")
+        raise InputError(f"{float(value):g} is not a whole number; give one like 512 or 1e3")
     return int(value)
+
+
+def share(text: str) -> float:
+    """Return a share: 0.001 for ``0.1%``, ``1/1000`` or ``0.001``."""
+    value = number(text.strip().removesuffix("%"))
+    return float(value / 100 if text.strip().endswith("%") else value)
+
+
+def duration(text: str) -> float:
+    """Return a time in seconds, of seconds or numbers with a unit each, like ``1h30m``."""
+    parts = _TIME.fullmatch(text.strip().lower())
+    amounts = zip(parts.groups(), (86400, 3600, 60, 1), strict=True) if parts else ()
+    seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
+    if not seconds > 0:
+        raise InputError(f"{text!r} is not a time; write one like 90, 90s, 5m or 1h30m")
+    return seconds
+
+
+def _numbers(item: str) -> list[float]:
+    return [float(value) for value in expand(item)]
+
+
+def _gains(item: str) -> list[float]:
+    if not item[:1].isalpha():
+        return _numbers(item)
+    with user_code():
+        return [gains.gain(item)]
+
+
+def _scales(item: str) -> list[str]:
+    if not is_range(item):
+        return [item]
+    return [str(v) if v.denominator == 1 else repr(float(v)) for v in expand(item)]
+
+
+def _scheduler(text: str) -> str:
+    address = text.strip()
+    if address != "local" and not _ADDRESS.fullmatch(address):
+        raise InputError(
+            f"{text!r} is not the address of a scheduler; give local, or one like "
+            "tcp://localhost:8786"
+        )
+    return address
+
+
+def _seed(text: str) -> int:
+    if text.lower() == "random":
+        return secrets.randbits(32)  # short enough to be typed again
+    try:
+        return whole_number(number(text))
+    except InputError as error:
+        reason = str(error).partition(";")[0]
+        raise InputError(f"{reason}; give a whole number, or random") from None
+
+
+COUNT = Parsed("count", lambda text: whole_number(number(text)))
+NUMBER = Parsed("number", lambda text: float(number(text)))
+SHARE = Parsed("share", share)
+DURATION = Parsed("duration", duration)
+SCHEDULER = Parsed("scheduler", _scheduler)
+SEED = Parsed("seed", _seed)
+
+WHOLE_NUMBERS = listed(
+    "whole numbers", lambda item: [whole_number(value) for value in expand(item, whole=True)]
+)
+NUMBERS = listed("numbers", _numbers)
+GAINS = listed("gains", _gains)
+RESIDUALS = listed("residuals", lambda item: ["gpt2"] if item.lower() == "gpt2" else _numbers(item))
+INITS = listed("initializers", known=INITIALIZERS, split=split_calls)
+
+
+def names(known: Iterable[str]) -> Parsed:
+    """Return the type of a list of names; whether they are known is for the question to say."""
+    return listed("names", known=known)
+
+
+def scales(known: Iterable[str]) -> Parsed:
+    """Return the type of a list of schemes and ranges of numbers."""
+    return listed("schemes", _scales, known)
