@@ -13,19 +13,22 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
 from varsim.cli.help import Program
-from varsim.cli.options import HOW, OUT, option, swept
-from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
-from varsim.cli.types import (
+from varsim.cli.options import (
     COUNT,
     DURATION,
     GAINS,
+    HOW,
     INITS,
     NUMBERS,
+    OUT,
     SHARE,
     WHOLE_NUMBERS,
     names,
+    option,
     scales,
+    swept,
 )
+from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
 from varsim.parsing import InputError
 

@@ -12,18 +12,21 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
 from varsim.cli.help import GroupedCommand
-from varsim.cli.options import HOW, OUT, option, swept
-from varsim.cli.types import (
+from varsim.cli.options import (
     COUNT,
     GAINS,
+    HOW,
     INITS,
     NUMBER,
     NUMBERS,
+    OUT,
     RESIDUALS,
     SHARE,
     WHOLE_NUMBERS,
     names,
+    option,
     scales,
+    swept,
 )
 from varsim.compute import lazy
 
