@@ -33,38 +33,30 @@ class Kind:
 
     Attributes:
         schema: Their fields.
-        settings: Names of the settings that say what was measured, but for dtype and seed.
         replicates: Name of their number of replicates.
         measures: What is compared of a row: estimates by their names; None where there is none.
+        more: Settings that say what was measured beside those that captions and names give.
     """
 
     schema: Schema[Any]
-    settings: tuple[str, ...]
     replicates: str
     measures: Callable[[Any], dict[str, Estimate | None]]
+    more: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> list[str]:
+        """Names of the settings that say what was measured, but for dtype and seed."""
+        names = dict.fromkeys((*self.more, *self.schema.named_by, *self.schema.settings))
+        return [name for name in names if name != "dtype"]
 
 
 KINDS = (
+    Kind(RESULTS, "blocks", lambda row: {"Var[x @ W]": row.estimate}),
     Kind(
-        RESULTS,
-        ("design", "dim", "fan_out", "scale", "gain", "x_dist", "w_dist", "x_mean", "x_std",
-         "w_mean", "w_std", "init"),
-        "blocks",
-        lambda row: {"Var[x @ W]": row.estimate},
+        LAYERS, "networks", lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
+        more=("widths", "layer"),
     ),
-    Kind(
-        LAYERS,
-        ("widths", "layer", "activation", "scale", "gain", "bias_std", "norm", "residual", "x_dist",
-         "w_dist", "init"),
-        "networks",
-        lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
-    ),
-    Kind(
-        CHECKS,
-        ("init", "dim", "fan_out"),
-        "draws",
-        lambda row: {"x@W": row.estimate, "g@Wᵀ": row.back},
-    ),
+    Kind(CHECKS, "draws", lambda row: {"x@W": row.estimate, "g@Wᵀ": row.back}),
 )  # fmt: skip
 """Every kind of row that can be compared."""
 

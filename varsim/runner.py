@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from varsim.compute import ComputeError, Mapper, check_workers, one_blas_thread, threads
 from varsim.layer.experiment import Experiment
@@ -23,8 +23,6 @@ from varsim.stack.network import Network
 from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import check_probability, judge
 from varsim.statistics.moments import Block, Totals
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -44,45 +42,21 @@ class ResumePoint:
     stale: list[Any] | None = None
 
 
-class Ledger(Protocol):
-    """Where rows go as soon as they are done."""
-
-    def add(self, rows: Sequence[Any]) -> None:
-        """Add rows, on disk when this returns.
-
-        Raises:
-            OSError: They could not be added.
-        """
-
-
-class Progress(Protocol):
-    """Shows a person how far a run has come."""
+class Progress:
+    """What a run tells of how far it has come; this one shows nothing."""
 
     def advance(self, work: float) -> None:
         """Take note of work that is done."""
 
     def expect(self, change: float) -> None:
-        """Take note that the run is so much more work than was thought, or less."""
+        """Take note that the whole run is so much more work than was thought, or less."""
 
     def show(self, groups: Sequence[Sequence[Any]]) -> None:
         """Take note of the rows that are done, in groups by question."""
 
 
-class Silent:
-    """Progress that nobody sees."""
-
-    def advance(self, work: float) -> None:
-        """Take no note."""
-
-    def expect(self, change: float) -> None:
-        """Take no note."""
-
-    def show(self, groups: Sequence[Sequence[Any]]) -> None:
-        """Take no note."""
-
-
 @dataclass
-class Outcome(Generic[R]):
+class Outcome:
     """What a run gave, and how it ended.
 
     Attributes:
@@ -95,13 +69,13 @@ class Outcome(Generic[R]):
         unchanged: Rows of the file that stay, since what was measured anew is less precise.
     """
 
-    groups: list[list[R]] = field(default_factory=list)
+    groups: list[list[Any]] = field(default_factory=list)
     asked: int = 0
     partial: int = 0
     interrupted: bool = False
     failure: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
-    unchanged: list[R] = field(default_factory=list)
+    unchanged: list[Any] = field(default_factory=list)
 
     @property
     def complete(self) -> int:
@@ -109,7 +83,7 @@ class Outcome(Generic[R]):
         return len(self.groups) - self.partial
 
     @property
-    def rows(self) -> list[R]:
+    def rows(self) -> list[Any]:
         """All rows that are done."""
         return [row for group in self.groups for row in group]
 
@@ -178,7 +152,7 @@ class Measurement:
         """Add the next replicate, and decide where a check is due."""
         if self.target is None:  # its time was up
             return
-        self.totals = self.study.add(self.totals, replicate)
+        self.totals = self.totals.plus(replicate)
         if self.count >= self.target:
             self.target = self.study.next_check(self.totals)
             self._note(self.target)
@@ -223,8 +197,8 @@ class _Run:
         self,
         points: Sequence[ResumePoint],
         options: RunOptions,
-        ledger: Ledger | None,
-        progress: Progress,
+        ledger: Any,
+        progress: Any,
     ) -> None:
         self._points, self._options = points, options
         self._ledger, self._progress = ledger, progress
@@ -232,7 +206,7 @@ class _Run:
         self._open: dict[int, Measurement] = {}
         self._under_way: deque[tuple[int, Measurement]] = deque()
         self._done: dict[int, list[Any]] = {}
-        self.outcome: Outcome[Any] = Outcome(asked=len(points))
+        self.outcome: Outcome = Outcome(asked=len(points))
         self.remaining = float(sum(map(_work, points)))
         """Work that is left, in units of a replicate's cost."""
 
@@ -256,7 +230,7 @@ class _Run:
                 self.outcome.partial += 1
                 self._close(place, measurement)
 
-    def finish(self) -> Outcome[Any]:
+    def finish(self) -> Outcome:
         """Return what the run gave, with verdicts."""
         outcome = self.outcome
         groups = [self._done[place] for place in sorted(self._done)]
@@ -348,19 +322,20 @@ def run(
     options: RunOptions,
     mappers: AbstractContextManager[Mapper],
     *,
-    ledger: Ledger | None = None,
-    progress: Progress | None = None,
-) -> Outcome[Any]:
+    ledger: Any = None,
+    progress: Any = None,
+) -> Outcome:
     """Measure questions; whatever ends the run, the rows that are done are kept.
 
     Args:
         points: What to run, in the order of the table, and what there is of it.
         options: How.
         mappers: Who computes.
-        ledger: Where each row goes as soon as it is done.
-        progress: What a person sees meanwhile.
+        ledger: Where each row goes as soon as it is done: a
+            :class:`varsim.storage.ledger.Ledger`, or None.
+        progress: What a person sees meanwhile, in the shape of :class:`Progress`.
     """
-    progress = progress or Silent()
+    progress = progress or Progress()
     running = _Run(points, options, ledger, progress)
     progress.expect(running.remaining)
     outcome = running.outcome
@@ -475,7 +450,7 @@ def simulate_layers(
 def _simulated(study: Any, workers: int | None, alpha: float) -> list[Any]:
     """Return the rows of one question; errors are raised, and nothing is kept of what they end."""
     check_probability("alpha", alpha)
-    running = _Run([ResumePoint(study)], RunOptions(alpha=alpha), None, Silent())
+    running = _Run([ResumePoint(study)], RunOptions(alpha=alpha), None, Progress())
     with threads(check_workers(workers)) as mapper:
         running.carry_out(mapper)
     return running.finish().rows

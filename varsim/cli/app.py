@@ -13,19 +13,22 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
 from varsim.cli.help import Program
-from varsim.cli.options import HOW, OUT, option, swept
-from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
-from varsim.cli.types import (
-    Count,
-    Duration,
-    GainValues,
-    Initializers,
-    Names,
-    Numbers,
-    Scales,
-    Share,
-    WholeNumbers,
+from varsim.cli.options import (
+    COUNT,
+    DURATION,
+    GAINS,
+    HOW,
+    INITS,
+    NUMBERS,
+    OUT,
+    SHARE,
+    WHOLE_NUMBERS,
+    names,
+    option,
+    scales,
+    swept,
 )
+from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
 from varsim.parsing import InputError
 
@@ -76,49 +79,49 @@ _LOADERS = {
     epilog=_EPILOG,
     context_settings={"auto_envvar_prefix": "VARSIM", "help_option_names": ["-h", "--help"]},
 )
-@swept("-d", "--dim", type=WholeNumbers(), group=_WHAT, metavar="D",
+@swept("-d", "--dim", type=WHOLE_NUMBERS, group=_WHAT, metavar="D",
         help="Length of x, fan-in of W.  [default: 512]")  # fmt: skip
-@swept("-s", "--scale", type=Scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
+@swept("-s", "--scale", type=scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
         help="What W is divided by: "
         + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
         + ", a number, or D^p.  "
         + ", ".join(f"{alias} is {name}" for alias, name in ALIASES.items())
         + ".  [default: none,linear,sqrt]")  # fmt: skip
-@swept("--fan-out", type=WholeNumbers(), group=_WHAT, metavar="N",
+@swept("--fan-out", type=WHOLE_NUMBERS, group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
-@swept("-g", "--gain", type=GainValues(), group=_WHAT, metavar="G",
+@swept("-g", "--gain", type=GAINS, group=_WHAT, metavar="G",
         help="Gain g of the schemes that have one: a number, a fraction like 5/3, an activation "
         "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
-@swept("-i", "--init", type=Initializers(), group=_WHAT, metavar="NAME",
+@swept("-i", "--init", type=INITS, group=_WHAT, metavar="NAME",
         help="Take W from an initializer, as it is, and hold it to the scheme: orthogonal, sparse, "
         "truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, jax.nn.initializers.*, "
         "keras.initializers.*, as installed; or module:function for your own f(rng, shape). "
         "With arguments like 'name(gain=1.5)'.")  # fmt: skip
-@swept("--design", type=Names(DESIGNS), group=_WHAT, metavar="DESIGN",
+@swept("--design", type=names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
-@swept("-x", "--x-dist", type=Names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
+@swept("-x", "--x-dist", type=names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
         help="; ".join(f"{name}: {d.summary}" for name, d in DISTRIBUTIONS.items())
         + ".  [default: normal]")  # fmt: skip
-@swept("-w", "--w-dist", type=Names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
+@swept("-w", "--w-dist", type=names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
         group=_ENTRIES, metavar="DIST",
         help="The same for W, without rectified.  [default: normal]")  # fmt: skip
-@swept("--x-mean", type=Numbers(), group=_ENTRIES, metavar="M",
+@swept("--x-mean", type=NUMBERS, group=_ENTRIES, metavar="M",
         help="Mean of the entries of x.  [default: 0]")  # fmt: skip
-@swept("--x-std", type=Numbers(), group=_ENTRIES, metavar="S",
+@swept("--x-std", type=NUMBERS, group=_ENTRIES, metavar="S",
         help="Standard deviation of the entries of x.  [default: 1]")  # fmt: skip
-@swept("--w-mean", type=Numbers(), group=_ENTRIES, metavar="M",
+@swept("--w-mean", type=NUMBERS, group=_ENTRIES, metavar="M",
         help="Mean of the entries of W before the division.  [default: 0]")  # fmt: skip
-@swept("--w-std", type=Numbers(), group=_ENTRIES, metavar="S",
+@swept("--w-std", type=NUMBERS, group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
-@option("-n", "--samples", type=Count(), group=HOW, metavar="N",
+@option("-n", "--samples", type=COUNT, group=HOW, metavar="N",
         help="Least number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
-@option("-p", "--precision", type=Share(), group=HOW, metavar="P",
+@option("-p", "--precision", type=SHARE, group=HOW, metavar="P",
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
         "0.001.")  # fmt: skip
-@option("--max-samples", type=Count(), group=HOW, metavar="N",
+@option("--max-samples", type=COUNT, group=HOW, metavar="N",
         help="With --precision: cap each row at N outputs.")  # fmt: skip
-@option("--max-time", type=Duration(), group=HOW, metavar="TIME",
+@option("--max-time", type=DURATION, group=HOW, metavar="TIME",
         help="With --precision: cap each row at 90s, 5m or 1h30m, never below its first 64 "
         "blocks.")  # fmt: skip
 @common.seed

@@ -1,17 +1,175 @@
-"""Options that commands share."""
+"""Options: the types of their values, and those that commands share."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
+import re
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli.help import GroupedOption
-from varsim.cli.types import Count, Name, Number, Scheduler, Seed
+from varsim.compute import lazy
+from varsim.initializers.theory import INITIALIZERS
+from varsim.parsing import (
+    InputError,
+    expand,
+    is_range,
+    items,
+    nearest,
+    number,
+    split_calls,
+    user_code,
+)
 from varsim.report.formats import FORMATS, SUFFIXES
+
+gains = lazy("varsim.activations.gains")
+
+_ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
+_AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
+_TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
+    """A value that a function reads.
+
+    Args:
+        name: What it is called in a usage line.
+        read: Returns the value of a text; raises a ValueError, a sentence, for what is none.
+        known: Names that shell completion offers.
+    """
+
+    def __init__(self, name: str, read: Callable[[str], Any], known: Iterable[str] = ()) -> None:
+        """Take the function."""
+        self.name, self._read, self._known = name, read, tuple(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or fail with the sentence."""
+        try:
+            return self._read(str(value))
+        except (ValueError, OverflowError) as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the last item of a list."""
+        before, comma, start = incomplete.rpartition(",")
+        return [
+            CompletionItem(before + comma + name) for name in self._known if name.startswith(start)
+        ]
+
+
+class Name(click.Choice[str]):
+    """One name of several, with the nearest known one named for a slip of the finger."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return the sentence for an unknown name."""
+        return f"{value!r} is unknown; {nearest(str(value), self.choices)}"
+
+
+def listed(
+    name: str,
+    values: Callable[[str], Sequence[Any]] = lambda item: [item],
+    known: Iterable[str] = (),
+    split: Callable[[str], list[str]] = items,
+) -> Parsed:
+    """Return the type of a comma-separated list; ``values`` says what one item stands for."""
+    return Parsed(name, lambda text: [v for item in split(text) for v in values(item)], known)
+
+
+def whole_number(value: Fraction) -> int:
+    """Return a whole number as an int.
+
+    Raises:
+        InputError: It is not whole.
+    """
+    if value.denominator != 1:
+        raise InputError(f"{float(value):g} is not a whole number; give one like 512 or 1e3")
+    return int(value)
+
+
+def share(text: str) -> float:
+    """Return a share: 0.001 for ``0.1%``, ``1/1000`` or ``0.001``."""
+    value = number(text.strip().removesuffix("%"))
+    return float(value / 100 if text.strip().endswith("%") else value)
+
+
+def duration(text: str) -> float:
+    """Return a time in seconds, of seconds or numbers with a unit each, like ``1h30m``."""
+    parts = _TIME.fullmatch(text.strip().lower())
+    amounts = zip(parts.groups(), (86400, 3600, 60, 1), strict=True) if parts else ()
+    seconds = sum(float(amount) * unit for amount, unit in amounts if amount)
+    if not seconds > 0:
+        raise InputError(f"{text!r} is not a time; write one like 90, 90s, 5m or 1h30m")
+    return seconds
+
+
+def _numbers(item: str) -> list[float]:
+    return [float(value) for value in expand(item)]
+
+
+def _gains(item: str) -> list[float]:
+    if not item[:1].isalpha():
+        return _numbers(item)
+    with user_code():
+        return [gains.gain(item)]
+
+
+def _scales(item: str) -> list[str]:
+    if not is_range(item):
+        return [item]
+    return [str(v) if v.denominator == 1 else repr(float(v)) for v in expand(item)]
+
+
+def _scheduler(text: str) -> str:
+    address = text.strip()
+    if address != "local" and not _ADDRESS.fullmatch(address):
+        raise InputError(
+            f"{text!r} is not the address of a scheduler; give local, or one like "
+            "tcp://localhost:8786"
+        )
+    return address
+
+
+def _seed(text: str) -> int:
+    if text.lower() == "random":
+        return secrets.randbits(32)  # short enough to be typed again
+    try:
+        return whole_number(number(text))
+    except InputError as error:
+        reason = str(error).partition(";")[0]
+        raise InputError(f"{reason}; give a whole number, or random") from None
+
+
+COUNT = Parsed("count", lambda text: whole_number(number(text)))
+NUMBER = Parsed("number", lambda text: float(number(text)))
+SHARE = Parsed("share", share)
+DURATION = Parsed("duration", duration)
+SCHEDULER = Parsed("scheduler", _scheduler)
+SEED = Parsed("seed", _seed)
+
+WHOLE_NUMBERS = listed(
+    "whole numbers", lambda item: [whole_number(value) for value in expand(item, whole=True)]
+)
+NUMBERS = listed("numbers", _numbers)
+GAINS = listed("gains", _gains)
+RESIDUALS = listed("residuals", lambda item: ["gpt2"] if item.lower() == "gpt2" else _numbers(item))
+INITS = listed("initializers", known=INITIALIZERS, split=split_calls)
+
+
+def names(known: Iterable[str]) -> Parsed:
+    """Return the type of a list of names; whether they are known is for the question to say."""
+    return listed("names", known=known)
+
+
+def scales(known: Iterable[str]) -> Parsed:
+    """Return the type of a list of schemes and ranges of numbers."""
+    return listed("schemes", _scales, known)
+
 
 HOW, OUT = "How it is sampled", "What comes out"
 
@@ -27,7 +185,7 @@ def swept(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
 
 
 seed = option(
-    "--seed", type=Seed(), default=0, show_default=True, group=HOW, metavar="SEED",
+    "--seed", type=SEED, default=0, show_default=True, group=HOW, metavar="SEED",
     help="Root of the random streams; random draws one and shows it.",
 )  # fmt: skip
 
@@ -37,23 +195,23 @@ dtype = option(
 )  # fmt: skip
 
 workers = option(
-    "-j", "--workers", type=Count(), group=HOW, metavar="N",
+    "-j", "--workers", type=COUNT, group=HOW, metavar="N",
     help="Threads: they change the time, not the numbers.  [default: one per CPU]",
 )  # fmt: skip
 
 scheduler = option(
-    "--scheduler", type=Scheduler(), group=HOW, metavar="ADDRESS",
+    "--scheduler", type=SCHEDULER, group=HOW, metavar="ADDRESS",
     help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
     "the numbers are the same.",
 )  # fmt: skip
 
 confidence = option(
-    "--confidence", type=Number(), default=0.95, show_default=True, group=HOW, metavar="P",
+    "--confidence", type=NUMBER, default=0.95, show_default=True, group=HOW, metavar="P",
     help="Level of every interval.",
 )  # fmt: skip
 
 alpha = option(
-    "--alpha", type=Number(), default=0.001, show_default=True, group="How it is judged",
+    "--alpha", type=NUMBER, default=0.001, show_default=True, group="How it is judged",
     metavar="P", help="False-alarm rate that all verdicts of the table share (Holm).",
 )  # fmt: skip
 

@@ -237,7 +237,7 @@ def _measure(  # noqa: PLR0913  # the three commands differ in these
 def _publish(
     publisher: Publisher,
     kind: Kind,
-    outcome: Outcome[Any],
+    outcome: Outcome,
     ledger: Ledger | None,
     options: dict[str, Any],
 ) -> bool:
@@ -276,7 +276,7 @@ def _publish(
     return written
 
 
-def _ending(outcome: Outcome[Any], kind: Kind) -> Iterator[str]:
+def _ending(outcome: Outcome, kind: Kind) -> Iterator[str]:
     if outcome.complete < outcome.asked:
         how = "Interrupted" if outcome.interrupted else "Ended early"
         sentence = f"{how}: {outcome.complete} of {outcome.asked} {kind.group} were done"
@@ -296,7 +296,7 @@ def _summary(rows: Sequence[Any], kind: Kind) -> str:
     return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {listed}{more}."
 
 
-def _exit_code(studies: Sequence[Any], outcome: Outcome[Any], *, written: bool, check: bool) -> int:
+def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check: bool) -> int:
     if outcome.failure is not None:
         return FAILED
     if outcome.interrupted:

@@ -6,16 +6,18 @@ captions and the axes of figures follow from a :class:`Field`.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
+from varsim import __version__
 from varsim.parsing import InputError
 from varsim.statistics import Caveat
 
-Row = TypeVar("Row")
+Row = TypeVar("Row", bound="RowBase")
 
 UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What a reader raises for a value that is not of its type."""
@@ -148,6 +150,10 @@ class Schema(Generic[Row]):
         try:
             values = {field.name: field.read(record[field.name]) for field in self.fields}
             row = self.build(values)
+            if row.question.key != values["key"]:
+                raise InputError(f"its key {values['key']:.8} is not that of its settings")
+            if not 0.0 < values["confidence"] < 1.0:
+                raise InputError("invalid row: its confidence is not between 0 and 1")
             for field in self.fields:
                 if field.derived and not field.follows(values[field.name], row):
                     raise InputError(
@@ -162,11 +168,30 @@ class Schema(Generic[Row]):
         return row
 
 
+@dataclass(frozen=True, kw_only=True)
 class RowBase:
-    """Rows whose fields, and whose question's settings, are attributes: ``row.ratio, row.dim``."""
+    """A row: its fields, and the settings of its question, are attributes: ``row.z, row.dim``.
+
+    Attributes:
+        confidence: Level of the intervals.
+        varsim: Version of varsim that measured it.
+        init_package: Package of the initializer, with its version; None where there is none.
+        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed,
+            and where there is no claim.
+        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
+    """
 
     schema: ClassVar[Schema[Any]]
-    question: Any
+    confidence: float = 0.95
+    varsim: str = __version__
+    init_package: str | None = None
+    agrees: bool | None = None
+    alpha: float | None = None
+
+    @classmethod
+    def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a row holds beside its question and its totals, from the values of a file."""
+        return {field.name: values[field.name] for field in dataclasses.fields(RowBase)}
 
     def __getattr__(self, name: str) -> Any:
         """Return a field of the row, or a setting of its question."""

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim import __version__
 from varsim import fields as f
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import truncated_moments
@@ -129,11 +128,6 @@ class InitializerCheck(RowBase):
         draws_asked: Number of W that were asked for.
         claim: E w² as documented, as a formula; None where it is not known.
         claimed: E w² as documented; None where it is not known.
-        confidence: Level of the intervals.
-        varsim: Version of varsim that measured it.
-        init_package: The package it belongs to, with its version; None where there is none.
-        agrees: The verdict on ``forward``, Holm-adjusted over the table; None without a claim.
-        alpha: False-alarm rate that all verdicts share.
     """
 
     question: Experiment
@@ -142,11 +136,6 @@ class InitializerCheck(RowBase):
     _: KW_ONLY
     claim: str | None = None
     claimed: float | None = None
-    confidence: float = 0.95
-    varsim: str = __version__
-    init_package: str | None = None
-    agrees: bool | None = None
-    alpha: float | None = None
 
     @property
     def initializer(self) -> Initializer:
@@ -274,10 +263,6 @@ class CheckStudy:
     def sample(self, index: int) -> Draw:
         """Return what W ``index`` gives."""
         return draw(self.question, index)
-
-    def add(self, totals: CheckTotals, replicate: Draw) -> CheckTotals:
-        """Return the totals with one more W."""
-        return totals.plus(replicate)
 
     def next_check(self, totals: CheckTotals) -> int | None:
         """Return the number of draws at which to decide next, or None."""
@@ -407,18 +392,15 @@ def _built(values: Mapping[str, Any]) -> InitializerCheck:
     experiment = question(
         values["init"], values["dim"], values["fan_out"], values["seed"], values["dtype"]
     )
-    if experiment.key != values["key"]:
-        raise InputError(f"its key {values['key']:.8} is not that of its settings")
     if len(totals["powers"]) != 4 or list(map(len, totals["comoments"])) != [4] * 4:
         raise ValueError
-    if not 0.0 < values["confidence"] < 1.0 or totals["draws"] < 2 or totals["mean_square"] < 0:
-        raise InputError("invalid row: a confidence, a number of draws or a variance out of range")
+    if totals["draws"] < 2 or totals["mean_square"] < 0:
+        raise InputError("invalid row: too few draws, or a negative variance")
     sides = {side: Totals(**totals[side]) for side in ("forward", "backward")}
-    state = ("claim", "claimed", "confidence", "varsim", "init_package", "agrees", "alpha")
+    state = {name: values[name] for name in ("claim", "claimed")} | InitializerCheck.state(values)
     return InitializerCheck(
-        experiment, CheckTotals(**totals | sides), values["draws_asked"],
-        **{name: values[name] for name in state},
-    )  # fmt: skip
+        experiment, CheckTotals(**totals | sides), values["draws_asked"], **state
+    )
 
 
 _SIDE = f.mapping(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from varsim import __version__
 from varsim import fields as f
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import SCALES, find_scale
@@ -49,22 +48,10 @@ class Result(RowBase):
     Attributes:
         question: The experiment.
         totals: The running totals of the blocks, which can be added to.
-        confidence: Level of the interval.
-        varsim: Version of varsim that measured it.
-        init_package: Package of the initializer, with its version; None where there is none.
-        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed.
-            A row disagrees only if both ``std_error`` and ``expected_std_error`` say so.
-        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
     """
 
     question: Experiment
     totals: Totals
-    _: KW_ONLY
-    confidence: float = 0.95
-    varsim: str = __version__
-    init_package: str | None = None
-    agrees: bool | None = None
-    alpha: float | None = None
 
     @property
     def blocks(self) -> int:
@@ -217,10 +204,6 @@ class LayerStudy:
         """Return block ``index``."""
         return sample_block(self.question, index, self._bins)
 
-    def add(self, totals: Totals, block: Block) -> Totals:
-        """Return the totals with one more block."""
-        return totals.plus(block)
-
     def next_check(self, totals: Totals) -> int | None:
         """Return the number of blocks at which to decide next, or None."""
         return next_check(self.question, totals)
@@ -366,16 +349,10 @@ def _built(values: Mapping[str, Any]) -> Result:
     result = Result(
         Experiment(**asked | {"samples": values["samples_asked"]}),
         Totals(**totals),
-        confidence=values["confidence"],
-        varsim=values["varsim"],
-        init_package=values["init_package"],
-        agrees=values["agrees"],
-        alpha=values["alpha"],
+        **Result.state(values),
     )
-    if result.key != values["key"]:
-        raise InputError(f"its key {values['key']:.8} is not that of its settings")
-    if not 0.0 < result.confidence < 1.0 or result.blocks < 3 or result.empirical < 0.0:
-        raise InputError("invalid row: a confidence, a number of blocks or a variance out of range")
+    if result.blocks < 3 or result.estimate.value < 0.0:
+        raise InputError("invalid row: too few blocks, or a negative variance")
     counts = result.totals.counts
     if counts is not None and (
         len(counts) != _HISTOGRAM_BINS + 2 or min(counts) < 0 or sum(counts) != result.samples

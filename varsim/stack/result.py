@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim import __version__
 from varsim import fields as f
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import significant, with_error
@@ -156,11 +155,6 @@ class LayerResult(RowBase):
             was resumed.
         counts: Histogram of φ(h), those beyond the ends first and last; None without.
         histogram: Its bins, or None.
-        confidence: Level of the intervals.
-        varsim: Version of varsim that measured it.
-        init_package: Package of the initializer, with its version; None where there is none.
-        agrees: The verdict on both ways, Holm-adjusted over the table at ``alpha``.
-        alpha: False-alarm rate that all verdicts of the table share.
     """
 
     question: Network
@@ -173,11 +167,6 @@ class LayerResult(RowBase):
     median_networks: int = 0
     counts: tuple[int, ...] | None = None
     histogram: Bins | None = None
-    confidence: float = 0.95
-    varsim: str = __version__
-    init_package: str | None = None
-    agrees: bool | None = None
-    alpha: float | None = None
 
     @property
     def weights(self) -> Layer:
@@ -358,10 +347,6 @@ class StackStudy:
         """Return what network ``index`` gives."""
         return sample_network(self.question, index, self._bins)
 
-    def add(self, totals: StackTotals, sample: Sampled) -> StackTotals:
-        """Return the totals with one more network."""
-        return totals.plus(sample)
-
     def next_check(self, totals: StackTotals) -> int | None:
         """Return the number of networks at which to decide next, or None."""
         count, precision = totals.networks, self.question.precision
@@ -507,31 +492,27 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     bins, counts = values["histogram"], values["counts"]
     if not 1 <= values["layer"] <= network.depth:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
-    if network.key != values["key"]:
-        raise InputError(f"its key {values['key']:.8} is not that of its settings")
     totals = LayerTotals(*(_held(name, values["totals"][name]) for name in LayerTotals._fields))
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
                held_to.spread, values["median"], values["gradient_median"])  # fmt: skip
     shares = [share for share in (totals.saturated, totals.dead) if share is not None]
     if (
-        not 0.0 < values["confidence"] < 1.0
-        or totals.networks < 2
+        totals.networks < 2
         or any(value < 0.0 for value in squares if value is not None)
         or any(not 0.0 <= share <= 1.0 for share in shares)
     ):
-        raise InputError("invalid row: a confidence, a variance or an error out of range")
+        raise InputError("invalid row: too few networks, or a value out of range")
     if (bins is None) != (counts is None) or (
         bins is not None
         and (not bins["width"] > 0.0 or len(counts) != bins["number"] + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
-    state = ("median", "gradient_median", "median_networks", "counts", "confidence", "varsim",
-             "init_package", "agrees", "alpha")  # fmt: skip
+    state = ("median", "gradient_median", "median_networks", "counts")
     return LayerResult(
         network, values["layer"], held_to, totals,
         histogram=None if bins is None else Bins(**bins),
-        **{name: values[name] for name in state},
+        **{name: values[name] for name in state} | LayerResult.state(values),
     )  # fmt: skip
 
 
