@@ -64,7 +64,7 @@ def run_of(
     ledger: Any = None,
     progress: Any = None,
     **options: Any,
-) -> Outcome[Any]:
+) -> Outcome:
     """Run studies, or points, with a mapper."""
     points = points or [ResumePoint(study) for study in studies]
     asked = RunOptions(**options)
@@ -90,7 +90,7 @@ def totals_of(study: Any, replicates: int) -> Any:
     """Totals of the first replicates."""
     totals = study.empty()
     for index in range(replicates):
-        totals = study.add(totals, study.sample(index))
+        totals = totals.plus(study.sample(index))
     return totals
 
 
