@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from varsim.compute import lazy
 from varsim.compute.provenance import frameworks
-from varsim.initializers import Adapter, Drawer, Weights, seed_from, version
+from varsim.initializers import Adapter, Drawer, Weights, seed_from, versioned
 from varsim.initializers.jax import enabled
 from varsim.parsing import Call
 
@@ -52,7 +52,7 @@ class _Keras(Adapter):
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
             seed = {"seed": seed_from(rng, 32)} if has_seed else {}
-            with _enabled(dtype):
+            with enabled(dtype) if keras.backend.backend() == "jax" else nullcontext():
                 initializer = function(*call.positional, **call.options, **seed)
                 weights = initializer(shape, dtype=dtype.name)
                 return Weights(keras.ops.convert_to_numpy(weights))
@@ -61,11 +61,8 @@ class _Keras(Adapter):
 
     def package(self) -> str:
         """Return the version, with the backend and its version once Keras is loaded."""
-        text = f"{self.name} {version(self.name)}"
-        if "keras" in sys.modules:
-            backend = keras.backend.backend()
-            text += f" on {backend} {version(backend)}"
-        return text
+        text = versioned(self.name)
+        return f"{text} on {versioned(keras.backend.backend())}" if "keras" in sys.modules else text
 
     def remedy(self) -> str:
         """Return what to do: often the backend is missing."""
@@ -87,10 +84,6 @@ def _choose_backend() -> None:
     installed = [name for name in _BACKENDS if find_spec(name)]
     if configured not in installed:
         os.environ["KERAS_BACKEND"] = installed[0]  # at least NumPy
-
-
-def _enabled(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
-    return enabled(dtype) if keras.backend.backend() == "jax" else nullcontext()
 
 
 ADAPTER = _Keras()

@@ -1,8 +1,7 @@
-"""Built-in initializers: exact moments of W.
+"""Built-in initializers: exact moments of W; :mod:`varsim.initializers.builtin` draws it.
 
 The entries of W need not be independent. Theory needs moments of M = W Wᵀ, since the mean square of
-x @ W is x M xᵀ / n. The samplers are in :mod:`varsim.initializers.builtin`. Neither module reads
-the other.
+x @ W is x M xᵀ / n. Neither module reads the other.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class BuiltIn:
 
 
 def independent(dim: int, n: int, variance: float = 1.0, kurtosis: float = 3.0) -> Gram:
-    """Return the moments for independent entries of mean 0."""
+    """Return the moments of W of shape (dim, n) with independent entries of mean 0."""
     diagonal = dim * n * (n - 1 + kurtosis)
     square = diagonal + dim * (dim - 1) * n
     return Gram(dim * n, dim * n * (kurtosis - 1.0), square, diagonal).scaled(variance)
@@ -129,7 +128,7 @@ INITIALIZERS: dict[str, BuiltIn] = {
 
 
 def gram(call: Call, dim: int, n: int) -> Gram:
-    """Return the moments of W of shape (D, n) = (dim, n) of a built-in initializer.
+    """Return the moments of W of shape (dim, n) of a built-in initializer.
 
     Raises:
         InputError: An argument is unknown or not allowed.
