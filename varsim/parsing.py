@@ -1,7 +1,5 @@
 """What users type: numbers, ranges, lists, calls with literal arguments, and functions.
 
-Everything here raises :class:`InputError`, whose text is one sentence.
-
 A range is ``a:b``, ``a:b:step``, ``a:b:x2`` or ``a:b:log7``; its ends are inclusive. Arithmetic is
 exact (decimals are fractions), so ``0.1:1:0.1`` has ten values and the last one is 1.
 """
@@ -36,7 +34,7 @@ _MAX_CALL = 1000
 
 
 class InputError(ValueError):
-    """The input is not allowed: one sentence says what was given, what is allowed, what to do."""
+    """Wrong input: one sentence says what was given, what is allowed, and what to do."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -79,8 +77,7 @@ def number(text: str) -> Fraction:
     if len(parts) > 2 or not all(_NUMBER.fullmatch(part.strip()) for part in parts):
         raise InputError(f"{text.strip()!r} is not a number; write one like 512 or 1e3")
     try:
-        value = Fraction(parts[0].strip())
-        value = value / Fraction(parts[1].strip()) if len(parts) == 2 else value
+        value = Fraction(parts[0].strip()) / Fraction(parts[1].strip() if len(parts) == 2 else 1)
     except ZeroDivisionError:
         raise InputError(f"{text.strip()!r} divides by zero; give another denominator") from None
     if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
@@ -114,7 +111,7 @@ def is_range(item: str) -> bool:
 
 
 def expand(item: str, *, whole: bool = False) -> list[Fraction]:
-    """Return the numbers of an item.
+    """Return the values of a number or a range.
 
     Args:
         item: A number or a range.
@@ -194,9 +191,9 @@ def _logarithmic(
     return [start, *(Fraction(round(v)) if whole else v for v in inner), stop]
 
 
-def _check_count(item: str, count: int, most: int = MAX_VALUES) -> None:
-    if count > most:
-        raise InputError(f"{item!r} has more than {most:,} values; take larger steps")
+def _check_count(item: str, count: int) -> None:
+    if count > MAX_VALUES:
+        raise InputError(f"{item!r} has more than {MAX_VALUES:,} values; take larger steps")
 
 
 def items(text: str) -> list[str]:
@@ -246,13 +243,7 @@ def _non_empty(text: str, parts: Iterable[str]) -> list[str]:
 
 
 class Call(NamedTuple):
-    """A name with literal arguments.
-
-    Attributes:
-        name: A dotted name, or ``module:name``.
-        positional: Positional arguments: numbers, strings, booleans, None, lists, tuples.
-        keywords: Keyword arguments, sorted by name.
-    """
+    """A name, dotted or ``module:name``, with literal arguments; keywords are sorted by name."""
 
     name: str
     positional: tuple[Any, ...] = ()
@@ -296,10 +287,10 @@ def parse_call(text: str) -> Call:
         call = ast.parse(f"_({rest}", mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
             raise ValueError
-        positional = tuple(map(_value, call.args))
-        keywords = {str(_keyword(word)): _value(word.value) for word in call.keywords}
-        if len(keywords) < len(call.keywords):
+        keywords = {word.arg: _value(word.value) for word in call.keywords if word.arg is not None}
+        if len(keywords) < len(call.keywords):  # a name twice, or **more
             raise ValueError
+        positional = tuple(map(_value, call.args))
         result = Call(name, positional, tuple(sorted(keywords.items())))
         str(result).encode()  # fails on half a surrogate
         if len(str(result)) > _MAX_CALL:
@@ -312,35 +303,25 @@ def parse_call(text: str) -> Call:
     return result
 
 
-def _keyword(word: ast.keyword) -> str:
-    if word.arg is None:  # **more
-        raise ValueError
-    return word.arg
-
-
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         numerator, denominator = _value(node.left), _value(node.right)
-        if not all(type(number) in (int, float) for number in (numerator, denominator)):
-            raise ValueError
-        if not denominator:
+        if not {type(numerator), type(denominator)} <= {int, float} or denominator == 0:
             raise ValueError
         value = numerator / denominator
     else:
         value = ast.literal_eval(node)
-    _check(value)
+    if not _is_literal(value):
+        raise ValueError
     return value
 
 
-def _check(value: Any) -> None:
+def _is_literal(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        for each in value:
-            _check(each)
-    elif isinstance(value, float):
-        if not math.isfinite(value):  # infinity has no literal
-            raise ValueError
-    elif not (value is None or isinstance(value, bool | int | str)):
-        raise ValueError
+        return all(map(_is_literal, value))
+    if isinstance(value, float):
+        return math.isfinite(value)  # infinity has no literal
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _literal(value: Any) -> str:

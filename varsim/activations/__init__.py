@@ -1,7 +1,7 @@
 """Activations φ with their derivatives, as frameworks define them.
 
-Each function maps an array to a new array of the same shape and dtype. At a kink the derivative is
-one-sided; continuous inputs are there with probability 0.
+Each function maps an array to a new array of the same shape and dtype. The derivative is one-sided
+at a kink, where continuous inputs are with probability 0.
 """
 
 from __future__ import annotations
@@ -55,37 +55,22 @@ class Activation:
         return all(map(math.isfinite, self.bounds))
 
 
-def _step(h: FloatArray) -> FloatArray:
-    return (h > 0).astype(h.dtype)
-
-
 def _inside(h: FloatArray, low: float, high: float) -> FloatArray:
     return ((h > low) & (h < high)).astype(h.dtype)
 
 
 def _where(condition: NDArray[np.bool_], yes: FloatArray, no: FloatArray | float) -> FloatArray:
-    result: FloatArray = np.where(condition, yes, np.asarray(no, yes.dtype))
-    return result
+    return np.where(condition, yes, np.asarray(no, yes.dtype))
 
 
 def _logistic(h: FloatArray) -> FloatArray:
-    # By tanh, which neither overflows nor cancels digits.
+    # This form neither overflows nor cancels digits.
     half = h.dtype.type(0.5)
     return half + half * np.tanh(half * h)
 
 
-def _erf(h: FloatArray) -> FloatArray:
-    result: FloatArray = _special.erf(h)
-    return result
-
-
-def _normal_cdf(h: FloatArray) -> FloatArray:
-    result: FloatArray = _special.ndtr(h)
-    return result
-
-
-def _normal_pdf(h: FloatArray) -> FloatArray:
-    return np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
+def _softplus(h: FloatArray) -> FloatArray:
+    return np.logaddexp(h, h.dtype.type(0))
 
 
 def _leaky_relu(slope: float = 0.01) -> Activation:
@@ -119,11 +104,6 @@ def _elu(alpha: float = 1.0, scale: float = 1.0, stretch: float = 1.0) -> Activa
         kinks=(0.0,),
         bounds=(-alpha * scale, math.inf),
     )
-
-
-def _celu(alpha: float = 1.0) -> Activation:
-    """Barron (2017): an ELU whose derivative is continuous for every alpha."""
-    return _elu(alpha, 1.0, alpha)
 
 
 def _gated(
@@ -163,32 +143,23 @@ def _tanh_gate_slope(h: FloatArray, gate: FloatArray) -> FloatArray:
     return 2 * gate * (1 - gate) * root * (1 + h.dtype.type(3 * 0.044715) * h * h)
 
 
-def _softplus(h: FloatArray) -> FloatArray:
-    return np.logaddexp(h, h.dtype.type(0))
-
-
-def _mish_slope(h: FloatArray, gate: FloatArray) -> FloatArray:
-    return (1 - gate * gate) * _logistic(h)
-
-
-def _hard_swish_derivative(h: FloatArray) -> FloatArray:
-    middle = h / h.dtype.type(3) + h.dtype.type(0.5)
-    return _where(h >= 3, np.ones_like(h), _where(h > -3, middle, 0.0))
-
-
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(formula="h", phi=np.copy, derivative=np.ones_like, homogeneous=True),
     "relu": Activation(
-        formula="max(h, 0)", phi=lambda h: np.maximum(h, 0), derivative=_step, kinks=(0.0,),
-        bounds=(0.0, math.inf), homogeneous=True, flat=True,
+        formula="max(h, 0)", phi=lambda h: np.maximum(h, 0),
+        derivative=lambda h: (h > 0).astype(h.dtype), kinks=(0.0,), bounds=(0.0, math.inf),
+        homogeneous=True, flat=True,
     ),
     "leaky_relu": _leaky_relu(),
     "elu": _elu(),
     "selu": _elu(_SELU_ALPHA, _SELU_SCALE),
-    "celu": _celu(),
+    "celu": _elu(),
     "gelu": _gated(
-        formula="h Φ(h)", gate=_normal_cdf, slope=lambda h, gate: _normal_pdf(h),
-        low=-0.16997120747990369,
+        formula="h Φ(h)", low=-0.16997120747990369,
+        gate=lambda h: _special.ndtr(h),  # noqa: PLW0108  # SciPy is loaded when it is called
+        slope=lambda h, gate: (
+            np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
+        ),
     ),
     "gelu_tanh": _gated(
         formula="h (1 + tanh(√(2/π) (h + 0.044715 h³))) / 2", gate=_tanh_gate,
@@ -197,8 +168,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "quick_gelu": _silu(1.702),
     "silu": _silu(),
     "mish": _gated(
-        formula="h tanh(softplus(h))", gate=lambda h: np.tanh(_softplus(h)), slope=_mish_slope,
-        low=-0.30884341301725,
+        formula="h tanh(softplus(h))", gate=lambda h: np.tanh(_softplus(h)),
+        slope=lambda h, gate: (1 - gate * gate) * _logistic(h), low=-0.30884341301725,
     ),
     "softplus": Activation(
         formula="log(1 + exp(h))", phi=_softplus, derivative=_logistic, bounds=(0.0, math.inf),
@@ -221,7 +192,10 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "hardswish": Activation(
         formula="h min(max(h + 3, 0), 6) / 6",
-        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6), derivative=_hard_swish_derivative,
+        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6),
+        derivative=lambda h: _where(
+            h >= 3, np.ones_like(h), _where(h > -3, h / h.dtype.type(3) + h.dtype.type(0.5), 0.0)
+        ),
         kinks=(-3.0, 3.0), bounds=(-0.375, math.inf), flat=True,
     ),
     "relu6": Activation(
@@ -238,7 +212,8 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
     "erf": Activation(
-        formula="erf(h)", phi=_erf,
+        formula="erf(h)",
+        phi=lambda h: _special.erf(h),  # noqa: PLW0108  # SciPy is loaded when it is called
         derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
         bounds=(-1.0, 1.0),
     ),
@@ -247,8 +222,8 @@ ACTIVATIONS: dict[str, Activation] = {
 
 PARAMETRIC: dict[str, Callable[[float], Activation]] = {
     "leaky_relu": _leaky_relu,
-    "elu": partial(_elu, scale=1.0),
-    "celu": _celu,
+    "elu": _elu,
+    "celu": lambda alpha: _elu(alpha, stretch=alpha),  # smooth for every alpha: Barron (2017)
 }
 """Activations with a parameter: leaky_relu(0.2), elu(1.5), celu(2)."""
 
@@ -295,6 +270,7 @@ def canonical_name(text: str) -> str:
     return f"{name}({repr(parameter).removesuffix('.0')})"
 
 
+@cache
 def find_activation(text: str) -> Activation:
     """Return an activation.
 
@@ -311,18 +287,12 @@ def find_activation(text: str) -> Activation:
     >>> find_activation("leaky_relu(0.2)").phi(np.array([-1.0, 3.0]))
     array([-0.2,  3. ])
     """
-    return _find(canonical_name(text))
-
-
-@cache
-def _find(name: str) -> Activation:
-    if ":" in name:
-        return _user_activation(name)
-    call = parse_call(name)
-    return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
-
-
-def _user_activation(text: str) -> Activation:
+    name = canonical_name(text)
+    if name != text:
+        return find_activation(name)
+    if ":" not in name:
+        call = parse_call(name)
+        return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
     module, function, *derivatives = text.split(":")
     if len(derivatives) > 1:
         raise InputError(f"{text!r} has too many parts; write module:function[:derivative]")

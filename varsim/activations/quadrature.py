@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
+from varsim.activations import FloatArray
 
 # In deviations. Beyond, the normal density times the powers taken here is below rounding.
 _REACH = 14.0
@@ -60,15 +59,14 @@ def _edges(deviation: float, kinks: Iterable[float]) -> NDArray[np.float64]:
     in_h = [sign * 2.0**power for power in range(-2, 6) for sign in (-1, 1)]
     inner = np.array([0.0, *in_h, *kinks]) / deviation
     whole = np.linspace(-_REACH, _REACH, 29)
-    edges: NDArray[np.float64] = np.unique(np.concatenate([whole, inner[np.abs(inner) < _REACH]]))
-    return edges
+    return np.unique(np.concatenate([whole, inner[np.abs(inner) < _REACH]]))
 
 
 def _on_pieces(
     functions: Callable[[FloatArray], FloatArray], deviation: float, edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the means of f and of |f|."""
-    nodes, weights = _legendre()
+    nodes, weights = _legendre(_NODES)
     half = np.diff(edges)[:, None] / 2
     z = ((edges[1:] + edges[:-1])[:, None] / 2 + half * nodes).ravel()
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
@@ -77,7 +75,4 @@ def _on_pieces(
     return values @ mass, np.abs(values) @ mass
 
 
-@cache
-def _legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    return nodes, weights
+_legendre = cache(np.polynomial.legendre.leggauss)

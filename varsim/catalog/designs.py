@@ -1,9 +1,7 @@
 """Sampling designs: which outputs share their draws of x and W.
 
-A block is the unit of replication; blocks are independent. A block has ``groups`` independent
-pairs of a matrix X (rows x D) and a matrix W (D x columns), so groups * rows * columns outputs.
-Within a group, the outputs of a row share x and those of a column share w. That makes draws cheap
-and outputs dependent.
+Blocks are independent: the unit of replication. Within a group of a block, the outputs of a row
+share x and those of a column share w. That makes draws cheap and outputs dependent.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ _MAX_WHOLE_BLOCKS = 1024
 
 
 class BlockShape(NamedTuple):
-    """The shape of one block: ``groups`` independent products of rows x D by D x columns."""
+    """The shape of a block: ``groups`` independent products of X (rows x D) and W (D x columns)."""
 
     groups: int
     rows: int

@@ -24,7 +24,6 @@ _TRUNCATION = 2.0
 
 
 def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
-    """Return uniform 64-bit words."""
     return rng.integers(_ALL_ONES, size=count, dtype=np.uint64, endpoint=True)
 
 

@@ -24,14 +24,14 @@ class Scale:
 
     formula: str
     k_squared: Callable[[int, int, float], float]
-    source: str
+    source: str = ""
     gain: float | None = None
 
 
 SCALES: dict[str, Scale] = {
-    "none": Scale("1", lambda D, n, g: 1.0, ""),
-    "linear": Scale("D", lambda D, n, g: float(D) ** 2, ""),
-    "sqrt": Scale("√D", lambda D, n, g: float(D), ""),
+    "none": Scale("1", lambda D, n, g: 1.0),
+    "linear": Scale("D", lambda D, n, g: float(D) ** 2),
+    "sqrt": Scale("√D", lambda D, n, g: float(D)),
     "lecun": Scale(
         "√D / g", lambda D, n, g: D / g**2, "LeCun, Bottou, Orr & Müller (1998), eq. 16", gain=1.0
     ),
@@ -89,8 +89,7 @@ def find_scale(name: str) -> Scale:
     """Return the scheme of a name: one of the table, an alias, ``D^p``, or a number.
 
     Raises:
-        KeyError: The name is unknown.
-        InputError: A number is not finite, or a constant is not above 0.
+        KeyError, InputError: As for :func:`canonical_name`.
 
     >>> find_scale("D^0.25").k_squared(16, 16, 1.0)
     4.0
@@ -100,9 +99,9 @@ def find_scale(name: str) -> Scale:
         return SCALES[canonical]
     if canonical.startswith("D^"):
         exponent = float(canonical[2:])
-        return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent), "")
+        return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent))
     constant = float(canonical)
-    return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "")
+    return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2))
 
 
 def deviation(std: float | str, dim: int, n: int) -> float:

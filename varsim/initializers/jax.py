@@ -31,9 +31,8 @@ class _Jax(Adapter):
     @cached_property
     def functions(self) -> dict[str, Any]:
         """Return the initializers and the functions that return them."""
-        module = jax.nn.initializers
-        members = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
-        return {self.prefix + k: v for k, v in members.items() if inspect.isfunction(v)}
+        members = inspect.getmembers(jax.nn.initializers, inspect.isfunction)
+        return {self.prefix + name: function for name, function in members if name[0] != "_"}
 
     def leading(self, function: Any) -> int:
         """Return 3 for an initializer such as ``zeros``: key, shape, dtype. Else 0."""

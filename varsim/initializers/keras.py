@@ -36,15 +36,10 @@ class _Keras(Adapter):
     def functions(self) -> dict[str, Any]:
         """Return the classes of initializers, with their aliases."""
         _choose_backend()
-        module = keras.initializers
-        members = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
-        return {
-            self.prefix + name: member
-            for name, member in members.items()
-            if isinstance(member, type)
-            and issubclass(member, module.Initializer)
-            and member is not module.Initializer
-        }
+        base = keras.initializers.Initializer
+        members = inspect.getmembers(keras.initializers, inspect.isclass)
+        classes = {self.prefix + k: v for k, v in members if issubclass(v, base) and k[0] != "_"}
+        return {name: member for name, member in classes.items() if member is not base}
 
     def drawer(self, call: Call, function: Any) -> Drawer:
         """Return a drawer; Keras takes seeds of 32 bits."""

@@ -16,8 +16,6 @@ from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.scales import deviation
 from varsim.parsing import Call, InputError
 
-_MIN_BOUND = 0.01
-
 
 class Gram(NamedTuple):
     """Moments of M = W Wᵀ for W of shape (D, n) with exchangeable rows of random sign.
@@ -88,24 +86,23 @@ def _sparse(dim: int, n: int, sparsity: float = 0.1, std: float = 0.01) -> Gram:
 
 def _truncated_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) -> Gram:
     """Normal truncated at ±bound deviations, and rescaled to the deviation std."""
-    _, kurtosis = truncated_moments(_relative("bound", bound, 1.0))
+    _, kurtosis = truncated_moments(_in_deviations(bound, 1.0))
     return independent(dim, n, deviation(std, dim, n) ** 2, kurtosis)
 
 
 def _trunc_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) -> Gram:
     """Normal of deviation std truncated at ±bound, not rescaled."""
     before = deviation(std, dim, n)
-    variance, kurtosis = truncated_moments(_relative("bound", bound, before))
+    variance, kurtosis = truncated_moments(_in_deviations(bound, before))
     return independent(dim, n, before**2 * variance, kurtosis)
 
 
-def _relative(name: str, value: float, unit: float) -> float:
-    _check_positive(name, value)
-    if value / unit < _MIN_BOUND:
-        raise InputError(
-            f"{name} is {value!r}, {value / unit:.2g} deviations; give at least {_MIN_BOUND}"
-        )
-    return value / unit
+def _in_deviations(bound: float, deviation: float) -> float:
+    _check_positive("bound", bound)
+    relative = bound / deviation
+    if relative < 0.01:
+        raise InputError(f"bound is {bound!r}, {relative:.2g} deviations; give at least 0.01")
+    return relative
 
 
 def _check_positive(name: str, value: object) -> None:

@@ -51,10 +51,9 @@ class _Torch(Adapter):
     @cached_property
     def functions(self) -> dict[str, Any]:
         """Return the functions that initialize a tensor in place, and Linear."""
-        module = torch.nn.init
-        names = [name for name in dir(module) if name.endswith("_") and name[0] != "_"]
-        members = {self.prefix + name: getattr(module, name) for name in names}
-        return {_LINEAR: _linear} | {k: v for k, v in members.items() if callable(v)}
+        members = inspect.getmembers(torch.nn.init, callable)
+        in_place = {self.prefix + k: v for k, v in members if k.endswith("_") and k[0] != "_"}
+        return {_LINEAR: _linear} | in_place
 
     def leading(self, function: Any) -> int:
         """Return 1, for the tensor; 0 for Linear."""
