@@ -31,6 +31,7 @@ _MAX_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
 _MAX_CALL = 1000
+_QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
 
 
 class InputError(ValueError):
@@ -139,6 +140,9 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
         raise InputError(
             f"{item!r} is not a range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
         ) from None
+    if (log or times) and (start <= 0 or stop <= 0):
+        what = "is log-spaced" if log else "multiplies"
+        raise InputError(f"{item!r} {what}, so both of its ends must be above 0")
     if log:
         return _logarithmic(item, start, stop, int(log[1]), whole)
     return (_geometric if times else _linear)(item, start, stop, stride)
@@ -157,8 +161,6 @@ def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[
 
 
 def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> list[Fraction]:
-    if start <= 0 or stop <= 0:
-        raise InputError(f"{item!r} multiplies, so both of its ends must be above 0")
     if factor <= 0 or factor == 1:
         raise InputError(f"{item!r} multiplies by {factor}; give a factor above 0 that is not 1")
     if (factor > 1) != (stop > start) and start != stop:
@@ -179,8 +181,6 @@ def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> 
 def _logarithmic(
     item: str, start: Fraction, stop: Fraction, count: int, whole: bool
 ) -> list[Fraction]:
-    if start <= 0 or stop <= 0:
-        raise InputError(f"{item!r} is log-spaced, so both of its ends must be above 0")
     if count < 2:
         raise InputError(f"{item!r} has {count} value(s); a log range has at least 2: its ends")
     _check_count(item, count)
@@ -217,21 +217,13 @@ def split_calls(text: str) -> list[str]:
     >>> split_calls("f(a=1, b='x,y'), g")
     ["f(a=1, b='x,y')", 'g']
     """
-    parts, depth, quote, escaped = [""], 0, "", False
-    for character in text:
-        if escaped:
-            escaped = False
-        elif quote:
-            escaped = character == "\\"
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "()[]":
-            depth += 1 if character in "([" else -1
-        elif character == "," and depth == 0:
+    parts, depth = [""], 0
+    for token in _QUOTED_OR_CHARACTER.finditer(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token[0], 0)
+        if token[0] == "," and depth == 0:
             parts.append("")
-            continue
-        parts[-1] += character
+        else:
+            parts[-1] += token[0]
     return _non_empty(text, parts)
 
 

@@ -145,15 +145,11 @@ class Initializer:
         return self._adapter.package()
 
     def check(self, dim: int, n: int) -> None:
-        """Check the arguments of a built-in for a shape; frameworks check theirs in ``load``.
-
-        Raises:
-            InputError: An argument is not allowed.
-        """
+        """Raise an InputError for wrong arguments of a built-in; ``load`` checks other ones."""
         self.moments(dim, n)
 
     def moments(self, dim: int, n: int) -> theory.Gram | None:
-        """Return the exact moments of W for a shape; None where they are unknown.
+        """Return the exact moments of W of shape (dim, n); None where they are unknown.
 
         Raises:
             InputError: An argument is not allowed.
@@ -226,19 +222,13 @@ class Initializer:
         if self.framework == "user":
             return None
         self.load()
-        plain = self._without_defaults()
-        return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
-
-    def _without_defaults(self) -> Call:
-        """Return the call with arguments by name, and without those equal to their defaults."""
         function = self._adapter.function(self.call.name)
         leading, signature = self._adapter.leading(function), inspect.signature(function)
-        bound = signature.bind_partial(
-            *[None] * leading, *self.call.positional, **self.call.options
-        )
+        bound = signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
         given = list(bound.arguments.items())[leading:]
         keywords = [(k, v) for k, v in given if v != signature.parameters[k].default]
-        return Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
+        plain = Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
+        return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
 
     @property
     def _adapter(self) -> Adapter:

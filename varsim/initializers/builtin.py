@@ -121,11 +121,9 @@ class _BuiltIn(Adapter):
 
     @property
     def functions(self) -> dict[str, Any]:
-        """The samplers."""
         return DRAWS
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer into scratch memory."""
         if function is draw_orthogonal:
             import_module("scipy.linalg")  # its BLAS is found only if loaded before the draw
 

@@ -30,7 +30,6 @@ class _Jax(Adapter):
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Return the initializers and the functions that return them."""
         members = inspect.getmembers(jax.nn.initializers, inspect.isfunction)
         return {self.prefix + name: function for name, function in members if name[0] != "_"}
 
@@ -39,7 +38,6 @@ class _Jax(Adapter):
         return 3 if next(iter(inspect.signature(function).parameters), "") == "key" else 0
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer."""
         is_initializer = self.leading(function) > 0
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:

@@ -34,7 +34,6 @@ class _Keras(Adapter):
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Return the classes of initializers, with their aliases."""
         _choose_backend()
         base = keras.initializers.Initializer
         members = inspect.getmembers(keras.initializers, inspect.isclass)
@@ -42,11 +41,10 @@ class _Keras(Adapter):
         return {name: member for name, member in classes.items() if member is not base}
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer; Keras takes seeds of 32 bits."""
         has_seed = "seed" in inspect.signature(function).parameters
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
-            seed = {"seed": seed_from(rng, 32)} if has_seed else {}
+            seed = {"seed": seed_from(rng, 32)} if has_seed else {}  # Keras takes 32 bits
             with enabled(dtype) if keras.backend.backend() == "jax" else nullcontext():
                 initializer = function(*call.positional, **call.options, **seed)
                 weights = initializer(shape, dtype=dtype.name)
@@ -55,12 +53,10 @@ class _Keras(Adapter):
         return draw
 
     def package(self) -> str:
-        """Return the version, with the backend and its version once Keras is loaded."""
         text = versioned(self.name)
         return f"{text} on {versioned(keras.backend.backend())}" if "keras" in sys.modules else text
 
     def remedy(self) -> str:
-        """Return what to do: often the backend is missing."""
         chosen = os.environ.get("KERAS_BACKEND")
         if chosen and self.name in frameworks():
             return f"install its backend {chosen!r}, or set KERAS_BACKEND to another"

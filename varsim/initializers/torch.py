@@ -50,17 +50,14 @@ class _Torch(Adapter):
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Return the functions that initialize a tensor in place, and Linear."""
         members = inspect.getmembers(torch.nn.init, callable)
         in_place = {self.prefix + k: v for k, v in members if k.endswith("_") and k[0] != "_"}
         return {_LINEAR: _linear} | in_place
 
     def leading(self, function: Any) -> int:
-        """Return 1, for the tensor; 0 for Linear."""
-        return 0 if function is _linear else 1
+        return 0 if function is _linear else 1  # the tensor
 
     def has_bias(self, call: Call) -> bool:
-        """Return whether it is Linear with its bias."""
         return call.name == _LINEAR and call.options.get("bias") is True
 
     def drawer(self, call: Call, function: Any) -> Drawer:
