@@ -23,9 +23,9 @@ MAX_VALUES = 100_000
 """The most values of one option, and the most experiments of one sweep."""
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
-_NUMBER = re.compile(
-    rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})(e[+-]?[0-9]{{1,3}})?", re.IGNORECASE
-)
+# The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
+_DECIMAL = rf"\s*([+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)\s*"
+_NUMBER = re.compile(f"{_DECIMAL}(?:/{_DECIMAL})?", re.IGNORECASE)
 _LARGEST = 10**300
 _MAX_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
@@ -73,17 +73,17 @@ def number(text: str) -> Fraction:
     >>> number("5/3"), number("1e-1")
     (Fraction(5, 3), Fraction(1, 10))
     """
-    parts = text.strip().split("/")
-    # The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
-    if len(parts) > 2 or not all(_NUMBER.fullmatch(part.strip()) for part in parts):
-        raise InputError(f"{text.strip()!r} is not a number; write one like 512 or 1e3")
+    text = text.strip()
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise InputError(f"{text!r} is not a number; write one like 512 or 1e3")
     try:
-        value = Fraction(parts[0].strip()) / Fraction(parts[1].strip() if len(parts) == 2 else 1)
+        value = Fraction(match[1]) / Fraction(match[2] or 1)
     except ZeroDivisionError:
-        raise InputError(f"{text.strip()!r} divides by zero; give another denominator") from None
+        raise InputError(f"{text!r} divides by zero; give another denominator") from None
     if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
         raise InputError(
-            f"{text.strip()!r} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
+            f"{text!r} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
         )
     return value
 
@@ -112,11 +112,7 @@ def is_range(item: str) -> bool:
 
 
 def expand(item: str, *, whole: bool = False) -> list[Fraction]:
-    """Return the values of a number or a range.
-
-    Args:
-        item: A number or a range.
-        whole: Whether to round the inner values of a ``log`` range to whole numbers.
+    """Return the values of a number or a range; ``whole`` rounds the inner ones of ``log``.
 
     Raises:
         InputError: The range is malformed, empty, or has over MAX_VALUES values.

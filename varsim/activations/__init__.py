@@ -7,6 +7,7 @@ at a kink, where continuous inputs are with probability 0.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,12 +20,9 @@ from varsim.compute import lazy
 from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
+Function: TypeAlias = Callable[[FloatArray], FloatArray]
 
 _special = lazy("scipy.special")
-
-# Klambauer et al. (2017), eq. 14: they map mean 0 and variance 1 to themselves.
-_SELU_ALPHA = 1.6732632423543772848170429916717
-_SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +40,8 @@ class Activation:
     """
 
     formula: str
-    phi: Callable[[FloatArray], FloatArray]
-    derivative: Callable[[FloatArray], FloatArray]
+    phi: Function
+    derivative: Function
     kinks: tuple[float, ...] = ()
     bounds: tuple[float, float] = (-math.inf, math.inf)
     homogeneous: bool = False
@@ -107,10 +105,7 @@ def _elu(alpha: float = 1.0, scale: float = 1.0, stretch: float = 1.0) -> Activa
 
 
 def _gated(
-    formula: str,
-    gate: Callable[[FloatArray], FloatArray],
-    slope: Callable[[FloatArray, FloatArray], FloatArray],
-    low: float,
+    formula: str, gate: Function, slope: Callable[[FloatArray, FloatArray], FloatArray], low: float
 ) -> Activation:
     """H · gate(h), where the gate has the derivative slope(h, gate(h))."""
 
@@ -152,7 +147,8 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "leaky_relu": _leaky_relu(),
     "elu": _elu(),
-    "selu": _elu(_SELU_ALPHA, _SELU_SCALE),
+    # Klambauer et al. (2017), eq. 14: this maps mean 0 and variance 1 to themselves.
+    "selu": _elu(1.6732632423543772848170429916717, 1.0507009873554804934193349852946),
     "celu": _elu(),
     "gelu": _gated(
         formula="h Φ(h)", low=-0.16997120747990369,
@@ -259,15 +255,12 @@ def canonical_name(text: str) -> str:
     if name not in PARAMETRIC:
         takers = ", ".join(PARAMETRIC)
         raise InputError(f"{text!r} has a parameter, and only {takers} take one; leave it out")
-    try:
-        (parameter,) = map(float, call.positional)
-        valid = not call.keywords and not isinstance(call.positional[0], bool | str)
-    except (TypeError, ValueError, OverflowError):
-        valid = False
-    if not valid or (parameter <= 0 and name == "celu"):
+    value: Any = call.positional[0] if len(call.positional) == 1 and not call.keywords else None
+    valid = type(value) in (int, float) and abs(value) <= sys.float_info.max
+    if not valid or (value <= 0 and name == "celu"):
         limit = "number above 0" if name == "celu" else "finite number"
         raise InputError(f"{name} takes one {limit} as its parameter; write {name}(0.2)")
-    return f"{name}({repr(parameter).removesuffix('.0')})"
+    return f"{name}({repr(float(value)).removesuffix('.0')})"
 
 
 @cache
@@ -303,7 +296,7 @@ def find_activation(text: str) -> Activation:
     )
 
 
-def _checked(text: str) -> Callable[[FloatArray], FloatArray]:
+def _checked(text: str) -> Function:
     """Return a user's function that raises nothing but InputErrors, and keeps shape and dtype."""
     function = load_function(text)
 
@@ -325,7 +318,7 @@ def _checked(text: str) -> Callable[[FloatArray], FloatArray]:
     return checked
 
 
-def _central_difference(phi: Callable[[FloatArray], FloatArray], h: FloatArray) -> FloatArray:
+def _central_difference(phi: Function, h: FloatArray) -> FloatArray:
     """Return the derivative by central differences in float64, with an error of about 1e-10."""
     exact = h.astype(np.float64)
     step = 6e-6 * np.maximum(1.0, np.abs(exact))

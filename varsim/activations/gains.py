@@ -162,9 +162,8 @@ def _mismatch(activation: Activation, variance: float) -> float:
 
 def _root(function: Callable[[float], float]) -> float | None:
     """Return the first sign change of a function of log K, to the last bit; None without one."""
-    grid = np.linspace(math.log(1e-4), math.log(1e6), 93)
-    values = [(float(at), function(float(at))) for at in grid]
-    clear = [(at, value) for at, value in values if abs(value) > _NOISE]
+    grid: list[float] = np.linspace(math.log(1e-4), math.log(1e6), 93).tolist()
+    clear = [(at, value) for at in grid if abs(value := function(at)) > _NOISE]
     for (left, below), (right, above) in pairwise(clear):
         if (below > 0) != (above > 0):
             low, high = left, right

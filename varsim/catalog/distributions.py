@@ -1,8 +1,7 @@
 """Distributions of the entries of x and W: their exact moments.
 
-Each base distribution is standardised to mean 0 and variance 1, except ``rectified``, the output
-of a ReLU. An experiment's entries are ``mean + std * base``. The samplers are in
-:mod:`varsim.catalog.samplers`.
+Each base distribution has mean 0 and variance 1, except ``rectified``, the output of a ReLU. An
+experiment's entries are ``mean + std * base``.
 """
 
 from __future__ import annotations

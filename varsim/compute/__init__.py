@@ -127,18 +127,15 @@ class OneThread:
 
 
 def limit_blas(loaded: Hashable = None) -> Callable[[], None]:
-    """Hold BLAS to one thread, and return what sets it back.
-
-    BLAS libraries are looked for again when ``loaded`` changes: what has brought some.
-    """
+    """Hold BLAS to one thread, and return what sets it back."""
     limits = _blas_libraries(loaded).limit(limits=1, user_api="blas")
     restore: Callable[[], None] = limits.restore_original_limits
     return restore
 
 
 @cache
-def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # a key
-    """Return the loaded libraries; looking for them takes as long as a small experiment."""
+def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # only a key
+    """Return the libraries for each key once: finding them takes as long as a small experiment."""
     import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
     from threadpoolctl import ThreadpoolController
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as Outcome
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -52,7 +53,6 @@ _DEAF = (
 _CONNECT_SECONDS = 5
 _POLL_SECONDS = 2
 _WORKERLESS_SECONDS = 60
-_IN_FLIGHT = 2
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
         def capacity() -> int:  # at any moment, as workers come and go
             return max(1, _threads(client))
 
-        yield grouped(ordered_map(_Tasks(client), lambda: _IN_FLIGHT * capacity()), capacity)
+        yield grouped(ordered_map(_Tasks(client), lambda: 2 * capacity()), capacity)
 
 
 @contextmanager
@@ -180,12 +180,9 @@ def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
     """Return a mapper that hands on items in groups, each worth a good part of a second.
 
     The groups that are done tell the pace, by the items' ``cost`` (1 where they have none). Groups
-    get smaller towards the end, so that all workers end at about the same time. What is left is the
-    ``remaining`` cost of the items, or their number.
-
-    Args:
-        mapper: Who computes the groups.
-        capacity: Returns how many groups are computed at a time, now.
+    get smaller towards the end, so that all workers end at about the same time: ``capacity()`` is
+    the number of groups computed at a time. What is left is the ``remaining`` cost of the items, or
+    their number.
     """
 
     def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
@@ -282,15 +279,15 @@ def _threads(client: Client) -> int:
         return sum(client.nthreads().values())
 
 
+@dataclass
 class _Tasks:
     """A client of a cluster, as an executor."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    client: Client
 
     def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
         with _lost_as_compute_error():
-            return _Task(self._client, self._client.submit(function, item, pure=False))
+            return _Task(self.client, self.client.submit(function, item, pure=False))
 
 
 @contextmanager
@@ -308,23 +305,24 @@ def _lost_as_compute_error() -> Iterator[None]:
         raise ComputeError("the connection to the scheduler was lost") from None
 
 
+@dataclass
 class _Task(Generic[R]):
     """A task on a cluster; a worker that is lost in the middle only delays it."""
 
-    def __init__(self, client: Client, future: Future[R]) -> None:
-        self._client, self._future = client, future
+    client: Client
+    future: Future[R]
 
     def result(self) -> R:
         waiting_since = time.monotonic()
         with _lost_as_compute_error():
             while True:
                 try:
-                    return self._future.result(timeout=_POLL_SECONDS)
+                    return self.future.result(timeout=_POLL_SECONDS)
                 except TimeoutError:
-                    if _threads(self._client):
+                    if _threads(self.client):
                         waiting_since = time.monotonic()
                     elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
                         raise ComputeError("the cluster has lost all of its workers") from None
 
     def cancel(self) -> None:
-        self._future.cancel()
+        self.future.cancel()

@@ -85,11 +85,7 @@ class Adapter(ABC):
         return name.rpartition(".")[2] if name in self.layers else name.removeprefix(self.prefix)
 
     def function(self, name: str) -> Any:
-        """Return the function or class of a full name.
-
-        Raises:
-            InputError: The name is unknown.
-        """
+        """Return the function or class of a full name, or raise an InputError."""
         if name in self.functions:
             return self.functions[name]
         hint = nearest(self.short_name(name), map(self.short_name, self.functions))
@@ -157,11 +153,7 @@ class Initializer:
         return theory.gram(self.call, dim, n) if self.framework == "varsim" else None
 
     def load(self) -> None:
-        """Load the framework or the user's function, and check the arguments.
-
-        Raises:
-            InputError: It cannot be loaded, or takes other arguments.
-        """
+        """Load the framework or the function and check the arguments, or raise an InputError."""
         self._drawer  # noqa: B018  # cached
 
     def draw(self, rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
@@ -183,21 +175,17 @@ class Initializer:
                     f"{self.text} fails for shape {shape}: {error_summary(error)}; "
                     "correct it or its arguments"
                 ) from None
-            bias = drawn.bias
-            return Weights(
-                self._checked(weights, shape, dtype),
-                None if bias is None else self._checked(bias, shape[1:], dtype),
-            )
+            weights = self._checked(weights, shape, dtype)
+            if drawn.bias is None:
+                return Weights(weights)
+            return Weights(weights, self._checked(drawn.bias, shape[1:], dtype))
 
     def verify(
         self, rng: Callable[[], Generator], shape: tuple[int, int], dtype: np.dtype[np.floating]
     ) -> None:
         """Check that W of shape (D, n) can be drawn, and depends on the random stream alone.
 
-        Args:
-            rng: Returns the same random stream on each call.
-            shape: (D, n).
-            dtype: Of the arrays.
+        ``rng()`` returns the same stream on each call.
 
         Raises:
             InputError: As for ``draw``, or a second draw from the same stream differs.
@@ -214,11 +202,7 @@ class Initializer:
 
     @cached_property
     def claim(self) -> Claim | None:
-        """What its documentation says of E w²; None where that is unknown. Loads the framework.
-
-        Raises:
-            InputError: It cannot be loaded, or takes other arguments.
-        """
+        """What its documentation says of E w², where that is known; ``load`` is called for it."""
         if self.framework == "user":
             return None
         self.load()
@@ -287,8 +271,7 @@ class Initializer:
                 f"{self.text} returns NaN, infinity or numbers beyond {most:g}, the largest that "
                 f"{dtype} allows here; give arguments that lead to smaller ones"
             )
-        result: FloatArray = array.astype(dtype, copy=False)
-        return result
+        return array.astype(dtype, copy=False)
 
 
 @cache

@@ -23,12 +23,6 @@ from varsim.parsing import Call
 
 lapack = lazy("scipy.linalg.lapack")
 
-# With fewer rows, shuffling whole rows is faster than one NumPy call per chosen entry.
-_FEW_ROWS = 32
-
-# Columns that LAPACK reflects at once; sets the size of its workspace.
-_LAPACK_BLOCK = 64
-
 
 def draw_orthogonal(rng: Generator, out: FloatArray, gain: float = 1.0) -> None:
     """Fill with orthonormal columns times g, or orthonormal rows where n > D.
@@ -59,7 +53,8 @@ def _orthonormal(normal: FloatArray) -> FloatArray:
         taus[-1], signs[-1] = 0.0, -signs[-1]  # the last column has one number, which belongs to R
     form = lapack.sorgqr if dtype == np.float32 else lapack.dorgqr
     formed: FloatArray
-    formed, _, _ = form(reflectors, taus, lwork=_LAPACK_BLOCK * columns, overwrite_a=True)
+    # The workspace is for 64 columns that LAPACK reflects at once.
+    formed, _, _ = form(reflectors, taus, lwork=64 * columns, overwrite_a=True)
     return formed * (-signs).astype(dtype)
 
 
@@ -79,7 +74,7 @@ def _chosen(rng: Generator, shape: tuple[int, ...], count: int) -> NDArray[np.bo
     """Choose ``count`` entries per row at random: Floyd's algorithm, Bentley (1987)."""
     rows, n = shape
     chosen = np.zeros(shape, np.bool_)
-    if rows < _FEW_ROWS:
+    if rows < 32:  # shuffling whole rows is faster than one NumPy call per chosen entry
         chosen[:, :count] = True
         return rng.permuted(chosen, axis=1)
     every = np.arange(rows)

@@ -39,12 +39,7 @@ class Gram(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A built-in initializer as theory sees it.
-
-    Attributes:
-        summary: Arguments with their defaults, and a short description.
-        gram: Called as ``gram(D, n, **arguments)``; raises an InputError for a wrong argument.
-    """
+    """A built-in: its arguments with a short description, and ``gram(D, n, **arguments)``."""
 
     summary: str
     gram: Callable[..., Gram]
