@@ -129,7 +129,8 @@ class Measurement:
         self.study, self._time_is_up = study, time_is_up
         self.totals = study.empty() if totals is None else totals
         self.begun_at = self.handed_out = self.count
-        self.target: int | None = self._pending() or study.next_check(self.totals)
+        pending: int | None = getattr(self.totals, "next_check", None)
+        self.target = pending or study.next_check(self.totals)
 
     @property
     def count(self) -> int:
@@ -166,12 +167,9 @@ class Measurement:
         self.target = None
         return self.count >= int(self.study.minimum)
 
-    def _pending(self) -> int | None:
-        return getattr(self.totals, "next_check", None)
-
     def _note(self, check: int | None) -> None:
         """Keep in the totals where the next check is, so that it is there when they continue."""
-        if isinstance(self.totals, Totals):
+        if "next_check" in self.totals._fields:
             self.totals = self.totals._replace(next_check=check)
 
 
@@ -202,10 +200,10 @@ class _Run:
     ) -> None:
         self._points, self._options = points, options
         self._ledger, self._progress = ledger, progress
-        self._waiting = deque(range(len(points)))
+        self._done = {place: p.done for place, p in enumerate(points) if p.done is not None}
+        self._waiting = deque(place for place in range(len(points)) if place not in self._done)
         self._open: dict[int, Measurement] = {}
         self._under_way: deque[tuple[int, Measurement]] = deque()
-        self._done: dict[int, list[Any]] = {}
         self.outcome: Outcome = Outcome(asked=len(points))
         self.remaining = float(sum(map(_work, points)))
         """Work that is left, in units of a replicate's cost."""
@@ -252,12 +250,8 @@ class _Run:
         return None
 
     def _start(self, place: int) -> Measurement | None:
-        """Open a row, or return None where it is done already or cannot be."""
+        """Open a row, or return None where its initializer cannot be used."""
         point = self._points[place]
-        if point.done is not None:
-            self._done[place] = point.done
-            self._show()
-            return None
         if self._options.lenient:
             try:
                 point.study.prepare()
