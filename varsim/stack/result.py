@@ -424,7 +424,7 @@ def _finite(value: float | None) -> float | None:
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
-    if row.totals.square is None:
+    if row.forward is None:
         yield Caveat(
             "overflow", f"{network.dtype} cannot hold what explodes here; take dtype float64"
         )
