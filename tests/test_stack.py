@@ -25,11 +25,13 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.layer.sampling import generator
 from varsim.parsing import InputError
+from varsim.runner import simulate_layers
 from varsim.stack import sampling, theory
 from varsim.stack.network import Network
-from varsim.stack.result import infer, judge, simulate_layers
+from varsim.stack.result import LayerResult, LayerTotals, infer
 from varsim.stack.sampling import FIELDS, Sampled, sample_network, stream
-from varsim.stack.theory import predict
+from varsim.stack.theory import LayerTheory, predict
+from varsim.statistics import judge
 
 Array = NDArray[np.float64]
 
@@ -209,7 +211,9 @@ def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: s
     """
     scheme = {"scale": "lecun"} if activation == "identity" else {"scale": "he"}
     widths = (16, 24, 40, 32, 48)
-    network = stack(activation, *widths, scheme=scheme, x=x, batch=1, backward=False, networks=8000)
+    network = stack(
+        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=8000
+    )
     squares = field(list(stream(network)), "square")
     mean = 1.0 if activation == "identity" else 2.0
     second = 1 + (2 if x == "normal" else 0) / widths[0]
@@ -254,7 +258,7 @@ def upwards(network: Network, h: Array, place: int) -> Iterator[Array]:
     yield h
     for layer in range(place + 1, network.depth):
         a, b = network.widths[layer : layer + 2]
-        weights = drawn(network, network.w, (a, b), layer + 1) / network.layers[layer].k
+        weights = drawn(network, network.w_dist, (a, b), layer + 1) / network.layers[layer].k
         phi: Array = network.phi.phi(normalised(network.norm, h)).astype(np.float64)
         branch = phi @ weights + network.bias_std * drawn(
             network, "normal", (1, b), network.depth + 2 + layer
@@ -281,8 +285,8 @@ def test_gradients_are_the_differences_of_the_function(
     network = stack(
         activation, 4, 5, 5, 5, norm=norm, batch=3, dtype="float64", networks=8, **TINY_STACKS[kind]
     )
-    x = drawn(network, network.x, (3, 4), 0)
-    first = x @ drawn(network, network.w, (4, 5), 1) / network.layers[0].k
+    x = drawn(network, network.x_dist, (3, 4), 0)
+    first = x @ drawn(network, network.w_dist, (4, 5), 1) / network.layers[0].k
     first += network.bias_std * drawn(network, "normal", (1, 5), network.depth + 2)
     cotangent = drawn(network, "normal", (3, 5), network.depth + 1)
     sample = sampling._Sample(network, 3)
@@ -310,7 +314,7 @@ def test_weights_drawn_again_are_those_of_the_way_up(
     monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     """To keep none of the weights, or some, changes no bit."""
-    network = stack("tanh", 16, 24, 20, 16, 16, batch=4, w="laplace", bias_std=0.1, networks=8)
+    network = stack("tanh", 16, 24, 20, 16, 16, batch=4, w_dist="laplace", bias_std=0.1, networks=8)
     all_kept = [sample_network(network, index).moments for index in range(4)]
     monkeypatch.setattr(sampling, "_KEPT_NUMBERS", kept)
     for index, moments in enumerate(all_kept):
@@ -365,7 +369,7 @@ def test_gradients_agree_where_signals_explode(activation: str, gain: float, dep
 def test_rectangular_stacks_agree() -> None:
     """1024 → 4096 → 1024 at torch's scale, uniform as torch draws: k by fan-in, gradients by n."""
     network = stack(
-        "tanh", 1024, 4096, 1024, scheme={"scale": "torch-linear"}, w="uniform", batch=32,
+        "tanh", 1024, 4096, 1024, scheme={"scale": "torch-linear"}, w_dist="uniform", batch=32,
         networks=16,
     )  # fmt: skip
     rows = judge(infer(network, list(stream(network))), ALPHA)
@@ -390,7 +394,7 @@ def test_the_kurtosis_of_weights_counts(
 ) -> None:
     """At width 16 to 32 theory holds with the fourth cumulant, and is rejected without it."""
     networks = 6000
-    network = stack(activation, *(width,) * 5, w=w, batch=4, backward=False, networks=networks)
+    network = stack(activation, *(width,) * 5, w_dist=w, batch=4, backward=False, networks=networks)
     squares = field(list(stream(network)), "square")[:, 1:]
     z = []
     for kurtosis in (DISTRIBUTIONS[w].kurtosis, 3.0):
@@ -406,13 +410,13 @@ def test_the_kurtosis_of_weights_counts(
 @pytest.mark.parametrize("width", [64, 256])
 def test_skewed_weights_agree(activation: str, width: int) -> None:
     """Exponential weights shift E h² by the order 1/√n where φ is not odd: forward and backward."""
-    network = stack(activation, *(width,) * 5, w="exponential", batch=8, networks=300)
+    network = stack(activation, *(width,) * 5, w_dist="exponential", batch=8, networks=300)
     assert agrees(network)
 
 
 def test_the_skewness_of_weights_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the third cumulant, exponential weights below ReLU are rejected in both ways."""
-    network = stack("relu", *(256,) * 5, w="exponential", batch=8, networks=200)
+    network = stack("relu", *(256,) * 5, w_dist="exponential", batch=8, networks=200)
     samples = list(stream(network))
     assert agrees(network, samples)
     normal = replace(DISTRIBUTIONS["exponential"], skewness=0.0)
@@ -509,16 +513,35 @@ def test_weights_shared_between_layers_are_caught(monkeypatch: pytest.MonkeyPatc
     assert not agrees(network, alpha=0.001)
 
 
-def test_judge_shares_one_false_alarm_rate() -> None:
-    """By Holm over both columns of the table; a row without p has no verdict."""
-    rows = infer(
-        stack("tanh", *(16,) * 5, networks=8), list(stream(stack("tanh", *(16,) * 5, networks=8)))
+def layer_with(forward: float | None, back: float | None) -> LayerResult:
+    """A layer whose p-values are these, by SciPy's t: its totals are that far from theory's 1."""
+
+    def mean(p: float | None) -> float:
+        # The standard error is 1 % of the mean.
+        return math.nan if p is None else 1 / (1 - 0.01 * float(stats.t.isf(p / 2, 63)))
+
+    m2 = 0.01**2 * 64 * 63
+    totals = LayerTotals(
+        64, square=mean(forward), gradient_square=mean(back), square_m2=m2, gradient_m2=m2
     )
-    alone = [replace(row, p=p, gradient_p=q) for row, p, q in zip(
-        rows, (0.5, 0.5, 0.00012, None), (0.5, 0.5, 0.5, None), strict=True)]  # fmt: skip
-    assert [row.agrees for row in judge(alone)] == [True, True, False, None]
-    more = [replace(row, p=p) for row, p in zip(rows, (0.5, 0.5, 0.00017, 0.5), strict=True)]
-    assert all(row.agrees for row in judge([replace(row, gradient_p=0.5) for row in more]))
+    return LayerResult(small(), 1, LayerTheory(1.0, 0.0, None, 1.0, 0.0), totals)
+
+
+def test_judge_shares_one_false_alarm_rate() -> None:
+    """Holm's alpha is shared by both columns of all rows; a row without p has no verdict."""
+    p = 0.00014  # between 0.001 / 8 and 0.001 / 6
+    six = [layer_with(*pair) for pair in ((0.5, 0.5), (0.5, 0.5), (p, 0.5), (None, None))]
+    assert [(row.p, row.gradient_p) for row in six] == [
+        (pytest.approx(0.5), pytest.approx(0.5)),
+        (pytest.approx(0.5), pytest.approx(0.5)),
+        (pytest.approx(p), pytest.approx(0.5)),
+        (None, None),
+    ]
+    assert [row.agrees for row in judge(six)] == [True, True, False, None]
+    eight = [*six[:3], layer_with(0.5, 0.5)]
+    assert [row.agrees for row in judge(eight)] == [True] * 4
+    backward = [*six[:2], layer_with(0.5, p), six[3]]
+    assert [row.agrees for row in judge(backward)] == [True, True, False, None]
 
 
 # What a run is.
@@ -558,7 +581,7 @@ def test_seed_and_number_of_networks_are_not_in_the_key() -> None:
     assert small(scale="glorot").key == small().key
     assert len({small(**{name: value}).key for name, value in (
         ("batch", 5), ("gain", 1.0), ("norm", "rms"), ("residual", 0.5), ("bias_std", 0.1),
-        ("w", "laplace"), ("x", "uniform"), ("dtype", "float64"), ("backward", False),
+        ("w_dist", "laplace"), ("x_dist", "uniform"), ("dtype", "float64"), ("backward", False),
         ("activation", "sin"), ("widths", (16, 16, 16)))} | {small().key}) == 12  # fmt: skip
 
 
@@ -637,8 +660,8 @@ MISTAKES: list[dict[str, Any]] = [
     {"residual": 1.0, "widths": (16, 16, 8)},
     {"norm": "group"},
     {"norm": "batch", "batch": 1},
-    {"x": "cauchy"},
-    {"w": "rectified"},
+    {"x_dist": "cauchy"},
+    {"w_dist": "rectified"},
     {"batch": 0},
     {"batch": 10**6, "widths": (16, 2**16)},
     {"networks": 7},
