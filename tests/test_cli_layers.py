@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.program import here, on_terminal, run
-from varsim.stack.records import NAMES
+from varsim.stack.result import LAYERS
 
 SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
 
@@ -28,7 +28,7 @@ def test_a_row_a_layer() -> None:
     """From the input on, with the schema's names in their order."""
     table = rows()
     assert [row["layer"] for row in table] == [1, 2, 3, 4]
-    assert all(list(row) == NAMES for row in table)
+    assert all(list(row) == LAYERS.names for row in table)
     assert all(row["agrees"] for row in table)
 
 
@@ -43,7 +43,7 @@ def test_sweeps_are_stacks() -> None:
     assert "16 of 16 layers agree with theory." in done.stderr
     cells = list(csv.DictReader(io.StringIO(run(*SMALL, *args, "-f", "csv").stdout)))
     assert len(cells) == 16
-    assert list(cells[0]) == NAMES
+    assert list(cells[0]) == LAYERS.names
 
 
 def test_widths_name_every_layer() -> None:
@@ -70,6 +70,38 @@ def test_a_cluster_gives_the_same_bytes() -> None:
     here, there = run(*args), run(*args, "--scheduler", "local", "-j", "2")
     assert there.returncode == 0, there.stderr
     assert here.stdout == there.stdout
+
+
+MEDIANS = ("median", "gradient_median", "median_networks", "caveats")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "more"), [("jsonl", ()), ("csv", ("--histogram", "--norm", "layer"))]
+)
+def test_resuming_continues_with_more_networks(
+    suffix: str, more: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are those of one run but for their medians, which are of the last networks."""
+    monkeypatch.chdir(tmp_path)
+    args = (*SMALL, "--activation", "tanh,relu", *more, "--check", "-f", "jsonl")
+    plain, resume = here(*args), ("-o", f"kept.{suffix}", "--resume")
+    assert here(*args, "--networks", "10", *resume).returncode == 0
+    resumed = here(*args, *resume)
+    assert plain.returncode == resumed.returncode == 0, resumed.stderr
+    tables = [[json.loads(line) for line in done.stdout.splitlines()] for done in (plain, resumed)]
+    for row in tables[1]:
+        assert row["median_networks"] == 22
+        assert row["caveats"][-1]["message"] == "the medians are of the last 22 networks"
+    for row in (row for table in tables for row in table):
+        assert row["networks"] == 32
+        for name in MEDIANS:
+            del row[name]
+    assert tables[0] == tables[1]
+    kept = Path(f"kept.{suffix}").read_bytes()
+    again = here(*args, *resume)
+    assert "2 of 2 stacks are done already" in again.stderr
+    assert again.stdout == resumed.stdout
+    assert Path(f"kept.{suffix}").read_bytes() == kept
 
 
 def test_a_precision_takes_more_networks() -> None:
@@ -107,6 +139,31 @@ def test_check_finds_a_scheme_without_its_gain() -> None:
     done = run("layers", *args, "--check", "--no-backward", "--infinite-width")
     assert done.returncode == 3
     assert "disagree with theory: selu, scale lecun, gain 1, layer" in done.stderr
+
+
+def test_the_command_takes_initializers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Swept, of users, printing or wrong; data stay on stdout."""
+    source = (
+        "def init(rng, shape):\n    print('hello')\n    return rng.standard_normal(shape) / 8\n"
+        "def turned(rng, shape):\n    return rng.standard_normal((shape[1] + 1, shape[0]))\n"
+        "def late(rng, shape):\n    w = rng.standard_normal(shape) / 8\n    assert w[0, 0] < 0.2\n"
+        "    return w\n"
+    )
+    (tmp_path / "stackinit.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    args = ("layers", "--width", "64", "--depth", "3", "-s", "lecun", "--networks", "16")
+    done = here(*args, "-i", "stackinit:init,orthogonal", "--check", "-f", "csv")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 7
+    assert "hello" in done.stderr
+    assert "init orthogonal" in here(*args, "-i", "orthogonal", "-q").stdout
+    wrong = here(*args, "-i", "stackinit:turned")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "not (fan-in, fan-out) = (64, 64); return that shape" in " ".join(wrong.stderr.split())
+    late = here(*args, "-i", "orthogonal,stackinit:late", "-f", "csv")
+    assert late.returncode == 1
+    assert len(late.stdout.splitlines()) == 4
+    assert "AssertionError" in late.stderr
 
 
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from varsim.layer.inference import check_consistent
-from varsim.layer.records import record_of, result_of
 
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
@@ -19,6 +17,7 @@ from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.initializers import adapters, find, installed, patterns, unloadable
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS, gram
+from varsim.layer.result import RESULTS
 from varsim.layer.sampling import generator, stream, whole
 
 KINDS = [
@@ -180,7 +179,7 @@ def test_blocks_differ_and_workers_do_not_matter() -> None:
     e = Experiment(dim=32, scale="he", init=needs("torch.nn.init.kaiming_normal_"), samples=64_000)
     assert not np.array_equal(whole(e, 0).weights, whole(e, 1).weights)
     one, two = (simulate(e, workers=workers) for workers in (1, 2))
-    assert record_of(one) == record_of(two)
+    assert RESULTS.record(one) == RESULTS.record(two)
     assert len({block.moments.variance for block in stream(e)}) == 64
 
 
@@ -291,7 +290,7 @@ def test_one_s_own_is_measured(name: str) -> None:
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
     assert row["init"] == f"mine:{name}"
-    assert row["w"] is row["w_mean"] is row["w_std"] is row["init_package"] is None
+    assert row["w_dist"] is row["w_mean"] is row["w_std"] is row["init_package"] is None
 
 
 @pytest.mark.usefixtures("own")
@@ -312,7 +311,7 @@ def test_a_failure_on_the_way_keeps_what_is_done() -> None:
 
 
 @pytest.mark.usefixtures("own")
-def test_rows_are_read_again_and_gone_on_with() -> None:
+def test_rows_are_read_again_and_resumed() -> None:
     """In both formats; a claim that disagrees fails --check again."""
     for suffix in ("jsonl", "csv"):
         args = ("-i", "mine:good,orthogonal", "-s", "sqrt,he", "-d", "32", "-n", "1e5", "-o",
@@ -334,7 +333,7 @@ def test_a_row_of_another_version_is_measured_anew() -> None:
         text.replace(str(find("torch.nn.init.normal_").package), "torch 1.0")
     )
     done = here(*args)
-    assert "cannot be gone on with" in " ".join(done.stderr.split())
+    assert "cannot be continued" in " ".join(done.stderr.split())
     assert Path("rows.jsonl").read_text() == text
 
 
@@ -343,22 +342,20 @@ def row() -> Result:
 
 
 @pytest.mark.parametrize(
-    "change", [{"init": None}, {"init": "sparse"}, {"w": "normal"}, {"init": "orthogonal(gain=2)"}]
+    "change", [{"init": None}, {"init": "sparse"}, {"w_dist": "normal"}, {"init": "orthogonal(gain=2)"}]
 )
 def test_a_changed_row_is_refused(change: dict[str, object]) -> None:
     """An initializer and a distribution of W exclude each other, and the key is of one of them."""
-    record = record_of(row())
-    assert result_of(record) == row()
+    record = RESULTS.record(row())
+    assert RESULTS.row(record) == row()
     with pytest.raises(InputError):
-        result_of(record | change)
+        RESULTS.row(record | change)
 
 
 def test_an_exact_variance_that_does_not_follow_is_refused() -> None:
     """As any figure of a row that was changed."""
-    record = record_of(row())
-    check_consistent(result_of(record))
-    with pytest.raises(InputError, match="its init_theory is 7"):
-        check_consistent(result_of(record | {"init_theory": 7.0}))
+    with pytest.raises(InputError, match=r"init_theory is 7\.0, but .* follows"):
+        RESULTS.row(RESULTS.record(row()) | {"init_theory": 7.0})
 
 
 @pytest.mark.usefixtures("own")
@@ -398,7 +395,7 @@ def test_the_plan_and_the_reason_know_initializers() -> None:
     """--dry-run and --explain."""
     plan = json.loads(here("-i", "orthogonal", "-s", "he", "--dry-run", "-f", "json").stdout)
     assert plan[0]["init"] == "orthogonal"
-    assert plan[0]["w"] is None
+    assert plan[0]["w_dist"] is None
     assert plan[0]["numbers"] >= 64 * 512 * 512
     why = here("-i", "orthogonal", "-s", "he", "-n", "1e5", "--explain").stdout
     assert "used as it comes" in " ".join(why.split())

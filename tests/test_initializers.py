@@ -18,7 +18,7 @@ from varsim import Experiment, InputError, simulate
 from varsim.initializers import builtin, find
 from varsim.initializers.theory import INITIALIZERS, independent
 from varsim.layer.sampling import generator, stream
-from varsim.layer.theory import predict, predict_given_x, predict_initializer
+from varsim.layer.theory import predict, predict_given_x
 from varsim.statistics.moments import Totals
 
 BOUND = 6.0
@@ -79,8 +79,9 @@ def test_moments_of_independent_entries_give_the_known_spread() -> None:
 def test_the_spread_between_blocks_is_as_predicted(init: str, x: str) -> None:
     """Crossed, with x of any mean, skewness and kurtosis: 2,000 blocks."""
     for dim, n in ((6, 3), (4, 8)):
-        e = Experiment(dim=dim, fan_out=n, scale="sqrt", x=x, init=init, samples=64 * 7 * n)
-        predicted, actual = predict(e), predict_initializer(e)
+        e = Experiment(dim=dim, fan_out=n, scale="sqrt", x_dist=x, init=init, samples=64 * 7 * n)
+        predicted = predict(e)
+        actual = predicted.init_variance
         assert actual is not None
         blocks = stream(e, indices=range(2000))
         squares = np.array([b.moments.variance + b.moments.mean**2 for b in blocks]) / actual
@@ -203,7 +204,7 @@ def test_a_bias_adds_its_claim() -> None:
         ({"init": "sparse(sparsity=0.99)"}, "which zeroes all 8 outputs"),
         ({"init": "trunc_normal(std=1e6)"}, "give at least 0.01"),
         ({"init": "truncated_normal(std='hee')"}, "is not a scheme"),
-        ({"init": "orthogonal", "w": "uniform"}, "no distribution, mean or deviation"),
+        ({"init": "orthogonal", "w_dist": "uniform"}, "no distribution, mean or deviation"),
         ({"init": "orthogonal", "w_std": 2.0}, "no distribution, mean or deviation"),
         ({"init": "orthogonal", "design": "paired"}, "crossed or fixed-x"),
         (

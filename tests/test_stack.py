@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tests.laws import BOUND
+from tests.program import needs
 from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
@@ -28,10 +29,12 @@ from varsim.parsing import InputError
 from varsim.runner import simulate_layers
 from varsim.stack import sampling, theory
 from varsim.stack.network import Network
-from varsim.stack.result import LayerResult, LayerTotals, infer
+from varsim.stack.result import LAYERS, LayerResult, LayerTotals, StackStudy, infer
 from varsim.stack.sampling import FIELDS, Sampled, sample_network, stream
 from varsim.stack.theory import LayerTheory, predict
 from varsim.statistics import judge
+from varsim.storage import csv_text, jsonl_text
+from varsim.storage.rows import parse
 
 Array = NDArray[np.float64]
 
@@ -462,6 +465,118 @@ def test_residual_stacks_agree_within_the_allowance(
     assert not agrees(replace(network, residual=residual * 1.5), samples)
 
 
+# Weights of initializers.
+
+
+RIGHT = [
+    ("orthogonal", "tanh", "sqrt"),
+    ("orthogonal", "sin", "lecun"),
+    ("orthogonal(gain=1.4142135623730951)", "relu", "he"),
+    ('truncated_normal(std="he")', "relu", "he"),
+    ('trunc_normal(std="xavier")', "gelu", "xavier"),
+    ("torch.nn.init.xavier_uniform_", "tanh", "xavier"),
+    ("torch.nn.Linear", "tanh", "torch-linear"),
+    ("jax.nn.initializers.he_normal", "relu", "he"),
+]
+
+
+def initialized(init: str, activation: str, scale: str, width: int = 48, **other: Any) -> Network:
+    """Eight layers of one width."""
+    scheme = {"scale": scale, "init": needs(init)}
+    return stack(activation, *(width,) * 9, scheme=scheme, **other)
+
+
+@pytest.mark.parametrize(("init", "activation", "scale"), RIGHT)
+@pytest.mark.parametrize("width", [24, 96])
+def test_a_right_claim_of_an_initializer_is_not_called_wrong(
+    init: str, activation: str, scale: str, width: int
+) -> None:
+    """It agrees forward and backward, whatever a finite width does: 256 networks, alpha = 1e-6."""
+    network = initialized(init, activation, scale, width, networks=256)
+    rows = simulate_layers(network, alpha=1e-6)
+    assert all(row.agrees for row in rows)
+    assert all(row.w_dist is None and row.init == network.init for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("init", "activation", "claimed"),
+    [("orthogonal", "tanh", 1.05), ("orthogonal", "sin", 1.05),
+     ("orthogonal(gain=1.4142135623730951)", "relu", 2.1),
+     ('truncated_normal(std="he")', "relu", 2.1)],
+)  # fmt: skip
+def test_a_wrong_claim_of_an_initializer_is_found(
+    init: str, activation: str, claimed: float
+) -> None:
+    """5 % more variance in every layer than W has, at a width where theory is sharp."""
+    scheme = {"scale": "lecun", "gain": math.sqrt(claimed), "init": init}
+    rows = simulate_layers(stack(activation, *(256,) * 7, scheme=scheme))
+    assert not all(row.agrees for row in rows)
+
+
+def test_orthogonal_stacks_without_an_activation_keep_every_norm() -> None:
+    """Networks differ by their inputs alone; normal weights would add 2/n per layer.
+
+    It needs no theory: h of the last layer has the norm of x.
+    """
+    network = initialized("orthogonal", "identity", "sqrt", networks=16)
+    for index in range(16):
+        moments = sample_network(network, index).moments
+        assert np.allclose(moments[:, 1], moments[0, 1], rtol=1e-5)
+        assert np.allclose(moments[:, -1], moments[-1, -1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "torch.nn.init.kaiming_normal_"])
+def test_the_way_back_has_the_weights_of_the_way_here(init: str) -> None:
+    """Drawn again or kept, and every layer its own."""
+    network = initialized(init, "tanh", "sqrt")
+    sample = sampling._Sample(network, 0)
+    first = [sample._weights(place).copy() for place in range(network.depth)]
+    list(sample.forward())
+    for place, weights in enumerate(first):
+        assert np.array_equal(sample._weights(place), weights)
+    assert len({weights.tobytes() for weights in first}) == network.depth
+
+
+def test_rows_of_initializers_are_read_again() -> None:
+    """They are the same for one thread and two, and have no distribution of W."""
+    network = initialized("orthogonal", "tanh", "sqrt", networks=8)
+    one, two = (simulate_layers(network, workers=workers) for workers in (1, 2))
+    assert one == two
+    record = LAYERS.record(one[0])
+    assert LAYERS.row(record) == one[0]
+    for change, sentence in (
+        ({"init": None}, "key .* is not that of its settings"),
+        ({"w_dist": "normal"}, "w_dist is normal, but None follows"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            LAYERS.row(record | change)
+
+
+def test_theory_allows_for_what_it_does_not_know_of_an_initializer_and_no_more() -> None:
+    """All of the correction and 1/n per layer; without an initializer, nothing changes."""
+    plain = predict(Network(widths=(64,) * 6, scale="xavier"))
+    allowing = predict(Network(widths=(64,) * 6, scale="xavier", init="orthogonal"))
+    limit = predict(Network(widths=(64,) * 6, scale="xavier"), infinite_width=True)
+    for place, (a, b, c) in enumerate(zip(plain, allowing, limit, strict=True)):
+        assert a.variance == b.variance
+        more = b.variance_slack - a.variance_slack
+        assert more == pytest.approx(abs(a.variance / c.variance - 1) + place / 64, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("init", "sentence"),
+    [
+        ("torch.nn.Linear(bias=True)", "makes a bias"),
+        ("orthogonl", "did you mean orthogonal"),
+        ("sparse(sparsity=0.999)", "which zeroes all"),
+    ],
+)
+def test_what_an_initializer_cannot_be_is_refused(init: str, sentence: str) -> None:
+    """Before anything runs."""
+    with pytest.raises(InputError, match=sentence):
+        Network(widths=(8, 8), init=init)
+
+
 # Faults.
 
 
@@ -607,21 +722,58 @@ def test_an_explosion_is_a_caveat() -> None:
     rows = simulate_layers(small(**explosion), workers=1)
     assert rows[0].empirical
     assert (rows[-1].empirical, rows[-1].z, rows[-1].p, rows[-1].mean) == (None,) * 4
-    assert "overflow" in [caveat.id for caveat in rows[-1].caveats]
-    assert "overflow" not in [caveat.id for caveat in rows[0].caveats]
+    assert "overflow" in ids(rows[-1])
+    assert "overflow" not in ids(rows[0])
     assert rows[0].gradient is None
     double = simulate_layers(small(**explosion, dtype="float64"), workers=1)
     assert all(row.empirical and row.gradient for row in double)
-    assert "overflow" not in [caveat.id for row in double for caveat in row.caveats]
+    assert not any("overflow" in ids(row) for row in double)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_an_explosion_is_written_and_read_again(suffix: str) -> None:
+    """The file has the same bytes when its rows are written again, and can be added to."""
+    explosion = {"activation": "relu", "scale": "lecun", "gain": 300.0, "widths": (8,) * 26}
+    text = {".jsonl": jsonl_text, ".csv": csv_text}[suffix]
+
+    def written(rows: list[LayerResult]) -> str:
+        return text([LAYERS.record(row) for row in rows])
+
+    rows = simulate_layers(small(**explosion, networks=8), workers=1)
+    assert [row.empirical is None for row in rows] == ["overflow" in ids(row) for row in rows]
+    assert rows[-1].empirical is None
+    again = parse(written(rows), suffix)
+    assert written(again) == written(rows)
+    more = StackStudy(small(**explosion))
+    study, totals, is_done = more.resume(again)
+    assert totals is not None
+    assert not is_done
+    for index in range(8, 16):
+        totals = totals.plus(study.sample(index))
+    both = [list(map(without_medians, each)) for each in (
+        judge(study.rows(totals)), simulate_layers(more.question))]  # fmt: skip
+    assert both[0] == both[1]
+
+
+def ids(row: LayerResult) -> list[str]:
+    return [caveat.id for caveat in row.caveats]
+
+
+def without_medians(row: LayerResult) -> dict[str, Any]:
+    """A record without what more networks cannot be added to."""
+    record = LAYERS.record(row)
+    for name in ("median", "gradient_median", "median_networks", "caveats"):
+        del record[name]
+    return record
 
 
 def test_heavy_tails_are_said() -> None:
     """50 ReLU layers of width 32 are carried by a few networks; 5 of width 512 are not."""
     narrow = simulate_layers(stack("relu", *(32,) * 51, batch=8, networks=16))
     wide = simulate_layers(stack("relu", *(512,) * 6, batch=8, networks=16))
-    assert "heavy-tails" in [caveat.id for caveat in narrow[-1].caveats]
+    assert "heavy-tails" in ids(narrow[-1])
     assert not any(row.caveats for row in wide)
-    assert [caveat.id for caveat in narrow[0].caveats] == ["heavy-tailed-gradients"]
+    assert ids(narrow[0]) == ["heavy-tailed-gradients"]
     assert narrow[0].gradient_p is None
 
 
@@ -638,6 +790,11 @@ def test_a_layers_row_is_consistent() -> None:
         assert row.median == pytest.approx(np.median(q))
         assert row.within == pytest.approx((q - m**2).mean())
         assert (row.saturated is None, row.dead) == (False, None)
+
+
+def test_the_key_is_as_it_was_published() -> None:
+    """So are the streams."""
+    assert Network(widths=(8, 8, 8)).key == "79e1403a8d52a12153410e9257ef9b51"
 
 
 MISTAKES: list[dict[str, Any]] = [
