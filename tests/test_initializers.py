@@ -209,7 +209,7 @@ def test_a_bias_adds_its_claim() -> None:
         ({"init": "orthogonal", "design": "paired"}, "crossed or fixed-x"),
         (
             {"init": "orthogonal", "fan_out": 999, "precision": 0.01, "max_samples": 999},
-            "make 63,936 outputs at the least",
+            "make 63,936 outputs; allow that many or more",
         ),
         ({"init": "orthogonal", "fan_out": 2**26}, "take a smaller dim or fan_out"),
     ],
