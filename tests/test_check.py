@@ -58,7 +58,7 @@ def checked(asked: Experiment, draws: int = 64) -> InitializerCheck:
 
 @pytest.mark.parametrize("init", list(CLAIMS))
 def test_every_claim_is_kept_or_known_to_be_off(init: str) -> None:
-    """Forward D E w² and backward n E w², in 6 standard errors: 1e-7 in all."""
+    """D E w² forward and n E w² backward hold within 6 standard errors: 1e-7 in all."""
     if init not in INITIALIZERS:
         needs(init)
     row = checked(question(init, 40, 24))
@@ -81,8 +81,8 @@ def test_every_claim_is_kept_or_known_to_be_off(init: str) -> None:
     assert bool(verdict.caveats) is (init in OFF)
 
 
-def test_all_that_there_is_stands_in_the_table_once() -> None:
-    """Or is left out with a reason; each known claim is that of one of them."""
+def test_every_installed_initializer_is_in_the_table() -> None:
+    """It has one row, or is left out with a reason; every known claim has a row."""
     done = here("init", "-d", "12", "--fan-out", "8", "--draws", "8", "-f", "json")
     assert done.returncode == 0, done.stderr
     table = [row["init"] for row in json.loads(done.stdout)]
@@ -103,7 +103,7 @@ def test_all_that_there_is_stands_in_the_table_once() -> None:
 
 
 def test_a_framework_that_cannot_be_loaded_is_left_out_in_words() -> None:
-    """As Keras is without its backend; the others stay."""
+    """Keras without its backend has no rows and a sentence; the others stay."""
     needs("keras")
     done = run("init", "-d", "8", "--draws", "8", "-f", "json", KERAS_BACKEND="nothing")
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,7 @@ def test_a_framework_that_cannot_be_loaded_is_left_out_in_words() -> None:
 
 
 def test_what_is_not_documented_is_measured_without_a_claim() -> None:
-    """And without a verdict."""
+    """It has no theory, no p and no verdict."""
     row = judge([checked(question("orthogonal(gain=2)", 16, 8))])[0]
     assert (row.claim, row.forward_theory, row.p, row.agrees) == (None, None, None, None)
     assert row.forward == pytest.approx(4, rel=0.1)
@@ -132,7 +132,7 @@ def kurtosis_of(moments: Sequence[float] | Array) -> float:
 
 
 def powers_of(matrices: Sequence[Array]) -> Array:
-    """The means of the first four powers of the entries: a row per W."""
+    """The means of the first four powers of the entries: one row per W."""
     return np.array([[np.mean(w**power) for power in (1, 2, 3, 4)] for w in matrices])
 
 
@@ -152,7 +152,7 @@ def test_the_kurtosis_is_that_of_the_entries(init: str) -> None:
 
 @pytest.mark.parametrize("init", SHAPED)
 def test_the_error_of_the_kurtosis_is_that_of_the_delta_method(init: str) -> None:
-    """Slopes of the kurtosis by differences, and the covariance of the powers over the W."""
+    """By numerical slopes of the kurtosis and the covariance of the powers over W."""
     asked = question(needs(init), 10, 6)
     powers = powers_of(entries(asked, 12))
     at, step = powers.mean(axis=0), 1e-6 * np.eye(4)
@@ -163,7 +163,7 @@ def test_the_error_of_the_kurtosis_is_that_of_the_delta_method(init: str) -> Non
 
 @pytest.mark.parametrize("init", SHAPED)
 def test_the_error_of_the_kurtosis_is_near_the_jackknife_s(init: str) -> None:
-    """Within 3 % of the delete-one jackknife over 64 W."""
+    """It is within 3 % of the delete-one jackknife over 64 W."""
     asked = question(needs(init), 10, 6)
     powers = powers_of(entries(asked, 64))
     left_out = [kurtosis_of(np.delete(powers, i, axis=0).mean(axis=0)) for i in range(64)]
@@ -210,7 +210,7 @@ def test_a_check_that_is_all_that_was_asked_is_not_run_again() -> None:
 
 
 def test_nothing_is_no_number() -> None:
-    """What does not vary has no kurtosis, and is as claimed or not."""
+    """W that does not vary has no kurtosis, and its verdict is still told."""
     needs("torch")
     row = judge([checked(question("torch.nn.init.zeros_", 8, 8))])[0]
     assert (row.kurtosis, row.ratio, row.z, row.agrees) == (None, None, None, True)
@@ -220,7 +220,7 @@ def test_nothing_is_no_number() -> None:
 
 
 def test_the_command_s_codes_and_sentences() -> None:
-    """0, 2 for what is named and cannot be, and 3 with --check."""
+    """They are 0, 2 for a name that cannot be used, and 3 with --check."""
     done = here("init", "orthogonal,sparse", "trunc_normal", "-d", "16,32", "--check", "-f", "csv")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 7
@@ -240,8 +240,8 @@ def test_the_command_s_codes_and_sentences() -> None:
     assert "times the documented 1" in " ".join(off.stderr.split())
 
 
-def test_an_example_is_checked_as_any_experiment() -> None:
-    """Its arguments too."""
+def test_arguments_are_checked_when_a_question_is_made() -> None:
+    """A wrong one is refused in a sentence."""
     with pytest.raises(InputError, match="from 0 to below 1"):
         question("sparse(sparsity=2)", 8, 8)
 
@@ -253,7 +253,7 @@ COMMAND = ("init", "orthogonal,sparse", "trunc_normal", "-d", "16,24", "-f", "cs
 def test_resuming_gives_the_bytes_of_a_plain_run(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On stdout and in the file, after fewer draws and of part of the rows; then nothing is run."""
+    """Fewer draws of some rows are added to, and a second call runs nothing."""
     monkeypatch.chdir(tmp_path)
     plain = here(*COMMAND, "-o", f"plain.{suffix}")
     assert plain.returncode == 0, plain.stderr
@@ -268,7 +268,7 @@ def test_resuming_gives_the_bytes_of_a_plain_run(
 
 
 def test_a_cluster_gives_the_bytes_of_a_plain_run() -> None:
-    """W are drawn wherever there are workers."""
+    """W may be drawn anywhere; the rows are those of a plain run."""
     pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
     plain, there = run(*COMMAND), run(*COMMAND, "--scheduler", "local", "-j", "2")
     assert there.returncode == 0, there.stderr

@@ -24,8 +24,8 @@ def rows(*args: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_row_a_layer() -> None:
-    """From the input on, with the schema's names in their order."""
+def test_there_is_one_row_per_layer() -> None:
+    """Rows go from the input on, with the names of the schema in their order."""
     table = rows()
     assert [row["layer"] for row in table] == [1, 2, 3, 4]
     assert all(list(row) == LAYERS.names for row in table)
@@ -33,7 +33,7 @@ def test_a_row_a_layer() -> None:
 
 
 def test_sweeps_are_stacks() -> None:
-    """Every combination; for people a table each, for machines one list of rows."""
+    """Each combination is a stack: a table of its own for people, and rows of one list else."""
     args = ("--activation", "relu,tanh", "--scale", "he,xavier")
     assert [(r["activation"], r["scale"], r["layer"]) for r in rows(*args)] == [
         (a, s, layer) for a in ("relu", "tanh") for s in ("he", "xavier") for layer in (1, 2, 3, 4)
@@ -47,14 +47,14 @@ def test_sweeps_are_stacks() -> None:
 
 
 def test_widths_name_every_layer() -> None:
-    """The input's width first."""
+    """The first one is the width of the input."""
     done = run("layers", "--widths", "16,32,8", "--networks", "16", "-f", "jsonl")
     table = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(row["fan_in"], row["width"]) for row in table] == [(16, 32), (32, 8)]
 
 
 def test_the_bytes_do_not_depend_on_workers() -> None:
-    """Nor do rows on the sweep they stand in, until the verdict."""
+    """Rows do not depend on the sweep they stand in either, but for their verdict."""
     one, two = (run(*SMALL, "-j", n, "-f", "csv").stdout for n in ("1", "2"))
     assert one == two
     alone, swept = rows(), rows("--gain", "2,1")[4:]
@@ -64,7 +64,7 @@ def test_the_bytes_do_not_depend_on_workers() -> None:
 
 
 def test_a_cluster_gives_the_same_bytes() -> None:
-    """Networks are computed wherever there are workers."""
+    """Networks may be computed anywhere; the rows are those of a plain run."""
     pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
     args = (*SMALL, "-f", "csv", "--activation", "gelu")
     here, there = run(*args), run(*args, "--scheduler", "local", "-j", "2")
@@ -105,14 +105,14 @@ def test_resuming_continues_with_more_networks(
 
 
 def test_a_precision_takes_more_networks() -> None:
-    """Until every layer's error is there, and 4 where that is too many."""
+    """Networks are added until the error of every layer is small enough."""
     table = rows("--precision", "2%", "--no-backward")
     assert all(row["std_error"] <= 0.02 * row["empirical"] for row in table)  # type: ignore[operator]
     assert table[0]["networks"] > 32  # type: ignore[operator]
 
 
 def test_without_gradients_their_cells_are_empty() -> None:
-    """And none are computed."""
+    """They have no columns in a table either."""
     (row, *_) = rows("--no-backward")
     assert row["gradient"] is row["gradient_theory"] is row["gradient_z"] is None
     assert "∂" not in run(*SMALL, "--no-backward").stdout
@@ -126,14 +126,14 @@ def test_batch_norm_says_what_is_not_known() -> None:
 
 
 def test_residuals_have_numbers_and_a_name() -> None:
-    """Alone it is 1, and gpt2 is 1/√(2L)."""
+    """Without a number it is 1, and gpt2 is 1/√(2L)."""
     assert [rows("--residual", *more)[0]["residual"] for more in ([], ["1/2"], ["gpt2"])] == [
         1.0, 0.5, 8**-0.5,
     ]  # fmt: skip
 
 
 def test_check_finds_a_scheme_without_its_gain() -> None:
-    """Infinite width at 8 units is refuted; what is true passes."""
+    """The theory of infinite width is refuted at 8 units; the corrected one passes."""
     args = ("--width", "8", "--depth", "6", "-a", "selu", "-s", "lecun", "--networks", "4000")
     assert run("layers", *args, "--check", "--no-backward").returncode == 0
     done = run("layers", *args, "--check", "--no-backward", "--infinite-width")
@@ -142,7 +142,7 @@ def test_check_finds_a_scheme_without_its_gain() -> None:
 
 
 def test_the_command_takes_initializers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Swept, of users, printing or wrong; data stay on stdout."""
+    """They can be swept and be of users; what those print goes to stderr, and errors are told."""
     source = (
         "def init(rng, shape):\n    print('hello')\n    return rng.standard_normal(shape) / 8\n"
         "def turned(rng, shape):\n    return rng.standard_normal((shape[1] + 1, shape[0]))\n"
@@ -168,7 +168,7 @@ def test_the_command_takes_initializers(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
 def test_every_format_has_the_layers(name: str, tmp_path: Path) -> None:
-    """On stdout and in files alike."""
+    """A file holds what stdout shows."""
     suffix = {"table": "txt", "markdown": "md", "latex": "tex"}.get(name, name)
     file = tmp_path / f"layers.{suffix}"
     done = run(*SMALL, "--activation", "relu,sin", "-f", name, "-o", str(file))
@@ -178,7 +178,7 @@ def test_every_format_has_the_layers(name: str, tmp_path: Path) -> None:
 
 
 def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
-    """What is left fits, and stderr names what was left out."""
+    """The columns that are left fit, and stderr names the others."""
     shown = on_terminal(*SMALL)
     assert "The terminal is too narrow for:" in shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -193,7 +193,7 @@ def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
      "--depth 20000", "--scale nope", "--residual x", "512"],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(args: str) -> None:
-    """Before anything is drawn."""
+    """It is told before anything is drawn."""
     done = here("layers", *args.split())
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
@@ -201,7 +201,7 @@ def test_a_mistake_is_one_sentence(args: str) -> None:
 
 
 def test_help_loads_neither_numpy_nor_rich() -> None:
-    """Start-up time is a feature."""
+    """So help starts fast."""
     code = (
         "import sys; sys.argv = ['varsim', 'layers', '--help']\n"
         "from varsim.cli import main\n"
