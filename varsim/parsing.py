@@ -38,6 +38,12 @@ _MAX_CALL = 1000
 class InputError(ValueError):
     """The input is not allowed: one sentence says what was given, what is allowed, what to do."""
 
+    @property
+    def reason(self) -> str:
+        """The sentence without what to do."""
+        reason, _, advice = str(self).rpartition(";")
+        return reason or advice
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint: the nearest known name, or all of them where none is near.

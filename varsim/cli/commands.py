@@ -8,26 +8,9 @@ from typing import Any
 
 import click
 
-from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
 from varsim.cli.help import GroupedCommand
-from varsim.cli.options import (
-    COUNT,
-    GAINS,
-    HOW,
-    INITS,
-    NUMBER,
-    NUMBERS,
-    OUT,
-    RESIDUALS,
-    SHARE,
-    WHOLE_NUMBERS,
-    names,
-    option,
-    scales,
-    swept,
-)
+from varsim.cli.options import HOW, OUT, option, swept
 from varsim.compute import lazy
 
 run, tables = lazy("varsim.cli.run"), lazy("varsim.cli.tables")
@@ -44,56 +27,45 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 
 
 @click.command("layers", cls=GroupedCommand, examples=_LAYERS_EXAMPLES)
-@swept("--width", type=WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="N",
+@swept("--width", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="N",
        help="Width of the input and of all layers.  [default: 512]")  # fmt: skip
-@swept("--depth", type=WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="L",
+@swept("--depth", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="L",
        help="Number of layers.  [default: 20]")  # fmt: skip
-@option("--widths", type=WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="LIST",
+@option("--widths", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="LIST",
         help="Instead of width and depth: the input's width, then every layer's.")  # fmt: skip
-@swept("-a", "--activation", type=names([]), group=_LAYERS_WHAT, metavar="PHI",
+@swept("-a", "--activation", type=common.names([]), group=_LAYERS_WHAT, metavar="PHI",
        help="A name that varsim gains lists, one with its parameter like leaky_relu(0.2), or "
        "module:function.  [default: tanh]")  # fmt: skip
-@swept("-s", "--scale", type=scales([*SCALES, *ALIASES]), group=_LAYERS_WHAT, metavar="SCHEME",
+@common.scale(group=_LAYERS_WHAT,
        help="What every W is divided by, as for varsim itself.  [default: xavier]")  # fmt: skip
-@swept("-g", "--gain", type=GAINS, group=_LAYERS_WHAT, metavar="G",
+@common.gain(group=_LAYERS_WHAT,
        help="Gain of the schemes that have one: a number, 5/3, an activation's name, or "
        "torch:tanh.  [default: √2 for he and he-fan-out, else 1]")  # fmt: skip
-@swept("--bias-std", type=NUMBERS, group=_LAYERS_WHAT, metavar="S",
+@swept("--bias-std", type=common.NUMBERS, group=_LAYERS_WHAT, metavar="S",
        help="Standard deviation of normal biases.  [default: 0]")  # fmt: skip
-@swept("--norm", type=names(_LAYERS_NORMS), group=_LAYERS_WHAT, metavar="NORM",
+@swept("--norm", type=common.names(_LAYERS_NORMS), group=_LAYERS_WHAT, metavar="NORM",
        help="What is normalised before the activation: none, batch, layer or rms.  "
        "[default: none]")  # fmt: skip
-@swept("--residual", type=RESIDUALS, group=_LAYERS_WHAT, metavar="[S]", is_flag=False,
+@swept("--residual", type=common.RESIDUALS, group=_LAYERS_WHAT, metavar="[S]", is_flag=False,
        flag_value="1",
        help="Add layers to a stream, each times S: a number, or gpt2 for 1/√(2L).  "
        "[default without a number: 1]")  # fmt: skip
-@swept("-x", "--x-dist", type=names(DISTRIBUTIONS), group=_LAYERS_WHAT, metavar="DIST",
-       help="Distribution of the inputs.  [default: normal]")  # fmt: skip
-@swept("-w", "--w-dist", type=names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
-       group=_LAYERS_WHAT, metavar="DIST",
-       help="Distribution of the weights.  [default: normal]")  # fmt: skip
-@swept("-i", "--init", type=INITS, group=_LAYERS_WHAT, metavar="NAME",
+@common.x_dist(group=_LAYERS_WHAT, help="Distribution of the inputs.  [default: normal]")
+@common.w_dist(group=_LAYERS_WHAT, help="Distribution of the weights.  [default: normal]")
+@common.init(group=_LAYERS_WHAT,
        help="Take every W from an initializer, as it is, and hold it to the scheme: as for varsim "
        "itself.")  # fmt: skip
-@option("--batch", type=COUNT, default=64, show_default=True, group=HOW, metavar="N",
+@option("--batch", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Inputs per network.")  # fmt: skip
-@option("--networks", type=COUNT, default=64, show_default=True, group=HOW, metavar="N",
+@option("--networks", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent networks: the replicates of every error bar.")  # fmt: skip
-@option("-p", "--precision", type=SHARE, group=HOW, metavar="P",
+@common.precision(
         help="Take more networks until every layer has this relative standard error.")  # fmt: skip
 @option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
 @option("--infinite-width", is_flag=True, group=HOW,
         help="Theory without its correction for finite width.")  # fmt: skip
-@common.seed
-@common.dtype
-@common.workers
-@common.scheduler
-@common.confidence
-@common.alpha
-@common.formats
-@common.outputs
-@common.resume
-@option("--histogram", is_flag=True, group=OUT,
+@common.measuring
+@common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
 @common.check
 @common.quiet
@@ -118,7 +90,7 @@ _GAINS_EXAMPLES = [
 
 @click.command("gains", cls=GroupedCommand, examples=_GAINS_EXAMPLES)
 @click.argument("activations", nargs=-1, metavar="[ACTIVATION ...]")
-@swept("-v", "--variance", type=NUMBERS, group="What is asked", metavar="Q",
+@swept("-v", "--variance", type=common.NUMBERS, group="What is asked", metavar="Q",
        help="Variance of the inputs; takes lists and ranges.  [default: 1]")  # fmt: skip
 @option("--critical", is_flag=True, group="What is asked",
         help="Solve for the variances of W and bias at which χ = 1 at a fixed point.")  # fmt: skip
@@ -146,21 +118,13 @@ _INIT_WHAT = "What is asked"
 
 @click.command("init", cls=GroupedCommand, examples=_INIT_EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
-@swept("-d", "--dim", type=WHOLE_NUMBERS, group=_INIT_WHAT, metavar="D",
+@swept("-d", "--dim", type=common.WHOLE_NUMBERS, group=_INIT_WHAT, metavar="D",
        help="Fan-in: rows of W; takes lists and ranges.  [default: 512]")  # fmt: skip
-@swept("--fan-out", type=WHOLE_NUMBERS, group=_INIT_WHAT, metavar="N",
+@swept("--fan-out", type=common.WHOLE_NUMBERS, group=_INIT_WHAT, metavar="N",
        help="Fan-out: columns of W.  [default: D]")  # fmt: skip
-@option("--draws", type=COUNT, default=64, show_default=True, group=HOW, metavar="N",
+@option("--draws", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
-@common.seed
-@common.dtype
-@common.workers
-@common.scheduler
-@common.confidence
-@common.alpha
-@common.formats
-@common.outputs
-@common.resume
+@common.measuring
 @common.check
 @common.quiet
 def init(**options: Any) -> int:
@@ -223,9 +187,9 @@ _PLOT_EXAMPLES = [
        metavar="FILE",
        help="Write the figure to FILE: "
        f"{' '.join(FIGURE_SUFFIXES)}; repeats.  [required]")  # fmt: skip
-@option("--width", type=NUMBER, default=3.4, show_default=True, group=OUT, metavar="INCHES",
+@option("--width", type=common.NUMBER, default=3.4, show_default=True, group=OUT, metavar="INCHES",
         help="Width of the figure.")  # fmt: skip
-@option("--dpi", type=NUMBER, default=300, show_default=True, group=OUT, metavar="N",
+@option("--dpi", type=common.NUMBER, default=300, show_default=True, group=OUT, metavar="N",
         help="Dots per inch of a .png.")  # fmt: skip
 @common.quiet
 def plot(
