@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +191,7 @@ _PLOT_EXAMPLES = [
 @option("--dpi", type=common.NUMBER, default=300, show_default=True, group=OUT, metavar="N",
         help="Dots per inch of a .png.")  # fmt: skip
 @common.quiet
-def plot(
-    results: Sequence[Path], output: Sequence[Path], width: float, dpi: float, quiet: bool
-) -> int:
+def plot(**options: Any) -> int:
     """Draw results of varsim as a figure.
 
     RESULTS are files that varsim wrote (.jsonl, .csv or .json), or - for stdin. What was swept
@@ -203,4 +200,5 @@ def plot(
     varsim layers give variances and gradients along the layers, and with --histogram the
     distribution of the activations.
     """
-    return tables.plot(results, output, width, dpi, quiet=quiet)  # type: ignore[no-any-return]
+    code: int = tables.plot(options)
+    return code

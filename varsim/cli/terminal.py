@@ -7,9 +7,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from varsim.compute import lazy
 from varsim.report import Column, Table, fitting, table_width
@@ -87,16 +87,12 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
     return table
 
 
-class Progress:
+class Progress(AbstractContextManager["Progress"]):
     """Shows a person how far a run has come: its rows as they are done, and the time left.
 
     Everything it draws is on stderr and vanishes at the end; off a terminal it draws nothing. It
-    starts only when a run takes longer than a blink, and only then is rich loaded.
-
-    Args:
-        rows: Number of questions.
-        quiet: Whether to draw nothing.
-        columns: Makes the columns of the rows that are done; None where they are not shown.
+    starts only when a run takes longer than a blink, and only then is rich loaded. ``columns``
+    makes the columns of the rows that are done; None where they are not shown.
     """
 
     def __init__(
@@ -116,16 +112,7 @@ class Progress:
         self._bar: Any = None
         self._enabled = is_terminal(self._stream) and not quiet
 
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Clear what was drawn."""
         if self._live is not None:
             self._live.stop()

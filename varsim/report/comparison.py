@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from varsim.catalog.scales import canonical_name
@@ -21,7 +21,7 @@ from varsim.fields import level
 from varsim.fields.rounding import significant, with_error
 from varsim.layer.result import RESULTS
 from varsim.report import Column, Table
-from varsim.report.rows import row_name, seeds, setting_columns, shared_settings, span
+from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings, span
 from varsim.stack.result import LAYERS
 from varsim.statistics import Estimate
 
@@ -39,7 +39,6 @@ _COUNTED = {
     AGREES: "within errors",
     NOT_COMPARED: "not compared",
 }
-_MOST_NAMED = 3
 
 _OF_RESULTS = ("k", "samples", "theory", "empirical", "std_error", "expected_std_error",
                "conditional_theory")  # fmt: skip
@@ -53,13 +52,7 @@ class Names(NamedTuple):
 
 
 def comparison_table(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Table:
-    """Return comparisons as a table: one file beside the other, row by row.
-
-    Args:
-        comparisons: The rows.
-        matching: Where they come from, and what had no partner.
-        names: The files.
-    """
+    """Return comparisons as a table: one file beside the other, row by row."""
     kind = kind_of(comparisons[0].pair.a)
     return Table(
         list(_columns(comparisons, kind)),
@@ -74,7 +67,7 @@ def summary(comparisons: Sequence[Comparison]) -> str:
     total = len(comparisons)
     wrong = [each for each in comparisons if each.verdict == DIFFERS]
     if wrong:
-        return f"{len(wrong)} of {_pairs(total)} differ: {_named([w.pair.a for w in wrong])}."
+        return f"{len(wrong)} of {_pairs(total)} differ: {named([w.pair.a for w in wrong])}."
     verdicts = [each.verdict for each in comparisons]
     counts = [f"{verdicts.count(v)} {text}" for v, text in _COUNTED.items() if v in verdicts]
     agreeing = total - verdicts.count(NOT_COMPARED)
@@ -84,15 +77,19 @@ def summary(comparisons: Sequence[Comparison]) -> str:
 def no_pair(matching: Matching, names: Names) -> str:
     """Return the sentence for two files without a single pair."""
     a, b = matching.only_a[0], matching.only_b[0]
-    if kind_of(a) is not kind_of(b):
-        return (
-            f"{names.a} holds {kind_of(a).schema.kind}, and {names.b} holds "
-            f"{kind_of(b).schema.kind}; give files of one kind"
-        )
+    kinds = kind_of(a).schema.kind, kind_of(b).schema.kind
+    if kinds[0] != kinds[1]:
+        return not_of_one_kind(names, kinds)
     return (
-        f"no row of {names.a} measures what a row of {names.b} does ({_name(a)} against "
-        f"{_name(b)}); give files of the same experiments"
+        f"no row of {names.a} measures what a row of {names.b} does ({named([a], 1)} against "
+        f"{named([b], 1)}); give files of the same experiments"
     )
+
+
+def not_of_one_kind(names: Iterable[str], kinds: Iterable[str]) -> str:
+    """Return the sentence for two files whose rows are of different kinds."""
+    holds = [f"{name} holds {kind}" for name, kind in zip(names, kinds, strict=True)]
+    return f"{', and '.join(holds)}; give files of one kind"
 
 
 def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
@@ -115,13 +112,9 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
     yield Column(f"b ± {level(rows)}", [_side(each.b, confidence) for each in comparisons])
     cells = [_difference(each, confidence) for each in comparisons]
     yield Column("difference, %", cells, drop_priority=1)
-    z = [f"{_z(each):+.2f}" if each.is_tested else "" for each in comparisons]
-    yield Column("z", z, drop_priority=0)
+    tested = [each.difference if each.is_tested else None for each in comparisons]
+    yield Column("z", [f"{d.z or 0.0:+.2f}" if d else "" for d in tested], drop_priority=0)
     yield Column("verdict", [CELLS[each.verdict] for each in comparisons], numeric=False)
-
-
-def _z(comparison: Comparison) -> float:
-    return (comparison.difference.z if comparison.difference else None) or 0.0
 
 
 def _side(estimate: Estimate | None, confidence: float) -> str:
@@ -175,18 +168,18 @@ def _caveats(comparisons: Sequence[Comparison], matching: Matching, names: Names
         yield (
             f"{_pairs(len(redrawn))} of the same seed and samples "
             f"{_have(len(redrawn))} other draws, so NumPy, varsim or the machine has changed them: "
-            f"{_named(redrawn)}."
+            f"{named(redrawn)}."
         )
     mixed = [pair.a for pair in matching.pairs if pair.a.question.dtype != pair.b.question.dtype]
     if mixed:
-        yield f"{_pairs(len(mixed))} {_have(len(mixed))} different dtypes: {_named(mixed)}."
+        yield f"{_pairs(len(mixed))} {_have(len(mixed))} different dtypes: {named(mixed)}."
     for rows, name, other in (
         (matching.only_a, names.a, names.b),
         (matching.only_b, names.b, names.a),
     ):
         if rows:
             number = f"{len(rows):,} row{'s' * (len(rows) > 1)}"
-            yield f"{number} of {name} {_have(len(rows))} no partner in {other}: {_named(rows)}."
+            yield f"{number} of {name} {_have(len(rows))} no partner in {other}: {named(rows)}."
 
 
 def _pairs(number: int) -> str:
@@ -197,21 +190,11 @@ def _have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
-def _name(row: Any) -> str:
-    layer = f", layer {row.layer}" if kind_of(row).schema is LAYERS else ""
-    return row_name(row, kind_of(row).schema) + layer
-
-
-def _named(rows: Sequence[Any]) -> str:
-    more = len(rows) - _MOST_NAMED
-    return "; ".join(map(_name, rows[:_MOST_NAMED])) + (f"; and {more:,} more" * (more > 0))
-
-
 def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
     a, b = comparison.pair
     difference, confidence = comparison.difference, a.confidence
-    tested = comparison.is_tested and difference is not None
-    ends = difference.interval(confidence) if tested and difference else (None, None)
+    tested = difference if comparison.is_tested else None
+    ends = tested.interval(confidence) if tested else (None, None)
     settings = {name: getattr(a, name) for name in kind.settings}
     if "scale" in settings:
         settings["scale"] = canonical_name(settings["scale"])
@@ -232,8 +215,8 @@ def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
         "ci_low": ends[0],
         "ci_high": ends[1],
         "confidence": confidence,
-        "dof": difference.dof if tested and difference else None,
-        "z": difference.z if tested and difference else None,
+        "dof": tested.dof if tested else None,
+        "z": tested.z if tested else None,
         "p": difference.joint_p if comparison.draws is None and difference else None,
         "verdict": comparison.verdict,
         "agrees": comparison.verdict != DIFFERS,
