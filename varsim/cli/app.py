@@ -131,8 +131,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return DONE
-    code: int = run.results(options)
-    return code
+    return int(run.results(options))
 
 
 def main() -> None:

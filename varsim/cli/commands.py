@@ -75,8 +75,7 @@ def layers(**options: Any) -> int:
     forward and random cotangents backward, and prints their variances layer by layer beside
     theory.
     """
-    code: int = run.layers(options)
-    return code
+    return int(run.layers(options))
 
 
 _GAINS_EXAMPLES = [
@@ -102,8 +101,7 @@ def gains(**options: Any) -> int:
     An activation is a name, a name with its parameter like leaky_relu(0.2), or a function of your
     own as module:function or module:function:derivative.
     """
-    code: int = tables.gains(options)
-    return code
+    return int(tables.gains(options))
 
 
 _INIT_EXAMPLES = [
@@ -132,8 +130,7 @@ def init(**options: Any) -> int:
     For every initializer of the installed frameworks, or for those that are named as for --init:
     the documented E w², the entries' kurtosis, and the variances of x @ W and of g @ Wᵀ.
     """
-    code: int = run.checks(options)
-    return code
+    return int(run.checks(options))
 
 
 _COMPARE_EXAMPLES = [
@@ -164,8 +161,7 @@ def compare(**options: Any) -> int:
     .csv or .json, as varsim, varsim layers or varsim init write them, or - for stdin. A verdict
     says where they differ beyond their errors.
     """
-    code: int = tables.compare(options)
-    return code
+    return int(tables.compare(options))
 
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
@@ -200,5 +196,4 @@ def plot(**options: Any) -> int:
     varsim layers give variances and gradients along the layers, and with --histogram the
     distribution of the activations.
     """
-    code: int = tables.plot(options)
-    return code
+    return int(tables.plot(options))

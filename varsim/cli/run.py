@@ -56,28 +56,20 @@ class Kind:
 
     Attributes:
         schema: The fields of its rows.
-        tables: Makes the tables of groups of rows; takes further sentences for their captions too.
+        table: Makes a table of rows, with further sentences for its caption.
         group: What the rows of one question are called, in the plural.
         summary: What the rows are called in the last sentence; None for no such sentence.
     """
 
     schema: Schema[Any]
-    tables: Callable[[Sequence[Sequence[Any]], Sequence[str]], list[Table]]
+    table: Callable[[Sequence[Any], Sequence[str]], Table]
     group: str
     summary: str | None
 
 
-_RESULTS = Kind(
-    RESULTS, lambda groups, remarks: [results_table(list(chain(*groups)), remarks)], "rows", ""
-)
-_LAYERS = Kind(
-    LAYERS, lambda groups, remarks: [stack_table(rows, remarks) for rows in groups], "stacks",
-    "layers ",
-)  # fmt: skip
-_CHECKS = Kind(
-    CHECKS, lambda groups, remarks: [checks_table(list(chain(*groups)), remarks)], "initializers",
-    None,
-)  # fmt: skip
+_RESULTS = Kind(RESULTS, results_table, "rows", "")
+_LAYERS = Kind(LAYERS, stack_table, "stacks", "layers ")
+_CHECKS = Kind(CHECKS, checks_table, "initializers", None)
 
 
 def results(options: dict[str, Any]) -> int:
@@ -187,13 +179,16 @@ def _measure(
             publisher.say(note)
         if dry_run:
             left = [point.study.question for point in points if point.done is None]
-            return _plan(publisher, left, workers)
+            if left:
+                return DONE if publisher.write(plan_table(left, workers)) else FAILED
+            publisher.say("Nothing is left to run.")
+            return DONE
         with _ending_signals_as_interrupt():
             inits = [study.question.init for study in studies]
             activations = [getattr(study.question, "activation", None) for study in studies]
             with in_user_context([*inits, *activations]):
                 if left_out is None:
-                    _prepare(point.study for point in points if point.done is None)
+                    _prepare([point.study for point in points if point.done is None])
                 show = None if kind is _LAYERS else lambda rows: columns(rows, kind.schema)
                 scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
@@ -236,7 +231,8 @@ def _publish(
         partial = f", and {outcome.partial} in part" if outcome.partial else ""
         done = f"{outcome.complete} of {outcome.asked} {kind.group} were done"
         remarks = [f"{how}: {done}{partial}."]
-    tables = kind.tables(outcome.groups, remarks)
+    of_tables = outcome.groups if kind is _LAYERS else [rows]
+    tables = [kind.table(of_table, remarks) for of_table in of_tables]
     written = publisher.write(
         *tables,
         prose=explain.explain(rows) if options.get("explain") else "",
@@ -369,7 +365,7 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
 
 
 def _load(studies: Iterable[Any]) -> None:
-    """Load what initializers belong to; one that cannot be is a mistake, told before a run."""
+    """Load what initializers belong to, so that a mistake is told before a run."""
     made = {s.question.init: s.question.initializer for s in studies if s.question.init}
     for init, initializer in made.items():
         with in_user_context([init]):
@@ -378,13 +374,10 @@ def _load(studies: Iterable[Any]) -> None:
 
 def _prepare(studies: Iterable[Any]) -> None:
     """Draw W once from every initializer and call every activation, before anything runs."""
-    asked = {
-        (study.question.init, getattr(study.question, "activation", None)): study
-        for study in studies
-    }
-    for (init, activation), study in asked.items():
-        if init is not None or activation is not None:
-            study.prepare()
+    asked = {(s.question.init, getattr(s.question, "activation", None)): s for s in studies}
+    asked.pop((None, None), None)
+    for study in asked.values():
+        study.prepare()
 
 
 def _found() -> str:
@@ -393,13 +386,6 @@ def _found() -> str:
     found = ", ".join(f"{name} {version}" for name, version in there.items()) or "no framework"
     missing = ", ".join(name for name in FRAMEWORKS if name not in there)
     return f"Found: {found}{missing and f'; not installed: {missing}'}."
-
-
-def _plan(publisher: Publisher, experiments: Sequence[Experiment], workers: int) -> int:
-    if not experiments:
-        publisher.say("Nothing is left to run.")
-        return DONE
-    return DONE if publisher.write(plan_table(experiments, workers)) else FAILED
 
 
 def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
@@ -439,8 +425,7 @@ def _opened(
 
 def _ledger_notes(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -> Iterator[str]:
     """Yield what a person should know of a ledger before a run."""
-    for note in ledger.notes:
-        yield f"Note: {note}"
+    yield from (f"Note: {note}" for note in ledger.notes)
     done = sum(point.done is not None for point in points)
     if done:
         yield f"Note: {done} of {len(points)} {kind.group} are done already."

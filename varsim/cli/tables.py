@@ -101,18 +101,6 @@ def plot(options: dict[str, Any]) -> int:
 
 def rows_in(path: Path) -> list[Any]:
     """Return the rows in a file, all of one kind; ``-`` is stdin, in any of the formats."""
-    text, suffix = _read(path)
-    try:
-        rows = parse(text, suffix)
-    except InputError as error:
-        raise InputError(f"{_name(path)}: {error}") from None
-    if not rows:
-        raise InputError(f"{_name(path)} holds no rows; give a file that varsim has written")
-    return rows
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """Return the text of a file and the suffix that tells its format."""
     name, is_stdin = _name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
@@ -124,10 +112,18 @@ def _read(path: Path) -> tuple[str, str]:
     try:
         text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"{name} cannot be read: {error.strerror}") from None
+        raise click.ClickException(
+            f"{name} cannot be read: {error.strerror}; give a file that varsim has written"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text; give a file that varsim has written") from None
-    return text, suffix_of(text) if is_stdin else suffix
+    try:
+        rows = parse(text, suffix_of(text) if is_stdin else suffix)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    if not rows:
+        raise InputError(f"{name} holds no rows; give a file that varsim has written")
+    return rows
 
 
 def _check_files(files: Sequence[Path], outputs: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from varsim.comparison import (
     IDENTICAL,
     NOT_COMPARED,
     SAME_DRAWS,
+    VERDICTS,
     Comparison,
     Kind,
     Matching,
@@ -23,14 +24,11 @@ from varsim.layer.result import RESULTS
 from varsim.report import Column, Table
 from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings, span
 from varsim.stack.result import LAYERS
-from varsim.statistics import Estimate
 
 SCHEMA = 3
 """Number of the schema of the records; raised whenever their names change."""
 
-CELLS = {verdict: verdict for verdict in (IDENTICAL, SAME_DRAWS, AGREES, NOT_COMPARED)} | {
-    DIFFERS: "DIFFERS"
-}
+CELLS = {verdict: "DIFFERS" if verdict == DIFFERS else verdict for verdict in VERDICTS}
 """How a verdict reads in a table."""
 
 _COUNTED = {
@@ -108,19 +106,15 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
         of_side = [getattr(each.pair, side).seed for each in comparisons]
         if len(set(of_side)) > 1:
             yield Column(f"seed {side}", list(map(str, of_side)), drop_priority=2)
-    yield Column(f"a ± {level(rows)}", [_side(each.a, confidence) for each in comparisons])
-    yield Column(f"b ± {level(rows)}", [_side(each.b, confidence) for each in comparisons])
+    for side in ("a", "b"):
+        estimates = [getattr(each, side) for each in comparisons]
+        cells = [with_error(e.value, e.half_width(confidence)) if e else "" for e in estimates]
+        yield Column(f"{side} ± {level(rows)}", cells)
     cells = [_difference(each, confidence) for each in comparisons]
     yield Column("difference, %", cells, drop_priority=1)
     tested = [each.difference if each.is_tested else None for each in comparisons]
     yield Column("z", [f"{d.z or 0.0:+.2f}" if d else "" for d in tested], drop_priority=0)
     yield Column("verdict", [CELLS[each.verdict] for each in comparisons], numeric=False)
-
-
-def _side(estimate: Estimate | None, confidence: float) -> str:
-    if estimate is None:
-        return ""
-    return with_error(estimate.value, estimate.half_width(confidence))
 
 
 def _difference(comparison: Comparison, confidence: float) -> str:
@@ -139,9 +133,11 @@ def _difference(comparison: Comparison, confidence: float) -> str:
 def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Iterator[str]:
     a, b = ([getattr(each.pair, side) for each in comparisons] for side in ("a", "b"))
     differing = [name for name in ("dtype", "varsim") if _texts(name, a) != _texts(name, b)]
+    count, of = ("samples", "outputs per row") if kind.schema is RESULTS else (kind.replicates,) * 2
     for letter, name, rows in zip("ab", names, (a, b), strict=True):
+        extent = f"{span([getattr(row, count) for row in rows])} {of}"
         versions = [("varsim " if n == "varsim" else "") + _texts(n, rows) for n in differing]
-        yield f"{letter}: {', '.join([name, _extent(rows, kind), seeds(rows), *versions])}."
+        yield f"{letter}: {', '.join([name, extent, seeds(rows), *versions])}."
     shared = ", ".join(shared_settings([*a, *b], kind.schema))
     if shared:
         yield f"Both: {shared}."
@@ -149,12 +145,6 @@ def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Ite
         yield "With fixed-x, a and b are ratios to the theory given x: each x has its own variance."
     alpha = comparisons[0].alpha
     yield f"The difference is b - a; verdicts share a false-alarm rate of {alpha:g} (Holm)."
-
-
-def _extent(rows: Sequence[Any], kind: Kind) -> str:
-    if kind.schema is RESULTS:
-        return f"{span([row.samples for row in rows])} outputs per row"
-    return f"{span([getattr(row, kind.replicates) for row in rows])} {kind.replicates}"
 
 
 def _texts(name: str, rows: Sequence[Any]) -> str:
@@ -217,7 +207,7 @@ def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
         "confidence": confidence,
         "dof": tested.dof if tested else None,
         "z": tested.z if tested else None,
-        "p": difference.joint_p if comparison.draws is None and difference else None,
+        "p": comparison.p,
         "verdict": comparison.verdict,
         "agrees": comparison.verdict != DIFFERS,
         "alpha": comparison.alpha,
