@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from typing import Any
 
@@ -19,7 +20,8 @@ from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
 from varsim.parsing import InputError
 
-run, provenance = lazy("varsim.cli.run"), lazy("varsim.compute.provenance")
+run, sampling = lazy("varsim.cli.run"), lazy("varsim.layer.sampling")
+provenance = lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
     ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
@@ -43,7 +45,16 @@ _EPILOG = (
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(provenance.version_text())
+        known = provenance.packages() | provenance.kernels()
+        lines = [
+            f"varsim {known['varsim']}",
+            f"Python {platform.python_version()} ({platform.machine()})",
+            f"NumPy {known['NumPy']} (SIMD {known['SIMD']})",
+            f"BLAS {known['BLAS']} ({known['BLAS kernels']} kernels)",
+            f"bit generator {sampling.BIT_GENERATOR.__name__}",
+            *(f"{name} {version}" for name, version in provenance.frameworks().items()),
+        ]
+        click.echo("\n".join(lines))
         ctx.exit()
 
 
