@@ -93,10 +93,10 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
         "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
 @common.init(group=_WHAT,
-        help="Take W from an initializer, as it is, and hold it to the scheme: orthogonal, sparse, "
-        "truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, jax.nn.initializers.*, "
-        "keras.initializers.*, as installed; or module:function for your own f(rng, shape). "
-        "With arguments like 'name(gain=1.5)'.")  # fmt: skip
+        help="Take W from an initializer, undivided, and compare it with the scheme: orthogonal, "
+        "sparse, truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, "
+        "jax.nn.initializers.*, keras.initializers.*, as installed; or module:function for your "
+        "own f(rng, shape). With arguments like 'name(gain=1.5)'.")  # fmt: skip
 @swept("--design", type=common.names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
 @common.x_dist(group=_ENTRIES,
@@ -112,7 +112,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
 @swept("--w-std", type=common.NUMBERS, group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
 @option("-n", "--samples", type=common.COUNT, group=HOW, metavar="N",
-        help="Least number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
+        help="Minimum number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
 @common.precision(
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
         "0.001.")  # fmt: skip

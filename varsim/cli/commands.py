@@ -47,13 +47,13 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
        "[default: none]")  # fmt: skip
 @swept("--residual", type=common.RESIDUALS, group=_LAYERS_WHAT, metavar="[S]", is_flag=False,
        flag_value="1",
-       help="Add layers to a stream, each times S: a number, or gpt2 for 1/√(2L).  "
+       help="Add every layer, times S, to a residual stream: a number, or gpt2 for 1/√(2L).  "
        "[default without a number: 1]")  # fmt: skip
 @common.x_dist(group=_LAYERS_WHAT, help="Distribution of the inputs.  [default: normal]")
 @common.w_dist(group=_LAYERS_WHAT, help="Distribution of the weights.  [default: normal]")
 @common.init(group=_LAYERS_WHAT,
-       help="Take every W from an initializer, as it is, and hold it to the scheme: as for varsim "
-       "itself.")  # fmt: skip
+       help="Take every W from an initializer, undivided, and compare it with the scheme, as "
+       "varsim itself does.")  # fmt: skip
 @option("--batch", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Inputs per network.")  # fmt: skip
 @option("--networks", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
@@ -62,7 +62,7 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
         help="Take more networks until every layer has this relative standard error.")  # fmt: skip
 @option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
 @option("--infinite-width", is_flag=True, group=HOW,
-        help="Theory without its correction for finite width.")  # fmt: skip
+        help="Leave out the correction of theory for finite width.")  # fmt: skip
 @common.measuring
 @common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
@@ -140,9 +140,9 @@ _COMPARE_EXAMPLES = [
 ]
 
 _COMPARE_EPILOG = (
-    "Verdicts: identical: the same to the last bit; same draws: but for rounding, as between two "
-    "CPUs; agrees: other draws, within errors; DIFFERS: beyond them; not compared: an x of zeros "
-    "has no ratio. "
+    "Verdicts: identical: the same to the last bit; same draws: the same but for rounding, as "
+    "between two CPUs; agrees: other draws, equal within their errors; DIFFERS: other draws, "
+    "further apart than their errors allow; not compared: an x of zeros has no ratio. "
     "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a pair differs (with --check)."
 )
 

@@ -80,7 +80,7 @@ def _commands(ctx: click.Context) -> dict[str, click.Command]:
 
 def _contents(commands: dict[str, click.Command]) -> str:
     """Return the list of topics and commands as Markdown."""
-    about = {name: first_line(command).rstrip(".") for name, command in commands.items()}
+    about = {name: first_line(command) for name, command in commands.items()}
     return "\n".join(
         [
             "# Help for varsim",

@@ -208,8 +208,8 @@ workers = option(
 
 scheduler = option(
     "--scheduler", type=SCHEDULER, group=HOW, metavar="ADDRESS",
-    help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
-    "the numbers are the same.",
+    help="Compute on the Dask cluster at this address, such as tcp://host:8786, or on processes "
+    "of this machine with local; the numbers are the same.",
 )  # fmt: skip
 
 confidence = option(

@@ -75,7 +75,7 @@ _CHECKS = Kind(CHECKS, checks_table, "initializers", None)
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
     if options["max_time"] is not None and options["precision"] is None:
-        raise InputError("--max-time needs --precision; add one, or leave --max-time out")
+        raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
         "dim": [512], "fan_out": [None], "x_dist": ["normal"], "w_dist": [None], "x_mean": [0.0],
         "x_std": [1.0], "w_mean": [None], "w_std": [None], "init": [None], "design": ["crossed"],
@@ -328,8 +328,8 @@ def expand(
     if gainless.issuperset(swept["scale"]):
         takers = ", ".join(name for name, scale in SCALES.items() if scale.gain is not None)
         raise InputError(
-            f"gain does not apply to scale {without}; leave it out, or take a scheme with a gain: "
-            f"{takers}"
+            f"gain does not apply to scale {without}; leave the gain out, or take a scheme "
+            f"that has one: {takers}"
         )
     notes = []
     if repeated:
@@ -400,8 +400,8 @@ def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
     suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
     if len(suitable) != 1:
         raise InputError(
-            f"--resume needs exactly one --output that ends in {' or '.join(SUITABLE)}, and there "
-            f"are {len(suitable)}; give one"
+            f"--resume needs exactly one --output that ends in {' or '.join(SUITABLE)}, and "
+            f"{len(suitable)} were given; give one"
         )
     outputs.remove(suitable[0])
     if any(os.path.realpath(output) == os.path.realpath(suitable[0]) for output in outputs):

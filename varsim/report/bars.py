@@ -81,7 +81,13 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
     yield from textwrap.wrap(
         f"measured / theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
     )
-    labels, values = _labels(results, width), list(map(_ratio, results))
+    labels, values = (
+        _labels(results, width),
+        [
+            "" if row.ratio is None else f"{row.ratio:.4f}{' !' * (row.agrees is False)}"
+            for row in results
+        ],
+    )
     room = _room(width, labels, values)
     room -= 1 - room % 2  # a middle column for 1
     spread = [abs(end - 1.0) for row in results for end in _ends(row)]
@@ -177,9 +183,3 @@ def _ends(row: Result) -> tuple[float, ...]:
     """Return the ratio between the ends of its interval; nothing where theory is 0."""
     ends = row.estimate.ratio_interval(row.confidence)
     return () if ends is None or row.ratio is None else (ends[0], row.ratio, ends[1])
-
-
-def _ratio(row: Result) -> str:
-    if row.ratio is None:
-        return ""
-    return f"{row.ratio:.4f}" + " !" * (row.agrees is False)

@@ -88,13 +88,12 @@ def row_name(row: Any, schema: Schema[Any], rows: Sequence[Any] = ()) -> str:
 
 def named(rows: Sequence[Any], most: int = 3) -> str:
     """Return what rows are called in a sentence, with their layers: so many, and how many more."""
-    names = [row_name(r, r.schema) + (f", layer {r.layer}" if _is_layer(r) else "") for r in rows]
+    names = [
+        row_name(row, row.schema) + (f", layer {row.layer}" if row.schema is LAYERS else "")
+        for row in rows
+    ]
     more = f"; and {len(rows) - most:,} more" if len(rows) > most else ""
     return "; ".join(names[:most]) + more
-
-
-def _is_layer(row: Any) -> bool:
-    return row.schema is LAYERS
 
 
 def span(values: Sequence[int]) -> str:
@@ -154,8 +153,8 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
     draws = span([row.draws for row in rows])
     caption = [
         f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}.",
-        "E w² is as documented; std is that of the entries about 0. x@W and g@Wᵀ are the variances "
-        "forward and backward, for standard normal x and g. Verdicts are about x@W.",
+        "E w² is as documented; std is the root mean square of the entries. x@W and g@Wᵀ are the "
+        "variances forward and backward, for standard normal x and g. Verdicts are about x@W.",
     ]
     return Table(
         columns(rows, CHECKS),
