@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -43,11 +43,16 @@ class Kind:
     measures: Callable[[Any], dict[str, Estimate | None]]
     more: tuple[str, ...] = ()
 
-    @property
-    def settings(self) -> list[str]:
-        """Names of the settings that say what was measured, but for dtype and seed."""
+    def measured(self, row: Any) -> dict[str, Any]:
+        """Return the settings that say what was measured, but for dtype and seed.
+
+        Not k: the scheme gives it, and powers differ in last digits.
+        """
         names = dict.fromkeys((*self.more, *self.schema.named_by, *self.schema.settings))
-        return [name for name in names if name != "dtype"]
+        values = {name: getattr(row, name) for name in names if name != "dtype"}
+        if "scale" in values:
+            values["scale"] = canonical_name(values["scale"])
+        return values
 
 
 KINDS = (
@@ -332,11 +337,7 @@ def _streams(row: Any) -> Hashable:
 
 
 def _quantity(row: Any) -> Hashable:
-    """What was measured. Not k itself: the scheme gives it, and powers differ in last digits."""
-    values: Mapping[str, Any] = {name: getattr(row, name) for name in kind_of(row).settings}
-    if "scale" in values:
-        values = {**values, "scale": canonical_name(values["scale"])}
-    return tuple(values.items())
+    return tuple(kind_of(row).measured(row).items())
 
 
 _IDENTITIES: tuple[Callable[[Any], Hashable], ...] = (

@@ -304,9 +304,8 @@ class _Run:
     def _leave_out(self, place: int, error: InputError) -> None:
         self._open.pop(place, None)
         self.outcome.asked -= 1
-        reason, _, advice = str(error).rpartition(";")
         name = str(self._points[place].study.question.init)
-        self.outcome.left_out.setdefault(name, reason or advice)
+        self.outcome.left_out.setdefault(name, error.reason)
 
     def _show(self) -> None:
         self._progress.show([self._done[place] for place in sorted(self._done)])

@@ -47,8 +47,6 @@ from varsim.storage.ledger import SUITABLE, Ledger
 cluster = lazy("varsim.compute.cluster")
 explain = lazy("varsim.report.explain")
 
-_MOST_NAMED = 5
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -119,12 +117,8 @@ def checks(options: dict[str, Any]) -> int:
     Those that are named have to work; of all that are installed, one that does not is left out.
     """
     names = list(chain.from_iterable(map(split_calls, options["names"])))
-    shapes = [
-        (dim, fan_out or dim)
-        for dim, fan_out in itertools.product(
-            *_swept(options, {"dim": [512], "fan_out": [None]}).values()
-        )
-    ]
+    dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
+    shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
         question("trunc_normal", *shape, **fixed)  # takes every shape that is allowed
@@ -154,14 +148,10 @@ def _measure(
     notes: Iterable[str],
     left_out: Mapping[str, str] | None = None,
 ) -> int:
-    """Run studies and publish their rows.
+    """Run studies, in the order of the table, and publish their rows.
 
-    Args:
-        kind: What they are.
-        studies: What to measure, in the order of the table.
-        options: The command's.
-        notes: What a person should know before the run.
-        left_out: Where initializers that cannot be used are left out: which are already, and why.
+    With ``left_out``, which says what is left out already and why, an initializer that cannot be
+    used is left out too; without, it is a mistake.
     """
     for name in ("confidence", "alpha"):
         check_probability(name, options[name])
@@ -270,7 +260,7 @@ def _summary(rows: Sequence[Any], kind: Kind) -> str:
     wrong = [row for row in rows if row.agrees is False]
     if not wrong:
         return f"{known} of {known} {kind.summary}agree with theory."
-    names = named(wrong, _MOST_NAMED)
+    names = named(wrong, 5)
     return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {names}."
 
 
@@ -297,17 +287,12 @@ def expand(
     """Return every combination of the swept values as a question, the last option fastest.
 
     A gain is left out where the scheme has none; a question that comes up again is left out.
+    Notes say so.
 
     Args:
         swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
         fixed: The values of the others.
         build: Makes a question of fields.
-
-    Returns:
-        The questions, and notes on how they came about.
-
-    Raises:
-        InputError: There are too many, one of them is not allowed, or no scheme takes the gain.
     """
     count = math.prod(map(len, swept.values()))
     if count > MAX_VALUES:

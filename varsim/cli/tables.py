@@ -37,10 +37,8 @@ def gains(options: dict[str, Any]) -> int:
             raise InputError(f"variance is {variance:g}; give numbers from 1e-12 to 1e12")
     with in_user_context(names):
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
-        if options["critical"]:
-            table = critical_table(activations)
-        else:
-            table = gains_table(activations, variances)
+        is_critical = options["critical"]
+        table = critical_table(activations) if is_critical else gains_table(activations, variances)
     return DONE if publisher.write(table) else FAILED
 
 

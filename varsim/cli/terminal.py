@@ -120,18 +120,8 @@ class Progress(AbstractContextManager["Progress"]):
     def advance(self, work: float) -> None:
         """Take note of work that is done."""
         self._work += work
-        if self._enabled and time.monotonic() - self._started > _A_BLINK:
-            self._draw()
-
-    def expect(self, change: float) -> None:
-        """Take note that the whole run is so much more work than was thought, or less."""
-        self._total += change
-
-    def show(self, groups: Sequence[Sequence[Any]]) -> None:
-        """Take note of the rows that are done, in groups by question."""
-        self._groups = groups
-
-    def _draw(self) -> None:
+        if not self._enabled or time.monotonic() - self._started <= _A_BLINK:
+            return
         if self._live is None:
             self._start()
         if self._bar is not None:
@@ -141,6 +131,14 @@ class Progress(AbstractContextManager["Progress"]):
                 total=max(self._work, self._total),
                 description=f"row {min(len(self._groups) + 1, self._rows)} of {self._rows}",
             )
+
+    def expect(self, change: float) -> None:
+        """Take note that the whole run is so much more work than was thought, or less."""
+        self._total += change
+
+    def show(self, groups: Sequence[Sequence[Any]]) -> None:
+        """Take note of the rows that are done, in groups by question."""
+        self._groups = groups
 
     def _start(self) -> None:
         # Without a width of its own it measures the terminal anew at every refresh.

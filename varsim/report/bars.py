@@ -44,11 +44,8 @@ def drawing(results: Sequence[Result], width: int, ink: Ink = INK) -> str:
     longer than the width.
     """
     width = max(NARROWEST, width)
-    first = results[0]
-    if len(results) == 1 and first.histogram is not None:
-        bars = _histogram(first, first.histogram, width, ink)
-    else:
-        bars = _variances(results, width, ink)
+    bins = results[0].histogram if len(results) == 1 else None
+    bars = _histogram(results[0], bins, width, ink) if bins else _variances(results, width, ink)
     blocks = [bars, _ratios(results, width, ink)]
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from varsim.catalog.scales import canonical_name
 from varsim.comparison import (
     AGREES,
     DIFFERS,
@@ -163,10 +162,8 @@ def _caveats(comparisons: Sequence[Comparison], matching: Matching, names: Names
     mixed = [pair.a for pair in matching.pairs if pair.a.question.dtype != pair.b.question.dtype]
     if mixed:
         yield f"{_pairs(len(mixed))} {_have(len(mixed))} different dtypes: {named(mixed)}."
-    for rows, name, other in (
-        (matching.only_a, names.a, names.b),
-        (matching.only_b, names.b, names.a),
-    ):
+    only = matching.only_a, matching.only_b
+    for rows, (name, other) in zip(only, (names, names[::-1]), strict=True):
         if rows:
             number = f"{len(rows):,} row{'s' * (len(rows) > 1)}"
             yield f"{number} of {name} {_have(len(rows))} no partner in {other}: {named(rows)}."
@@ -185,14 +182,11 @@ def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
     difference, confidence = comparison.difference, a.confidence
     tested = difference if comparison.is_tested else None
     ends = tested.interval(confidence) if tested else (None, None)
-    settings = {name: getattr(a, name) for name in kind.settings}
-    if "scale" in settings:
-        settings["scale"] = canonical_name(settings["scale"])
     more = _OF_RESULTS if kind.schema is RESULTS else ()
     of_each = ("varsim", "seed", "dtype", kind.replicates, "key", *more)
     return {
         "schema": SCHEMA,
-        **{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()},
+        **{name: list(v) if isinstance(v, tuple) else v for name, v in kind.measured(a).items()},
         **{f"{name}_a": getattr(a, name) for name in of_each},
         **{f"{name}_b": getattr(b, name) for name in of_each},
         "same_streams": comparison.pair.same_streams,
