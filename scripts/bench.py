@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 
 from varsim import Experiment, Totals, measure, simulate, stream
-from varsim.catalog.samplers import DRAWS
+from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
 from varsim.layer.theory import predict
-from varsim.report.formats import table
-from varsim.report import Column, Sheet
+from varsim.report import Column, Table
+from varsim.report.formats import plain_text
+from varsim.runner import simulate_layers
 from varsim.stack.network import Network
-from varsim.stack.result import simulate_layers
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
 QUESTION = Experiment(dim=512, scale="sqrt", design="fixed-x", samples=500_000)
@@ -101,7 +101,7 @@ def start_up() -> list[Row]:
     run = process(VARSIM, "--dim", "512", "--scale", "sqrt")
     light = process(python, "-c", "import click, numpy")
     return [
-        Row("varsim --dim 512 --scale sqrt / its imports", ratios(run, imports, 15), 2.0, False),
+        Row("varsim --dim 512 --scale sqrt / its imports", ratios(run, imports, 15), 1.6, False),
         Row("varsim --help / import click, numpy", ratios(process(VARSIM, "--help"), light, 15),
             1.3, False),
     ]  # fmt: skip
@@ -249,7 +249,7 @@ def stacks() -> list[Row]:
         rows.append(Row("20 layers of 512: torch / varsim", values, 1.5, True))
     code = (
         "from varsim.stack.network import Network; "
-        "from varsim.stack.result import simulate_layers; "
+        "from varsim.runner import simulate_layers; "
         "simulate_layers(Network(widths=(512,) * 21), workers=2)"
     )
     rows.append(Row("20 layers of 512: peak memory", [peak_memory(code)], 200, False, "MiB"))
@@ -261,7 +261,7 @@ def stacks() -> list[Row]:
 def normals() -> list[Row]:
     """The engine's float32 normals against NumPy's, from the same source of bits."""
     rng, out = np.random.Generator(np.random.SFC64(0)), np.empty(2**17, np.float32)
-    ours = partial(DRAWS["normal"], rng, out)
+    ours = partial(SAMPLERS["normal"], rng, out)
     numpys = partial(rng.standard_normal, out=out, dtype=np.float32)
     return [
         Row("float32 normals: NumPy / varsim", ratios(repeated(numpys), repeated(ours), 9), 2, True)
@@ -288,7 +288,9 @@ def estimates(outputs: float = 1e12) -> str:
     """Return on paper what a large sweep costs, from the measured rate."""
     each = rate()
     hours = ", ".join(f"{outputs / each / n / 3600:.2g} h on {n}" for n in (1, 16, 256))
-    return f"{each:.3g} outputs a second a core (D = 512, crossed): {outputs:g} take {hours} cores."
+    return (
+        f"{each:.3g} outputs per second and core (D = 512, crossed): {outputs:g} take {hours} cores."
+    )
 
 
 BENCHMARKS = (start_up, question, precision, scaling, clusters, stacks, normals, large_dimension)
@@ -300,7 +302,7 @@ def main() -> int:
     for benchmark in BENCHMARKS:
         sys.stderr.write(f"{benchmark.__name__} ...\n")
         rows += benchmark()
-    sheet = Sheet(
+    table = Table(
         [
             Column("what", [row.what for row in rows], numeric=False),
             Column("median", [f"{row.median:.3g} {row.unit}" for row in rows]),
@@ -312,7 +314,7 @@ def main() -> int:
         [f"NumPy {np.__version__}, {os.cpu_count()} CPUs.", estimates()],
         [],
     )
-    sys.stdout.write(table(sheet))
+    sys.stdout.write(plain_text(table))
     return 0 if all(row.holds for row in rows) else 1
 
 

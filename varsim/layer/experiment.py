@@ -116,6 +116,10 @@ class Experiment:
                 f"{self.n:,} make {least:,} outputs; give {least:,} or more"
             )
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what is pickled: the settings, without what was loaded for them."""
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
     def _set(self, **values: object) -> None:
         for name, value in values.items():
             object.__setattr__(self, name, value)
