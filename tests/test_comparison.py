@@ -1,4 +1,4 @@
-"""Two files of results against each other: pairing, errors, verdicts, and the command."""
+"""Comparison: which rows of two files go together, errors, verdicts, and the command."""
 
 from __future__ import annotations
 
@@ -22,19 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import PCG64, default_rng
 from scipy import stats
-from varsim.layer.inference import conclude, holm, judge
-from varsim.layer.records import experiment_of, record_of
 
 from tests.program import VARSIM, environment, here, on_terminal, run
-from varsim import Experiment, Result, infer, stream
+from varsim import Experiment, Result, conclude, infer, judge, stream
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.layer import sampling
-from varsim.report import Sheet
-from varsim.report.comparison import CELLS, Names, comparison_sheet, summary
+from varsim.layer.result import RESULTS
+from varsim.report import Table
+from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
-from varsim.statistics import student
+from varsim.statistics import Estimate, holm, student
 
 
 def measured(**settings: Any) -> Result:
@@ -49,8 +48,8 @@ def compared(a: Result, b: Result, alpha: float = 0.001) -> Comparison:
 
 def write(path: Path, rows: Sequence[Result]) -> Path:
     """A file as varsim writes it."""
-    sheet = Sheet([], [], list(map(record_of, rows)))
-    path.write_text(FORMATS[SUFFIXES[path.suffix]](sheet), encoding="utf-8")
+    table = Table([], [], list(map(RESULTS.record, rows)))
+    path.write_text(FORMATS[SUFFIXES[path.suffix]](table), encoding="utf-8")
     return path
 
 
@@ -120,7 +119,7 @@ def test_few_and_heavy_tailed_samples_do_not_cry_wolf() -> None:
 
     It is exceeded with a chance of 7e-5; by the measured error alone it is, by far.
     """
-    wild = partial(measured, dim=1, scale="1", x="exponential", w="exponential")
+    wild = partial(measured, dim=1, scale="1", x_dist="exponential", w_dist="exponential")
     known = wild(samples=640_000, seed=1000)
     results = [compared(wild(samples=64, seed=seed), known) for seed in range(200)]
     assert sum(c.verdict == "differs" for c in results) <= 3
@@ -187,7 +186,7 @@ def test_fixed_x_is_compared_by_its_ratio_to_theory_given_x() -> None:
 
 def test_an_x_of_zeros_divides_nothing_by_zero() -> None:
     """ReLU makes one x in two zero at D = 1: such rows agree, and with others there is nothing."""
-    rows = [measured(dim=1, x="rectified", design="fixed-x", seed=seed) for seed in range(12)]
+    rows = [measured(dim=1, x_dist="rectified", design="fixed-x", seed=seed) for seed in range(12)]
     zeros = [row for row in rows if row.empirical == 0.0]
     (first, second, *_), other = zeros, next(row for row in rows if row.empirical)
     assert compared(first, first).verdict == "identical"
@@ -195,14 +194,14 @@ def test_an_x_of_zeros_divides_nothing_by_zero() -> None:
     assert (both.verdict, both.difference, both.z, both.p) == ("agrees", 0.0, None, None)
     for mixed in (compared(first, other), compared(other, first)):
         assert (mixed.verdict, mixed.difference, mixed.p) == ("not compared", None, None)
-    sheet = comparison_sheet(compare([Pair(first, other)]), match([], []), Names("a", "b"))
+    table = comparison_table(compare([Pair(first, other)]), match([], []), Names("a", "b"))
     for text in FORMATS.values():
-        assert "not compared" in text(sheet)
+        assert "not compared" in text(table)
 
 
 def test_constant_squares_agree_whatever_the_seed_and_dtype() -> None:
     """Two coins at D = 1: y² is 1 / k², and a vanishing error bar is no alarm."""
-    coins = partial(measured, dim=1, scale="3", x="rademacher", w="rademacher")
+    coins = partial(measured, dim=1, scale="3", x_dist="rademacher", w_dist="rademacher")
     first = coins()
     for seed in range(1, 20):
         for dtype in FLOAT_TYPES:
@@ -241,7 +240,7 @@ def noisy(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
 @pytest.mark.parametrize("dtype", FLOAT_TYPES)
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"design": "fixed-x"}, {"x_mean": 5.0, "w_mean": 5.0}, {"x": "rademacher", "dim": 1}],
+    [{}, {"design": "fixed-x"}, {"x_mean": 5.0, "w_mean": 5.0}, {"x_dist": "rademacher", "dim": 1}],
     ids=str,
 )
 def test_rounding_leaves_the_same_draws(
@@ -277,9 +276,9 @@ def test_new_streams_agree_within_errors_and_are_said_to_be_new(
     matching = match(before, after)
     found = compare(matching.pairs)
     assert {(c.verdict, c.redrawn) for c in found} == {("agrees", True)}
-    sheet = comparison_sheet(found, matching, Names("a", "b"))
-    assert sheet.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
-    assert "and 17 more" in sheet.caveats[0]
+    table = comparison_table(found, matching, Names("a", "b"))
+    assert table.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
+    assert "and 17 more" in table.caveats[0]
 
 
 def test_another_blas_kernel_is_the_same_draws(tmp_path: Path) -> None:
@@ -306,7 +305,7 @@ def test_more_blocks_of_one_stream_are_no_alarm() -> None:
 
 ROWS = [
     measured(**settings, seed=seed)
-    for settings in ({}, {"samples": 640}, {"scale": "he"}, {"x": "laplace"}, {"dtype": "float64"})
+    for settings in ({}, {"samples": 640}, {"scale": "he"}, {"x_dist": "laplace"}, {"dtype": "float64"})
     for seed in (0, 1)
 ]
 
@@ -324,9 +323,9 @@ def test_every_row_is_used_once_and_none_is_left_that_has_a_partner(
     ours, theirs = [pair.a for pair in matching.pairs], [pair.b for pair in matching.pairs]
     assert sorted(map(id, [*ours, *matching.only_a])) == sorted(map(id, a))
     assert sorted(map(id, [*theirs, *matching.only_b])) == sorted(map(id, b))
-    quantities = [{(row.scale, row.x) for row in rows} for rows in matching[1:]]
+    quantities = [{(row.scale, row.x_dist) for row in rows} for rows in matching[1:]]
     assert not quantities[0] & quantities[1]
-    assert all((p.a.scale, p.a.x) == (p.b.scale, p.b.x) for p in matching.pairs)
+    assert all((p.a.scale, p.a.x_dist) == (p.b.scale, p.b.x_dist) for p in matching.pairs)
 
 
 @given(st.permutations(ROWS))
@@ -359,7 +358,7 @@ def test_of_one_seed_the_same_number_of_blocks_goes_first() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"dim": 17}, {"scale": "none"}, {"fan_out": 3}, {"x": "uniform"}, {"w": "uniform"},
+    [{"dim": 17}, {"scale": "none"}, {"fan_out": 3}, {"x_dist": "uniform"}, {"w_dist": "uniform"},
      {"x_mean": 0.5}, {"x_std": 2.0}, {"w_mean": 0.5}, {"w_std": 2.0}, {"design": "paired"}],
     ids=str,
 )  # fmt: skip
@@ -379,10 +378,10 @@ def test_two_dtypes_go_together_when_nothing_else_is_left_and_it_is_said() -> No
     """A float64 file beside a float32 one; but like goes with like where it can."""
     single, double = measured(), measured(dtype="float64")
     matching = match([single], [double])
-    sheet = comparison_sheet(compare(matching.pairs), matching, Names("a", "b"))
-    assert sheet.caveats == ["1 pair has different dtypes: D = 16, scale sqrt."]
-    assert "float32" in sheet.caption[0]
-    assert "float64" in sheet.caption[1]
+    table = comparison_table(compare(matching.pairs), matching, Names("a", "b"))
+    assert table.caveats == ["1 pair has different dtypes: D = 16, scale sqrt."]
+    assert "float32" in table.caption[0]
+    assert "float64" in table.caption[1]
     both = match([single, double], [double, single]).pairs
     assert [a.dtype == b.dtype for a, b in both] == [True, True]
     other_seed = match([single], [double, measured(seed=1)])
@@ -402,14 +401,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for suffix in (".jsonl", ".csv", ".json"):
         write(place / f"one{suffix}", one)
     write(place / "other.jsonl", other)
-    write(place / "more.jsonl", [*other, *(measured(dim=d, x="laplace") for d in range(1, 6))])
+    write(place / "more.jsonl", [*other, *(measured(dim=d, x_dist="laplace") for d in range(1, 6))])
     write(place / "foreign.jsonl", [measured(dim=3)])
     wrong = one[1].totals
     factor = 1.3
     totals = wrong._replace(
         within=factor * wrong.within, m2=factor * wrong.m2, v2=factor**2 * wrong.v2
     )
-    (bad,) = judge([conclude(experiment_of(one[1]), totals)])
+    (bad,) = judge([conclude(one[1].question, totals)])
     write(place / "bad.jsonl", [one[0], bad])
     return place
 
@@ -461,7 +460,7 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     assert "a false-alarm rate of 0.01 (Holm)" in out
     older = replace(measured(seed=3), varsim="0.0.9")
     matching = match([older], [measured()])
-    caption = comparison_sheet(compare(matching.pairs), matching, Names("a", "b")).caption
+    caption = comparison_table(compare(matching.pairs), matching, Names("a", "b")).caption
     assert "varsim 0.0.9" in caption[0]
 
 

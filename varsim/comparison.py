@@ -124,6 +124,11 @@ class Comparison:
     alpha: float
 
     @property
+    def p(self) -> float | None:
+        """The p-value of the difference, alone; None where there is nothing to test."""
+        return _p(self.difference, self.draws)
+
+    @property
     def is_tested(self) -> bool:
         """Whether the difference has an error: the draws are others, and something varies."""
         return self.draws is None and self.difference is not None and self.std_error is not None
@@ -186,10 +191,7 @@ def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
     """
     tests = [test for pair in pairs for test in _tests(pair)]
     known = [(pair, name, a, b, _difference(a, b), _draws(pair)) for pair, name, a, b in tests]
-    p_values = [
-        None if draws or difference is None or _is_exact(difference) else difference.joint_p
-        for _, _, _, _, difference, draws in known
-    ]
+    p_values = [_p(difference, draws) for _, _, _, _, difference, draws in known]
     alarms = iter(holm([p for p in p_values if p is not None], alpha))
     return [
         Comparison(
@@ -239,9 +241,13 @@ def _difference(a: Estimate | None, b: Estimate | None) -> Estimate | None:
     )
 
 
-def _is_exact(difference: Estimate) -> bool:
-    """Tell whether nothing varies and nothing differs: all of both x are 0."""
-    return difference.std_error == 0.0 and difference.value == 0.0
+def _p(difference: Estimate | None, draws: str | None) -> float | None:
+    """Return the p-value of a difference; None for the same draws, or where all of both x are 0."""
+    if draws is not None or difference is None:
+        return None
+    if difference.std_error == 0.0 and difference.value == 0.0:
+        return None
+    return difference.joint_p
 
 
 def _welch_dof(error_a: float, error_b: float, dofs: tuple[float, float]) -> float:

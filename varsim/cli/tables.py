@@ -116,18 +116,18 @@ def _read(path: Path) -> tuple[str, str]:
     name, is_stdin = _name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
-    suffix = path.suffix.lower()
-    if not is_stdin and suffix not in READABLE:
-        raise InputError(
-            f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
-        )
     try:
         text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{name} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text; give a file that varsim has written") from None
-    return text, suffix_of(text) if is_stdin else suffix
+    suffix = suffix_of(text) if is_stdin else path.suffix.lower()
+    if suffix not in READABLE:
+        raise InputError(
+            f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
+        )
+    return text, suffix
 
 
 def _two(files: Sequence[Path]) -> Sequence[Path]:

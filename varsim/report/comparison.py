@@ -234,7 +234,7 @@ def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
         "confidence": confidence,
         "dof": difference.dof if tested and difference else None,
         "z": difference.z if tested and difference else None,
-        "p": difference.joint_p if comparison.draws is None and difference else None,
+        "p": comparison.p,
         "verdict": comparison.verdict,
         "agrees": comparison.verdict != DIFFERS,
         "alpha": comparison.alpha,

@@ -142,8 +142,9 @@ class Ledger:
         """Write rows of an older schema anew: a CSV file has one header for all of its rows."""
         rows = [row for group in self._groups.values() for row in group]
         atomic_write(self._path, self._head + "".join(map(self._line, rows)))
+        renewed = open_locked(self._path)
         os.close(self._file)
-        self._file = open_locked(self._path)
+        self._file = renewed
 
     def _rows(self, content: bytes) -> list[Any]:
         try:
