@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, InputError, Result, judge, simulate
 from varsim.layer.result import RESULTS
@@ -62,7 +63,9 @@ def test_a_ledger_ends_with_the_bytes_of_an_output(whole: Path, tmp_path: Path) 
     assert whole.stat().st_mtime_ns == before
 
 
-def test_only_missing_rows_are_run_whatever_the_order_of_the_others(whole: Path, tmp_path: Path) -> None:
+def test_only_missing_rows_are_run_whatever_the_order_of_the_others(
+    whole: Path, tmp_path: Path
+) -> None:
     """Five shuffled rows are completed to the bytes of an uninterrupted run."""
     head = 1 if whole.suffix == ".csv" else 0
     rows = lines(whole)
@@ -235,7 +238,7 @@ def tampered(**changes: Any) -> Callable[[str], str]:
 def test_a_line_that_is_no_row_is_refused_and_the_file_left_as_it_is(
     tamper: Callable[[str], str], reason: str, tmp_path: Path
 ) -> None:
-    """Of another schema, under another key, edited, or no row at all: the sentence names the line."""
+    """Of another schema or key, edited, or no row at all: the sentence names the line."""
     result = judge([simulate(Experiment(dim=8, scale="sqrt", samples=6400))])[0]
     line = json.dumps(RESULTS.record(result))
     file = tmp_path / "sweep.jsonl"
@@ -418,7 +421,10 @@ def test_a_better_row_is_never_replaced_by_a_worse_one(tmp_path: Path) -> None:
                  ["--precision", "0.1%", "--max-samples", "1000"]):  # fmt: skip
         more += ["--histogram"]
         done = resume(file, *args, *more)
-        assert "the row in the file is kept, because the new measurement is less precise" in done.stderr
+        assert (
+            "the row in the file is kept, because the new measurement is less precise"
+            in done.stderr
+        )
         assert file.read_bytes() == before
     assert resume(file, *args, "--histogram", "--precision", "5%").returncode == 0
     (row,) = parse(file.read_text(encoding="utf-8"), ".jsonl")

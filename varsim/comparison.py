@@ -54,7 +54,7 @@ KINDS = (
     Kind(RESULTS, "blocks", lambda row: {"Var[x @ W]": row.estimate}),
     Kind(
         LAYERS, "networks", lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
-        more=("widths", "layer"),
+        more=("widths", "layer", "batch"),
     ),
     Kind(CHECKS, "draws", lambda row: {"x@W": row.estimate, "g@Wᵀ": row.back}),
 )  # fmt: skip
