@@ -19,7 +19,7 @@ import pytest
 from tests.program import VARSIM, environment, here, on_terminal, rows, run
 from varsim import Experiment, simulate
 from varsim.cli import app
-from varsim.cli.types import Duration
+from varsim.cli.options import DURATION
 from varsim.report.formats import FORMATS, SUFFIXES
 
 SMALL = ("--samples", "6400")
@@ -632,4 +632,4 @@ def test_a_precision_is_a_share(text: str, share: float) -> None:
 )
 def test_a_time_has_units(text: str, seconds: float) -> None:
     """Seconds without one."""
-    assert Duration().convert(text, None, None) == seconds
+    assert DURATION.convert(text, None, None) == seconds

@@ -458,7 +458,7 @@ def test_gradients_that_one_file_lacks_are_not_compared() -> None:
 
 
 def test_initializers_are_compared_forward_and_backward() -> None:
-    """Rows of one seed are identical, of another they agree, and of a wrong variance they differ."""
+    """Rows of one seed are identical, of another they agree, and a wrong variance differs."""
     first, other = check(), check(seed=1, draws=64)
     for row, verdict in ((check(), "identical"), (other, "agrees")):
         found = compare(match([first], [row]).pairs)

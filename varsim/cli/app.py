@@ -32,7 +32,8 @@ from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
 from varsim.parsing import InputError
 
-run, provenance = lazy("varsim.cli.run"), lazy("varsim.compute.provenance")
+run, sampling = lazy("varsim.cli.run"), lazy("varsim.layer.sampling")
+provenance = lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
     ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
@@ -56,7 +57,7 @@ _EPILOG = (
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(provenance.version_text())
+        click.echo(provenance.version_text(sampling.BIT_GENERATOR.__name__))
         ctx.exit()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from contextlib import suppress
 from functools import cache
@@ -56,6 +57,21 @@ def frameworks() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
+
+
+def version_text(bit_generator: str) -> str:
+    """Return the versions that a reader needs to get the same bytes, one per line."""
+    known = packages() | kernels()
+    return "\n".join(
+        [
+            f"varsim {known['varsim']}",
+            f"Python {platform.python_version()} ({platform.machine()})",
+            f"NumPy {known['NumPy']} (SIMD {known['SIMD']})",
+            f"BLAS {known['BLAS']} ({known['BLAS kernels']} kernels)",
+            f"bit generator {bit_generator}",
+            *(f"{name} {version}" for name, version in frameworks().items()),
+        ]
+    )
 
 
 def _blas() -> list[dict[str, str]]:
