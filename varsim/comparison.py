@@ -59,7 +59,7 @@ KINDS = (
     Kind(RESULTS, "blocks", lambda row: {"Var[x @ W]": row.estimate}),
     Kind(
         LAYERS, "networks", lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
-        more=("widths", "layer"),
+        more=("widths", "layer", "batch"),
     ),
     Kind(CHECKS, "draws", lambda row: {"x@W": row.estimate, "g@Wᵀ": row.back}),
 )  # fmt: skip
@@ -134,15 +134,14 @@ class Comparison:
         return self.std_error is not None
 
     @property
-    def is_exact(self) -> bool:
-        """Whether nothing varies and nothing differs: all of both x are 0."""
-        difference = self.difference
-        return difference is not None and difference.std_error == difference.value == 0.0
-
-    @property
     def p(self) -> float | None:
-        """The p-value of the difference; None where the draws are the same or nothing is known."""
-        return None if self.draws or self.difference is None else self.difference.joint_p
+        """The p-value of the difference, alone; None for the same draws and where nothing varies."""
+        difference = self.difference
+        if self.draws is not None or difference is None:
+            return None
+        if difference.std_error == difference.value == 0.0:  # all of both x are 0
+            return None
+        return difference.joint_p
 
     @property
     def std_error(self) -> float | None:
@@ -201,11 +200,8 @@ def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
     their first ones, and differ by less than the error that is used here.
     """
     comparisons = [each for pair in pairs for each in _untested(pair, alpha)]
-    p_values = {i: each.p for i, each in enumerate(comparisons) if not each.is_exact}
-    tested = {i: p for i, p in p_values.items() if p is not None}
-    for i, differs in zip(tested, holm(list(tested.values()), alpha), strict=True):
-        comparisons[i] = replace(comparisons[i], differs=differs)
-    return comparisons
+    alarms = iter(holm([p for each in comparisons if (p := each.p) is not None], alpha))
+    return [replace(each, differs=each.p is not None and next(alarms)) for each in comparisons]
 
 
 def _untested(pair: Pair, alpha: float) -> Iterator[Comparison]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from typing import Any
 
@@ -45,16 +44,7 @@ _EPILOG = (
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        known = provenance.packages() | provenance.kernels()
-        lines = [
-            f"varsim {known['varsim']}",
-            f"Python {platform.python_version()} ({platform.machine()})",
-            f"NumPy {known['NumPy']} (SIMD {known['SIMD']})",
-            f"BLAS {known['BLAS']} ({known['BLAS kernels']} kernels)",
-            f"bit generator {sampling.BIT_GENERATOR.__name__}",
-            *(f"{name} {version}" for name, version in provenance.frameworks().items()),
-        ]
-        click.echo("\n".join(lines))
+        click.echo(provenance.version_text(sampling.BIT_GENERATOR.__name__))
         ctx.exit()
 
 

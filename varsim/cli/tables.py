@@ -102,11 +102,6 @@ def rows_in(path: Path) -> list[Any]:
     name, is_stdin = _name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
-    suffix = path.suffix.lower()
-    if not is_stdin and suffix not in READABLE:
-        raise InputError(
-            f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
-        )
     try:
         text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
     except OSError as error:
@@ -115,8 +110,13 @@ def rows_in(path: Path) -> list[Any]:
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text; give a file that varsim has written") from None
+    suffix = suffix_of(text) if is_stdin else path.suffix.lower()
+    if suffix not in READABLE:
+        raise InputError(
+            f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
+        )
     try:
-        rows = parse(text, suffix_of(text) if is_stdin else suffix)
+        rows = parse(text, suffix)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     if not rows:

@@ -170,4 +170,6 @@ class Progress(AbstractContextManager["Progress"]):
             return self._bar
         last = [row for group in groups for row in group][-max(1, console.height - 5) :]
         columns = fitting(self._columns(last), console.width)
+        if table_width(columns) > console.width:  # rich would cut the numbers
+            return self._bar
         return rich_console.Group(_rich_table(columns, self._stream), "", self._bar)

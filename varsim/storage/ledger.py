@@ -132,8 +132,9 @@ class Ledger(AbstractContextManager["Ledger"]):
         if self._head and whole and not whole.startswith(self._head.encode()):
             # Rows of an older schema: a CSV file has one header for all of its rows.
             atomic_write(self._path, self._text([r for g in self._groups.values() for r in g]))
+            renewed = open_locked(self._path)
             os.close(self._file)
-            self._file = open_locked(self._path)
+            self._file = renewed
 
     def _rows(self, content: bytes) -> list[Any]:
         try:
