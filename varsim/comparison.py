@@ -135,7 +135,7 @@ class Comparison:
 
     @property
     def p(self) -> float | None:
-        """The p-value of the difference, alone; None for the same draws and where nothing varies."""
+        """The p-value of the difference; None for the same draws and where nothing varies."""
         difference = self.difference
         if self.draws is not None or difference is None:
             return None
@@ -200,8 +200,12 @@ def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
     their first ones, and differ by less than the error that is used here.
     """
     comparisons = [each for pair in pairs for each in _untested(pair, alpha)]
-    alarms = iter(holm([p for each in comparisons if (p := each.p) is not None], alpha))
-    return [replace(each, differs=each.p is not None and next(alarms)) for each in comparisons]
+    p_values = [each.p for each in comparisons]
+    alarms = iter(holm([p for p in p_values if p is not None], alpha))
+    return [
+        replace(each, differs=p is not None and next(alarms))
+        for each, p in zip(comparisons, p_values, strict=True)
+    ]
 
 
 def _untested(pair: Pair, alpha: float) -> Iterator[Comparison]:
