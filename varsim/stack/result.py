@@ -435,14 +435,12 @@ def _finite(value: float | None) -> float | None:
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
     if row.forward is None:
-        yield Caveat(
-            "overflow", f"{network.dtype} cannot hold what explodes here; take dtype float64"
-        )
+        yield Caveat("overflow", f"the values overflow {network.dtype}; take dtype float64")
     if row.signals_are_heavy and row.median is not None:
         spread = max(row.held_to.spread or 0.0, row.spread or 0.0)
         yield Caveat(
             "heavy-tails",
-            f"a few networks carry the mean (relative variance between them {spread:.2g}), and its "
+            f"a few networks carry the mean (relative variance between them {spread:.2g}), so its "
             f"error is rough; the typical network has {row.median:.3g}",
         )
     if row.gradients_are_heavy and row.gradient_median is not None:
@@ -455,8 +453,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
     if network.backward and row.gradient_theory is None and row.layer == 1:
         yield Caveat(
             "no-theory",
-            "batch norm mixes the gradients of a batch by how its inputs are correlated, for which "
-            "there is no theory here: the cells below the top layer are empty",
+            "batch norm mixes the gradients of a batch, and varsim has no theory for that: its "
+            "cells below the top layer are empty",
         )
     if network.precision is None and not row.met:
         yield Caveat(
