@@ -88,7 +88,7 @@ _CHECKS = Kind(
 
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
-    _check_rates(options)
+    _check(options)
     if options["max_time"] is not None and options["precision"] is None:
         raise InputError("--max-time needs --precision; add one, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
@@ -109,7 +109,7 @@ def results(options: dict[str, Any]) -> int:
 
 def layers(options: dict[str, Any]) -> int:
     """Measure deep stacks: the command ``varsim layers``."""
-    _check_rates(options)
+    _check(options)
     defaults: dict[str, list[Any]] = {
         "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
         "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
@@ -135,14 +135,15 @@ def layers(options: dict[str, Any]) -> int:
 
 def checks(options: dict[str, Any]) -> int:
     """Check initializers: the command ``varsim init``."""
-    _check_rates(options)
+    _check(options)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
     dims = list(chain.from_iterable(options["dim"])) or [512]
     fan_outs = list(chain.from_iterable(options["fan_out"])) or [None]
     shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
-        question("trunc_normal", *shape, **fixed)  # takes every shape that is allowed
+        # It takes every shape that is allowed.
+        CheckStudy(question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, CheckStudy] = {}
     left_out: dict[str, str] = {}
     notes: list[str] = []
@@ -190,8 +191,7 @@ def _measure(  # noqa: PLR0913  # the three commands differ in these
         left_out: Why some are left out already, by name.
     """
     workers = check_workers(options["workers"])
-    ledger_path, outputs = _ledger_output(options)
-    publisher = Publisher(options["format"], outputs, quiet=options["quiet"])
+    ledger_path, publisher = _publisher(options)
     if not lenient:
         _load(studies)
     for note in [*notes, *publisher.unwritable()]:
@@ -393,9 +393,18 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
     return Network(widths=widths, residual=residual, **fields)
 
 
-def _check_rates(options: dict[str, Any]) -> None:
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what no command takes, before anything is loaded."""
     for name in ("confidence", "alpha"):
         check_probability(name, options[name])
+    check_workers(options["workers"])
+    _publisher(options)
+
+
+def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
+    """Return the output that rows are added to one by one, if any, and what publishes the rest."""
+    ledger, outputs = _ledger_output(options)
+    return ledger, Publisher(options["format"], outputs, quiet=options["quiet"])
 
 
 def _load(studies: Iterable[Any]) -> None:
