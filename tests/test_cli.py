@@ -102,12 +102,12 @@ def test_varsim_alone_answers_the_question() -> None:
 
 def test_data_is_on_stdout_and_talk_on_stderr() -> None:
     """The table and its caption are data; caveats and the summary are not."""
-    done = run(*SMALL, "--design", "fixed-x")
+    done = here(*SMALL, "--design", "fixed-x")
     assert done.stdout.splitlines()[0].split()[:3] == ["D", "scale", "k"]
     assert "seed 0" in done.stdout
     assert "Caveat: D = 512, scale none: one x" in done.stderr
     assert "3 of 3 agree with theory.\n" in done.stderr
-    assert run(*SMALL, "--design", "fixed-x", "--quiet").stderr == ""
+    assert here(*SMALL, "--design", "fixed-x", "--quiet").stderr == ""
 
 
 def test_the_table_off_a_terminal_is_plain_and_whole() -> None:
@@ -172,7 +172,7 @@ def test_machine_formats_are_the_library_s_result() -> None:
 
 def test_a_markdown_table_is_one() -> None:
     """Header, rule and rows have the same number of cells, and a caption follows."""
-    lines = run(*SMALL, "--format", "markdown").stdout.splitlines()
+    lines = here(*SMALL, "--format", "markdown").stdout.splitlines()
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 5
     assert {line.count("|") for line in table} == {9}
@@ -181,7 +181,7 @@ def test_a_markdown_table_is_one() -> None:
 
 def test_latex_is_balanced_booktabs() -> None:
     """A tabular that LaTeX reads: as many cells as columns, and no bare special character."""
-    text = run(*SMALL, "--dim", "1:3", "--scale", "D^-2", "--format", "latex").stdout
+    text = here(*SMALL, "--dim", "1:3", "--scale", "D^-2", "--format", "latex").stdout
     spec = re.search(r"\\begin\{tabular\}\{([lr]+)\}", text)
     assert spec
     cells = [line for line in text.splitlines() if line.endswith(r"\\")]
@@ -203,11 +203,11 @@ def test_every_format_has_a_suffix_and_every_suffix_a_format() -> None:
 def test_output_writes_the_format_of_its_suffix(tmp_path: Path, suffix: str) -> None:
     """The file holds what --format would print, and stdout the table as ever."""
     file = tmp_path / f"results{suffix.upper() if suffix == '.md' else suffix}"
-    done = run(*SMALL, "--output", str(file))
-    printed = run(*SMALL, "--format", SUFFIXES[suffix])
+    done = here(*SMALL, "--output", str(file))
+    printed = here(*SMALL, "--format", SUFFIXES[suffix])
     assert done.returncode == 0
     assert file.read_text(encoding="utf-8") == printed.stdout
-    assert done.stdout == run(*SMALL).stdout
+    assert done.stdout == here(*SMALL).stdout
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -217,7 +217,7 @@ def test_output_keeps_a_link_and_the_permissions(tmp_path: Path) -> None:
     target.write_text("old")
     target.chmod(0o640)
     link.symlink_to(target)
-    assert run(*SMALL, "-o", str(link)).returncode == 0
+    assert here(*SMALL, "-o", str(link)).returncode == 0
     assert link.is_symlink()
     assert target.read_text().startswith("schema,")
     assert target.stat().st_mode & 0o777 == 0o640
@@ -226,11 +226,11 @@ def test_output_keeps_a_link_and_the_permissions(tmp_path: Path) -> None:
 def test_output_may_have_the_longest_of_names(tmp_path: Path) -> None:
     """The draft beside it has a short one; and a loop of links is refused, not replaced."""
     file = tmp_path / ("a" * 251 + ".csv")
-    assert run(*SMALL, "-o", str(file)).returncode == 0
+    assert here(*SMALL, "-o", str(file)).returncode == 0
     assert file.exists()
     loop = tmp_path / "loop.csv"
     loop.symlink_to(loop)
-    done = run(*SMALL, "-o", str(loop))
+    done = here(*SMALL, "-o", str(loop))
     assert done.returncode == 1
     assert "symbolic links" in done.stderr
     assert loop.is_symlink()
@@ -240,7 +240,7 @@ def test_output_may_be_a_device(tmp_path: Path) -> None:
     """What cannot be replaced is written to."""
     link = tmp_path / "null.csv"
     link.symlink_to("/dev/null")
-    assert run(*SMALL, "--output", str(link)).returncode == 0
+    assert here(*SMALL, "--output", str(link)).returncode == 0
     assert link.is_symlink()
 
 
@@ -282,7 +282,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     )
     assert "could not be written: File too large" in done.stderr
     assert "3 of 3 agree" in done.stderr
-    assert done.stdout == run(*SMALL).stdout
+    assert done.stdout == here(*SMALL).stdout
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
         ("results.csv", "old")
     ]
@@ -312,13 +312,13 @@ def test_a_closed_stream_is_no_crash(tmp_path: Path) -> None:
     done = subprocess.run(
         ["bash", "-c", f"{command} 2>&-"], stdout=subprocess.PIPE, encoding="utf-8", check=False
     )
-    assert (done.returncode, done.stdout) == (0, run(*SMALL).stdout)
+    assert (done.returncode, done.stdout) == (0, here(*SMALL).stdout)
 
 
 def test_several_outputs_are_all_written(tmp_path: Path) -> None:
     """--output repeats, and one that fails does not stop the next."""
     files = [tmp_path / "a.csv", tmp_path / "missing" / "b.md", tmp_path / "c.json"]
-    done = run(*SMALL, *(part for file in files for part in ("-o", str(file))))
+    done = here(*SMALL, *(part for file in files for part in ("-o", str(file))))
     assert done.returncode == 1
     assert [file.exists() for file in files] == [True, False, True]
     assert done.stderr.startswith(f"Note: '{files[1]}' cannot be written:")
@@ -326,7 +326,7 @@ def test_several_outputs_are_all_written(tmp_path: Path) -> None:
 
 def test_a_pasted_table_keeps_its_caveats() -> None:
     """They are said on stderr, and stand below the table where it is made to be pasted."""
-    done = run("-s", "sqrt", "-n", "64", "--format", "markdown", "--quiet")
+    done = here("-s", "sqrt", "-n", "64", "--format", "markdown", "--quiet")
     assert "\nCaveat: D = 512, scale sqrt: an expected error of 18% is too rough" in done.stdout
 
 
@@ -443,7 +443,7 @@ def test_check_is_3_only_when_a_verdict_disagrees(
 ) -> None:
     """So that a shell script can rely on it."""
     args = ("--dim", "64", "--samples", "640000", "--scale", "none,sqrt")
-    assert run(*args, "--check").returncode == 0
+    assert here(*args, "--check").returncode == 0
     assert faulty(monkeypatch, *args, "--check") == 3
     assert faulty(monkeypatch, *args) == 0
     captured = capsys.readouterr()
@@ -469,7 +469,7 @@ def test_every_sweepable_option_sweeps_and_has_its_column() -> None:
         "--design": ("crossed,paired", "design"),
     }  # fmt: skip
     for option, (values, header) in sweeps.items():
-        done = run("--dim", "8", "--scale", "xavier", *SMALL, option, values)
+        done = here("--dim", "8", "--scale", "xavier", *SMALL, option, values)
         lines = done.stdout.splitlines()
         assert f" {header} " in lines[0], option
         assert len(lines) == 7, option
@@ -484,14 +484,14 @@ def test_a_row_is_the_same_alone_and_in_a_sweep() -> None:
 
 def test_a_duplicate_is_said_and_runs_once() -> None:
     """Also under another name of the same scheme."""
-    done = run("--dim", "8,8", "--scale", "he,kaiming", *SMALL)
+    done = here("--dim", "8,8", "--scale", "he,kaiming", *SMALL)
     assert "3 rows are in the sweep more than once and will run only once." in done.stderr
     assert len(done.stdout.splitlines()) == 6
 
 
 def test_a_gain_is_left_out_where_there_is_none_and_said_so() -> None:
     """A mixed sweep is a wish, not a mistake."""
-    done = run("--dim", "8", "--scale", "sqrt,xavier", "--gain", "1,2", *SMALL)
+    done = here("--dim", "8", "--scale", "sqrt,xavier", "--gain", "1,2", *SMALL)
     assert "The gain does not apply to scale sqrt, which runs without." in done.stderr
     assert [line.split()[1] for line in done.stdout.splitlines()[2:5]] == [
         "sqrt",
@@ -532,13 +532,15 @@ def test_every_option_has_its_variable() -> None:
 
 def test_dry_run_runs_nothing() -> None:
     """A sweep that would take years is planned at once, at its cost and its error."""
-    done = run("--dry-run", "--dim", "1e9,512", "--samples", "1e9", "--scale", "sqrt", "-f", "json")
+    done = here(
+        "--dry-run", "--dim", "1e9,512", "--samples", "1e9", "--scale", "sqrt", "-f", "json"
+    )
     plan = json.loads(done.stdout)
     experiment = Experiment(dim=10**9, scale="sqrt", samples=10**9)
     shape = experiment.block
     assert plan[0]["numbers"] == experiment.blocks * 10**9 * (shape.rows + shape.columns)
     assert plan[0]["samples"] == experiment.blocks * shape.outputs >= 10**9
-    table = run("--dry-run").stdout
+    table = here("--dry-run").stdout
     assert table.splitlines()[0].split()[:3] == ["D", "scale", "blocks"]
     assert "nothing was run" in table
 
@@ -546,7 +548,7 @@ def test_dry_run_runs_nothing() -> None:
 def test_a_dry_run_s_error_is_the_error_of_the_run() -> None:
     """Planned and measured relative error differ by the error of an error bar, at most 5 of it."""
     args = ("--dim", "16,300", "--x-dist", "normal,exponential", "--samples", "1e5", "-s", "sqrt")
-    plans = json.loads(run(*args, "--dry-run", "-f", "json").stdout)
+    plans = json.loads(here(*args, "--dry-run", "-f", "json").stdout)
     for plan, row in zip(plans, rows(*args), strict=True):
         assert plan["theory"] == row["theory"]
         measured = row["std_error"] / row["theory"]
@@ -555,29 +557,29 @@ def test_a_dry_run_s_error_is_the_error_of_the_run() -> None:
 
 def test_explain_answers_with_the_numbers_of_the_run() -> None:
     """Below the table; D, the sum, the division by k², and the k that gives 1."""
-    done = run("--explain", *SMALL)
+    done = here("--explain", *SMALL)
     prose = done.stdout.split("Why?")[1]
     for expected in ("512 · 1 = 512", "512 / 262144 = 0.00195312", "k = √D = 22.6274"):
         assert expected in prose
     (row,) = rows("--scale", "sqrt", *SMALL, "--design", "fixed-x")
-    done = run("--explain", "--scale", "sqrt", *SMALL, "--design", "fixed-x")
+    done = here("--explain", "--scale", "sqrt", *SMALL, "--design", "fixed-x")
     assert f"for this x {row['conditional_theory']:.6g}" in done.stdout
     assert f"{row['conditional_theory']:.4g} times the average 1." in " ".join(done.stdout.split())
-    done = run("--explain", *SMALL, "--format", "json")
+    done = here("--explain", *SMALL, "--format", "json")
     assert json.loads(done.stdout)
     assert "Why?" in done.stderr
 
 
 def test_explain_in_numbers_that_are_not_standard() -> None:
     """With means and deviations, one product's variance is computed, not 1."""
-    done = run("--explain", *SMALL, "--dim", "10", "--x-mean", "1", "--w-std", "2", "-s", "none")
+    done = here("--explain", *SMALL, "--dim", "10", "--x-mean", "1", "--w-std", "2", "-s", "none")
     assert "E x² E w² - (E x)² (E w)² = 8" in " ".join(done.stdout.split())
     assert "10 · 8 = 80" in done.stdout
 
 
 def test_help_names_every_option_in_a_group_with_examples_first() -> None:
     """A newcomer's first page."""
-    text = run("--help").stdout
+    text = here("--help").stdout
     assert text.index("Examples:") < text.index("What is multiplied")
     for param in app.varsim.params:
         assert max(param.opts, key=len) in text
@@ -604,7 +606,7 @@ def test_help_reaches_every_stream() -> None:
 
 def test_version_names_what_the_bytes_depend_on() -> None:
     """varsim, Python, NumPy, BLAS and the bit generator."""
-    text = run("--version").stdout
+    text = here("--version").stdout
     for name in ("varsim 0", "Python 3", "NumPy ", "BLAS ", "bit generator SFC64"):
         assert name in text
 
@@ -702,7 +704,7 @@ def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
 def test_an_unknown_command_is_one_sentence() -> None:
     """Also where a comma was forgotten."""
     for args in (("512",), ("--dim", "64", "128"), ("comparr", "a", "b")):
-        done = run(*args)
+        done = here(*args)
         assert done.returncode == 2
         assert "is no command (" in done.stderr
         assert done.stderr.count("\n") == 1
@@ -710,7 +712,7 @@ def test_an_unknown_command_is_one_sentence() -> None:
 
 def test_options_before_a_command_are_refused() -> None:
     """They would do nothing, and somebody meant something by them; the environment is for all."""
-    done = run("--dim", "64", "compare", "a.jsonl", "b.jsonl")
+    done = here("--dim", "64", "compare", "a.jsonl", "b.jsonl")
     assert done.returncode == 2
     assert "--dim is an option of varsim itself, and does nothing for compare" in done.stderr
     assert "cannot be read" in run("compare", "a.jsonl", "b.jsonl", VARSIM_DIM="64").stderr

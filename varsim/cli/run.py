@@ -72,6 +72,7 @@ _CHECKS = Kind(CHECKS, checks_table, "initializers", None)
 
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
+    _check(options)
     if options["max_time"] is not None and options["precision"] is None:
         raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
@@ -92,6 +93,7 @@ def results(options: dict[str, Any]) -> int:
 
 def layers(options: dict[str, Any]) -> int:
     """Measure deep stacks: the command ``varsim layers``."""
+    _check(options)
     defaults: dict[str, list[Any]] = {
         "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
         "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
@@ -116,12 +118,14 @@ def checks(options: dict[str, Any]) -> int:
 
     Those that are named have to work; of all that are installed, one that does not is left out.
     """
+    _check(options)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
     dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
     shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
-        question("trunc_normal", *shape, **fixed)  # takes every shape that is allowed
+        # It takes every shape that is allowed.
+        CheckStudy(question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, CheckStudy] = {}
     left_out: dict[str, str] = {}
     with _ending_signals_as_interrupt(), in_user_context(names):
@@ -153,11 +157,8 @@ def _measure(
     With ``left_out``, which says what is left out already and why, an initializer that cannot be
     used is left out too; without, it is a mistake.
     """
-    for name in ("confidence", "alpha"):
-        check_probability(name, options[name])
     workers = check_workers(options["workers"])
-    ledger_path, outputs = _ledger_output(options)
-    publisher = Publisher(options["format"], outputs, quiet=options["quiet"])
+    ledger_path, publisher = _publisher(options)
     if left_out is None:
         _load(studies)
     for note in [*notes, *publisher.unwritable()]:
@@ -347,6 +348,20 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
     if residual == "gpt2":  # Radford et al. (2019), section 2.3: 1/√N of N residual layers
         residual = (2 * depth) ** -0.5
     return Network(widths=widths, residual=residual, **fields)
+
+
+def _check(options: dict[str, Any]) -> None:
+    """Refuse what no command takes, before anything is loaded."""
+    for name in ("confidence", "alpha"):
+        check_probability(name, options[name])
+    check_workers(options["workers"])
+    _publisher(options)
+
+
+def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
+    """Return the output that rows are added to one by one, if any, and what publishes the rest."""
+    ledger, outputs = _ledger_output(options)
+    return ledger, Publisher(options["format"], outputs, quiet=options["quiet"])
 
 
 def _load(studies: Iterable[Any]) -> None:
