@@ -696,6 +696,7 @@ def test_seed_and_number_of_networks_are_not_in_the_key() -> None:
     """All other settings are, and spellings of one scheme have one key."""
     assert small().key == small(seed=5, networks=99).key
     assert small(scale="glorot").key == small().key
+    assert small(bias_std=1, residual=2).key == small(bias_std=1.0, residual=2.0).key
     assert len({small(**{name: value}).key for name, value in (
         ("batch", 5), ("gain", 1.0), ("norm", "rms"), ("residual", 0.5), ("bias_std", 0.1),
         ("w_dist", "laplace"), ("x_dist", "uniform"), ("dtype", "float64"), ("backward", False),

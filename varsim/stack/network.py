@@ -124,9 +124,12 @@ class Network:
                 )
         if self.norm not in NORMS:
             raise InputError(f"norm {self.norm!r} is unknown; {nearest(self.norm, NORMS)}")
-        for name, number in (("bias_std", self.bias_std), ("residual", self.residual or 0.0)):
+        for name, number in (("bias_std", self.bias_std), ("residual", self.residual)):
+            if number is None:
+                continue
             if not (math.isfinite(number) and 0 <= number <= 1e6):
                 raise InputError(f"{name} is {number!r}; give a number from 0 to 1e6")
+            object.__setattr__(self, name, float(number))  # 1 and 1.0 have one key
         if self.precision is not None and not 1e-4 <= self.precision < 1:
             raise InputError(
                 f"precision is {self.precision:g}; give a relative standard error from 0.0001 to "
