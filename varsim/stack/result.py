@@ -434,7 +434,7 @@ def _finite(value: float | None) -> float | None:
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
-    if row.totals.square is None:
+    if row.forward is None:
         yield Caveat("overflow", f"the values overflow {network.dtype}; take dtype float64")
     if row.signals_are_heavy and row.median is not None:
         spread = max(row.held_to.spread or 0.0, row.spread or 0.0)
@@ -484,9 +484,9 @@ _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "gradient_
           "square_m2", "gradient_m2")  # fmt: skip
 
 
-def _held(name: str, value: Any) -> Any:
-    """Return a total as a file holds it: null is NaN, but for what may not be known."""
-    unknown = {"saturated", "dead", "gradient_square"}
+def _held(network: Network, name: str, value: Any) -> Any:
+    """Return a total as a file holds it: null is NaN, but for what is not known of the network."""
+    unknown = {"saturated", "dead"} | ({"gradient_square"} if not network.backward else set())
     return math.nan if value is None and name not in unknown else value
 
 
@@ -500,7 +500,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     bins, counts = values["histogram"], values["counts"]
     if not 1 <= values["layer"] <= network.depth:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
-    totals = LayerTotals(*(_held(name, values["totals"][name]) for name in LayerTotals._fields))
+    held = values["totals"]
+    totals = LayerTotals(*(_held(network, name, held[name]) for name in LayerTotals._fields))
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
                held_to.spread, values["median"], values["gradient_median"])  # fmt: skip
