@@ -304,7 +304,7 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
     ("args", "said"),
     [
         ("results.jsonl", "no --output to write to"),
-        ("results.jsonl -o figure.gif", "has no known suffix; take .svg, .png, .pdf"),
+        ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
         ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
         ("results.jsonl -o figure.svg --dpi 3", "give dots an inch from 50 to 1200"),
         ("figure.txt -o figure.svg", "no suffix that can be read"),

@@ -295,7 +295,7 @@ def _off_claim(result: Result) -> str:
     message = f"the variance is {ratio:.4g} ± {half_width:.2g} times the claim of scale {e.scale}"
     if result.init_theory is not None:
         by_theory = result.init_theory / result.theory
-        message += f", and by the initializer's own theory {by_theory:.4g} times"
+        message += f", and {by_theory:.4g} times by the initializer's own theory"
     message += f"; it fits scale {fitting}" if fitting else "; it fits no scheme"
     return message + (f" (k = {result.k / math.sqrt(ratio):.4g})" if ratio else "")
 
