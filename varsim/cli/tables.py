@@ -25,7 +25,7 @@ from varsim.storage import READABLE
 from varsim.storage.files import write_file
 from varsim.storage.rows import parse, schema_of, suffix_of
 
-figure = lazy("varsim.plots.figure")
+plots = lazy("varsim.plots")
 
 
 def gains(options: dict[str, Any]) -> int:
@@ -78,7 +78,7 @@ def plot(
             f"{_name(first)} holds {one}, and {_name(second)} holds {other}; give files of one kind"
         )
     try:
-        drawn = figure.draw_any([row for of_file in rows for row in of_file], width)
+        drawn = plots.draw_any([row for of_file in rows for row in of_file], width)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -86,7 +86,7 @@ def plot(
             "figures need matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     written = [
-        _write(path, figure.encode(drawn.figure, path.suffix.lower(), dpi)) for path in outputs
+        _write(path, plots.encode(drawn.figure, path.suffix.lower(), dpi)) for path in outputs
     ]
     if not quiet:
         for remark in drawn.remarks:

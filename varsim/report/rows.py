@@ -46,12 +46,12 @@ def columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
 
 def setting_columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
     """Return the columns that tell rows apart."""
-    names = [name for name in schema.table if schema.by_name[name].phrase]
+    fields = [schema.by_name[name] for name in schema.table]
     return [
         Column(field.header, [field.text(row) for row in rows], field.numeric,
                shortenable=field.name == "init")
-        for field in map(schema.by_name.__getitem__, names)
-        if not field.when_varying or _varies(field, rows)
+        for field in fields
+        if field.phrase and not field.derived and (not field.when_varying or _varies(field, rows))
     ]  # fmt: skip
 
 
