@@ -223,7 +223,8 @@ class LayerStudy:
         (row,), asked = rows, self.question
         if row.init_package != _package(asked):
             return self, None, False
-        met = row.met and row.relative_error <= (asked.precision or math.inf)
+        pending = self._pending_check(row)
+        met = pending is None and row.met and row.relative_error <= (asked.precision or math.inf)
         finest = replace(self, question=row.question) if met else self
         if self.histogram and row.histogram is None:
             return finest, None, False  # not to less precision than there is already
@@ -232,8 +233,16 @@ class LayerStudy:
             return study, row.totals, True
         if row.question.block != asked.block:
             return self, None, False
-        same = row.question.precision == asked.precision
-        return study, row.totals if same else row.totals._replace(next_check=None), False
+        return study, row.totals._replace(next_check=pending), False
+
+    def _pending_check(self, row: Result) -> int | None:
+        """Return the check that a row was stopped before, if it is still to come.
+
+        It is what a run at once decides at, whatever the error is where the row was stopped.
+        """
+        asked, check = self.question, row.totals.next_check
+        same = (row.question.precision, row.question.block) == (asked.precision, asked.block)
+        return check if same and check is not None and check <= asked.blocks else None
 
     @cached_property
     def _bins(self) -> Bins | None:

@@ -110,6 +110,7 @@ class StackTotals(NamedTuple):
             their medians, which cannot be added up.
         medians: Of an earlier run, of shape (layers, 2); None where there was none.
         median_networks: Number of networks that these medians are of.
+        next_check: The number of networks at which the stopping rule decides next, or None.
     """
 
     networks: int
@@ -118,6 +119,7 @@ class StackTotals(NamedTuple):
     recent: list[NDArray[np.float64]]
     medians: NDArray[np.float64] | None = None
     median_networks: int = 0
+    next_check: int | None = None
 
     def plus(self, sample: Sampled) -> StackTotals:
         """Return the totals with one more network."""
@@ -157,6 +159,8 @@ class LayerResult(RowBase):
         gradient_median: The same of ∂h.
         median_networks: Number of networks that these medians are of: the last ones, where a run
             was resumed.
+        next_check: The number of networks at which the stopping rule decides next; None where it
+            has decided.
         counts: Histogram of φ(h), those beyond the ends first and last; None without.
         histogram: Its bins, or None.
     """
@@ -169,6 +173,7 @@ class LayerResult(RowBase):
     median: float | None = None
     gradient_median: float | None = None
     median_networks: int = 0
+    next_check: int | None = None
     counts: tuple[int, ...] | None = None
     histogram: Bins | None = None
 
@@ -374,6 +379,7 @@ class StackStudy:
                 median=_finite(medians[place, 0]),
                 gradient_median=_finite(medians[place, 1]) if network.backward else None,
                 median_networks=median_networks,
+                next_check=totals.next_check,
                 counts=None if totals.counts is None else tuple(totals.counts[place].tolist()),
                 histogram=None if bins is None else bins[place],
                 confidence=self.confidence,
@@ -401,7 +407,10 @@ class StackStudy:
         if self.histogram and not counted:
             return self, None, False
         totals = _totals_of(known)
-        return replace(self, histogram=counted), totals, self.next_check(totals) is None
+        if known[0].question.precision != network.precision:
+            totals = totals._replace(next_check=None)
+        done = totals.next_check is None and self.next_check(totals) is None
+        return replace(self, histogram=counted), totals, done
 
     @cached_property
     def _bins(self) -> tuple[Bins, ...] | None:
@@ -419,6 +428,7 @@ def _totals_of(rows: Sequence[LayerResult]) -> StackTotals:
         [],
         np.array([[math.nan if m is None else m for m in pair] for pair in medians]),
         first.median_networks,
+        first.next_check,
     )
 
 
@@ -522,7 +532,7 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         and (not bins["width"] > 0.0 or len(counts) != bins["number"] + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
-    state = ("median", "gradient_median", "median_networks", "counts")
+    state = ("median", "gradient_median", "median_networks", "next_check", "counts")
     return LayerResult(
         network, values["layer"], held_to, totals,
         histogram=None if bins is None else Bins(**bins),
@@ -640,6 +650,8 @@ _FIELDS = (
           lambda r: r.question.networks),
     Field("precision", f.number, "Relative standard error that was asked for.", optional=True),
     Field("median_networks", f.whole, "Number of networks that the medians are of."),
+    Field("next_check", f.whole, "Number of networks at which the stopping rule decides next.",
+          optional=True),
     Field(
         "totals",
         f.mapping(networks=f.whole, **dict.fromkeys(_MEANS, f.optional(f.number))),

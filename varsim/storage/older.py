@@ -98,7 +98,8 @@ def _layer(record: Record) -> dict[str, Any]:
         "square_m2": _m2(record["empirical"], record["std_error"], count),
         "gradient_m2": _m2(record["gradient"], record["gradient_std_error"], count),
     }
-    new = {"networks_asked": count, "precision": None, "median_networks": count, "totals": totals}
+    new = {"networks_asked": count, "precision": None, "median_networks": count}
+    new |= {"next_check": None, "totals": totals}
     return _renamed(record, LAYERS.number) | new
 
 
