@@ -78,7 +78,9 @@ def plot(
             f"{_name(first)} holds {one}, and {_name(second)} holds {other}; give files of one kind"
         )
     try:
-        drawn = plots.draw_any([row for of_file in rows for row in of_file], width)
+        # Saving a figure can change its layout, so each file has a figure of its own.
+        every = [row for of_file in rows for row in of_file]
+        drawn = [plots.draw_any(every, width) for _ in outputs]
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -86,10 +88,11 @@ def plot(
             "figures need matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     written = [
-        _write(path, plots.encode(drawn.figure, path.suffix.lower(), dpi)) for path in outputs
+        _write(path, plots.encode(each.figure, path.suffix.lower(), dpi))
+        for path, each in zip(outputs, drawn, strict=True)
     ]
     if not quiet:
-        for remark in drawn.remarks:
+        for remark in drawn[0].remarks:
             say(f"Note: {remark}")
     return DONE if all(written) else FAILED
 

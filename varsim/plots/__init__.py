@@ -19,7 +19,6 @@ from varsim.plots.page import COLUMN, styled
 from varsim.plots.rows import category_figure, line_figure
 from varsim.plots.stack import stack_figure
 from varsim.stack.result import LayerResult
-from varsim.storage.rows import schema_of
 
 _DPI = 300
 
@@ -49,7 +48,7 @@ def draw_any(rows: Sequence[Any], width: float = COLUMN) -> Drawn:
     if isinstance(rows[0], Result):
         return draw(rows, width)
     raise InputError(
-        f"there is no figure of {schema_of(rows[0]).kind}; give results of varsim or varsim layers"
+        f"there is no figure of {rows[0].schema.kind}; give results of varsim or varsim layers"
     )
 
 

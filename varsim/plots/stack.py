@@ -141,10 +141,9 @@ def _finish_layers(panels: Sequence[Axes], rows: Sequence[LayerResult]) -> None:
 
 
 def _remarks(rows: Sequence[LayerResult], ways: Sequence[Way]) -> Iterator[str]:
-    caveats = {caveat.id for row in rows for caveat in row.caveats}
     if any(way.typical(row) for way in ways for row in rows):
         yield "Crosses: the median network, where few carry the mean."
-    if "overflow" in caveats:
+    if any(row.empirical is None for row in rows):
         yield "Without a marker: overflow."
-    if BACKWARD in ways and "no-theory" in caveats:
+    if any(row.question.backward and row.gradient_theory is None for row in rows):
         yield "No theory of gradients through batch norm."
