@@ -47,7 +47,7 @@ def run(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
 
 
 def here(*args: str) -> subprocess.CompletedProcess[str]:
-    """Run varsim in this process, for what needs none of its own: what it says, and its code."""
+    """Run varsim in this process, for what needs no process of its own."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with (
         patch.object(sys, "argv", ["varsim", *args]),
@@ -73,8 +73,8 @@ def needs(name: str) -> str:
 
 
 def rows(*args: str) -> list[dict[str, Any]]:
-    """Run varsim and return its rows."""
-    done = run(*args, "--format", "jsonl")
+    """Run varsim in this process and return its rows."""
+    done = here(*args, "--format", "jsonl")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -21,7 +21,7 @@ import pytest
 import varsim
 from tests.program import VARSIM, environment, here, run
 from varsim.compute import ComputeError, Mapper, ordered_map
-from varsim.compute.cluster import _size, grouped
+from varsim.compute.cluster import _budget, _taken, grouped
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
@@ -231,11 +231,11 @@ def test_groups_keep_items_and_order(items: range) -> None:
 
 def test_a_group_is_worth_a_good_fraction_of_a_second() -> None:
     """Between 0.05 and 0.4 s where an item allows; less towards the end; one long item alone."""
-    assert _size(pace=0.001, share=1e9) == 400
-    assert _size(pace=0.001, share=100) == 100
-    assert _size(pace=0.001, share=3) == 50
-    assert _size(pace=7.0, share=100) == 1
-    assert _size(pace=0.0, share=100) == 1
+    assert _budget(pace=0.001, share=1e9) == pytest.approx(400)
+    assert _budget(pace=0.001, share=100) == pytest.approx(100)
+    assert _budget(pace=0.001, share=3) == pytest.approx(50)
+    for budget, length in ((_budget(pace=7.0, share=100), 1), (0.0, 1), (2.5, 3)):
+        assert len(list(_taken(iter(range(9)), budget))) == length
 
 
 def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(

@@ -22,9 +22,11 @@ from matplotlib.transforms import Bbox
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
+from varsim.layer.check import CheckStudy, question
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
 from varsim.layer.theory import predict
+from varsim.parsing import InputError
 from varsim.plots import draw, draw_any, draw_layers, encode
 from varsim.plots.distributions import curves_of
 from varsim.plots.layout import MOST_LINES, layout, stack_layout
@@ -561,6 +563,16 @@ def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path)
     assert [path.read_bytes() for path in figures] == expected
 
 
+def test_checks_of_initializers_have_no_figure() -> None:
+    """The sentence says which rows have one."""
+    study = CheckStudy(question("orthogonal", 8, 8, 0, "float32"), draws=8, confidence=0.95)
+    totals = study.empty()
+    for index in range(8):
+        totals = totals.plus(study.sample(index))
+    with pytest.raises(InputError, match="no figure of checks of initializers; give results"):
+        draw_any(study.rows(totals))
+
+
 def test_rows_come_from_stdin(tmp_path: Path) -> None:
     """``-`` is stdin, in any format; a hint says what the figure of one row lacks."""
     figure = tmp_path / "figure.svg"
@@ -596,8 +608,8 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ("results.jsonl", "no --output to write to"),
-        ("results.jsonl -o figure.gif", "has no known suffix; take .svg, .png, .pdf"),
+        ("results.jsonl", "--output is missing; name a file"),
+        ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
         ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
         ("results.jsonl -o figure.svg --dpi 3", "give dots per inch from 50 to 1200"),
         ("figure.txt -o figure.svg", "no suffix that can be read"),

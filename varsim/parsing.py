@@ -37,6 +37,12 @@ _QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.
 class InputError(ValueError):
     """Wrong input: one sentence says what was given, what is allowed, and what to do."""
 
+    @property
+    def reason(self) -> str:
+        """The sentence without what to do."""
+        reason, _, advice = str(self).rpartition(";")
+        return reason or advice
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint: the nearest known name, or all of them where none is near.

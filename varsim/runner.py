@@ -303,9 +303,7 @@ class _Run:
         not_begun = (end - measurement.handed_out) * point.study.cost
         self.remaining = max(0.0, self.remaining - not_begun)
         self.outcome.asked -= 1
-        reason, _, advice = str(error).rpartition(";")
-        name = str(point.study.question.init)
-        self.outcome.left_out.setdefault(name, reason or advice)
+        self.outcome.left_out.setdefault(str(point.study.question.init), error.reason)
 
     def _show(self) -> None:
         self._progress.show([self._done[place] for place in sorted(self._done)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from functools import cache
 from pathlib import Path
@@ -57,6 +58,21 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def version_text(bit_generator: str) -> str:
+    """Return the versions that a reader needs to get the same bytes, one per line."""
+    known = packages() | kernels()
+    return "\n".join(
+        [
+            f"varsim {known['varsim']}",
+            f"Python {platform.python_version()} ({platform.machine()})",
+            f"NumPy {known['NumPy']} (SIMD {known['SIMD']})",
+            f"BLAS {known['BLAS']} ({known['BLAS kernels']} kernels)",
+            f"bit generator {bit_generator}",
+            *(f"{name} {version}" for name, version in frameworks().items()),
+        ]
+    )
 
 
 def _blas() -> list[dict[str, str]]:

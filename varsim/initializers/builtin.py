@@ -1,7 +1,4 @@
-"""Built-in initializers: how W is drawn; :mod:`varsim.initializers.theory` has the moments.
-
-Neither module reads the other.
-"""
+"""Built-in initializers: how W is drawn; shares no facts with :mod:`varsim.initializers.theory`."""
 
 from __future__ import annotations
 

@@ -267,10 +267,11 @@ def _caveats(result: Result) -> Iterator[Caveat]:
     expected = claim.relative_error(totals.blocks)
     if expected > _ROUGH:
         enough = f"{_samples_for(e, _ROUGH):,} samples or more"
+        take = enough if e.precision is None else "a precision of 5%"
         yield Caveat(
             "few-samples",
-            f"an expected error of {expected:.0%} is too rough for the interval to cover as often "
-            f"as it says; take {enough if e.precision is None else 'a precision of 5%'}",
+            f"the expected error is {expected:.0%}, and above {_ROUGH:.0%} the interval covers "
+            f"less often than its level says; take {take}",
         )
     if e.precision is not None and not result.met:
         error = result.relative_error
@@ -278,7 +279,7 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         yield Caveat(
             "precision-unmet",
             f"the relative standard error is {100 * error:.3g}%, not {100 * e.precision:.3g}% as "
-            f"asked, which needs about {float(f'{needed:.2g}'):,.0f} samples",
+            f"asked; that needs about {float(f'{needed:.2g}'):,.0f} samples",
         )
     if result.agrees is False and e.initializer is not None:
         yield Caveat("initializer", _off_claim(result))
@@ -294,7 +295,7 @@ def _off_claim(result: Result) -> str:
     message = f"the variance is {ratio:.4g} ± {half_width:.2g} times the claim of scale {e.scale}"
     if result.init_theory is not None:
         by_theory = result.init_theory / result.theory
-        message += f", and {by_theory:.4g} times by the initializer's own theory"
+        message += f", and by the initializer's own theory {by_theory:.4g} times"
     message += f"; it fits scale {fitting}" if fitting else "; it fits no scheme"
     return message + (f" (k = {result.k / math.sqrt(ratio):.4g})" if ratio else "")
 

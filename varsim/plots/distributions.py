@@ -75,13 +75,7 @@ def _remarks(result: Result, theory: str) -> Iterator[str]:
 
 
 class Curve(NamedTuple):
-    """The density of φ(h) in a layer.
-
-    Attributes:
-        row: The layer.
-        edges: The edges of the bins.
-        heights: The mean density in every bin.
-    """
+    """The density of φ(h) in a layer: the edges of its bins, and the mean in each of them."""
 
     row: LayerResult
     edges: NDArray[np.floating]

@@ -30,12 +30,7 @@ _STACK_SETTINGS = [LAYERS.by_name[name] for name in (*LAYERS.settings, *_OF_STAC
 
 @dataclass(frozen=True)
 class Line:
-    """Rows that are drawn as one line, in the order of the axis.
-
-    Attributes:
-        label: The settings that tell it from other lines, in words.
-        rows: Its rows.
-    """
+    """Rows in the order of the axis, and the settings that tell them from other lines."""
 
     label: str
     rows: list[Any]

@@ -175,15 +175,9 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
 ) -> None:
     """Draw estimates with their intervals; those of rows that disagree are filled.
 
-    Args:
-        axes: The panel.
-        rows: The rows.
-        places: Where each of them is on the other axis.
-        along: The axis of the estimates, ``"x"`` or ``"y"``.
-        mark: How the line is marked.
-        name: The attribute of the rows that is the estimate.
-        relative: Whether estimates are over their claims; those without a claim are left out.
-        size: Size of the markers in points.
+    Estimates lie along the axis ``"x"`` or ``"y"``, and the places of their rows along the other.
+    The attribute ``name`` of a row is its estimate. With ``relative`` it is drawn over its claim,
+    and left out without one.
     """
     for disagrees in (False, True):
         drawn = []

@@ -29,12 +29,7 @@ _CURVE_POINTS = 60
 
 
 class _Scale(NamedTuple):
-    """The x axis of a figure.
-
-    Attributes:
-        values: The values of all rows, rising.
-        is_log: Whether the axis is logarithmic.
-    """
+    """The x axis: the values of all rows, rising, and whether it is logarithmic."""
 
     values: list[float]
     is_log: bool

@@ -438,15 +438,13 @@ def _finite(value: float | None) -> float | None:
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
-    if row.totals.square is None:
-        yield Caveat(
-            "overflow", f"{network.dtype} cannot hold what explodes here; take dtype float64"
-        )
+    if row.forward is None:
+        yield Caveat("overflow", f"the values overflow {network.dtype}; take dtype float64")
     if row.signals_are_heavy and row.median is not None:
         spread = max(row.held_to.spread or 0.0, row.spread or 0.0)
         yield Caveat(
             "heavy-tails",
-            f"a few networks carry the mean (relative variance between them {spread:.2g}), and its "
+            f"a few networks carry the mean (relative variance between them {spread:.2g}), so its "
             f"error is rough; the typical network has {row.median:.3g}",
         )
     if row.gradients_are_heavy and row.gradient_median is not None:
@@ -459,8 +457,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
     if network.backward and row.gradient_theory is None and row.layer == 1:
         yield Caveat(
             "no-theory",
-            "batch norm mixes the gradients of a batch by how its inputs are correlated, for which "
-            "there is no theory here: the cells below the top layer are empty",
+            "batch norm mixes the gradients of a batch, and varsim has no theory for that: its "
+            "cells below the top layer are empty",
         )
     if network.precision is None and not row.met:
         yield Caveat(
@@ -500,9 +498,9 @@ _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "gradient_
           "square_m2", "gradient_m2")  # fmt: skip
 
 
-def _held(name: str, value: Any) -> Any:
-    """Return a total as a file holds it: null is NaN, but for what may not be known."""
-    unknown = {"saturated", "dead", "gradient_square"}
+def _held(network: Network, name: str, value: Any) -> Any:
+    """Return a total as a file holds it: null is NaN, but for what is not known of the network."""
+    unknown = {"saturated", "dead"} | ({"gradient_square"} if not network.backward else set())
     return math.nan if value is None and name not in unknown else value
 
 
@@ -516,7 +514,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     bins, counts = values["histogram"], values["counts"]
     if not 1 <= values["layer"] <= network.depth:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
-    totals = LayerTotals(*(_held(name, values["totals"][name]) for name in LayerTotals._fields))
+    held = values["totals"]
+    totals = LayerTotals(*(_held(network, name, held[name]) for name in LayerTotals._fields))
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
                held_to.spread, values["median"], values["gradient_median"])  # fmt: skip

@@ -45,22 +45,18 @@ def _renamed(record: Record, number: int) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in record.items()} | {"schema": number}
 
 
-def _results(old: Sequence[Numbered]) -> list[Numbered]:
-    rows: list[Numbered] = []
-    for number, record in old:
-        totals = dict(record["totals"])
-        totals["next_check"] = totals.pop("look")
-        rows.append((number, _renamed(record, RESULTS.number) | {"totals": totals}))
-    return rows
+def _result(record: Record) -> dict[str, Any]:
+    totals = dict(record["totals"])
+    totals["next_check"] = totals.pop("look")
+    return _renamed(record, RESULTS.number) | {"totals": totals}
 
 
 def _layers(old: Sequence[Numbered]) -> list[Numbered]:
     """Return layers with the widths of their stack, which are those of its other layers."""
     stacks: dict[Any, list[Numbered]] = {}
     for number, record in old:
-        stacks.setdefault((record["key"], record["seed"], record["networks"]), []).append(
-            (number, record)
-        )
+        name = record["key"], record["seed"], record["networks"]
+        stacks.setdefault(name, []).append((number, record))
     return [row for stack in stacks.values() for row in _stack(stack)]
 
 
@@ -110,10 +106,6 @@ def _m2(mean: float | None, std_error: float | None, count: int) -> float | None
     return (std_error / mean) ** 2 * count * (count - 1) if mean else 0.0
 
 
-def _checks(old: Sequence[Numbered]) -> list[Numbered]:
-    return [(number, _check(record)) for number, record in old]
-
-
 def _check(record: Record) -> dict[str, Any]:
     """Return a check with totals that give its values again; they cannot be added to."""
     count, square = record["draws"], record["mean_square"]
@@ -148,7 +140,7 @@ def _side(variance: float, error2: float, count: int) -> dict[str, Any]:
 
 
 _UPGRADES: dict[str, Callable[[Sequence[Numbered]], list[Numbered]]] = {
-    RESULTS.kind: _results,
+    RESULTS.kind: lambda old: [(number, _result(record)) for number, record in old],
     LAYERS.kind: _layers,
-    CHECKS.kind: _checks,
+    CHECKS.kind: lambda old: [(number, _check(record)) for number, record in old],
 }

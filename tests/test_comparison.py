@@ -1,4 +1,4 @@
-"""Two files of results against each other: pairing, errors, verdicts, and the command."""
+"""Comparison: which rows of two files go together, errors, verdicts, and the command."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import json
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,19 +23,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.random import PCG64, default_rng
 from scipy import stats
-from varsim.layer.inference import conclude, holm, judge
-from varsim.layer.records import experiment_of, record_of
 
 from tests.program import VARSIM, environment, here, on_terminal, run
-from varsim import Experiment, Result, infer, stream
+from varsim import Experiment, Result, conclude, infer, judge, stream
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.layer import sampling
-from varsim.report import Sheet
-from varsim.report.comparison import CELLS, Names, comparison_sheet, summary
+from varsim.layer.check import CheckStudy, question
+from varsim.layer.result import RESULTS
+from varsim.report import Table
+from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
-from varsim.statistics import student
+from varsim.runner import ResumePoint, RunOptions, simulate_layers
+from varsim.runner import run as run_studies
+from varsim.stack.network import Network
+from varsim.stack.result import LayerResult
+from varsim.statistics import Estimate, holm, student
 
 
 def measured(**settings: Any) -> Result:
@@ -49,8 +54,8 @@ def compared(a: Result, b: Result, alpha: float = 0.001) -> Comparison:
 
 def write(path: Path, rows: Sequence[Result]) -> Path:
     """A file as varsim writes it."""
-    sheet = Sheet([], [], list(map(record_of, rows)))
-    path.write_text(FORMATS[SUFFIXES[path.suffix]](sheet), encoding="utf-8")
+    table = Table([], [], list(map(RESULTS.record, rows)))
+    path.write_text(FORMATS[SUFFIXES[path.suffix]](table), encoding="utf-8")
     return path
 
 
@@ -120,11 +125,11 @@ def test_few_and_heavy_tailed_samples_do_not_cry_wolf() -> None:
 
     It is exceeded with a chance of 7e-5; by the measured error alone it is, by far.
     """
-    wild = partial(measured, dim=1, scale="1", x="exponential", w="exponential")
+    wild = partial(measured, dim=1, scale="1", x_dist="exponential", w_dist="exponential")
     known = wild(samples=640_000, seed=1000)
     results = [compared(wild(samples=64, seed=seed), known) for seed in range(200)]
     assert sum(c.verdict == "differs" for c in results) <= 3
-    alone = [student.two_sided_p(c.z, c.dof) for c in results if c.z and c.dof]
+    alone = [student.two_sided_p(d.z, d.dof) for c in results if (d := c.difference) and d.z]
     assert sum(p < 0.001 for p in alone) > 20
 
 
@@ -139,41 +144,47 @@ def test_a_k_that_is_one_percent_wrong_is_found(
     for seed in (0, 1):
         found = compared(right, measured(**settings, seed=seed))
         assert found.verdict == "differs"
-        assert found.difference == pytest.approx(-0.02, abs=0.01)
+        assert found.difference is not None
+        assert found.difference.value == pytest.approx(-0.02, abs=0.01)
+
+
+def standing_in(*, seed: int = 0, **estimate: Any) -> Any:
+    """A row of any estimate, whatever its blocks."""
+    return SimpleNamespace(
+        effective_samples=1.0, conditional_theory=None, key="0", seed=seed, blocks=64, samples=6400,
+        estimate=Estimate(**estimate),
+    )  # fmt: skip
 
 
 def test_a_pair_is_welch_s_test() -> None:
     """Student t with Welch's degrees of freedom, as SciPy has it, for unequal blocks and errors."""
-    base = measured()
+    a = standing_in(value=1.0, std_error=0.02, expected_error=0.02, dof=63)
     for blocks, ratio, shift in ((64, 1.0, 0.01), (500, 3.0, -0.05), (4000, 0.1, 0.03)):
-        a = replace(base, expected_std_error=base.std_error)
-        error = ratio * base.std_error
-        b = replace(base, blocks=blocks, std_error=error, expected_std_error=error,
-                    empirical=base.empirical + shift, seed=1)  # fmt: skip
+        error = ratio * 0.02
+        b = standing_in(
+            value=1.0 + shift, std_error=error, expected_error=error, dof=blocks - 1, seed=1
+        )
         ours = compared(a, b)
-        p = stats.ttest_ind_from_stats(
-            b.empirical, error * math.sqrt(blocks), blocks,
-            a.empirical, a.std_error * math.sqrt(a.blocks), a.blocks, equal_var=False,
-        )  # fmt: skip
-        assert ours.z == pytest.approx(p.statistic)
-        assert ours.p == pytest.approx(p.pvalue, rel=1e-8)
-        assert ours.dof is not None
-        assert ours.std_error is not None
-        half_width = stats.t.isf(0.025, ours.dof) * ours.std_error
-        assert ours.half_width(0.95) == pytest.approx(half_width)
+        theirs = stats.ttest_ind_from_stats(
+            1.0 + shift, error * math.sqrt(blocks), blocks, 1.0, 0.02 * 8, 64, equal_var=False
+        )
+        assert ours.difference is not None
+        assert ours.difference.z == pytest.approx(theirs.statistic)
+        assert ours.p == pytest.approx(theirs.pvalue, rel=1e-8)
+        assert ours.std_error == pytest.approx(math.hypot(0.02, error))
+        half_width = stats.t.isf(0.025, ours.difference.dof) * ours.std_error
+        assert ours.difference.half_width(0.95) == pytest.approx(half_width)
 
 
 def test_the_verdict_takes_the_larger_of_two_p_values() -> None:
     """By the measured and by the expected errors; either alone is no reason to differ."""
-    base = measured()
-    far, error = (
-        replace(base, empirical=base.empirical + 10 * base.std_error, seed=1),
-        base.std_error,
-    )
+    base = standing_in(value=1.0, std_error=0.01, expected_error=0.01, dof=63)
     for measured_error, expected_error, verdict in (
-        (error, error, "differs"), (10 * error, error, "agrees"), (error, 10 * error, "agrees")
+        (0.01, 0.01, "differs"), (0.1, 0.01, "agrees"), (0.01, 0.1, "agrees")
     ):  # fmt: skip
-        b = replace(far, std_error=measured_error, expected_std_error=expected_error)
+        b = standing_in(
+            value=1.1, std_error=measured_error, expected_error=expected_error, dof=63, seed=1
+        )
         assert compared(base, b).verdict == verdict
 
 
@@ -182,27 +193,37 @@ def test_fixed_x_is_compared_by_its_ratio_to_theory_given_x() -> None:
     a, b = (measured(dim=4, design="fixed-x", samples=64_000, seed=seed) for seed in (0, 1))
     assert abs(a.empirical - b.empirical) > 20 * math.hypot(a.std_error, b.std_error)
     found = compared(a, b)
-    assert (found.verdict, found.by_ratio, found.a, found.b) == ("agrees", True, a.ratio, b.ratio)
+    assert found.a is not None
+    assert found.b is not None
+    assert (found.verdict, found.pair.by_ratio) == ("agrees", True)
+    assert (found.a.value, found.b.value) == (a.ratio, b.ratio)
 
 
 def test_an_x_of_zeros_divides_nothing_by_zero() -> None:
     """ReLU makes one x in two zero at D = 1: such rows agree, and with others there is nothing."""
-    rows = [measured(dim=1, x="rectified", design="fixed-x", seed=seed) for seed in range(12)]
+    rows = [measured(dim=1, x_dist="rectified", design="fixed-x", seed=seed) for seed in range(12)]
     zeros = [row for row in rows if row.empirical == 0.0]
     (first, second, *_), other = zeros, next(row for row in rows if row.empirical)
     assert compared(first, first).verdict == "identical"
     both = compared(first, second)
-    assert (both.verdict, both.difference, both.z, both.p) == ("agrees", 0.0, None, None)
+    assert both.difference is not None
+    assert (both.verdict, both.difference.value, both.p) == ("agrees", 0.0, None)
+    assert (both.is_tested, both.difference.z) == (False, None)
     for mixed in (compared(first, other), compared(other, first)):
         assert (mixed.verdict, mixed.difference, mixed.p) == ("not compared", None, None)
-    sheet = comparison_sheet(compare([Pair(first, other)]), match([], []), Names("a", "b"))
+    zero, unknown = comparison_table(
+        [both, compared(first, other)], match([], []), Names("a", "b")
+    ).records
+    assert (zero["difference"], zero["z"], zero["p"], zero["ci_low"]) == (0.0, None, None, None)
+    assert (unknown["difference"], unknown["z"], unknown["p"]) == (None, None, None)
+    table = comparison_table(compare([Pair(first, other)]), match([], []), Names("a", "b"))
     for text in FORMATS.values():
-        assert "not compared" in text(sheet)
+        assert "not compared" in text(table)
 
 
 def test_constant_squares_agree_whatever_the_seed_and_dtype() -> None:
     """Two coins at D = 1: y² is 1 / k², and a vanishing error bar is no alarm."""
-    coins = partial(measured, dim=1, scale="3", x="rademacher", w="rademacher")
+    coins = partial(measured, dim=1, scale="3", x_dist="rademacher", w_dist="rademacher")
     first = coins()
     for seed in range(1, 20):
         for dtype in FLOAT_TYPES:
@@ -218,7 +239,8 @@ def test_the_same_row_is_identical() -> None:
         row = measured(**settings) if "precision" not in settings else _precise(0.05)
         again = replace(row, totals=row.totals._replace(counts=(1, 2, 3)))
         found = compared(row, again)
-        assert (found.verdict, found.difference, found.p) == ("identical", 0.0, None)
+        assert found.difference is not None
+        assert (found.verdict, found.difference.value, found.p) == ("identical", 0.0, None)
 
 
 def _precise(precision: float) -> Result:
@@ -241,7 +263,7 @@ def noisy(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
 @pytest.mark.parametrize("dtype", FLOAT_TYPES)
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"design": "fixed-x"}, {"x_mean": 5.0, "w_mean": 5.0}, {"x": "rademacher", "dim": 1}],
+    [{}, {"design": "fixed-x"}, {"x_mean": 5.0, "w_mean": 5.0}, {"x_dist": "rademacher", "dim": 1}],
     ids=str,
 )
 def test_rounding_leaves_the_same_draws(
@@ -253,9 +275,9 @@ def test_rounding_leaves_the_same_draws(
     after = measured(**settings, dtype=dtype)
     found = compared(before, after)
     assert found.verdict == "same draws"
-    assert (found.z, found.p, found.redrawn) == (None, None, False)
+    assert (found.is_tested, found.std_error, found.p, found.redrawn) == (False, None, None, False)
     assert found.difference is not None
-    assert abs(found.difference) <= 16 * FLOAT_TYPES[dtype].rounding * before.empirical
+    assert abs(found.difference.value) <= 16 * FLOAT_TYPES[dtype].rounding * before.empirical
 
 
 def test_more_than_rounding_is_not_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,9 +299,9 @@ def test_new_streams_agree_within_errors_and_are_said_to_be_new(
     matching = match(before, after)
     found = compare(matching.pairs)
     assert {(c.verdict, c.redrawn) for c in found} == {("agrees", True)}
-    sheet = comparison_sheet(found, matching, Names("a", "b"))
-    assert sheet.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
-    assert "and 17 more" in sheet.caveats[0]
+    table = comparison_table(found, matching, Names("a", "b"))
+    assert table.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
+    assert "and 17 more" in table.caveats[0]
 
 
 def test_another_blas_kernel_is_the_same_draws(tmp_path: Path) -> None:
@@ -306,7 +328,13 @@ def test_more_blocks_of_one_stream_are_no_alarm() -> None:
 
 ROWS = [
     measured(**settings, seed=seed)
-    for settings in ({}, {"samples": 640}, {"scale": "he"}, {"x": "laplace"}, {"dtype": "float64"})
+    for settings in (
+        {},
+        {"samples": 640},
+        {"scale": "he"},
+        {"x_dist": "laplace"},
+        {"dtype": "float64"},
+    )
     for seed in (0, 1)
 ]
 
@@ -324,9 +352,9 @@ def test_every_row_is_used_once_and_none_is_left_that_has_a_partner(
     ours, theirs = [pair.a for pair in matching.pairs], [pair.b for pair in matching.pairs]
     assert sorted(map(id, [*ours, *matching.only_a])) == sorted(map(id, a))
     assert sorted(map(id, [*theirs, *matching.only_b])) == sorted(map(id, b))
-    quantities = [{(row.scale, row.x) for row in rows} for rows in matching[1:]]
+    quantities = [{(row.scale, row.x_dist) for row in rows} for rows in matching[1:]]
     assert not quantities[0] & quantities[1]
-    assert all((p.a.scale, p.a.x) == (p.b.scale, p.b.x) for p in matching.pairs)
+    assert all((p.a.scale, p.a.x_dist) == (p.b.scale, p.b.x_dist) for p in matching.pairs)
 
 
 @given(st.permutations(ROWS))
@@ -359,7 +387,7 @@ def test_of_one_seed_the_same_number_of_blocks_goes_first() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"dim": 17}, {"scale": "none"}, {"fan_out": 3}, {"x": "uniform"}, {"w": "uniform"},
+    [{"dim": 17}, {"scale": "none"}, {"fan_out": 3}, {"x_dist": "uniform"}, {"w_dist": "uniform"},
      {"x_mean": 0.5}, {"x_std": 2.0}, {"w_mean": 0.5}, {"w_std": 2.0}, {"design": "paired"}],
     ids=str,
 )  # fmt: skip
@@ -379,14 +407,102 @@ def test_two_dtypes_go_together_when_nothing_else_is_left_and_it_is_said() -> No
     """A float64 file beside a float32 one; but like goes with like where it can."""
     single, double = measured(), measured(dtype="float64")
     matching = match([single], [double])
-    sheet = comparison_sheet(compare(matching.pairs), matching, Names("a", "b"))
-    assert sheet.caveats == ["1 pair has different dtypes: D = 16, scale sqrt."]
-    assert "float32" in sheet.caption[0]
-    assert "float64" in sheet.caption[1]
+    table = comparison_table(compare(matching.pairs), matching, Names("a", "b"))
+    assert table.caveats == ["1 pair has different dtypes: D = 16, scale sqrt."]
+    assert "float32" in table.caption[0]
+    assert "float64" in table.caption[1]
     both = match([single, double], [double, single]).pairs
     assert [a.dtype == b.dtype for a, b in both] == [True, True]
     other_seed = match([single], [double, measured(seed=1)])
     assert other_seed.pairs[0].b.dtype == "float32"
+
+
+# --- stacks and initializers
+
+
+def stack(**settings: Any) -> list[LayerResult]:
+    """The layers of a small stack."""
+    asked = {"widths": (8, 8, 8), "activation": "relu", "scale": "he", "networks": 16, "batch": 4}
+    return simulate_layers(Network(**{**asked, **settings}))
+
+
+def check(name: str = "trunc_normal(std=0.1)", *, draws: int = 16, **settings: Any) -> Any:
+    """One initializer, checked with a few W."""
+    asked = question(name, **{"dim": 8, "fan_out": 4, **settings})
+    (row,) = run_studies(
+        [ResumePoint(CheckStudy(asked, draws))], RunOptions(), nullcontext(map)
+    ).rows
+    return row
+
+
+def test_layers_are_compared_one_by_one_forward_and_backward() -> None:
+    """Layers of one seed are identical, of another they agree, and of a wrong variance differ."""
+    first, again, other = stack(), stack(), stack(seed=1, networks=32)
+    measures = [(layer, name) for layer in (1, 2) for name in ("Var[h]", "Var[∂h]")]
+    for rows, verdict in ((again, "identical"), (other, "agrees")):
+        found = compare(match(first, rows[::-1]).pairs)
+        assert [(c.pair.a.layer, c.measure) for c in found] == measures
+        assert [c.pair.b.layer for c in found] == [1, 1, 2, 2]
+        assert {c.verdict for c in found} == {verdict}
+    totals = other[1].totals
+    wrong = replace(other[1], totals=totals._replace(square=3 * totals.square))
+    found = compare(match(first, [other[0], wrong]).pairs)
+    assert [c.verdict for c in found] == ["agrees", "agrees", "differs", "agrees"]
+
+
+def test_gradients_that_one_file_lacks_are_not_compared() -> None:
+    """The signals are."""
+    found = compare(match(stack(), stack(backward=False)).pairs)
+    assert [c.verdict for c in found] == ["agrees", "not compared"] * 2
+
+
+def test_initializers_are_compared_forward_and_backward() -> None:
+    """Rows of one seed are identical, of another they agree, and a wrong variance differs."""
+    first, other = check(), check(seed=1, draws=64)
+    for row, verdict in ((check(), "identical"), (other, "agrees")):
+        found = compare(match([first], [row]).pairs)
+        assert [(c.measure, c.verdict) for c in found] == [("x@W", verdict), ("g@Wᵀ", verdict)]
+    totals = other.totals
+    forward = totals.forward._replace(within=4 * totals.forward.within)
+    found = compare(match([first], [replace(other, totals=totals._replace(forward=forward))]).pairs)
+    assert [c.verdict for c in found] == ["differs", "agrees"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"widths": (8, 8)}, {"widths": (8, 9, 8)}, {"activation": "tanh"}, {"scale": "xavier"},
+     {"gain": 1.0}, {"bias_std": 0.1}, {"norm": "rms"}, {"residual": 1.0}, {"batch": 5},
+     {"x_dist": "laplace"}, {"w_dist": "uniform"}, {"init": "orthogonal"}],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_keeps_stacks_apart(change: dict[str, Any]) -> None:
+    """Rows of another stack have no partner, and a dtype, a seed or more networks keep them."""
+    assert not match(stack(), stack(**change)).pairs
+    same = match(stack(), stack(seed=1, networks=8, dtype="float64")).pairs
+    assert [(pair.a.layer, pair.b.layer) for pair in same] == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("change", [{"dim": 9}, {"fan_out": 5}, {"name": "orthogonal"}], ids=str)
+def test_every_setting_keeps_initializers_apart(change: dict[str, Any]) -> None:
+    """Another initializer or shape is another quantity."""
+    assert not match([check()], [check(**change)]).pairs
+
+
+def test_rounding_leaves_the_same_draws_of_a_stack_and_of_an_initializer() -> None:
+    """Means that differ by an epsilon are the same draws; by a thousandth they are others."""
+    for row, name in ((stack()[1], "square"), (check(), "forward")):
+        for size, verdict in ((2**-23, "same draws"), (1e-3, "agrees")):
+            nudged = replace(row, totals=scaled(row.totals, name, 1 + size))
+            found = compare([Pair(row, nudged)])
+            assert {c.verdict for c in found} == {verdict}
+            assert {c.redrawn for c in found} == {verdict == "agrees"}
+
+
+def scaled(totals: Any, name: str, factor: float) -> Any:
+    value = getattr(totals, name)
+    if isinstance(value, float):
+        return totals._replace(**{name: factor * value})
+    return totals._replace(**{name: value._replace(within=factor * value.within)})
 
 
 # --- the command
@@ -402,14 +518,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for suffix in (".jsonl", ".csv", ".json"):
         write(place / f"one{suffix}", one)
     write(place / "other.jsonl", other)
-    write(place / "more.jsonl", [*other, *(measured(dim=d, x="laplace") for d in range(1, 6))])
+    write(place / "more.jsonl", [*other, *(measured(dim=d, x_dist="laplace") for d in range(1, 6))])
     write(place / "foreign.jsonl", [measured(dim=3)])
     wrong = one[1].totals
     factor = 1.3
     totals = wrong._replace(
         within=factor * wrong.within, m2=factor * wrong.m2, v2=factor**2 * wrong.v2
     )
-    (bad,) = judge([conclude(experiment_of(one[1]), totals)])
+    (bad,) = judge([conclude(one[1].question, totals)])
     write(place / "bad.jsonl", [one[0], bad])
     return place
 
@@ -455,13 +571,13 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     one, other = folder / "one.jsonl", folder / "other.jsonl"
     varsim("compare", one, other, "--alpha", "0.01")
     out = capsys.readouterr().out
-    assert re.search(rf"^a: '{one}', [\d,]+ outputs a row, seed 0\.$", out, re.MULTILINE)
-    assert re.search(rf"^b: '{other}', [\d,]+ outputs a row, seed 1\.$", out, re.MULTILINE)
+    assert re.search(rf"^a: '{one}', [\d,]+ outputs per row, seed 0\.$", out, re.MULTILINE)
+    assert re.search(rf"^b: '{other}', [\d,]+ outputs per row, seed 1\.$", out, re.MULTILINE)
     assert "varsim 0" not in out
     assert "a false-alarm rate of 0.01 (Holm)" in out
     older = replace(measured(seed=3), varsim="0.0.9")
     matching = match([older], [measured()])
-    caption = comparison_sheet(compare(matching.pairs), matching, Names("a", "b")).caption
+    caption = comparison_table(compare(matching.pairs), matching, Names("a", "b")).caption
     assert "varsim 0.0.9" in caption[0]
 
 
@@ -481,13 +597,13 @@ def test_every_format_and_file_holds_the_comparison(
 
 
 SCHEMA = (
-    "schema design dim fan_out scale gain x w x_mean x_std w_mean w_std init "
-    "varsim_a seed_a dtype_a k_a blocks_a samples_a theory_a empirical_a std_error_a "
-    "expected_std_error_a conditional_theory_a key_a "
-    "varsim_b seed_b dtype_b k_b blocks_b samples_b theory_b empirical_b std_error_b "
-    "expected_std_error_b conditional_theory_b key_b "
-    "same_streams compared a b difference std_error ci_low ci_high confidence dof z p verdict "
-    "agrees alpha"
+    "schema dim scale init fan_out gain x_dist w_dist x_mean x_std w_mean w_std design "
+    "varsim_a seed_a dtype_a blocks_a key_a k_a samples_a theory_a empirical_a std_error_a "
+    "expected_std_error_a conditional_theory_a "
+    "varsim_b seed_b dtype_b blocks_b key_b k_b samples_b theory_b empirical_b std_error_b "
+    "expected_std_error_b conditional_theory_b "
+    "same_streams measure compared a b difference std_error ci_low ci_high confidence dof z p "
+    "verdict agrees alpha"
 )
 
 
@@ -502,7 +618,7 @@ def test_the_records_are_fixed_and_alike_in_every_machine_format(
     as_json = json.loads(texts["json"])
     assert as_json == [json.loads(line) for line in texts["jsonl"].splitlines()]
     assert list(as_json[0]) == SCHEMA.split()
-    assert as_json[0]["schema"] == 2
+    assert as_json[0]["schema"] == 3
     for flat, record in zip(csv.DictReader(io.StringIO(texts["csv"])), as_json, strict=True):
         assert list(flat) == list(record)
         for key, value in record.items():
@@ -570,19 +686,12 @@ def test_a_terminal_shows_the_whole_table(folder: Path) -> None:
     assert "too narrow" not in shown
 
 
-def test_help_loads_neither_numpy_nor_rich() -> None:
-    """Start-up time is a feature of every command."""
-    code = (
-        "import sys; sys.argv = ['varsim', 'compare', '--help']\n"
-        "from varsim.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'numpy', 'rich'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert "varsim compare before.jsonl after.jsonl" in done.stdout
+def test_help_explains_every_verdict() -> None:
+    """In the words of the table, with an example."""
+    text = here("compare", "--help").stdout
+    assert "varsim compare before.jsonl after.jsonl" in text
     for verdict in CELLS.values():
-        assert re.search(verdict.replace(" ", r"\s+"), done.stdout)
+        assert re.search(verdict.replace(" ", r"\s+"), text)
 
 
 def test_the_summary_counts_every_verdict() -> None:
