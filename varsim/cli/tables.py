@@ -24,7 +24,7 @@ from varsim.statistics import check_probability
 from varsim.storage import READABLE
 from varsim.storage.rows import parse, schema_of, suffix_of
 
-figure = lazy("varsim.plots.figure")
+plots = lazy("varsim.plots")
 
 
 def gains(options: dict[str, Any]) -> int:
@@ -81,7 +81,9 @@ def plot(options: dict[str, Any]) -> int:
         two = list(kinds)[:2]
         raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))
     try:
-        drawn = figure.draw_any([row for _, of_file in rows for row in of_file], width)
+        # Saving a figure can change its layout, so each file has a figure of its own.
+        every = [row for _, of_file in rows for row in of_file]
+        drawn = [plots.draw_any(every, width) for _ in outputs]
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -89,10 +91,10 @@ def plot(options: dict[str, Any]) -> int:
             "figures need matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     written = [
-        write_output(path, figure.encode(drawn.figure, path.suffix.lower(), dpi))
-        for path in outputs
+        write_output(path, plots.encode(each.figure, path.suffix.lower(), dpi))
+        for path, each in zip(outputs, drawn, strict=True)
     ]
-    for remark in [] if options["quiet"] else drawn.remarks:
+    for remark in [] if options["quiet"] else drawn[0].remarks:
         say(f"Note: {remark}")
     return DONE if all(written) else FAILED
 

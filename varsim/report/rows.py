@@ -39,7 +39,8 @@ def columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
 
 def setting_columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
     """Return the columns that tell rows apart."""
-    fields = [field for name in schema.table if (field := schema.by_name[name]).phrase]
+    table = map(schema.by_name.__getitem__, schema.table)
+    fields = [field for field in table if field.phrase and not field.derived]
     return [_column(f, rows) for f in fields if not f.when_varying or _varies(f, rows)]
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,9 @@ HEAVY = 1.0
 _MARGIN = 1.2
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
+
+# Runs of equal widths that are named one by one.
+_MOST_RUNS = 4
 
 _SQUARE, _GRADIENT = FIELDS.index("square"), FIELDS.index("gradient_square")
 
@@ -476,6 +480,16 @@ def _with_interval(estimate: Estimate | None, confidence: float) -> str:
     return with_error(estimate.value, estimate.half_width(confidence))
 
 
+def _in_runs(widths: Sequence[int]) -> str:
+    """Return widths in words: all of them where they are few."""
+    runs = [(width, len(list(run))) for width, run in groupby(widths)]
+    if len(runs) == 1:
+        return f"width {widths[0]}"
+    if len(runs) > _MOST_RUNS:
+        return f"widths {min(widths):,} to {max(widths):,}"
+    return "widths " + "-".join(f"{w}×{count}" if count > 1 else str(w) for w, count in runs)
+
+
 def _short(value: float) -> str:
     return significant(value, 4)
 
@@ -538,8 +552,9 @@ def _of(side: str, name: str) -> Callable[[LayerResult], Any]:
 _FIELDS = (
     Field("varsim", f.text, "Version of varsim that measured the row."),
     Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
-    Field("layer", f.whole, "l, from 1 on.", header="layer"),
-    Field("depth", f.whole, "L, the number of layers.", derived=True),
+    Field("layer", f.whole, "l, from 1 on.", header="layer", axis="layer"),
+    Field("depth", f.whole, "L, the number of layers.", derived=True, phrase="{}",
+          show=lambda depth: f"{depth} layer{'s' * (depth > 1)}"),
     Field("fan_in", f.whole, "Width of the layer before, or of the input.",
           lambda r: r.weights.fan_in, derived=True),
     Field("width", f.whole, "Number of units.", lambda r: r.weights.fan_out, derived=True,
@@ -561,15 +576,16 @@ _FIELDS = (
           optional=True, phrase="W {}", always=True, usual=lambda n: n.w_dist == "normal"),
     Field("dtype", f.text, "Floating-point type of draws and products.", phrase="{}", always=True,
           usual=lambda n: n.dtype == "float32"),
-    Field("batch", f.whole, "Inputs per network."),
-    Field("networks", f.whole, "Number of networks.", derived=True),
+    Field("batch", f.whole, "Inputs per network.", phrase="batch {}", show="{:,}".format),
+    Field("networks", f.whole, "Number of networks.", derived=True, phrase="{} networks",
+          show="{:,}".format),
     Field("theory", f.number, "E h² by theory.", lambda r: r.held_to.variance,
           header="Var[h] theory", show=_short),
     Field("theory_slack", f.number, "Relative allowance for what theory leaves out.",
           lambda r: r.held_to.variance_slack),
     Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
           _total("square"), optional=True, derived=True, header="empirical ± {level}",
-          cell=lambda row: _with_interval(row.forward, row.confidence)),
+          cell=lambda row: _with_interval(row.forward, row.confidence), axis="E h²"),
     Field("std_error", f.number, "Standard error of empirical, from the spread between networks.",
           _of("forward", "std_error"), optional=True, derived=True),
     Field("z", f.number, "Difference from theory in standard errors.", _of("forward", "z"),
@@ -602,7 +618,7 @@ _FIELDS = (
           lambda r: r.held_to.gradient_slack),
     Field("gradient", f.number, "Mean of (∂h)²; empty where gradients are not followed.",
           _total("gradient_square"), optional=True, derived=True, header="∂h ± {level}",
-          cell=lambda row: _with_interval(row.back, row.confidence)),
+          cell=lambda row: _with_interval(row.back, row.confidence), axis="E (∂h)²"),
     Field("gradient_std_error", f.number, "Standard error of gradient.", _of("back", "std_error"),
           optional=True, derived=True),
     Field("gradient_z", f.number, "Difference from theory in standard errors.", _of("back", "z"),
@@ -626,7 +642,8 @@ _FIELDS = (
     Field("init", f.text, "The initializer that made the weights, with its arguments.",
           optional=True, phrase="init {}", always=True),
     Field("init_package", f.text, "The package it belongs to, with its version.", optional=True),
-    Field("widths", f.sequence(f.whole), "Widths of the input and of all layers.", plain=list),
+    Field("widths", f.sequence(f.whole), "Widths of the input and of all layers.", plain=list,
+          phrase="{}", show=_in_runs),
     Field("backward", f.truth, "Whether gradients were followed."),
     Field("networks_asked", f.whole, "Number of networks asked for; with a precision, at first.",
           lambda r: r.question.networks),
