@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.report import Column, Sheet
+from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import FORMATS, to_ascii
 
 PDG = {  # error: how it is written
@@ -52,7 +52,7 @@ def test_decimals_of_powers_of_ten() -> None:
     assert [error_digits(e)[1] for e in (1.0, 10.0, 100.0, 0.1)] == [1, 0, -1, 2]
 
 
-SHEET = Sheet(
+TABLE = Table(
     [
         Column("a|b_%", ["x_1 & y", "|"], numeric=False),
         Column("v ± 95%", ["1.0 ± 0.1", "(1.00 ± 0.01)e-06"]),
@@ -64,17 +64,17 @@ SHEET = Sheet(
 
 def test_special_characters_survive_every_format() -> None:
     """A name cannot break a table."""
-    assert FORMATS["markdown"](SHEET).splitlines()[2].startswith(r"| x_1 & y | ")
-    assert r"| \|" in FORMATS["markdown"](SHEET).splitlines()[3]
-    latex = FORMATS["latex"](SHEET)
+    assert FORMATS["markdown"](TABLE).splitlines()[2].startswith(r"| x_1 & y | ")
+    assert r"| \|" in FORMATS["markdown"](TABLE).splitlines()[3]
+    latex = FORMATS["latex"](TABLE)
     assert r"x\_1 \& y & 1.0 $\pm$ 0.1 \\" in latex
     assert r"(1.00 $\pm$ 0.01)$\times 10^{-6}$" in latex
-    assert FORMATS["csv"](SHEET) == 'a,n,v,l\n"x,1",,0.1,\n"q""",true,1e-300,[1]\n'
+    assert FORMATS["csv"](TABLE) == 'a,n,v,l\n"x,1",,0.1,\n"q""",true,1e-300,[1]\n'
 
 
 def test_machine_formats_never_hold_what_is_no_number() -> None:
     """NaN is not JSON: better an error than a file that nothing reads."""
-    broken = Sheet([], [], [{"v": math.nan}])
+    broken = Table([], [], [{"v": math.nan}])
     for name in ("csv", "json", "jsonl"):
         with pytest.raises(ValueError, match="not JSON compliant"):
             FORMATS[name](broken)

@@ -68,7 +68,7 @@ def test_no_python_is_one_sentence(checkout: Path) -> None:
 
 
 def test_a_fresh_checkout_runs_and_a_second_call_is_quick(checkout: Path) -> None:
-    """The first call installs; the second runs no pip and adds under 0.1 s; a link works too."""
+    """The first call installs; the second runs neither pip nor Python to set up; a link works too."""
     # Falsy turns compiling off, of which most would be in vain: what is loaded is compiled then.
     first = run_script(
         checkout, "-s", "sqrt", "-n", "6400", PYTHON=sys.executable, PIP_NO_COMPILE="0"
