@@ -66,7 +66,7 @@ def tree_of(module: Path) -> ast.Module:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(PACKAGE)))
 def test_imports_point_down(module: Path) -> None:
-    """A room imports only from rooms below it, so a reader can begin anywhere and read downwards."""
+    """A room imports only from rooms below it: a reader can begin anywhere and read downwards."""
     room = room_of(module)
     for other in imported_rooms(module):
         assert other == room or FLOOR_OF[other] < FLOOR_OF[room], f"{room} imports {other}"
@@ -125,9 +125,7 @@ def test_only_the_command_line_prints_and_exits(module: Path) -> None:
     if room_of(module) in {"cli", "__main__"}:
         pytest.skip("the command line itself")
     calls = {
-        ast.unparse(node.func)
-        for node in ast.walk(tree_of(module))
-        if isinstance(node, ast.Call)
+        ast.unparse(node.func) for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)
     }
     assert not calls & {"print", "exit", "quit", "sys.exit", "os._exit", "open", "click.echo"}
 
