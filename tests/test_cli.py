@@ -361,7 +361,7 @@ def test_an_interrupt_keeps_the_finished_rows(tmp_path: Path, number: signal.Sig
     """In the middle of the second row: the first is on the screen and in the file; exit 130."""
     file = tmp_path / "results.jsonl"
     with subprocess.Popen(
-        [*VARSIM, "--dim", "4,300000", "-s", "sqrt", "--design", "paired", "-n", "64000",
+        [*VARSIM, "--dim", "4,3e7", "-s", "sqrt", "--design", "paired", "-n", "64000",
          "-o", str(file)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment(),
     ) as process:  # fmt: skip

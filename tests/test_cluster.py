@@ -1,4 +1,4 @@
-"""A cluster: the same bytes, whoever computes them and whoever dies meanwhile."""
+"""A cluster: the same bytes, whoever computes them, and whichever worker dies meanwhile."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     nothing, sentence = done.stderr.splitlines()
-    assert nothing == "Not one row was done."
+    assert nothing == "None of the rows was finished."
     assert sentence.startswith("Error: ")
     assert reason in sentence
 
@@ -130,7 +131,9 @@ def test_another_version_on_a_worker_is_refused(scheduler: str, tmp_path: Path) 
     """It could change the numbers."""
     copy = tmp_path / "varsim"
     shutil.copytree(Path(varsim.__file__).parent, copy)
-    (copy / "_version.py").write_text('__version__ = "0.0.7"\n', encoding="utf-8")
+    package = copy / "__init__.py"
+    told = package.read_text(encoding="utf-8").replace(f'"{varsim.__version__}"', '"0.0.7"')
+    package.write_text(told, encoding="utf-8")
     with worker(scheduler, "old", PYTHONPATH=str(tmp_path)):
         wait_for_workers(scheduler, 1)
         done = run("--scheduler", scheduler)
@@ -230,12 +233,71 @@ def test_groups_keep_items_and_order(items: range) -> None:
 
 
 def test_a_group_is_worth_a_good_fraction_of_a_second() -> None:
-    """Between 0.05 and 0.4 s where an item allows; less towards the end; one long item alone."""
-    assert _budget(pace=0.001, share=1e9) == pytest.approx(400)
-    assert _budget(pace=0.001, share=100) == pytest.approx(100)
-    assert _budget(pace=0.001, share=3) == pytest.approx(50)
-    for budget, length in ((_budget(pace=7.0, share=100), 1), (0.0, 1), (2.5, 3)):
-        assert len(list(_taken(iter(range(9)), budget))) == length
+    """Its cost takes 0.05 to 0.4 s at the pace so far, and less towards the end."""
+    assert _budget(pace=0.001, share=1e9) == 400
+    assert _budget(pace=0.001, share=100) == 100
+    assert _budget(pace=0.001, share=3) == 50
+    assert _budget(pace=1e-9, share=100) == pytest.approx(5e7)
+    assert _budget(pace=7.0, share=100) < 0.1
+    assert _budget(pace=0.0, share=100) == 0.0
+
+
+@dataclass(frozen=True)
+class Item:
+    """Work of a cost."""
+
+    cost: float
+
+
+def test_a_group_holds_one_item_or_as_many_as_its_budget_pays() -> None:
+    """An item without a cost has cost 1; a long one goes alone."""
+    for items, budget, number in (
+        (range(5), 0.0, 1), (range(5), 2.0, 2), (range(5), 2.5, 3), (range(5), 9.0, 5),
+        (range(0), 9.0, 0), ([Item(100.0)] * 3, 50.0, 1), ([Item(0.5)] * 9, 2.0, 4),
+        ([Item(3.0), Item(3.0), Item(3.0)], 4.0, 2),
+    ):  # fmt: skip
+        rest = iter(items)
+        assert list(_taken(rest, budget)) == list(items)[:number]
+        assert list(rest) == list(items)[number:]
+
+
+class Items:
+    """Items that know how much work is left, which is more than they are."""
+
+    def __init__(self, number: int, cost: float, remaining: float) -> None:
+        self._number, self._cost, self.remaining = number, cost, remaining
+
+    def __iter__(self) -> Iterator[Item]:
+        """Hand them out."""
+        for _ in range(self._number):
+            self.remaining -= self._cost
+            yield Item(self._cost)
+
+
+@pytest.mark.parametrize(
+    ("cost", "beyond", "largest", "last"),
+    [(1.0, 0.0, 249, 50), (10.0, 0.0, 24, 5), (1.0, 1e6, 400, 400)],
+)  # fmt: skip
+def test_groups_are_sized_by_cost_and_by_what_remains(
+    monkeypatch: pytest.MonkeyPatch, cost: float, beyond: float, largest: int, last: int
+) -> None:
+    """A thousandth of a second per unit: an equal share of what is left, from 0.05 s to 0.4 s."""
+    clock = 0.0
+
+    def work(item: Item) -> float:
+        nonlocal clock
+        clock += item.cost / 1000
+        return item.cost
+
+    monkeypatch.setattr("varsim.compute.cluster.time.perf_counter", lambda: clock)
+    recorder, number = Recorder(), round(1000 / cost)
+    items = Items(number, cost, 1000.0 + beyond)
+    results = list(grouped(recorder.mapper(), capacity=lambda: 2)(work, items))
+    assert results == [cost] * number
+    assert recorder.sizes[:4] == [1] * 4, "nothing is known before the first is done"
+    assert max(recorder.sizes) == recorder.sizes[4] == largest
+    assert recorder.sizes[4:] == sorted(recorder.sizes[4:], reverse=True)
+    assert recorder.sizes[-2] >= last
 
 
 def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(

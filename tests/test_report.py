@@ -1,16 +1,17 @@
-"""Numbers for people, and formats as pure functions."""
+"""Reports: numbers for people, tables that fit, and formats as pure functions."""
 
 from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.report import Column, Sheet
+from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import FORMATS, to_ascii
 
 PDG = {  # error: how it is written
@@ -52,7 +53,7 @@ def test_decimals_of_powers_of_ten() -> None:
     assert [error_digits(e)[1] for e in (1.0, 10.0, 100.0, 0.1)] == [1, 0, -1, 2]
 
 
-SHEET = Sheet(
+TABLE = Table(
     [
         Column("a|b_%", ["x_1 & y", "|"], numeric=False),
         Column("v ± 95%", ["1.0 ± 0.1", "(1.00 ± 0.01)e-06"]),
@@ -64,17 +65,17 @@ SHEET = Sheet(
 
 def test_special_characters_survive_every_format() -> None:
     """A name cannot break a table."""
-    assert FORMATS["markdown"](SHEET).splitlines()[2].startswith(r"| x_1 & y | ")
-    assert r"| \|" in FORMATS["markdown"](SHEET).splitlines()[3]
-    latex = FORMATS["latex"](SHEET)
+    assert FORMATS["markdown"](TABLE).splitlines()[2].startswith(r"| x_1 & y | ")
+    assert r"| \|" in FORMATS["markdown"](TABLE).splitlines()[3]
+    latex = FORMATS["latex"](TABLE)
     assert r"x\_1 \& y & 1.0 $\pm$ 0.1 \\" in latex
     assert r"(1.00 $\pm$ 0.01)$\times 10^{-6}$" in latex
-    assert FORMATS["csv"](SHEET) == 'a,n,v,l\n"x,1",,0.1,\n"q""",true,1e-300,[1]\n'
+    assert FORMATS["csv"](TABLE) == 'a,n,v,l\n"x,1",,0.1,\n"q""",true,1e-300,[1]\n'
 
 
 def test_machine_formats_never_hold_what_is_no_number() -> None:
     """NaN is not JSON: better an error than a file that nothing reads."""
-    broken = Sheet([], [], [{"v": math.nan}])
+    broken = Table([], [], [{"v": math.nan}])
     for name in ("csv", "json", "jsonl"):
         with pytest.raises(ValueError, match="not JSON compliant"):
             FORMATS[name](broken)
@@ -85,3 +86,85 @@ def test_ascii_keeps_the_width_of_cells() -> None:
     cell = "(1.00 ± 0.01)e-06"
     assert len(to_ascii(cell)) == len(cell)
     assert to_ascii("||x||² σw² √D ×·—").isascii()
+
+
+COLUMNS = st.lists(
+    st.builds(
+        Column,
+        header=st.text("abc", min_size=1, max_size=20),
+        cells=st.lists(st.text("xyz", max_size=40), min_size=2, max_size=2),
+        drop_priority=st.none() | st.integers(-1, 5),
+        shortenable=st.booleans(),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def with_numbers(columns: list[Column]) -> list[Column]:
+    """The columns with headers that tell them apart, at least one of which always stays."""
+    first = replace(columns[0], drop_priority=None)
+    return [replace(c, header=f"{i}{c.header}") for i, c in enumerate([first, *columns[1:]])]
+
+
+@given(COLUMNS.map(with_numbers), st.integers(1, 150))
+def test_columns_that_fit_are_as_they_were(columns: list[Column], spare: int) -> None:
+    """Where there is room for all, none is left out and no cell is cut."""
+    assert fitting(columns, table_width(columns) + spare - 1) == columns
+
+
+@given(COLUMNS.map(with_numbers), st.integers(1, 150))
+def test_columns_fit_where_they_can(columns: list[Column], width: int) -> None:
+    """The table is as narrow as asked, or holds only what is never left out, at its narrowest."""
+    kept = fitting(columns, width)
+    if table_width(kept) > width:
+        assert [c.header for c in kept] == [c.header for c in columns if c.drop_priority is None]
+        assert all(c.width == c.least_width for c in kept)
+
+
+@given(COLUMNS.map(with_numbers), st.integers(1, 150))
+def test_columns_are_left_out_whole_by_their_rank(columns: list[Column], width: int) -> None:
+    """The rest stays in order; nothing goes before what ranks lower, nor where all would fit."""
+    kept = [column.header for column in fitting(columns, width)]
+    assert kept == [column.header for column in columns if column.header in kept]
+    lost = [column for column in columns if column.header not in kept]
+    ranks = [column.drop_priority for column in lost]
+    assert None not in ranks
+    staying = [c for c in columns if c.header in kept and c.drop_priority is not None]
+    assert all(c.drop_priority >= max(ranks) for c in staying) if ranks else True  # type: ignore[type-var]
+    if lost:  # with the last of them it would not have fitted
+        last = max(ranks)  # type: ignore[type-var]
+        of_last = [c for c in lost if c.drop_priority == last]
+        back = [c for c in columns if c.header in kept or c is of_last[-1]]
+        assert sum(c.least_width for c in back) + 2 * (len(back) - 1) > width
+
+
+@given(COLUMNS.map(with_numbers), st.integers(1, 150))
+def test_only_long_names_are_cut_and_an_ellipsis_says_so(columns: list[Column], width: int) -> None:
+    """A cell is whole, or the start of at least 15 characters of one that may be cut."""
+    whole = {column.header: column for column in columns}
+    for column in fitting(columns, width):
+        for cell, was in zip(column.cells, whole[column.header].cells, strict=True):
+            if cell != was:
+                assert column.shortenable
+                assert len(cell) >= 16
+                assert cell[-1] == "…"
+                assert was.startswith(cell[:-1])
+
+
+CHART = Table(
+    [Column("v", ["1.0"]), Column("1e-1 h ● 1e+1", ["   │  ●"], numeric=False, chart=True)],
+    ["A sentence."],
+    [{"v": 1.0}],
+)
+
+
+def test_a_chart_is_for_terminals_and_plain_text_only() -> None:
+    """Markdown and LaTeX, whose letters have many widths, and machines get the numbers alone."""
+    assert "│  ●" in FORMATS["table"](CHART)
+    for name in FORMATS.keys() - {"table"}:
+        text = FORMATS[name](CHART)
+        assert "1.0" in text
+        assert not set("●│") & set(text)
+    assert FORMATS["markdown"](CHART).splitlines()[0] == "|   v |"
+    assert r"\begin{tabular}{r}" in FORMATS["latex"](CHART)

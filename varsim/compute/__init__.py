@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 _MAX_WORKERS = 1024
+_POLL_SECONDS = 0.2
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,11 +56,23 @@ class Executor(Protocol):
         """Take a call."""
 
 
-def ordered_map(executor: Executor, in_flight: Callable[[], int]) -> Mapper:
+def ordered_map(
+    executor: Executor, in_flight: Callable[[], int], wait: Callable[[Any], object] = bool
+) -> Mapper:
     """Return a mapper that keeps at most ``in_flight()`` calls submitted to an executor.
 
     Closing the iterator it returns cancels what has not begun.
+
+    Args:
+        executor: Who takes the calls.
+        in_flight: How many, now.
+        wait: Waits for a task before its result is taken; by default the result does.
     """
+
+    def first(pending: deque[Task[R]]) -> R:
+        task = pending.popleft()
+        wait(task)
+        return task.result()
 
     def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
         pending: deque[Task[R]] = deque()
@@ -67,9 +80,9 @@ def ordered_map(executor: Executor, in_flight: Callable[[], int]) -> Mapper:
             for item in items:
                 pending.append(executor.submit(function, item))
                 while len(pending) >= in_flight():
-                    yield pending.popleft().result()
+                    yield first(pending)
             while pending:
-                yield pending.popleft().result()
+                yield first(pending)
         finally:
             for future in pending:
                 future.cancel()
@@ -153,11 +166,16 @@ def threads(workers: int) -> Iterator[Mapper]:
         if workers == 1:
             yield map
             return
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import Future, ThreadPoolExecutor, wait
+
+        def wait_awake(task: Future[Any]) -> None:
+            # Of two signals at once, other threads may take both, which does not wake this one.
+            while not task.done():
+                wait([task], timeout=_POLL_SECONDS)
 
         executor = ThreadPoolExecutor(workers, thread_name_prefix="varsim")
         try:
-            yield ordered_map(executor, in_flight=lambda: 2 * workers)
+            yield ordered_map(executor, lambda: 2 * workers, wait_awake)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 

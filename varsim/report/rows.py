@@ -118,8 +118,8 @@ def caveat_sentences(rows: Sequence[Any], schema: Schema[Any]) -> Iterator[str]:
         yield from sentences[:_MOST_CAVEATS]
         if len(sentences) > _MOST_CAVEATS:
             more = len(sentences) - _MOST_CAVEATS
-            rows_have = "rows have" if more > 1 else "row has"
-            yield f"{more} more {rows_have} the caveat {kind!r}; --format csv shows all of them."
+            have = "rows have" if more > 1 else "row has"
+            yield f"{more} more {have} the caveat {kind!r}; --format csv shows all of them."
 
 
 def shared_rate(rows: Sequence[Any]) -> list[str]:
