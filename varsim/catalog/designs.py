@@ -11,9 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# With a whole W per block: the most blocks that are taken for precision alone.
-_MAX_WHOLE_BLOCKS = 1024
-
 
 class BlockShape(NamedTuple):
     """The shape of a block: ``groups`` independent products of X (rows x D) and W (D x columns)."""
@@ -74,19 +71,3 @@ DESIGNS: dict[str, Design] = {
     "fixed-x": Design("one x for all outputs, as in randn(D) @ randn(D, n)", _fixed_x, 2**15, True),
 }
 """Every design by name."""
-
-
-def whole_blocks(design: str, dim: int, fan_out: int, outputs: int) -> int:
-    """Return the number of blocks, each with a whole W (D x fan-out).
-
-    More than D rows per W would add outputs but little precision.
-    """
-    if DESIGNS[design].fixed_x:
-        return -(-outputs // fan_out)
-    return min(-(-outputs // (dim * fan_out)), _MAX_WHOLE_BLOCKS)
-
-
-def whole_shape(design: str, fan_out: int, outputs: int) -> BlockShape:
-    """Return the shape of a block with a whole W; at least that many outputs unless x is fixed."""
-    rows = 1 if DESIGNS[design].fixed_x else -(-outputs // fan_out)
-    return BlockShape(1, rows, fan_out)

@@ -366,7 +366,7 @@ def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
 
 def _load(studies: Iterable[Any]) -> None:
     """Load what initializers belong to, so that a mistake is told before a run."""
-    made = {s.question.init: s.question.initializer for s in studies if s.question.init}
+    made = {s.question.init: s.question.initializer for s in studies}
     for init, initializer in made.items():
         with in_user_context([init]):
             initializer.load()

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from varsim.catalog import FLOAT_TYPES
+from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.compute import OneThread, lazy, limit_blas
 from varsim.compute.provenance import FRAMEWORKS, frameworks, version
 from varsim.initializers import theory
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from varsim.catalog.samplers import FloatArray
 else:
     np = lazy("numpy")
+
+
+MAX_WEIGHTS = 2**28
+"""The most entries of a W that is made as a whole."""
+
+_MAX_BLOCKS = 1024  # the most that are taken for precision alone
 
 
 class Weights(NamedTuple):
@@ -140,9 +147,46 @@ class Initializer:
         """The framework with its version, and Keras's backend once it is loaded; else None."""
         return self._adapter.package()
 
-    def check(self, dim: int, n: int) -> None:
-        """Raise an InputError for wrong arguments of a built-in; ``load`` checks other ones."""
+    @property
+    def settings(self) -> dict[str, str]:
+        """What it adds to the settings that a random stream starts from."""
+        return {"init": self.text}
+
+    def check(self, design: str, dim: int, n: int) -> None:
+        """Check the shape of W, and the arguments of a built-in; ``load`` checks other ones.
+
+        Raises:
+            InputError: They are not allowed.
+        """
         self.moments(dim, n)
+        if design == "paired":
+            raise InputError(
+                f"design is paired, but {self.call.name} makes one W for many outputs; take "
+                "crossed or fixed-x"
+            )
+        if dim * n > MAX_WEIGHTS:
+            raise InputError(
+                f"{self.call.name} makes a W of {dim:,} x {n:,} at once, and {MAX_WEIGHTS:,} "
+                "entries are allowed; take a smaller dim or fan_out"
+            )
+
+    def divisor(self, k: float) -> float:  # noqa: ARG002  # what independent entries have
+        """Return what W is divided by: 1, since it is used as it comes."""
+        return 1.0
+
+    def blocks(self, design: str, dim: int, n: int, outputs: int) -> int:
+        """Return the number of blocks, each with a whole W of shape (dim, n).
+
+        More than D rows per W would add outputs but little precision.
+        """
+        least = -(-outputs // DESIGNS[design].largest)
+        if DESIGNS[design].fixed_x:
+            return max(least, -(-outputs // n))
+        return max(least, min(-(-outputs // (dim * n)), _MAX_BLOCKS))
+
+    def block(self, design: str, dim: int, n: int, outputs: int) -> BlockShape:  # noqa: ARG002
+        """Return the shape of a block; of at least that many outputs unless x is fixed."""
+        return BlockShape(1, 1 if DESIGNS[design].fixed_x else -(-outputs // n), n)
 
     def moments(self, dim: int, n: int) -> theory.Gram | None:
         """Return the exact moments of W of shape (dim, n); None where they are unknown.

@@ -17,7 +17,7 @@ from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.samplers import FloatArray
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import significant, with_error
-from varsim.initializers import Initializer
+from varsim.initializers import Initializer, find
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import VERDICTS, fitting_schemes
 from varsim.layer.sampling import generator, verify_initializer, whole
@@ -140,8 +140,7 @@ class InitializerCheck(RowBase):
     @property
     def initializer(self) -> Initializer:
         """The initializer."""
-        assert self.question.initializer is not None  # noqa: S101  # a question has one
-        return self.question.initializer
+        return find(str(self.question.init))
 
     @property
     def draws(self) -> int:
@@ -293,7 +292,7 @@ class CheckStudy:
             that was asked.
         """
         (row,) = rows
-        package = None if self.question.initializer is None else self.question.initializer.package
+        package = self.question.initializer.package
         done = row.draws >= self.draws
         if row.init_package != package or not (done or row.totals.reference is not None):
             return self, None, False

@@ -146,7 +146,7 @@ def density(experiment: Experiment, bins: Bins) -> Density:
     """
     theory = predict(experiment)
     limit = normal(bins, theory.mean, theory.variance)
-    if experiment.initializer is not None:  # the distribution of its entries is not known here
+    if experiment.init is not None:  # the distribution of its entries is not known here
         return limit
     product, cell, unit = _Product.of(experiment), _cell(experiment, bins), _unit(experiment)
     if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):

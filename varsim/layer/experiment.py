@@ -6,29 +6,72 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
-from varsim.catalog.designs import DESIGNS, BlockShape, whole_blocks, whole_shape
+from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
 from varsim.parsing import InputError, nearest
 
 if TYPE_CHECKING:
-    from varsim.initializers import Initializer
+    from varsim.initializers import Initializer, Weights
 
 MIN_BLOCKS = 64
 DEFAULT_SAMPLES = 1_000_000
 MAX_DIM = 10**9
 MAX_SAMPLES = 10**12
 MAX_FLOAT32_SAMPLES = 2 * 10**10
-MAX_WEIGHTS = 2**28
 _MAX_SEED = 2**64 - 1
 
 _STANDARD = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
+
+
+class IndependentEntries:
+    """What makes W where no initializer does; it answers what an ``Initializer`` is asked."""
+
+    text: None = None
+    package: None = None
+    claim: None = None
+    bias = False
+    settings: Mapping[str, str] = MappingProxyType({})
+
+    def check(self, *_: object) -> None:
+        """Allow every design and shape."""
+
+    def load(self) -> None:
+        """Need nothing."""
+
+    def verify(self, *_: object) -> None:
+        """Find nothing wrong."""
+
+    def draw(self, *_: object) -> Weights:
+        """Refuse a whole W: entries are drawn in slices."""
+        raise InputError("there is no initializer to make a whole W; give one as init")
+
+    def moments(self, *_: object) -> None:
+        """Return nothing: theory has the entries' distribution."""
+
+    def divisor(self, k: float) -> float:
+        """Return what W is divided by."""
+        return k
+
+    def blocks(self, design: str, dim: int, n: int, outputs: int) -> int:  # noqa: ARG002
+        """Return the number of blocks, so that no block is larger than it has to be."""
+        return -(-outputs // DESIGNS[design].largest)
+
+    def block(self, design: str, dim: int, n: int, outputs: int) -> BlockShape:  # noqa: ARG002
+        """Return the shape of a block of at least that many outputs."""
+        return DESIGNS[design].shape(dim, outputs)
+
+
+_INDEPENDENT = IndependentEntries()
+
+WeightSource: TypeAlias = "Initializer | IndependentEntries"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +148,8 @@ class Experiment:
         self._set(scale=_scale(self.scale))
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
-        if self.init is not None:
-            self._set(**_initializer(self))
+        self.initializer.check(self.design, self.dim, self.n)
+        self._set(init=self.initializer.text)
         _check_float_range(self)
         self._set(**_extent(self))
         if self.blocks < MIN_BLOCKS:
@@ -162,18 +205,18 @@ class Experiment:
         return name or "normal", mean or 0.0, 1.0 if std is None else std
 
     @cached_property
-    def initializer(self) -> Initializer | None:
-        """What makes whole W; None where entries are independent."""
+    def initializer(self) -> WeightSource:
+        """What makes W."""
         if self.init is None:
-            return None
+            return _INDEPENDENT
         from varsim.initializers import find  # a plain run starts without
 
-        return find(self.init)
+        return find(str(self.init))
 
-    @cached_property
+    @property
     def bias(self) -> bool:
         """Whether the initializer makes a bias too, which is added to x @ W."""
-        return self.initializer is not None and self.initializer.bias
+        return self.initializer.bias
 
     @cached_property
     def blocks(self) -> int:
@@ -183,17 +226,12 @@ class Experiment:
         """
         if self.samples is None:
             return (self.max_samples or MAX_SAMPLES) // self.block.outputs
-        blocks = -(-self.samples // DESIGNS[self.design].largest)
-        if self.initializer is not None:
-            blocks = max(blocks, whole_blocks(self.design, self.dim, self.n, self.samples))
-        return max(MIN_BLOCKS, blocks)
+        return max(MIN_BLOCKS, self.initializer.blocks(self.design, self.dim, self.n, self.samples))
 
     @cached_property
     def block(self) -> BlockShape:
         """Shape of every block."""
-        if self.initializer is not None:
-            return whole_shape(self.design, self.n, self._outputs)
-        return DESIGNS[self.design].shape(self.dim, self._outputs)
+        return self.initializer.block(self.design, self.dim, self.n, self._outputs)
 
     @property
     def block_family(self) -> tuple[int, ...]:
@@ -229,8 +267,7 @@ class Experiment:
             "gain": self.g, "x": x[0], "x_mean": x[1], "x_std": x[2], "w": w[0], "w_mean": w[1],
             "w_std": w[2], "design": self.design, "samples": self.samples, "dtype": self.dtype,
         }  # fmt: skip
-        if self.init is not None:
-            fields["init"] = self.init
+        fields |= self.initializer.settings
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -262,25 +299,6 @@ def _entries_of_w(e: Experiment) -> dict[str, object]:
             f"W comes from {e.init}, so w_dist, w_mean and w_std do not apply; leave them out"
         )
     return dict.fromkeys(_STANDARD)
-
-
-def _initializer(e: Experiment) -> dict[str, object]:
-    """Return the one spelling of the initializer, checked as far as no framework is needed."""
-    from varsim.initializers import find  # a plain run starts without
-
-    initializer = find(str(e.init))
-    initializer.check(e.dim, e.n)
-    name = initializer.text.partition("(")[0]
-    if e.design == "paired":
-        raise InputError(
-            f"design is paired, but {name} makes one W for many outputs; take crossed or fixed-x"
-        )
-    if e.dim * e.n > MAX_WEIGHTS:
-        raise InputError(
-            f"{name} makes a W of {e.dim:,} x {e.n:,} at once, and {MAX_WEIGHTS:,} entries are "
-            "allowed; take a smaller dim or fan_out"
-        )
-    return {"init": initializer.text}
 
 
 def _whole(name: str, value: object, least: int, most: int) -> int:

@@ -120,7 +120,9 @@ class Result(RowBase):
 
 def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:
     """Return what the totals of at least three blocks say of the theory, before a verdict."""
-    return Result(experiment, totals, confidence=confidence, init_package=_package(experiment))
+    return Result(
+        experiment, totals, confidence=confidence, init_package=experiment.initializer.package
+    )
 
 
 def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0.95) -> Result:
@@ -221,7 +223,7 @@ class LayerStudy:
             whether the row is all that was asked.
         """
         (row,), asked = rows, self.question
-        if row.init_package != _package(asked):
+        if row.init_package != asked.initializer.package:
             return self, None, False
         pending = self._pending_check(row)
         met = pending is None and row.met and row.relative_error <= (asked.precision or math.inf)
@@ -247,10 +249,6 @@ class LayerStudy:
     @cached_property
     def _bins(self) -> Bins | None:
         return histogram_bins(self.question) if self.histogram else None
-
-
-def _package(experiment: Experiment) -> str | None:
-    return None if experiment.initializer is None else experiment.initializer.package
 
 
 def _caveats(result: Result) -> Iterator[Caveat]:
@@ -281,7 +279,7 @@ def _caveats(result: Result) -> Iterator[Caveat]:
             f"the relative standard error is {100 * error:.3g}%, not {100 * e.precision:.3g}% as "
             f"asked; that needs about {float(f'{needed:.2g}'):,.0f} samples",
         )
-    if result.agrees is False and e.initializer is not None:
+    if result.agrees is False and e.init is not None:
         yield Caveat("initializer", _off_claim(result))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import SFC64, Generator, SeedSequence
 
 from varsim.catalog import FLOAT_TYPES
-from varsim.catalog.designs import DESIGNS
+from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.samplers import SAMPLERS, FloatArray
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
@@ -71,18 +71,18 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
     y = scratch("y", shape.outputs, dtype).reshape(shape)
     y.fill(0.0)
-    source = _source_of_w(experiment, index, w_stream)
+    weights = _weights(experiment)(experiment, index, w_stream)
     x_squares, x_fourths = 0.0, 0.0
     for length in _slice_lengths(experiment):
         count = shape.groups * shape.rows * length
         x = _draw("x", x_stream, experiment.x_entries, count, dtype)
-        w = source.rows(length)
+        w = weights.rows(length)
         if fixed_x:
             squares = np.square(x, dtype=np.float64)
             x_squares += float(squares.sum())
             x_fourths += float(squares @ squares)
         _add_products(y, x, w)
-    source.finish(y)
+    weights.finish(y)
     return Block(
         Moments.of(y),
         (x_squares, x_fourths) if fixed_x else None,
@@ -90,10 +90,10 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     )
 
 
-class _IndependentEntries:
-    """W of independent entries, slice by slice from one stream."""
+class _SlicedWeights:
+    """W of independent entries, slice by slice from the stream of the block."""
 
-    def __init__(self, experiment: Experiment, rng: Generator) -> None:
+    def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
         name, mean, std = experiment.w_entries
         self._entries = name, mean / experiment.k, std / experiment.k
         self._rng, self._dtype = rng, np.dtype(experiment.dtype)
@@ -106,11 +106,21 @@ class _IndependentEntries:
     def finish(self, y: FloatArray) -> None:
         """Leave the outputs as they are."""
 
+    @staticmethod
+    def widest(shape: BlockShape) -> int:
+        """Return the most numbers that are drawn at once, per group and entry of D."""
+        return max(shape.rows, shape.columns)
+
+    @staticmethod
+    def numbers(experiment: Experiment, length: int) -> int:
+        """Return how many numbers of W a worker holds, with slices of a length."""
+        return length * experiment.block.groups * experiment.block.columns
+
 
 class _WholeWeights:
     """W that an initializer makes as a whole, with a bias if there is one."""
 
-    def __init__(self, experiment: Experiment, index: int) -> None:
+    def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
         self._experiment, self._start = experiment, 0
         self._made = whole(experiment, index)
 
@@ -136,13 +146,19 @@ class _WholeWeights:
                 "smaller arguments"
             )
 
+    @staticmethod
+    def widest(shape: BlockShape) -> int:
+        """Return the most numbers that are drawn at once, per group and entry of D: of x."""
+        return shape.rows
 
-def _source_of_w(
-    experiment: Experiment, index: int, rng: Generator
-) -> _IndependentEntries | _WholeWeights:
-    if experiment.initializer is None:
-        return _IndependentEntries(experiment, rng)
-    return _WholeWeights(experiment, index)
+    @staticmethod
+    def numbers(experiment: Experiment, length: int) -> int:  # noqa: ARG004
+        """Return how many numbers a worker holds: W, and twice as much as is usual beside it."""
+        return 3 * experiment.dim * experiment.n
+
+
+def _weights(experiment: Experiment) -> type[_SlicedWeights | _WholeWeights]:
+    return _SlicedWeights if experiment.init is None else _WholeWeights
 
 
 def whole(experiment: Experiment, index: int) -> Weights:
@@ -152,8 +168,6 @@ def whole(experiment: Experiment, index: int) -> Weights:
         InputError: The initializer fails, or makes something else; or there is none.
     """
     e = experiment
-    if e.initializer is None:
-        raise InputError("there is no initializer to make a whole W; give one as init")
     return e.initializer.draw(_whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
 
 
@@ -164,8 +178,7 @@ def verify_initializer(experiment: Experiment) -> None:
         InputError: It cannot.
     """
     e = experiment
-    if e.initializer is not None:
-        e.initializer.verify(partial(_whole_stream, e, 0), (e.dim, e.n), np.dtype(e.dtype))
+    e.initializer.verify(partial(_whole_stream, e, 0), (e.dim, e.n), np.dtype(e.dtype))
 
 
 def block_numbers(experiment: Experiment) -> int:
@@ -177,18 +190,14 @@ def block_numbers(experiment: Experiment) -> int:
 def block_bytes(experiment: Experiment) -> int:
     """Return about how many bytes of arrays a worker holds.
 
-    The outputs, a slice's products and the float64 deviations; a slice of x and of W; and what
-    the samplers take beside the longer of those two, float64 uniforms and signs at the most. A
-    whole W in place of its slice, with twice as much as is usual beside it.
+    The outputs, a slice's products and the float64 deviations; W or a slice of it, and a slice of
+    x; and what the samplers take beside the longer slice, float64 uniforms and signs at the most.
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
-    length = next(_slice_lengths(experiment)) * shape.groups
-    outputs = shape.outputs * (2 * itemsize + 8)
-    if experiment.initializer is not None:
-        whole = 3 * experiment.dim * experiment.n * itemsize
-        return outputs + whole + length * shape.rows * (2 * itemsize + 8)
-    entries = length * (shape.rows + shape.columns) * itemsize
-    return outputs + entries + length * max(shape.rows, shape.columns) * (8 + itemsize)
+    weights, length = _weights(experiment), next(_slice_lengths(experiment))
+    numbers = weights.numbers(experiment, length) + length * shape.groups * shape.rows
+    drawn = length * shape.groups * weights.widest(shape)
+    return shape.outputs * (2 * itemsize + 8) + numbers * itemsize + drawn * (8 + itemsize)
 
 
 def generator(key: str, seed: int, *index: int) -> Generator:
@@ -205,8 +214,7 @@ def _whole_stream(experiment: Experiment, index: int) -> Generator:
 def _slice_lengths(experiment: Experiment) -> Iterator[int]:
     """Yield the lengths of about equal slices of D: a function of the experiment only."""
     dim, shape = experiment.dim, experiment.block
-    widest = shape.rows if experiment.initializer else max(shape.rows, shape.columns)
-    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * widest))
+    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * _weights(experiment).widest(shape)))
     length = -(-dim // -(-dim // longest))
     # Box-Muller makes numbers in pairs, so an even count spares a copy.
     length += length % 2

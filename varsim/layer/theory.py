@@ -97,12 +97,12 @@ def predict(experiment: Experiment) -> Prediction:
     """
     e = experiment
     x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
-    product, pair, exact = _product_variance(x, w), _pair_error2(e.dim, x, w), None
-    if e.initializer is not None:
-        exact = e.initializer.moments(e.dim, e.n)
+    product, pair = _product_variance(x, w), _pair_error2(e.dim, x, w)
+    exact = e.initializer.moments(e.dim, e.n)
+    if DESIGNS[e.design].fixed_x:
+        block = _block_error2_given_x(e, _typical_concentration(e.dim, x))
+    elif e.init is not None:
         block = _whole_error2(_gram(e), x, e)
-    elif DESIGNS[e.design].fixed_x:
-        block = _given_x_error2(w, _typical_concentration(e.dim, x)) / e.block.outputs
     else:
         # Outputs of one row share x, those of one column share w; all others are independent.
         shared_x = _shared_error2(e.dim, x, w)
@@ -135,15 +135,10 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
     """
     e, w = experiment, Entries.of(*experiment.w_entries)
     concentration = x_fourths / x_squares**2 if x_squares else 1.0
-    error2 = _given_x_error2(w, concentration)
-    if e.initializer is None:
-        block = error2 / e.block.outputs
-    else:
-        block = _whole_given_x_error2(_gram(e), concentration, e.dim)
     return predict(e)._replace(
         variance=(x_squares * w.variance + e.bias) / e.k_squared,
-        pair_error2=error2,
-        block_error2=block,
+        pair_error2=_given_x_error2(w, concentration),
+        block_error2=_block_error2_given_x(e, concentration),
     )
 
 
@@ -192,8 +187,7 @@ def _gram(experiment: Experiment) -> Gram:
     from varsim.initializers.theory import independent  # a plain run starts without
 
     e = experiment
-    known = None if e.initializer is None else e.initializer.moments(e.dim, e.n)
-    return known or independent(e.dim, e.n)
+    return e.initializer.moments(e.dim, e.n) or independent(e.dim, e.n)
 
 
 def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
@@ -208,9 +202,6 @@ def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
     and rows of W with random signs leave only what is even in each: E 1M²1ᵀ = E tr M²,
     E Σ M_dd (M1)_d = E Σ M_dd², and Var 1M1ᵀ = Var tr M + 2 (E tr M² - E Σ M_dd²).
     """
-    e = experiment
-    if DESIGNS[e.design].fixed_x:
-        return _whole_given_x_error2(m, _typical_concentration(e.dim, x), e.dim)
     between = x.mean_square**2 * m.trace_variance + 2 * x.mean**4 * (m.square - m.diagonal_square)
     within = (
         4 * x.mean**2 * x.variance * m.square
@@ -218,7 +209,7 @@ def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
         + 2 * x.variance**2 * m.square
         + (x.fourth - 3 * x.variance**2) * m.diagonal_square
     )
-    return (between + within / e.block.rows) / (x.mean_square * m.trace) ** 2
+    return (between + within / experiment.block.rows) / (x.mean_square * m.trace) ** 2
 
 
 def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
@@ -234,6 +225,14 @@ def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
     pairs += 2 * (m.square - m.diagonal_square)
     others = (1.0 - concentration) * pairs / (dim * (dim - 1))
     return (own + others) * dim**2 / m.trace**2 - 1.0
+
+
+def _block_error2_given_x(experiment: Experiment, concentration: float) -> float:
+    """Relative variance, over W alone, of the mean square of a block of x @ W for one x."""
+    e = experiment
+    if e.init is not None:
+        return _whole_given_x_error2(_gram(e), concentration, e.dim)
+    return _given_x_error2(Entries.of(*e.w_entries), concentration) / e.block.outputs
 
 
 def _typical_concentration(dim: int, x: Entries) -> float:

@@ -69,7 +69,7 @@ def _remarks(result: Result, theory: str) -> Iterator[str]:
     if beyond:
         yield f"{beyond:,} lie beyond the axis."
     if theory == NORMAL:
-        made = result.question.initializer is not None
+        made = result.question.init is not None
         why = "an initializer made W" if made else "the outputs lie on a lattice, or D is too large"
         yield f"No exact density: {why}."
 

@@ -23,7 +23,7 @@ def explain(results: Sequence[Result]) -> str:
     """
     first = results[0].question
     alike = [result for result in results if _entries(result.question) == _entries(first)]
-    if first.initializer is None:
+    if first.init is None:
         paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
     else:
         paragraphs = ["\n".join(_claims(alike)), _unit(first)]
@@ -39,7 +39,7 @@ def explain(results: Sequence[Result]) -> str:
 
 
 def _entries(e: Experiment) -> tuple[object, ...]:
-    return e.dim, e.x_entries, e.w_entries, e.design, e.bias, e.initializer is None
+    return e.dim, e.x_entries, e.w_dist, e.w_mean, e.w_std, e.design, e.bias
 
 
 def _one_product(e: Experiment) -> str:

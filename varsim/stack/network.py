@@ -8,16 +8,12 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from varsim.activations import Activation, find_activation
-from varsim.activations import canonical_name as activation_name
 from varsim.catalog.scales import canonical_name
-from varsim.layer.experiment import Experiment
+from varsim.layer.experiment import Experiment, WeightSource
 from varsim.parsing import InputError, nearest
-
-if TYPE_CHECKING:
-    from varsim.initializers import Initializer
 
 MIN_NETWORKS = 8
 MAX_NETWORKS = 100_000
@@ -163,8 +159,8 @@ class Network:
         return len(self.widths) - 1
 
     @property
-    def initializer(self) -> Initializer | None:
-        """What makes every W; None where entries are independent."""
+    def initializer(self) -> WeightSource:
+        """What makes every W."""
         return self.experiment(*self.widths[:2]).initializer
 
     @property
@@ -188,11 +184,9 @@ class Network:
         without = {"seed", "networks", "precision", "x_dist", "w_dist", "init"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
-        fields["activation"] = activation_name(self.activation)
         # Named as in the first release, so that published streams stay.
         fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
-        if self.init is not None:
-            fields["init"] = self.init
+        fields |= self.initializer.settings
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
     def experiment(self, fan_in: int, fan_out: int) -> Experiment:

@@ -372,7 +372,6 @@ class StackStudy:
         network = self.question
         medians, median_networks = totals.typical()
         bins = None if totals.counts is None else activation_bins(network)
-        made = network.initializer
         return [
             LayerResult(
                 network, place + 1, theory, totals.layers[place],
@@ -383,7 +382,7 @@ class StackStudy:
                 counts=None if totals.counts is None else tuple(totals.counts[place].tolist()),
                 histogram=None if bins is None else bins[place],
                 confidence=self.confidence,
-                init_package=None if made is None else made.package,
+                init_package=network.initializer.package,
             )
             for place, theory in enumerate(predict(network, infinite_width=self.infinite_width))
         ]  # fmt: skip
@@ -398,7 +397,7 @@ class StackStudy:
         """
         network = self.question
         by_layer = {row.layer: row for row in rows}
-        made = None if network.initializer is None else network.initializer.package
+        made = network.initializer.package
         layers = [by_layer.get(place + 1) for place in range(network.depth)]
         known = [row for row in layers if row is not None and row.init_package == made]
         if len({row.networks for row in known}) != 1 or len(known) < network.depth:

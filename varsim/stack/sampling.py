@@ -166,9 +166,8 @@ class _Sample:
 
     def _divisor(self, place: int) -> np.floating[Any]:
         """Return what a layer's weights are to be divided by: 1 where they come as they are."""
-        divisor: np.floating[Any] = self._dtype.type(
-            self._network.layers[place].k if self._initializer is None else 1.0
-        )
+        k = self._network.layers[place].k
+        divisor: np.floating[Any] = self._dtype.type(self._initializer.divisor(k))
         return divisor
 
     def _weights(self, place: int) -> FloatArray:
@@ -178,7 +177,7 @@ class _Sample:
         name = f"w{place}" if kept else "w"
         if kept and place < len(self._signals):
             return scratch(name, shape[0] * shape[1], self._dtype).reshape(shape)
-        if self._initializer is None:
+        if self._network.init is None:
             return self._draw(name, self._network.w_dist or "normal", shape, place + 1)
         made = self._initializer.draw(self._stream(place + 1), shape, self._dtype).weights
         out: FloatArray = scratch(name, made.size, self._dtype).reshape(shape)

@@ -110,18 +110,19 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
     plain = network.norm == "none" and network.residual is None
     corrected = plain and not infinite_width
     shifts = _gradient_shifts(network, signals) if corrected else [0.0] * len(signals)
+    made = float(network.init is not None)
     return [
         LayerTheory(
             signal.kernel + (signal.shift if corrected else 0.0),
             (signal.shift / signal.kernel) ** 2 * corrected
-            + _initializer_allowance(network, place, signal.shift / signal.kernel)
+            + made * _initializer_allowance(network, place, signal.shift / signal.kernel)
             if plain
             else _forward_allowance(network, place),
             signal.fluctuation / signal.kernel**2 + 2 / width if plain else None,
             None if gradient is None else gradient * (1.0 + shift),
             _backward_allowance(network, place)
             + shift**2
-            + (0.0 if network.init is None else abs(shift)),
+            + made * abs(shift),
         )
         for place, (width, signal, gradient, shift) in enumerate(
             zip(network.widths[1:], signals, gradients, shifts, strict=True)
@@ -249,8 +250,6 @@ def _initializer_allowance(network: Network, place: int, shift: float) -> float:
     All of the correction may be missing, as with orthogonal weights, and kurtosis adds terms of
     order 1/n a layer.
     """
-    if network.init is None:
-        return 0.0
     return abs(shift) + sum(1 / n for n in network.widths[1 : place + 1])
 
 
