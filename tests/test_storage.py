@@ -23,6 +23,7 @@ import pytest
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, InputError, Result, judge, simulate
+from varsim.fields import Schema
 from varsim.layer.check import CHECKS, CheckStudy, question
 from varsim.layer.result import RESULTS, LayerStudy
 from varsim.report import Table
@@ -620,7 +621,7 @@ def interrupted_after(number: int) -> Any:
 
 NETWORK = Network(widths=(8, 8, 8), activation="relu", networks=12, batch=4)
 
-INTERRUPTED = {
+INTERRUPTED: dict[str, tuple[Any, Schema[Any], int]] = {
     "results": (LayerStudy(Experiment(dim=8, scale="sqrt", samples=30_000_000)), RESULTS, 64),
     "layers": (StackStudy(NETWORK), LAYERS, 8),
     "checks": (CheckStudy(question("trunc_normal(std=0.1)", 8, 4), draws=12), CHECKS, 8),
