@@ -288,9 +288,8 @@ def estimates(outputs: float = 1e12) -> str:
     """Return on paper what a large sweep costs, from the measured rate."""
     each = rate()
     hours = ", ".join(f"{outputs / each / n / 3600:.2g} h on {n}" for n in (1, 16, 256))
-    return (
-        f"{each:.3g} outputs per second and core (D = 512, crossed): {outputs:g} take {hours} cores."
-    )
+    what = f"{each:.3g} outputs per second and core (D = 512, crossed)"
+    return f"{what}: {outputs:g} take {hours} cores."
 
 
 BENCHMARKS = (start_up, question, precision, scaling, clusters, stacks, normals, large_dimension)

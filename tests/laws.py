@@ -11,7 +11,7 @@ written here, independently of ``varsim.layer.theory``:
 
 Every check is a z-score. There are about 1,750 of them in the suite, so the bound of 6.2 standard
 errors (two-sided p = 5.7e-10) keeps the chance that a right program fails under 1e-6 in all.
-Seeds are fixed: a check that has passed passes again.
+Seeds are fixed, so a check that has passed passes again.
 
 Configurations are held to the laws one by one, where 80 seeds show gross faults only, and then by
 distribution and all together, where small ones add up. Of all pairs together, in one design and
@@ -32,9 +32,11 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim import Experiment, sampling, stream, student
+from varsim import Experiment, stream
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.layer import sampling
+from varsim.statistics import student
 from varsim.statistics.moments import Totals
 
 BOUND = 6.2
@@ -45,7 +47,7 @@ PAIRS = [(x, w) for x, w in product(DISTRIBUTIONS, DISTRIBUTIONS) if DISTRIBUTIO
 
 @dataclass(frozen=True)
 class Replicates:
-    """What a configuration gave: an entry a seed, relative to the true variance.
+    """What a configuration gave: one entry per seed, relative to the true variance.
 
     Attributes:
         pair: The distributions of x and W.
@@ -96,7 +98,7 @@ def _z_from_1(ratios: NDArray[np.float64], freedom: int) -> float:
 
 def true_variance(experiment: Experiment, x: NDArray[np.float64] | None) -> float:
     """D σx² σw² / k², or ||x||² σw² / k², for entries without means of their own but x's base."""
-    base = DISTRIBUTIONS[experiment.x]
+    base = DISTRIBUTIONS[experiment.x_dist]
     mean_square = base.variance + base.mean**2
     norm2 = experiment.dim * mean_square if x is None else float(x @ x)
     return norm2 / experiment.k_squared
@@ -105,12 +107,12 @@ def true_variance(experiment: Experiment, x: NDArray[np.float64] | None) -> floa
 def expected_error2(experiment: Experiment, x: NDArray[np.float64] | None) -> float:
     """Relative variance of the mean of y² over one block."""
     dim, shape = experiment.dim, experiment.block
-    kurtosis_x, kurtosis_w = raw_kurtosis(experiment.x), raw_kurtosis(experiment.w)
+    kurtosis_x, kurtosis_w = raw_kurtosis(experiment.x_dist), raw_kurtosis(experiment.w_entries[0])
     if x is not None:
         return (2 + (kurtosis_w - 3) * float((x**4).sum()) / float(x @ x) ** 2) / shape.outputs
     # Outputs of a column also share sum(w), which counts where x has a mean m (rectified): then
     # E[y² | w] = σx² Σw² + m² (Σw)², and its relative variance is the term below.
-    base = DISTRIBUTIONS[experiment.x]
+    base = DISTRIBUTIONS[experiment.x_dist]
     m2 = base.mean**2 / (base.variance + base.mean**2)
     shared_w = (kurtosis_w - 1) / dim + m2**2 * 2 * (1 - 1 / dim)
     return (
@@ -141,7 +143,8 @@ def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
     rng = sampling.generator(experiment.key, experiment.seed)
     lengths = sampling._slice_lengths(experiment)
     dtype = np.dtype(experiment.dtype)
-    draws = (sampling._draw(experiment, "x", rng, length, dtype) for length in lengths)
+    entries = experiment.x_entries
+    draws = (sampling._draw("x", rng, entries, length, dtype) for length in lengths)
     return np.concatenate([draw.astype(np.float64) for draw in draws])
 
 
@@ -168,11 +171,17 @@ def replicate(experiment: Experiment) -> tuple[float, float, float] | None:
 def replicates(
     x: str, w: str, design: str, dim: int, *, outputs: int, seeds: int = SEEDS
 ) -> Replicates:
-    """Run a configuration with that many seeds and outputs a block."""
+    """Run a configuration with that many seeds, and outputs per block."""
     rows = [
         replicate(
             Experiment(
-                dim=dim, scale="sqrt", x=x, w=w, design=design, samples=64 * outputs, seed=seed
+                dim=dim,
+                scale="sqrt",
+                x_dist=x,
+                w_dist=w,
+                design=design,
+                samples=64 * outputs,
+                seed=seed,
             )
         )
         for seed in range(seeds)

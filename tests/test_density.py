@@ -14,8 +14,8 @@ from scipy import special, stats
 from varsim import Experiment, Totals, simulate, stream
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.density import EXACT, NORMAL, SHAPES, Density, _Part, density, density_of, normal
-from varsim.layer.inference import histogram_bins
-from varsim.layer.theory import output_mean, predict
+from varsim.layer.result import histogram_bins
+from varsim.layer.theory import predict
 from varsim.statistics.moments import Bins
 
 Floats = NDArray[np.floating[Any]]
@@ -32,8 +32,9 @@ def edges_of(bins: Bins) -> Floats:
 
 def wide_bins(experiment: Experiment) -> Bins:
     """Bins that leave next to nothing beyond their ends."""
-    deviation = predict(experiment).variance ** 0.5
-    return Bins(output_mean(experiment) - 60.025 * deviation, 0.05 * deviation, 2401)
+    theory = predict(experiment)
+    deviation = theory.variance**0.5
+    return Bins(theory.mean - 60.025 * deviation, 0.05 * deviation, 2401)
 
 
 def variance_gamma(dim: int, y: Floats) -> Floats:
@@ -85,10 +86,10 @@ def test_the_closed_form_is_the_textbook_s() -> None:
 def test_coins_leave_the_other_distribution_as_it_is() -> None:
     """At D = 1, ±1 times a symmetric entry is that entry; two uniforms have log(3/|y|)/6."""
     bins = Bins(-4.0, 0.1, 80)
-    one = Experiment(dim=1, scale="none", x="rademacher", w="laplace")
+    one = Experiment(dim=1, scale="none", x_dist="rademacher", w_dist="laplace")
     law = stats.laplace(scale=0.5**0.5).cdf(edges_of(bins))
     assert density(one, bins).heights == pytest.approx(np.diff(law) / 0.1, abs=2e-5)
-    two = density(replace(one, x="uniform", w="uniform"), bins)
+    two = density(replace(one, x_dist="uniform", w_dist="uniform"), bins)
     y = np.clip(np.abs(edges_of(bins)), 1e-300, 3.0)
     law = 0.5 + np.sign(edges_of(bins)) * y * (1 + np.log(3 / y)) / 6
     assert two.heights == pytest.approx(np.diff(law) / 0.1, abs=2e-5)
@@ -99,17 +100,17 @@ def test_a_density_has_one_unit_of_mass_and_the_variance_of_theory(pair: tuple[s
     """For all pairs of distributions, with means and without, from few products and many."""
     for dim, means in [(3, (-0.7, 1.3)), (512, (0.0, 0.0))]:
         experiment = Experiment(
-            dim=dim, scale="sqrt", x=pair[0], w=pair[1], x_mean=means[0], w_mean=means[1]
+            dim=dim, scale="sqrt", x_dist=pair[0], w_dist=pair[1], x_mean=means[0], w_mean=means[1]
         )
         bins = wide_bins(experiment)
         masses = density(experiment, bins).heights * bins.width
         centres = edges_of(bins)[:-1] + bins.width / 2
         mean = masses @ centres
         variance = masses @ (centres - mean) ** 2 - bins.width**2 / 12
-        truth = predict(experiment).variance
+        truth = predict(experiment)
         assert masses.sum() == pytest.approx(1.0, abs=1e-5)
-        assert abs(mean - output_mean(experiment)) < 1e-2 * truth**0.5
-        assert variance == pytest.approx(truth, rel=2e-3)
+        assert abs(mean - truth.mean) < 1e-2 * truth.variance**0.5
+        assert variance == pytest.approx(truth.variance, rel=2e-3)
 
 
 def test_a_unit_of_k_is_a_unit_of_the_axis() -> None:
@@ -138,12 +139,12 @@ def test_what_has_no_density_or_is_out_of_reach_is_called_normal(
     dim: int, x: str, w: str, x_mean: float
 ) -> None:
     """Sums of coins lie on a lattice, and a million products are a normal."""
-    experiment = Experiment(dim=dim, scale="sqrt", x=x, w=w, x_mean=x_mean)
+    experiment = Experiment(dim=dim, scale="sqrt", x_dist=x, w_dist=w, x_mean=x_mean)
     bins = histogram_bins(experiment)
-    mean, deviation = output_mean(experiment), predict(experiment).variance ** 0.5
+    theory = predict(experiment)
     found = density(experiment, bins)
     assert found.name == NORMAL
-    law = np.diff(stats.norm(mean, deviation).cdf(edges_of(bins))) / bins.width
+    law = np.diff(stats.norm(theory.mean, theory.variance**0.5).cdf(edges_of(bins))) / bins.width
     assert found.heights == pytest.approx(law, rel=1e-9, abs=1e-12)
 
 
@@ -163,7 +164,7 @@ def test_a_fixed_x_is_held_to_its_own_normal(w_mean: float) -> None:
 def test_an_atom_is_in_the_bin_that_counts_it() -> None:
     """ReLU makes y = 0 with probability 2^-D, on the edge of a bin."""
     for dim in (1, 2, 5):
-        experiment = Experiment(dim=dim, scale="sqrt", x="rectified")
+        experiment = Experiment(dim=dim, scale="sqrt", x_dist="rectified")
         bins = histogram_bins(experiment)
         heights = density(experiment, bins).heights
         (zero,) = np.flatnonzero(bins.counts(np.zeros(1))[1:-1])
@@ -196,7 +197,7 @@ def test_samples_fall_where_the_density_says(dim: int, pair: str) -> None:
     """By chi-square over 300,000 independent outputs; a false failure has a chance of 1e-6."""
     x, w = pair.split("-")
     experiment = Experiment(
-        dim=dim, scale="sqrt", x=x, w=w, w_mean=0.0 if dim == 1 else 0.3,
+        dim=dim, scale="sqrt", x_dist=x, w_dist=w, w_mean=0.0 if dim == 1 else 0.3,
         design="paired", samples=300_000,
     )  # fmt: skip
     found = density(experiment, histogram_bins(experiment))
@@ -210,6 +211,6 @@ def test_a_wrong_density_is_found_out() -> None:
     bins = histogram_bins(right)
     wider = density(replace(right, w_std=1.03**0.5), bins)
     limit = normal(bins, 0.0, 1.0)
-    other = density(replace(right, x="exponential"), bins)
+    other = density(replace(right, x_dist="exponential"), bins)
     for wrong in (wider, limit, other):
         assert p_value(right, wrong) < FALSE_FAILURES

@@ -43,9 +43,9 @@ MISTAKES: list[dict[str, Any]] = [
     *({"w_std": s} for s in (0.0, -1.0, float("inf"), float("nan"), 1e-40, 1e40)),
     *({"x_mean": m} for m in (float("inf"), float("nan"), 1e35, 1e6)),
     *({"w_mean": m} for m in (float("inf"), float("nan"), 1e35, 1e6)),
-    {"x": "nrmal"},
-    {"w": "gauss"},
-    {"w": "rectified"},
+    {"x_dist": "nrmal"},
+    {"w_dist": "gauss"},
+    {"w_dist": "rectified"},
     {"design": "cross"},
     {"dtype": "float16"},
     {"x_mean": 100.0, "w_mean": 100.0},
@@ -62,7 +62,7 @@ def test_a_mistake_is_one_sentence(mistake: dict[str, Any]) -> None:
 def test_the_nearest_known_name_is_offered() -> None:
     """A slip of the finger is met with the word that was meant."""
     with pytest.raises(InputError, match="did you mean normal"):
-        Experiment(dim=512, scale="sqrt", x="nrmal")
+        Experiment(dim=512, scale="sqrt", x_dist="nrmal")
     with pytest.raises(InputError, match="did you mean xavier"):
         Experiment(dim=512, scale="xaver")
 
@@ -126,9 +126,9 @@ def test_what_is_accepted_can_be_predicted_and_sampled(
 
 
 KEY_CHANGES: list[dict[str, Any]] = [
-    {"dim": 513}, {"scale": "none"}, {"fan_out": 7}, {"gain": 2.0}, {"x": "uniform"},
-    {"w": "uniform"}, {"x_mean": 0.5}, {"x_std": 2.0}, {"w_mean": 0.5}, {"w_std": 2.0},
-    {"design": "paired"}, {"samples": 10_000}, {"dtype": "float64"},
+    {"dim": 513}, {"scale": "none"}, {"fan_out": 7}, {"gain": 2.0}, {"x_dist": "uniform"},
+    {"w_dist": "uniform"}, {"x_mean": 0.5}, {"x_std": 2.0}, {"w_mean": 0.5}, {"w_std": 2.0},
+    {"design": "paired"}, {"samples": 10_000}, {"dtype": "float64"}, {"init": "orthogonal"},
 ]  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_the_seed_is_not_in_the_key() -> None:
     st.integers(64, 10**10),
 )
 def test_blocks_hold_what_was_asked_and_little_more(design: str, dim: int, samples: int) -> None:
-    """At least the samples asked for; at most a row or column more a group; bounded memory."""
+    """At least the samples asked for; at most one row or column more per group; bounded memory."""
     experiment = Experiment(dim=dim, scale="sqrt", design=design, samples=samples)
     shape, drawn = experiment.block, experiment.blocks * experiment.block.outputs
     asked_a_block = -(-samples // experiment.blocks)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from varsim.layer.inference import check_consistent
-from varsim.layer.records import record_of, result_of
 
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
@@ -19,6 +17,7 @@ from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.initializers import adapters, find, installed, patterns, unloadable
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS, gram
+from varsim.layer.result import RESULTS
 from varsim.layer.sampling import generator, stream, whole
 
 KINDS = [
@@ -33,7 +32,7 @@ KINDS = [
     "keras.initializers.Orthogonal",
 ]
 
-OWN = """
+USER_MODULE = """
 import sys
 import numpy as np
 
@@ -91,9 +90,9 @@ constant = 3
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder with a module of one's own."""
-    (tmp_path / "mine.py").write_text(OWN)
+def user_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder with a user's modules."""
+    (tmp_path / "mine.py").write_text(USER_MODULE)
     (tmp_path / "broken.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
     yield
@@ -110,7 +109,7 @@ def once(init: str, seed: int = 1, dtype: str = "float32") -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("init", KINDS)
 def test_the_same_seed_gives_the_same_bytes(init: str, dtype: str) -> None:
-    """Of the right shape and type, and other numbers for another seed."""
+    """They have the right shape and type, and another seed gives other numbers."""
     first, again, other = once(needs(init), 1, dtype), once(init, 1, dtype), once(init, 2, dtype)
     assert first.shape == (24, 10)
     assert first.dtype == dtype
@@ -121,7 +120,7 @@ def test_the_same_seed_gives_the_same_bytes(init: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("init", KINDS)
-def test_what_others_draw_and_set_stays_as_it_is(init: str) -> None:
+def test_global_state_stays_as_it_is(init: str) -> None:
     """Torch's global stream and number of threads are neither used nor touched."""
     needs(init)
     needs("torch")
@@ -157,7 +156,7 @@ def test_what_others_draw_and_set_stays_as_it_is(init: str) -> None:
     ],
 )
 def test_frameworks_do_what_they_say(init: str, scale: str) -> None:
-    """At a shape at which the fans differ, so a transposed W would not pass."""
+    """They fit their scheme where the fans differ, so a transposed W would not pass."""
     gain = 5 / 3 if "5/3" in init else None
     fields = {"dim": 96, "fan_out": 160, "gain": gain, "init": needs(init), "samples": 400_000}
     assert simulate(Experiment(scale=scale, **fields)).agrees  # type: ignore[arg-type]
@@ -180,13 +179,13 @@ def test_blocks_differ_and_workers_do_not_matter() -> None:
     e = Experiment(dim=32, scale="he", init=needs("torch.nn.init.kaiming_normal_"), samples=64_000)
     assert not np.array_equal(whole(e, 0).weights, whole(e, 1).weights)
     one, two = (simulate(e, workers=workers) for workers in (1, 2))
-    assert record_of(one) == record_of(two)
+    assert RESULTS.record(one) == RESULTS.record(two)
     assert len({block.moments.variance for block in stream(e)}) == 64
 
 
 @pytest.mark.parametrize("backend", ["torch", "numpy", ""])
 def test_keras_runs_on_any_backend(backend: str, tmp_path: Path) -> None:
-    """The one that is set, or one that is installed."""
+    """It takes the backend that is set, or one that is installed."""
     needs("keras")
     for framework in (backend,) if backend not in ("", "numpy") else ():
         needs(framework)
@@ -215,7 +214,7 @@ def test_keras_runs_on_any_backend(backend: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_a_framework_does_not_have_is_one_sentence(init: str, sentence: str) -> None:
-    """And wrong usage."""
+    """It is wrong usage, and nothing is run."""
     done = here("-i", needs(init), "-s", "sqrt", "-d", "64", "-q")
     assert done.returncode == 2
     assert done.stderr.count("\n") <= 6
@@ -225,7 +224,7 @@ def test_what_a_framework_does_not_have_is_one_sentence(init: str, sentence: str
 
 @pytest.mark.parametrize("framework", ["torch", "jax", "keras"])
 def test_a_missing_framework_is_one_sentence(framework: str) -> None:
-    """With what to install."""
+    """It says what to install."""
     names = {
         "torch": "torch.nn.init.normal_",
         "jax": "jax.nn.initializers.normal",
@@ -246,7 +245,7 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -264,44 +263,44 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
         ("good(1, 2)", "it takes: gain=1.0"),
     ],
 )
-def test_what_is_wrong_with_one_s_own_is_one_sentence(name: str, sentence: str) -> None:
-    """Before anything runs, and wrong usage."""
+def test_a_mistake_in_user_code_is_one_sentence(name: str, sentence: str) -> None:
+    """It is wrong usage, and nothing is run."""
     done = here("-i", f"mine:{name}", "-s", "sqrt", "-d", "64", "--fan-out", "32", "-q")
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split())
     assert done.stdout == ""
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 def test_a_module_that_does_not_load_is_one_sentence() -> None:
-    """Whatever is wrong with it."""
+    """It says what is wrong with it."""
     for module, sentence in (("broken", "ZeroDivisionError"), ("absent", "No module named")):
         done = here("-i", f"{module}:f", "-s", "sqrt", "-q")
         assert done.returncode == 2
         assert sentence in done.stderr
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 @pytest.mark.parametrize("name", ["good", "half", "Nested.init", "prints", "good(gain=1)"])
-def test_one_s_own_is_measured(name: str) -> None:
-    """With any float type, from a class, and whatever it prints: stdout is for data."""
+def test_user_code_is_measured(name: str) -> None:
+    """It may return any float type, stand in a class, and print: stdout holds the data alone."""
     done = here(
         "-i", f"mine:{name}", "-s", "sqrt", "-d", "64", "-n", "1e5", "--check", "-f", "json"
     )
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
     assert row["init"] == f"mine:{name}"
-    assert row["w"] is row["w_mean"] is row["w_std"] is row["init_package"] is None
+    assert row["w_dist"] is row["w_mean"] is row["w_std"] is row["init_package"] is None
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 def test_whole_numbers_are_numbers() -> None:
-    """With E w² = 2/3."""
+    """Integers from -1 to 1 have E w² = 2/3."""
     done = here("-i", "mine:whole", "-s", "1.224744871391589", "-d", "64", "--check", "-q")
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 def test_a_failure_on_the_way_keeps_what_is_done() -> None:
     """The rows before it are on stdout and in the file, and the error is a sentence."""
     done = here("-i", "mine:good,mine:late", "-s", "sqrt", "-d", "64", "-n", "1e5", "-f", "jsonl",
@@ -311,9 +310,9 @@ def test_a_failure_on_the_way_keeps_what_is_done() -> None:
     assert len(done.stdout.splitlines()) == len(Path("kept.jsonl").read_text().splitlines()) == 1
 
 
-@pytest.mark.usefixtures("own")
-def test_rows_are_read_again_and_gone_on_with() -> None:
-    """In both formats; a claim that disagrees fails --check again."""
+@pytest.mark.usefixtures("user_code")
+def test_rows_are_read_again_and_resumed() -> None:
+    """A second call runs nothing and ends the same, in both formats."""
     for suffix in ("jsonl", "csv"):
         args = ("-i", "mine:good,orthogonal", "-s", "sqrt,he", "-d", "32", "-n", "1e5", "-o",
                 f"rows.{suffix}", "--resume", "--check", "-f", "csv")  # fmt: skip
@@ -323,9 +322,9 @@ def test_rows_are_read_again_and_gone_on_with() -> None:
         assert first.stdout == second.stdout
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 def test_a_row_of_another_version_is_measured_anew() -> None:
-    """It may be of another initializer by the same name."""
+    """The name may mean something else there, so its row is stale."""
     args = ("-i", needs("torch.nn.init.normal_"), "-s", "none", "-d", "32", "-n", "1e5", "-o",
             "rows.jsonl", "--resume")  # fmt: skip
     here(*args, "-q")
@@ -334,7 +333,7 @@ def test_a_row_of_another_version_is_measured_anew() -> None:
         text.replace(str(find("torch.nn.init.normal_").package), "torch 1.0")
     )
     done = here(*args)
-    assert "cannot be gone on with" in " ".join(done.stderr.split())
+    assert "cannot be continued" in " ".join(done.stderr.split())
     assert Path("rows.jsonl").read_text() == text
 
 
@@ -343,27 +342,26 @@ def row() -> Result:
 
 
 @pytest.mark.parametrize(
-    "change", [{"init": None}, {"init": "sparse"}, {"w": "normal"}, {"init": "orthogonal(gain=2)"}]
+    "change",
+    [{"init": None}, {"init": "sparse"}, {"w_dist": "normal"}, {"init": "orthogonal(gain=2)"}],
 )
 def test_a_changed_row_is_refused(change: dict[str, object]) -> None:
     """An initializer and a distribution of W exclude each other, and the key is of one of them."""
-    record = record_of(row())
-    assert result_of(record) == row()
+    record = RESULTS.record(row())
+    assert RESULTS.record(RESULTS.row(record)) == record
     with pytest.raises(InputError):
-        result_of(record | change)
+        RESULTS.row(record | change)
 
 
 def test_an_exact_variance_that_does_not_follow_is_refused() -> None:
-    """As any figure of a row that was changed."""
-    record = record_of(row())
-    check_consistent(result_of(record))
-    with pytest.raises(InputError, match="its init_theory is 7"):
-        check_consistent(result_of(record | {"init_theory": 7.0}))
+    """The sentence names both numbers."""
+    with pytest.raises(InputError, match=r"init_theory is 7\.0, but .* follows"):
+        RESULTS.row(RESULTS.record(row()) | {"init_theory": 7.0})
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("user_code")
 def test_a_cluster_computes_the_same() -> None:
-    """Also with a module of one's own, and a failure there is the same sentence."""
+    """User code gives the same bytes there, and a failure the same sentence."""
     pytest.importorskip("distributed")
     args = (
         "-i",
@@ -387,25 +385,25 @@ def test_a_cluster_computes_the_same() -> None:
 
 
 def test_zeros_are_told_from_what_is_claimed() -> None:
-    """Nothing varies and no error bar is there, and still they disagree, also with a precision."""
+    """Nothing varies and there is no error bar, and still they disagree with a precision too."""
     done = here(
         "-i", needs("torch.nn.init.zeros_"), "-s", "sqrt", "-d", "32", "-p", "5%", "--check"
     )
     assert done.returncode == 3
 
 
-def test_the_plan_and_the_reason_know_initializers() -> None:
-    """--dry-run and --explain."""
+def test_the_plan_and_the_explanation_know_initializers() -> None:
+    """--dry-run counts whole W, and --explain says that they are used as they come."""
     plan = json.loads(here("-i", "orthogonal", "-s", "he", "--dry-run", "-f", "json").stdout)
     assert plan[0]["init"] == "orthogonal"
-    assert plan[0]["w"] is None
+    assert plan[0]["w_dist"] is None
     assert plan[0]["numbers"] >= 64 * 512 * 512
     why = here("-i", "orthogonal", "-s", "he", "-n", "1e5", "--explain").stdout
     assert "used as it comes" in " ".join(why.split())
 
 
 def test_there_is_one_list_of_frameworks() -> None:
-    """An adapter for each, and patterns of names that lead to it."""
+    """Each has an adapter, and patterns of names that lead to it."""
     assert tuple(adapters()) == FRAMEWORKS
     assert [*INITIALIZERS] == patterns()[: len(INITIALIZERS)]
     for name, adapter in adapters().items():
@@ -432,7 +430,7 @@ def test_there_is_one_list_of_frameworks() -> None:
 def test_a_name_is_found_without_its_framework(
     text: str, spelling: str, framework: str, short: str, bias: bool
 ) -> None:
-    """In its canonical spelling, and as one object for all spellings."""
+    """All spellings lead to one object, which has the canonical one."""
     found = find(text)
     assert found is find(spelling)
     assert (found.text, found.framework, found.bias) == (spelling, framework, bias)
@@ -444,7 +442,7 @@ def test_a_name_is_found_without_its_framework(
 
 
 def test_names_are_checked_without_frameworks_and_numpy() -> None:
-    """So that help starts fast."""
+    """So help starts fast."""
     code = (
         "import sys; from varsim.initializers import find, patterns; "
         "from varsim import Experiment; "
@@ -462,7 +460,7 @@ def test_names_are_checked_without_frameworks_and_numpy() -> None:
 
 @pytest.mark.parametrize("init", CLAIMS)
 def test_claims_are_under_canonical_names(init: str) -> None:
-    """And all are of initializers that there are."""
+    """Every claim is of an initializer that exists."""
     found = find(needs(init))
     assert found.text == init
     assert found.claim is CLAIMS[init]
@@ -494,7 +492,7 @@ def test_claims_know_aliases_and_defaults(text: str, claim: str | type | None) -
 
 
 def test_every_installed_framework_offers_initializers() -> None:
-    """In the order of the table, each with arguments that it can be called with."""
+    """They come in the order of the table, with what they need to be called."""
     names = list(installed())
     assert names[: len(INITIALIZERS)] == list(INITIALIZERS)
     order = list(dict.fromkeys(find(name).framework for name in names))

@@ -18,7 +18,7 @@ from varsim import Experiment, InputError, simulate
 from varsim.initializers import builtin, find
 from varsim.initializers.theory import INITIALIZERS, independent
 from varsim.layer.sampling import generator, stream
-from varsim.layer.theory import predict, predict_given_x, predict_initializer
+from varsim.layer.theory import predict, predict_given_x
 from varsim.statistics.moments import Totals
 
 BOUND = 6.0
@@ -47,14 +47,14 @@ def assert_mean(values: NDArray[Any], expected: float) -> None:
 
 
 def test_every_initializer_has_theory_and_draws() -> None:
-    """A new one needs both, with the same arguments."""
+    """Both tables have the same names."""
     assert list(INITIALIZERS) == list(builtin.DRAWS)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("init", CALLS)
 def test_moments_are_those_of_what_is_drawn(init: str, shape: tuple[int, int]) -> None:
-    """All four moments of M = W Wᵀ, over 4,000 W."""
+    """All four moments of M = W Wᵀ agree with 4,000 W."""
     expected = find(init).moments(*shape)
     assert expected is not None
     w = drawn(init, *shape, 4000)
@@ -67,7 +67,7 @@ def test_moments_are_those_of_what_is_drawn(init: str, shape: tuple[int, int]) -
 
 
 def test_moments_of_independent_entries_give_the_known_spread() -> None:
-    """2 (D + r + c + 1) / (D r c) for normal entries."""
+    """For normal entries it is 2 (D + r + c + 1) / (D r c)."""
     e = Experiment(dim=48, fan_out=20, scale="sqrt", init="mine:unknown", samples=6400)
     r, c = e.block.rows, e.block.columns
     assert predict(e).block_error2 == pytest.approx(2 * (48 + r + c + 1) / (48 * r * c), rel=1e-12)
@@ -77,10 +77,11 @@ def test_moments_of_independent_entries_give_the_known_spread() -> None:
 @pytest.mark.parametrize("x", ["normal", "laplace", "exponential", "rectified"])
 @pytest.mark.parametrize("init", CALLS)
 def test_the_spread_between_blocks_is_as_predicted(init: str, x: str) -> None:
-    """Crossed, with x of any mean, skewness and kurtosis: 2,000 blocks."""
+    """It holds for x of any mean, skewness and kurtosis, over 2,000 crossed blocks."""
     for dim, n in ((6, 3), (4, 8)):
-        e = Experiment(dim=dim, fan_out=n, scale="sqrt", x=x, init=init, samples=64 * 7 * n)
-        predicted, actual = predict(e), predict_initializer(e)
+        e = Experiment(dim=dim, fan_out=n, scale="sqrt", x_dist=x, init=init, samples=64 * 7 * n)
+        predicted = predict(e)
+        actual = predicted.init_variance
         assert actual is not None
         blocks = stream(e, indices=range(2000))
         squares = np.array([b.moments.variance + b.moments.mean**2 for b in blocks]) / actual
@@ -90,7 +91,7 @@ def test_the_spread_between_blocks_is_as_predicted(init: str, x: str) -> None:
 
 @pytest.mark.parametrize("init", CALLS)
 def test_the_spread_for_one_x_is_as_predicted(init: str) -> None:
-    """Given x, over W alone."""
+    """It holds given x, over W alone."""
     e = Experiment(dim=5, fan_out=3, scale="sqrt", init=init, design="fixed-x", dtype="float64")
     exact = find(init).moments(5, 3)
     assert exact is not None
@@ -107,14 +108,14 @@ def test_the_spread_for_one_x_is_as_predicted(init: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(1, 1), (7, 7), (40, 9), (9, 40)])
 def test_orthogonal_is_orthogonal(shape: tuple[int, int], dtype: str) -> None:
-    """To rounding: columns, or rows where there are more columns."""
+    """Columns, or rows where there are fewer, are orthogonal but for rounding."""
     (w,) = drawn("orthogonal(gain=3)", *shape, 1, dtype)
     product = w.T @ w if shape[1] <= shape[0] else w @ w.T
     assert np.allclose(product, 9 * np.eye(len(product)), atol=2e2 * np.finfo(dtype).eps)
 
 
 def test_orthogonal_is_uniform() -> None:
-    """Haar's measure: moments that a QR decomposition without its signs does not have."""
+    """It has the moments of Haar's measure, which a QR decomposition without signs has not."""
     q = drawn("orthogonal", 3, 3, 20_000)
     trace = np.trace(q, axis1=1, axis2=2)
     assert_mean(trace, 0.0)
@@ -131,7 +132,7 @@ def test_orthogonal_is_uniform() -> None:
 @pytest.mark.parametrize("rows", [3, 50])
 @pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.35, 0.7])
 def test_sparse_has_its_zeros_anywhere(rows: int, sparsity: float) -> None:
-    """As many in every row, each place as often as any other, independently of other rows."""
+    """Every row has as many, in places that are equally likely and independent of other rows."""
     w = drawn(f"sparse(sparsity={sparsity})", rows, 20, 3000 // rows)
     zeros = w == 0
     assert np.all(zeros.sum(axis=2) == math.ceil(sparsity * 20))
@@ -145,7 +146,7 @@ def test_sparse_has_its_zeros_anywhere(rows: int, sparsity: float) -> None:
 @pytest.mark.parametrize(("std", "bound"), [(1.0, 2.0), (0.02, 2.0), (5.0, 2.0), (2.0, 0.5)])
 @pytest.mark.parametrize("name", ["truncated_normal", "trunc_normal"])
 def test_truncation_is_that_of_its_convention(name: str, std: float, bound: float) -> None:
-    """Bounds in deviations and rescaled, or absolute and not: Kolmogorov and Smirnov, p > 1e-7."""
+    """Bounds are in deviations with rescaling, or absolute without: Kolmogorov-Smirnov, 1e-7."""
     w = drawn(f"{name}(std={std}, bound={bound})", 100, 300, 1).ravel()
     edge = bound if name == "truncated_normal" else bound / std
     law = stats.truncnorm(-edge, edge)
@@ -171,7 +172,7 @@ def test_truncation_is_that_of_its_convention(name: str, std: float, bound: floa
 def test_the_verdict_is_about_the_claim(
     init: str, scale: str, agrees: bool, said: str, design: str
 ) -> None:
-    """How far off it is, and which of the schemes fits."""
+    """A caveat says how far off it is and which schemes fit."""
     e = Experiment(dim=256, fan_out=64, scale=scale, init=init, design=design, samples=200_000)
     result = simulate(e)
     assert result.agrees is agrees
@@ -184,7 +185,7 @@ def test_the_verdict_is_about_the_claim(
 
 
 def test_a_bias_adds_its_claim() -> None:
-    """(D + 1) / k², and given x (||x||² + 1) / k²."""
+    """It makes (D + 1) / k², and given x (||x||² + 1) / k²."""
     e = Experiment(dim=4, scale="2", init="torch.nn.Linear(bias=True)")
     assert predict(e).variance == 5 / 4
     assert predict_given_x(e, 3.0, 9.0).variance == 1.0
@@ -203,24 +204,24 @@ def test_a_bias_adds_its_claim() -> None:
         ({"init": "sparse(sparsity=0.99)"}, "which zeroes all 8 outputs"),
         ({"init": "trunc_normal(std=1e6)"}, "give at least 0.01"),
         ({"init": "truncated_normal(std='hee')"}, "is not a scheme"),
-        ({"init": "orthogonal", "w": "uniform"}, "no distribution, mean or deviation"),
+        ({"init": "orthogonal", "w_dist": "uniform"}, "no distribution, mean or deviation"),
         ({"init": "orthogonal", "w_std": 2.0}, "no distribution, mean or deviation"),
         ({"init": "orthogonal", "design": "paired"}, "crossed or fixed-x"),
         (
             {"init": "orthogonal", "fan_out": 999, "precision": 0.01, "max_samples": 999},
-            "make 63,936 outputs at the least",
+            "make 63,936 outputs; allow that many or more",
         ),
         ({"init": "orthogonal", "fan_out": 2**26}, "take a smaller dim or fan_out"),
     ],
 )
 def test_what_cannot_be_is_refused(fields: dict[str, Any], sentence: str) -> None:
-    """In one sentence, before anything runs."""
+    """The experiment cannot be made, and a sentence says why."""
     with pytest.raises(InputError, match=sentence):
         Experiment(**{"dim": 8, "scale": "sqrt", **fields})
 
 
 def test_an_initializer_is_known_by_what_it_asks() -> None:
-    """Two spellings have one key; without one the key is what it was before there were any."""
+    """Two spellings have one key, and the key without an initializer stays as published."""
     spelled = [Experiment(dim=8, scale="sqrt", init=i) for i in ("sparse(std=1, sparsity=.5)",
                " sparse( sparsity=0.5,std=1 )")]  # fmt: skip
     assert spelled[0].key == spelled[1].key
@@ -233,7 +234,7 @@ def test_an_initializer_is_known_by_what_it_asks() -> None:
     [(512, 256, 10**6), (16, 16, 10**6), (4, 1, 10**4), (2, 500_000, 10**6), (1, 1, 10**5)],
 )
 def test_blocks_are_whole_w(dim: int, n: int, samples: int) -> None:
-    """At least 64 of them and as many outputs as asked; more where one W says little."""
+    """They are at least 64 and make as many outputs as asked, with more where one W says little."""
     e = Experiment(dim=dim, fan_out=n, scale="sqrt", init="orthogonal", samples=samples)
     assert e.block.groups == 1
     assert e.block.columns == n

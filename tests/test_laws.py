@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from tests import laws
-from varsim import Experiment, draws, sampling
+from varsim import Experiment
 from varsim.catalog.designs import DESIGNS
+from varsim.catalog.samplers import SAMPLERS, FloatArray
+from varsim.layer import sampling
 
 DIMS = {1: 512, 2: 256, 16: 64, 512: 32}
-"""Outputs a block at each D: many where few products leave the outputs far from normal."""
+"""Outputs per block at each D: many where few products leave the outputs far from normal."""
 
 SOME_PAIRS = [("normal", "normal"), ("uniform", "laplace"), ("rectified", "truncated")]
 
@@ -60,13 +62,13 @@ def test_a_reused_stream_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("fault", [lambda z: z * 1.005, lambda z: z + 0.1, lambda z: z.clip(-2, 2)])
 def test_a_biased_sampler_is_caught(monkeypatch: pytest.MonkeyPatch, fault) -> None:  # type: ignore[no-untyped-def]
     """A normal sampler half a percent too wide, shifted, or cut off is noticed."""
-    honest = draws.DRAWS["normal"]
+    honest = SAMPLERS["normal"]
 
-    def biased(rng: np.random.Generator, out: draws.FloatArray) -> None:
+    def biased(rng: np.random.Generator, out: FloatArray) -> None:
         honest(rng, out)
         out[:] = fault(out)
 
-    monkeypatch.setitem(draws.DRAWS, "normal", biased)
+    monkeypatch.setitem(SAMPLERS, "normal", biased)
     assert any("mean" in violation for violation in laws.violations(some_replicates()))
 
 

@@ -14,7 +14,7 @@ import pytest
 from varsim import Experiment, InputError, Result, conclude, measure, simulate, stream
 from varsim.compute import threads
 from varsim.layer.experiment import MIN_BLOCKS
-from varsim.layer.inference import next_look, planned_blocks
+from varsim.layer.result import next_check, planned_blocks
 from varsim.layer.theory import predict
 from varsim.statistics.moments import Block, Moments, Totals
 
@@ -22,8 +22,14 @@ CASES: list[dict[str, Any]] = [
     {"dim": 512, "precision": 0.05},
     {"dim": 1, "precision": 0.01},
     {"dim": 512, "precision": 0.001},
-    {"dim": 16, "precision": 0.002, "x": "exponential", "w": "laplace", "design": "paired"},
-    {"dim": 64, "precision": 0.003, "design": "fixed-x", "w": "uniform"},
+    {
+        "dim": 16,
+        "precision": 0.002,
+        "x_dist": "exponential",
+        "w_dist": "laplace",
+        "design": "paired",
+    },
+    {"dim": 64, "precision": 0.003, "design": "fixed-x", "w_dist": "uniform"},
     {"dim": 100_000, "precision": 0.1},
 ]
 
@@ -40,11 +46,11 @@ def test_the_precision_is_met_and_not_much_more(case: dict[str, Any]) -> None:
 
 def test_what_is_constant_is_met_at_once() -> None:
     """Two coins at D = 1 measure a constant, and an x of zeros nothing at all."""
-    coins = Experiment(dim=1, scale="1", x="rademacher", w="rademacher", precision=0.001)
+    coins = Experiment(dim=1, scale="1", x_dist="rademacher", w_dist="rademacher", precision=0.001)
     assert simulate(coins).blocks == MIN_BLOCKS
     zeros = (
         Experiment(
-            dim=1, scale="1", x="rectified", design="fixed-x", precision=0.1, seed=seed
+            dim=1, scale="1", x_dist="rectified", design="fixed-x", precision=0.1, seed=seed
         )
         for seed in range(20)
     )  # fmt: skip
@@ -62,17 +68,17 @@ def test_the_bytes_do_not_depend_on_workers() -> None:
 def test_going_on_is_as_not_having_stopped() -> None:
     """Time that is up anywhere, and a second run from there, give the same totals to the byte.
 
-    Also between a first look that was too early and the next one.
+    Also between a first check that was too early and the next one.
     """
     experiment = Experiment(
-        dim=2, scale="sqrt", precision=0.05, x="exponential", w="exponential", seed=47
+        dim=2, scale="sqrt", precision=0.05, x_dist="exponential", w_dist="exponential", seed=47
     )
     blocks = partial(stream, experiment, map)
-    looks = [totals.blocks for totals in measure(experiment, blocks)]
+    checks = [totals.blocks for totals in measure(experiment, blocks)]
     *_, whole = measure(experiment, blocks)
-    assert len(looks) == 4
-    for stop_at in (MIN_BLOCKS, looks[1] - 1, looks[1] + 1, looks[2] + 100, looks[3] - 1):
-        passed = sum(look < stop_at for look in looks[1:])  # where time is not asked for
+    assert len(checks) == 4
+    for stop_at in (MIN_BLOCKS, checks[1] - 1, checks[1] + 1, checks[2] + 100, checks[3] - 1):
+        passed = sum(check < stop_at for check in checks[1:])  # where time is not asked for
         asked = iter([*[False] * (stop_at - MIN_BLOCKS - passed), True])
         *_, part = measure(experiment, blocks, time_is_up=asked.__next__)
         assert part.blocks == stop_at < whole.blocks
@@ -107,24 +113,24 @@ def assert_unmet(result: Result) -> None:
     assert float(needed.replace(",", "")) == pytest.approx(result.samples * growth, rel=0.05)
 
 
-def test_the_first_look_is_the_theory_s_and_later_ones_the_measurement_s() -> None:
+def test_theory_sets_the_first_check_and_the_measurement_the_later_ones() -> None:
     """At twice the error there are four times the blocks, and a margin; at the bound, none."""
     experiment = Experiment(dim=512, scale="sqrt", precision=0.01)
     first = planned_blocks(experiment)
-    assert next_look(experiment, Totals()) == next_look(experiment, totals_of(10, 0.5)) == first
+    assert next_check(experiment, Totals()) == next_check(experiment, totals_of(10, 0.5)) == first
     expected = predict(experiment).block_error2 / 0.01**2
     assert 1.15 * expected < first < 1.3 * expected
-    assert next_look(experiment, totals_of(first, 0.009)) is None
-    second = next_look(experiment, totals_of(first, 0.02))
+    assert next_check(experiment, totals_of(first, 0.009)) is None
+    second = next_check(experiment, totals_of(first, 0.02))
     assert second is not None
     assert 4 * first < second < 6 * first
-    near = next_look(experiment, totals_of(first, 0.010001))
+    near = next_check(experiment, totals_of(first, 0.010001))
     assert near is not None
     assert 1.09 * first < near < 1.5 * first
     bounded = replace(experiment, max_samples=130 * experiment.block.outputs + 1)
     assert bounded.blocks == 130
-    assert next_look(bounded, totals_of(first, 0.02)) == bounded.blocks
-    assert next_look(bounded, totals_of(bounded.blocks, 0.02)) is None
+    assert next_check(bounded, totals_of(first, 0.02)) == bounded.blocks
+    assert next_check(bounded, totals_of(bounded.blocks, 0.02)) is None
 
 
 def totals_of(blocks: int, relative_error: float) -> Totals:
@@ -184,7 +190,7 @@ def covers(experiment: Experiment, rule: Any = measure) -> bool:
     with threads(1) as mapper:
         *_, totals = rule(experiment, partial(stream, experiment, mapper))
     result = conclude(experiment, totals)
-    return result.ci_low <= 1.0 <= result.ci_high
+    return bool(result.ci_low <= 1.0 <= result.ci_high)
 
 
 @pytest.mark.parametrize("precision", SEEDS)
@@ -199,7 +205,7 @@ def test_intervals_cover_after_stopping(precision: float) -> None:
 
 
 def test_stopping_at_the_first_lucky_error_is_noticed() -> None:
-    """Looking after every block from the third on, for some fifteen, covers less than allowed."""
+    """Checking after every block from the third on, for some fifteen, covers less than allowed."""
 
     def eager(experiment: Experiment, blocks_at: Any) -> list[Totals]:
         totals = Totals()

@@ -16,16 +16,24 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from varsim import Experiment, infer, sampling, simulate, stream
+from varsim import Experiment, infer, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import ordered_map, threads
+from varsim.layer import sampling
 from varsim.statistics.moments import Totals
 
 CASES: list[dict[str, Any]] = [
     {"dim": 3, "scale": "none", "design": "paired"},
     {"dim": 12, "scale": "sqrt", "design": "crossed", "samples": 64 * 300},
-    {"dim": 9, "scale": "he", "design": "fixed-x", "x": "rectified"},
-    {"dim": 10, "scale": "2.5", "x": "exponential", "w": "uniform", "x_mean": 0.5, "w_mean": -0.25},
+    {"dim": 9, "scale": "he", "design": "fixed-x", "x_dist": "rectified"},
+    {
+        "dim": 10,
+        "scale": "2.5",
+        "x_dist": "exponential",
+        "w_dist": "uniform",
+        "x_mean": 0.5,
+        "w_mean": -0.25,
+    },
     {"dim": 7, "scale": "D^0.3", "design": "fixed-x", "x_std": 3.0, "w_std": 0.1, "w_mean": 0.2},
 ]
 
@@ -47,10 +55,11 @@ def reference_outputs(experiment: Experiment, index: int) -> list[float]:
     w_rng = generator(index)
     x_rng = generator() if experiment.design == "fixed-x" else w_rng
     # D is small enough here to be a single slice.
-    x = entries(experiment.x, groups * rows * experiment.dim, x_rng)
-    w = entries(experiment.w, groups * columns * experiment.dim, w_rng)
+    x = entries(experiment.x_dist, groups * rows * experiment.dim, x_rng)
+    w_dist, w_mean, w_std = experiment.w_entries
+    w = entries(w_dist, groups * columns * experiment.dim, w_rng)
     x = [experiment.x_mean + experiment.x_std * value for value in x]
-    w = [(experiment.w_mean + experiment.w_std * value) / experiment.k for value in w]
+    w = [(w_mean + w_std * value) / experiment.k for value in w]
     outputs = []
     for group in range(groups):
         for row in range(rows):
@@ -106,8 +115,8 @@ def test_slices_of_d_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 SAME_BYTES: list[dict[str, Any]] = [
     {"design": "crossed", "dim": 512},
-    {"design": "crossed", "dim": 20, "w": "truncated"},
-    {"design": "paired", "dim": 30, "x": "laplace"},
+    {"design": "crossed", "dim": 20, "w_dist": "truncated"},
+    {"design": "paired", "dim": 30, "x_dist": "laplace"},
     {"design": "fixed-x", "dim": 300},
 ]
 
@@ -184,7 +193,13 @@ def test_memory_is_bounded_at_any_dimension() -> None:
 def test_planned_memory_is_what_a_worker_takes(design: str, x: str) -> None:
     """A worker's arrays peak at no more than planned, and at no less than a third of it."""
     experiment = Experiment(
-        dim=512, scale="sqrt", x=x, w=x, design=design, samples=10_000_000, dtype="float32"
+        dim=512,
+        scale="sqrt",
+        x_dist=x,
+        w_dist=x,
+        design=design,
+        samples=10_000_000,
+        dtype="float32",
     )
     peaks = []
 

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from tests import laws
-from tests.test_draws import COUNT, drawn
+from tests.test_catalog import COUNT, drawn
 from varsim import Experiment, stream
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import DISTRIBUTIONS
@@ -42,7 +42,9 @@ def test_the_question_is_answered(scale: str) -> None:
 def test_block_error_is_the_formula_of_the_tests(design: str, dim: int) -> None:
     """The planner's formula and the one the laws are held to were derived apart."""
     for x, w in laws.PAIRS:
-        experiment = Experiment(dim=dim, scale="sqrt", x=x, w=w, design=design, samples=64 * 300)
+        experiment = Experiment(
+            dim=dim, scale="sqrt", x_dist=x, w_dist=w, design=design, samples=64 * 300
+        )
         expected = laws.expected_error2(experiment, None)
         assert predict(experiment).block_error2 == pytest.approx(expected, rel=1e-9, abs=1e-15)
 
@@ -126,7 +128,7 @@ def test_declared_moments_are_scipys() -> None:
 def test_a_typical_x_is_planned_exactly_where_it_can_be(dim: int) -> None:
     """For normal x, Σx⁴ / (Σx²)² is 3 / (D + 2) on average, and for coins it is 1/D."""
     for x, concentration in (("normal", 3 / (dim + 2)), ("rademacher", 1 / dim)):
-        experiment = Experiment(dim=dim, scale="1", x=x, w="laplace", design="fixed-x")
+        experiment = Experiment(dim=dim, scale="1", x_dist=x, w_dist="laplace", design="fixed-x")
         outputs = experiment.block.outputs
         assert predict(experiment).block_error2 * outputs == pytest.approx(2 + 3 * concentration)
 
@@ -169,10 +171,10 @@ def test_large_means_do_not_cancel(dim: int, x_mean: float, w_mean: float) -> No
 
 SHIFTED: list[dict[str, Any]] = [
     {"x_mean": 0.5, "w_mean": 0.3},
-    {"x_mean": 2.0, "x_std": 0.5, "design": "paired", "x": "exponential"},
-    {"w_mean": 1.0, "w_std": 3.0, "x": "rectified", "w": "exponential"},
-    {"x_mean": -1.0, "w_mean": 1.0, "x": "exponential", "w": "uniform", "dim": 3},
-    {"x_mean": 0.2, "w_mean": 0.1, "w": "laplace", "dtype": "float64"},
+    {"x_mean": 2.0, "x_std": 0.5, "design": "paired", "x_dist": "exponential"},
+    {"w_mean": 1.0, "w_std": 3.0, "x_dist": "rectified", "w_dist": "exponential"},
+    {"x_mean": -1.0, "w_mean": 1.0, "x_dist": "exponential", "w_dist": "uniform", "dim": 3},
+    {"x_mean": 0.2, "w_mean": 0.1, "w_dist": "laplace", "dtype": "float64"},
 ]
 
 
@@ -194,7 +196,7 @@ def test_means_and_deviations_are_in_the_theory(case: dict[str, Any]) -> None:
 
 def test_conditional_variance_averages_to_the_theory() -> None:
     """Over x, ||x||² σw²/k² is D/k² on average where W has no mean."""
-    experiment = Experiment(dim=50, scale="he", x="exponential", x_mean=0.5, w_std=2.0)
+    experiment = Experiment(dim=50, scale="he", x_dist="exponential", x_mean=0.5, w_std=2.0)
     average_norm2 = 50 * (1 + 0.5**2)
     given_x = predict_given_x(experiment, average_norm2, 1.0)
     assert given_x.variance == pytest.approx(predict(experiment).variance)
@@ -203,7 +205,9 @@ def test_conditional_variance_averages_to_the_theory() -> None:
 def test_error_given_x_is_the_formula_of_the_tests() -> None:
     """With the x at hand, the expected error of fixed-x is exact."""
     for x, w in laws.PAIRS:
-        experiment = Experiment(dim=5, scale="2", x=x, w=w, design="fixed-x", samples=6400)
+        experiment = Experiment(
+            dim=5, scale="2", x_dist=x, w_dist=w, design="fixed-x", samples=6400
+        )
         values, block = laws.shared_x(experiment), next(stream(experiment))
         assert values is not None
         assert block.x_sums is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from varsim.catalog import FLOAT_TYPES
@@ -43,11 +43,16 @@ class Kind:
     measures: Callable[[Any], dict[str, Estimate | None]]
     more: tuple[str, ...] = ()
 
-    @property
-    def settings(self) -> list[str]:
-        """Names of the settings that say what was measured, but for dtype and seed."""
+    def measured(self, row: Any) -> dict[str, Any]:
+        """Return the settings that say what was measured, but for dtype and seed.
+
+        Not k: the scheme gives it, and powers differ in last digits.
+        """
         names = dict.fromkeys((*self.more, *self.schema.named_by, *self.schema.settings))
-        return [name for name in names if name != "dtype"]
+        values = {name: getattr(row, name) for name in names if name != "dtype"}
+        if "scale" in values:
+            values["scale"] = canonical_name(values["scale"])
+        return values
 
 
 KINDS = (
@@ -124,14 +129,19 @@ class Comparison:
     alpha: float
 
     @property
-    def p(self) -> float | None:
-        """The p-value of the difference, alone; None where there is nothing to test."""
-        return _p(self.difference, self.draws)
-
-    @property
     def is_tested(self) -> bool:
         """Whether the difference has an error: the draws are others, and something varies."""
-        return self.draws is None and self.difference is not None and self.std_error is not None
+        return self.std_error is not None
+
+    @property
+    def p(self) -> float | None:
+        """The p-value of the difference; None for the same draws and where nothing varies."""
+        difference = self.difference
+        if self.draws is not None or difference is None:
+            return None
+        if difference.std_error == difference.value == 0.0:  # all of both x are 0
+            return None
+        return difference.joint_p
 
     @property
     def std_error(self) -> float | None:
@@ -189,28 +199,32 @@ def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
     independent draws are tested; pairs of the same streams whose numbers of replicates differ share
     their first ones, and differ by less than the error that is used here.
     """
-    tests = [test for pair in pairs for test in _tests(pair)]
-    known = [(pair, name, a, b, _difference(a, b), _draws(pair)) for pair, name, a, b in tests]
-    p_values = [_p(difference, draws) for _, _, _, _, difference, draws in known]
+    comparisons = [each for pair in pairs for each in _untested(pair, alpha)]
+    p_values = [each.p for each in comparisons]
     alarms = iter(holm([p for p in p_values if p is not None], alpha))
     return [
-        Comparison(
-            pair=pair, measure=name, a=a, b=b, difference=difference, draws=draws,
-            differs=p is not None and next(alarms), alpha=alpha,
-        )
-        for (pair, name, a, b, difference, draws), p in zip(known, p_values, strict=True)
-    ]  # fmt: skip
+        replace(each, differs=p is not None and next(alarms))
+        for each, p in zip(comparisons, p_values, strict=True)
+    ]
 
 
-def _tests(pair: Pair) -> Iterator[tuple[Pair, str, Estimate | None, Estimate | None]]:
+def _untested(pair: Pair, alpha: float) -> Iterator[Comparison]:
+    draws = _draws(pair)
+    for name, a, b in _measured(pair):
+        yield Comparison(
+            pair=pair, measure=name, a=a, b=b, difference=_difference(a, b), draws=draws,
+            differs=False, alpha=alpha,
+        )  # fmt: skip
+
+
+def _measured(pair: Pair) -> Iterator[tuple[str, Estimate | None, Estimate | None]]:
     """Yield what is compared of a pair, where at least one side has it."""
     measures = kind_of(pair.a).measures
     a, b = measures(pair.a), measures(pair.b)
     for name in a:
         if a[name] is not None or b[name] is not None:
-            ends = a[name], b[name]
-            first, second = map(_in_theory, ends) if pair.by_ratio else ends
-            yield pair, name, first, second
+            both = a[name], b[name]
+            yield name, *(map(_in_theory, both) if pair.by_ratio else both)
 
 
 def _in_theory(estimate: Estimate | None) -> Estimate | None:
@@ -239,15 +253,6 @@ def _difference(a: Estimate | None, b: Estimate | None) -> Estimate | None:
         expected_error=math.hypot(*expected),
         expected_dof=_welch_dof(*expected, (a.dof, b.dof)),
     )
-
-
-def _p(difference: Estimate | None, draws: str | None) -> float | None:
-    """Return the p-value of a difference; None for the same draws, or where all of both x are 0."""
-    if draws is not None or difference is None:
-        return None
-    if difference.std_error == 0.0 and difference.value == 0.0:
-        return None
-    return difference.joint_p
 
 
 def _welch_dof(error_a: float, error_b: float, dofs: tuple[float, float]) -> float:
@@ -289,13 +294,12 @@ def _all_but_for_rounding(pair: Pair) -> bool:
     """
     tolerance = _ALLOWANCES * FLOAT_TYPES[pair.a.question.dtype].rounding
     tolerance *= getattr(pair.a, "layer", 1)
-    tests = [(a, b) for _, _, a, b in _tests(pair)]
     return all(
         a is not None
         and b is not None
         and abs(a.value - b.value) <= tolerance * abs(a.value)
         and abs(a.std_error - b.std_error) <= tolerance * abs(a.value)
-        for a, b in tests
+        for _, a, b in _measured(pair)
     )
 
 
@@ -333,11 +337,7 @@ def _streams(row: Any) -> Hashable:
 
 
 def _quantity(row: Any) -> Hashable:
-    """What was measured. Not k itself: the scheme gives it, and powers differ in last digits."""
-    values: Mapping[str, Any] = {name: getattr(row, name) for name in kind_of(row).settings}
-    if "scale" in values:
-        values = {**values, "scale": canonical_name(values["scale"])}
-    return tuple(values.items())
+    return tuple(kind_of(row).measured(row).items())
 
 
 _IDENTITIES: tuple[Callable[[Any], Hashable], ...] = (

@@ -1,7 +1,5 @@
 """What users type: numbers, ranges, lists, calls with literal arguments, and functions.
 
-Everything here raises :class:`InputError`, whose text is one sentence.
-
 A range is ``a:b``, ``a:b:step``, ``a:b:x2`` or ``a:b:log7``; its ends are inclusive. Arithmetic is
 exact (decimals are fractions), so ``0.1:1:0.1`` has ten values and the last one is 1.
 """
@@ -25,18 +23,25 @@ MAX_VALUES = 100_000
 """The most values of one option, and the most experiments of one sweep."""
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
-_NUMBER = re.compile(
-    rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})(e[+-]?[0-9]{{1,3}})?", re.IGNORECASE
-)
+# The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
+_DECIMAL = rf"\s*([+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)\s*"
+_NUMBER = re.compile(f"{_DECIMAL}(?:/{_DECIMAL})?", re.IGNORECASE)
 _LARGEST = 10**300
 _MAX_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
 _MAX_CALL = 1000
+_QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
 
 
 class InputError(ValueError):
-    """The input is not allowed: one sentence says what was given, what is allowed, what to do."""
+    """Wrong input: one sentence says what was given, what is allowed, and what to do."""
+
+    @property
+    def reason(self) -> str:
+        """The sentence without what to do."""
+        reason, _, advice = str(self).rpartition(";")
+        return reason or advice
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -74,18 +79,17 @@ def number(text: str) -> Fraction:
     >>> number("5/3"), number("1e-1")
     (Fraction(5, 3), Fraction(1, 10))
     """
-    parts = text.strip().split("/")
-    # The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
-    if len(parts) > 2 or not all(_NUMBER.fullmatch(part.strip()) for part in parts):
-        raise InputError(f"{text.strip()!r} is not a number; write one like 512 or 1e3")
+    text = text.strip()
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise InputError(f"{text!r} is not a number; write one like 512 or 1e3")
     try:
-        value = Fraction(parts[0].strip())
-        value = value / Fraction(parts[1].strip()) if len(parts) == 2 else value
+        value = Fraction(match[1]) / Fraction(match[2] or 1)
     except ZeroDivisionError:
-        raise InputError(f"{text.strip()!r} divides by zero; give another denominator") from None
+        raise InputError(f"{text!r} divides by zero; give another denominator") from None
     if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
         raise InputError(
-            f"{text.strip()!r} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
+            f"{text!r} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
         )
     return value
 
@@ -114,11 +118,7 @@ def is_range(item: str) -> bool:
 
 
 def expand(item: str, *, whole: bool = False) -> list[Fraction]:
-    """Return the numbers of an item.
-
-    Args:
-        item: A number or a range.
-        whole: Whether to round the inner values of a ``log`` range to whole numbers.
+    """Return the values of a number or a range; ``whole`` rounds the inner ones of ``log``.
 
     Raises:
         InputError: The range is malformed, empty, or has over MAX_VALUES values.
@@ -142,6 +142,9 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
         raise InputError(
             f"{item!r} is not a range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
         ) from None
+    if (log or times) and (start <= 0 or stop <= 0):
+        what = "is log-spaced" if log else "multiplies"
+        raise InputError(f"{item!r} {what}, so both of its ends must be above 0")
     if log:
         return _logarithmic(item, start, stop, int(log[1]), whole)
     return (_geometric if times else _linear)(item, start, stop, stride)
@@ -160,8 +163,6 @@ def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[
 
 
 def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> list[Fraction]:
-    if start <= 0 or stop <= 0:
-        raise InputError(f"{item!r} multiplies, so both of its ends must be above 0")
     if factor <= 0 or factor == 1:
         raise InputError(f"{item!r} multiplies by {factor}; give a factor above 0 that is not 1")
     if (factor > 1) != (stop > start) and start != stop:
@@ -182,8 +183,6 @@ def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> 
 def _logarithmic(
     item: str, start: Fraction, stop: Fraction, count: int, whole: bool
 ) -> list[Fraction]:
-    if start <= 0 or stop <= 0:
-        raise InputError(f"{item!r} is log-spaced, so both of its ends must be above 0")
     if count < 2:
         raise InputError(f"{item!r} has {count} value(s); a log range has at least 2: its ends")
     _check_count(item, count)
@@ -194,9 +193,9 @@ def _logarithmic(
     return [start, *(Fraction(round(v)) if whole else v for v in inner), stop]
 
 
-def _check_count(item: str, count: int, most: int = MAX_VALUES) -> None:
-    if count > most:
-        raise InputError(f"{item!r} has more than {most:,} values; take larger steps")
+def _check_count(item: str, count: int) -> None:
+    if count > MAX_VALUES:
+        raise InputError(f"{item!r} has more than {MAX_VALUES:,} values; take larger steps")
 
 
 def items(text: str) -> list[str]:
@@ -220,21 +219,13 @@ def split_calls(text: str) -> list[str]:
     >>> split_calls("f(a=1, b='x,y'), g")
     ["f(a=1, b='x,y')", 'g']
     """
-    parts, depth, quote, escaped = [""], 0, "", False
-    for character in text:
-        if escaped:
-            escaped = False
-        elif quote:
-            escaped = character == "\\"
-            quote = "" if character == quote else quote
-        elif character in "'\"":
-            quote = character
-        elif character in "()[]":
-            depth += 1 if character in "([" else -1
-        elif character == "," and depth == 0:
+    parts, depth = [""], 0
+    for token in _QUOTED_OR_CHARACTER.finditer(text):
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token[0], 0)
+        if token[0] == "," and depth == 0:
             parts.append("")
-            continue
-        parts[-1] += character
+        else:
+            parts[-1] += token[0]
     return _non_empty(text, parts)
 
 
@@ -246,13 +237,7 @@ def _non_empty(text: str, parts: Iterable[str]) -> list[str]:
 
 
 class Call(NamedTuple):
-    """A name with literal arguments.
-
-    Attributes:
-        name: A dotted name, or ``module:name``.
-        positional: Positional arguments: numbers, strings, booleans, None, lists, tuples.
-        keywords: Keyword arguments, sorted by name.
-    """
+    """A name, dotted or ``module:name``, with literal arguments; keywords are sorted by name."""
 
     name: str
     positional: tuple[Any, ...] = ()
@@ -296,10 +281,10 @@ def parse_call(text: str) -> Call:
         call = ast.parse(f"_({rest}", mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
             raise ValueError
-        positional = tuple(map(_value, call.args))
-        keywords = {str(_keyword(word)): _value(word.value) for word in call.keywords}
-        if len(keywords) < len(call.keywords):
+        keywords = {word.arg: _value(word.value) for word in call.keywords if word.arg is not None}
+        if len(keywords) < len(call.keywords):  # a name twice, or **more
             raise ValueError
+        positional = tuple(map(_value, call.args))
         result = Call(name, positional, tuple(sorted(keywords.items())))
         str(result).encode()  # fails on half a surrogate
         if len(str(result)) > _MAX_CALL:
@@ -312,35 +297,25 @@ def parse_call(text: str) -> Call:
     return result
 
 
-def _keyword(word: ast.keyword) -> str:
-    if word.arg is None:  # **more
-        raise ValueError
-    return word.arg
-
-
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
         numerator, denominator = _value(node.left), _value(node.right)
-        if not all(type(number) in (int, float) for number in (numerator, denominator)):
-            raise ValueError
-        if not denominator:
+        if not {type(numerator), type(denominator)} <= {int, float} or denominator == 0:
             raise ValueError
         value = numerator / denominator
     else:
         value = ast.literal_eval(node)
-    _check(value)
+    if not _is_literal(value):
+        raise ValueError
     return value
 
 
-def _check(value: Any) -> None:
+def _is_literal(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        for each in value:
-            _check(each)
-    elif isinstance(value, float):
-        if not math.isfinite(value):  # infinity has no literal
-            raise ValueError
-    elif not (value is None or isinstance(value, bool | int | str)):
-        raise ValueError
+        return all(map(_is_literal, value))
+    if isinstance(value, float):
+        return math.isfinite(value)  # infinity has no literal
+    return value is None or isinstance(value, bool | int | str)
 
 
 def _literal(value: Any) -> str:

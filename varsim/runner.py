@@ -129,7 +129,8 @@ class Measurement:
         self.study, self._time_is_up = study, time_is_up
         self.totals = study.empty() if totals is None else totals
         self.begun_at = self.handed_out = self.count
-        self.target: int | None = self._pending() or study.next_check(self.totals)
+        pending: int | None = getattr(self.totals, "next_check", None)
+        self.target = pending or study.next_check(self.totals)
 
     @property
     def count(self) -> int:
@@ -166,12 +167,9 @@ class Measurement:
         self.target = None
         return self.count >= int(self.study.minimum)
 
-    def _pending(self) -> int | None:
-        return getattr(self.totals, "next_check", None)
-
     def _note(self, check: int | None) -> None:
         """Keep in the totals where the next check is, so that it is there when they continue."""
-        if isinstance(self.totals, Totals):
+        if "next_check" in self.totals._fields:
             self.totals = self.totals._replace(next_check=check)
 
 
@@ -202,10 +200,10 @@ class _Run:
     ) -> None:
         self._points, self._options = points, options
         self._ledger, self._progress = ledger, progress
-        self._waiting = deque(range(len(points)))
+        self._done = {place: p.done for place, p in enumerate(points) if p.done is not None}
+        self._waiting = deque(place for place in range(len(points)) if place not in self._done)
         self._open: dict[int, Measurement] = {}
         self._under_way: deque[tuple[int, Measurement]] = deque()
-        self._done: dict[int, list[Any]] = {}
         self.outcome: Outcome = Outcome(asked=len(points))
         self.remaining = float(sum(map(_work, points)))
         """Work that is left, in units of a replicate's cost."""
@@ -252,12 +250,8 @@ class _Run:
         return None
 
     def _start(self, place: int) -> Measurement | None:
-        """Open a row, or return None where it is done already or cannot be."""
+        """Open a row, or return None where its initializer cannot be used."""
         point = self._points[place]
-        if point.done is not None:
-            self._done[place] = point.done
-            self._show()
-            return None
         if self._options.lenient:
             try:
                 point.study.prepare()
@@ -303,11 +297,14 @@ class _Run:
         self._show()
 
     def _leave_out(self, place: int, error: InputError) -> None:
-        self._open.pop(place, None)
+        point = self._points[place]
+        measurement = self._open.pop(place, None) or Measurement(point.study, point.totals)
+        end = measurement.target or measurement.count
+        self._progress.expect((measurement.count - end) * point.study.cost)
+        not_begun = (end - measurement.handed_out) * point.study.cost
+        self.remaining = max(0.0, self.remaining - not_begun)
         self.outcome.asked -= 1
-        reason, _, advice = str(error).rpartition(";")
-        name = str(self._points[place].study.question.init)
-        self.outcome.left_out.setdefault(name, reason or advice)
+        self.outcome.left_out.setdefault(str(point.study.question.init), error.reason)
 
     def _show(self) -> None:
         self._progress.show([self._done[place] for place in sorted(self._done)])
@@ -346,7 +343,7 @@ def run(
         outcome.failure = _not_added(ledger, error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
         outcome.failure = (
-            f"the machine ran out of resources ({error or 'no memory'}); take fewer workers"
+            f"the machine ran out of resources ({str(error) or 'no memory'}); take fewer workers"
         )
     if outcome.interrupted:
         try:
@@ -458,7 +455,7 @@ def _work(point: ResumePoint) -> float:
         return 0.0
     measurement = Measurement(point.study, point.totals)
     left = (measurement.target or measurement.count) - measurement.count
-    return float(max(1, left) * point.study.cost)
+    return float(left * point.study.cost)
 
 
 def _error(rows: Sequence[Any]) -> float:

@@ -1,12 +1,13 @@
 """Activations φ with their derivatives, as frameworks define them.
 
-Each function maps an array to a new array of the same shape and dtype. At a kink the derivative is
-one-sided; continuous inputs are there with probability 0.
+Each function maps an array to a new array of the same shape and dtype. The derivative is one-sided
+at a kink, where continuous inputs are with probability 0.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,12 +20,9 @@ from varsim.compute import lazy
 from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
+Function: TypeAlias = Callable[[FloatArray], FloatArray]
 
 _special = lazy("scipy.special")
-
-# Klambauer et al. (2017), eq. 14: they map mean 0 and variance 1 to themselves.
-_SELU_ALPHA = 1.6732632423543772848170429916717
-_SELU_SCALE = 1.0507009873554804934193349852946
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +40,8 @@ class Activation:
     """
 
     formula: str
-    phi: Callable[[FloatArray], FloatArray]
-    derivative: Callable[[FloatArray], FloatArray]
+    phi: Function
+    derivative: Function
     kinks: tuple[float, ...] = ()
     bounds: tuple[float, float] = (-math.inf, math.inf)
     homogeneous: bool = False
@@ -55,37 +53,22 @@ class Activation:
         return all(map(math.isfinite, self.bounds))
 
 
-def _step(h: FloatArray) -> FloatArray:
-    return (h > 0).astype(h.dtype)
-
-
 def _inside(h: FloatArray, low: float, high: float) -> FloatArray:
     return ((h > low) & (h < high)).astype(h.dtype)
 
 
 def _where(condition: NDArray[np.bool_], yes: FloatArray, no: FloatArray | float) -> FloatArray:
-    result: FloatArray = np.where(condition, yes, np.asarray(no, yes.dtype))
-    return result
+    return np.where(condition, yes, np.asarray(no, yes.dtype))
 
 
 def _logistic(h: FloatArray) -> FloatArray:
-    # By tanh, which neither overflows nor cancels digits.
+    # This form neither overflows nor cancels digits.
     half = h.dtype.type(0.5)
     return half + half * np.tanh(half * h)
 
 
-def _erf(h: FloatArray) -> FloatArray:
-    result: FloatArray = _special.erf(h)
-    return result
-
-
-def _normal_cdf(h: FloatArray) -> FloatArray:
-    result: FloatArray = _special.ndtr(h)
-    return result
-
-
-def _normal_pdf(h: FloatArray) -> FloatArray:
-    return np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
+def _softplus(h: FloatArray) -> FloatArray:
+    return np.logaddexp(h, h.dtype.type(0))
 
 
 def _leaky_relu(slope: float = 0.01) -> Activation:
@@ -121,16 +104,8 @@ def _elu(alpha: float = 1.0, scale: float = 1.0, stretch: float = 1.0) -> Activa
     )
 
 
-def _celu(alpha: float = 1.0) -> Activation:
-    """Barron (2017): an ELU whose derivative is continuous for every alpha."""
-    return _elu(alpha, 1.0, alpha)
-
-
 def _gated(
-    formula: str,
-    gate: Callable[[FloatArray], FloatArray],
-    slope: Callable[[FloatArray, FloatArray], FloatArray],
-    low: float,
+    formula: str, gate: Function, slope: Callable[[FloatArray, FloatArray], FloatArray], low: float
 ) -> Activation:
     """H · gate(h), where the gate has the derivative slope(h, gate(h))."""
 
@@ -163,32 +138,24 @@ def _tanh_gate_slope(h: FloatArray, gate: FloatArray) -> FloatArray:
     return 2 * gate * (1 - gate) * root * (1 + h.dtype.type(3 * 0.044715) * h * h)
 
 
-def _softplus(h: FloatArray) -> FloatArray:
-    return np.logaddexp(h, h.dtype.type(0))
-
-
-def _mish_slope(h: FloatArray, gate: FloatArray) -> FloatArray:
-    return (1 - gate * gate) * _logistic(h)
-
-
-def _hard_swish_derivative(h: FloatArray) -> FloatArray:
-    middle = h / h.dtype.type(3) + h.dtype.type(0.5)
-    return _where(h >= 3, np.ones_like(h), _where(h > -3, middle, 0.0))
-
-
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(formula="h", phi=np.copy, derivative=np.ones_like, homogeneous=True),
     "relu": Activation(
-        formula="max(h, 0)", phi=lambda h: np.maximum(h, 0), derivative=_step, kinks=(0.0,),
-        bounds=(0.0, math.inf), homogeneous=True, flat=True,
+        formula="max(h, 0)", phi=lambda h: np.maximum(h, 0),
+        derivative=lambda h: (h > 0).astype(h.dtype), kinks=(0.0,), bounds=(0.0, math.inf),
+        homogeneous=True, flat=True,
     ),
     "leaky_relu": _leaky_relu(),
     "elu": _elu(),
-    "selu": _elu(_SELU_ALPHA, _SELU_SCALE),
-    "celu": _celu(),
+    # Klambauer et al. (2017), eq. 14: this maps mean 0 and variance 1 to themselves.
+    "selu": _elu(1.6732632423543772848170429916717, 1.0507009873554804934193349852946),
+    "celu": _elu(),
     "gelu": _gated(
-        formula="h Φ(h)", gate=_normal_cdf, slope=lambda h, gate: _normal_pdf(h),
-        low=-0.16997120747990369,
+        formula="h Φ(h)", low=-0.16997120747990369,
+        gate=lambda h: _special.ndtr(h),  # noqa: PLW0108  # SciPy is loaded when it is called
+        slope=lambda h, gate: (
+            np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
+        ),
     ),
     "gelu_tanh": _gated(
         formula="h (1 + tanh(√(2/π) (h + 0.044715 h³))) / 2", gate=_tanh_gate,
@@ -197,8 +164,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "quick_gelu": _silu(1.702),
     "silu": _silu(),
     "mish": _gated(
-        formula="h tanh(softplus(h))", gate=lambda h: np.tanh(_softplus(h)), slope=_mish_slope,
-        low=-0.30884341301725,
+        formula="h tanh(softplus(h))", gate=lambda h: np.tanh(_softplus(h)),
+        slope=lambda h, gate: (1 - gate * gate) * _logistic(h), low=-0.30884341301725,
     ),
     "softplus": Activation(
         formula="log(1 + exp(h))", phi=_softplus, derivative=_logistic, bounds=(0.0, math.inf),
@@ -221,7 +188,10 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "hardswish": Activation(
         formula="h min(max(h + 3, 0), 6) / 6",
-        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6), derivative=_hard_swish_derivative,
+        phi=lambda h: h * np.clip(h + 3, 0, 6) / h.dtype.type(6),
+        derivative=lambda h: _where(
+            h >= 3, np.ones_like(h), _where(h > -3, h / h.dtype.type(3) + h.dtype.type(0.5), 0.0)
+        ),
         kinks=(-3.0, 3.0), bounds=(-0.375, math.inf), flat=True,
     ),
     "relu6": Activation(
@@ -238,7 +208,8 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
     "erf": Activation(
-        formula="erf(h)", phi=_erf,
+        formula="erf(h)",
+        phi=lambda h: _special.erf(h),  # noqa: PLW0108  # SciPy is loaded when it is called
         derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
         bounds=(-1.0, 1.0),
     ),
@@ -247,8 +218,8 @@ ACTIVATIONS: dict[str, Activation] = {
 
 PARAMETRIC: dict[str, Callable[[float], Activation]] = {
     "leaky_relu": _leaky_relu,
-    "elu": partial(_elu, scale=1.0),
-    "celu": _celu,
+    "elu": _elu,
+    "celu": lambda alpha: _elu(alpha, stretch=alpha),  # smooth for every alpha: Barron (2017)
 }
 """Activations with a parameter: leaky_relu(0.2), elu(1.5), celu(2)."""
 
@@ -284,17 +255,15 @@ def canonical_name(text: str) -> str:
     if name not in PARAMETRIC:
         takers = ", ".join(PARAMETRIC)
         raise InputError(f"{text!r} has a parameter, and only {takers} take one; leave it out")
-    try:
-        (parameter,) = map(float, call.positional)
-        valid = not call.keywords and not isinstance(call.positional[0], bool | str)
-    except (TypeError, ValueError, OverflowError):
-        valid = False
-    if not valid or (parameter <= 0 and name == "celu"):
+    value: Any = call.positional[0] if len(call.positional) == 1 and not call.keywords else None
+    valid = type(value) in (int, float) and abs(value) <= sys.float_info.max
+    if not valid or (value <= 0 and name == "celu"):
         limit = "number above 0" if name == "celu" else "finite number"
         raise InputError(f"{name} takes one {limit} as its parameter; write {name}(0.2)")
-    return f"{name}({repr(parameter).removesuffix('.0')})"
+    return f"{name}({repr(float(value)).removesuffix('.0')})"
 
 
+@cache
 def find_activation(text: str) -> Activation:
     """Return an activation.
 
@@ -311,18 +280,12 @@ def find_activation(text: str) -> Activation:
     >>> find_activation("leaky_relu(0.2)").phi(np.array([-1.0, 3.0]))
     array([-0.2,  3. ])
     """
-    return _find(canonical_name(text))
-
-
-@cache
-def _find(name: str) -> Activation:
-    if ":" in name:
-        return _user_activation(name)
-    call = parse_call(name)
-    return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
-
-
-def _user_activation(text: str) -> Activation:
+    name = canonical_name(text)
+    if name != text:
+        return find_activation(name)
+    if ":" not in name:
+        call = parse_call(name)
+        return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
     module, function, *derivatives = text.split(":")
     if len(derivatives) > 1:
         raise InputError(f"{text!r} has too many parts; write module:function[:derivative]")
@@ -333,7 +296,7 @@ def _user_activation(text: str) -> Activation:
     )
 
 
-def _checked(text: str) -> Callable[[FloatArray], FloatArray]:
+def _checked(text: str) -> Function:
     """Return a user's function that raises nothing but InputErrors, and keeps shape and dtype."""
     function = load_function(text)
 
@@ -355,7 +318,7 @@ def _checked(text: str) -> Callable[[FloatArray], FloatArray]:
     return checked
 
 
-def _central_difference(phi: Callable[[FloatArray], FloatArray], h: FloatArray) -> FloatArray:
+def _central_difference(phi: Function, h: FloatArray) -> FloatArray:
     """Return the derivative by central differences in float64, with an error of about 1e-10."""
     exact = h.astype(np.float64)
     step = 6e-6 * np.maximum(1.0, np.abs(exact))

@@ -16,12 +16,7 @@ from varsim.parsing import InputError
 
 
 class TorchGain(NamedTuple):
-    """An entry of ``torch.nn.init.calculate_gain``.
-
-    Attributes:
-        gain: Its value.
-        remark: Its origin, where it is not E φ² = 1 / gain².
-    """
+    """A gain of ``torch.nn.init``; a remark says its origin where it is not E φ² = 1 / gain²."""
 
     gain: float
     remark: str = ""
@@ -40,14 +35,7 @@ TORCH = {
 
 @dataclass(frozen=True)
 class Gains:
-    """Moments of an activation for h ~ N(0, q).
-
-    Attributes:
-        variance: q.
-        mean: E φ(h).
-        second_moment: E φ(h)².
-        derivative_second_moment: E φ′(h)².
-    """
+    """Moments for h ~ N(0, q): q itself, E φ(h), E φ(h)² and E φ′(h)²."""
 
     variance: float
     mean: float
@@ -74,7 +62,7 @@ def gain(text: str, variance: float = 1.0) -> float:
     """Return the second-moment gain of an activation, or torch's gain for ``torch:NAME``.
 
     Args:
-        text: The activation; see :func:`varsim.activations.find_activation`.
+        text: As for :func:`varsim.activations.find_activation`.
         variance: The variance of its inputs.
 
     Raises:
@@ -92,11 +80,7 @@ def gain(text: str, variance: float = 1.0) -> float:
 
 
 def gains(activation: Activation, variance: float = 1.0) -> Gains:
-    """Return the moments that gains follow from.
-
-    Args:
-        activation: φ.
-        variance: q, the variance of its inputs.
+    """Return the moments that gains follow from, for inputs of a variance.
 
     Raises:
         InputError: E φ² is 0 or not finite.
@@ -138,10 +122,6 @@ class Critical(NamedTuple):
 
 # Smaller differences are rounding.
 _NOISE = 1e-11
-# Stands for h close to 0.
-_TINY = 1e-15
-
-NO_CRITICAL = Critical("none")
 
 
 def critical(activation: Activation) -> Critical:
@@ -161,7 +141,12 @@ def critical(activation: Activation) -> Critical:
         bias = at.variance - weights * at.second_moment
         if bias >= 0.0:
             return Critical("finite K*", weights, bias, at.variance)
-    return _at_zero(activation)
+    # The limit K -> 0 depends on the two one-sided slopes at 0 alone.
+    around = np.array([-1e-15, 0.0, 1e-15])
+    left, _, right = activation.derivative(around) ** 2
+    if activation.phi(around)[1] != 0.0 or left + right < _NOISE:
+        return Critical("none")
+    return Critical("K* = 0", float(2.0 / (left + right)), 0.0, 0.0)
 
 
 def _mismatch(activation: Activation, variance: float) -> float:
@@ -176,32 +161,16 @@ def _mismatch(activation: Activation, variance: float) -> float:
 
 
 def _root(function: Callable[[float], float]) -> float | None:
-    """Return the first sign change of a function of log K, by bisection; None without one."""
-    grid = np.linspace(math.log(1e-4), math.log(1e6), 93)
-    values = [(float(at), function(float(at))) for at in grid]
-    clear = [(at, value) for at, value in values if abs(value) > _NOISE]
-    for (low, below), (high, above) in pairwise(clear):
+    """Return the first sign change of a function of log K, to the last bit; None without one."""
+    grid: list[float] = np.linspace(math.log(1e-4), math.log(1e6), 93).tolist()
+    clear = [(at, value) for at in grid if abs(value := function(at)) > _NOISE]
+    for (left, below), (right, above) in pairwise(clear):
         if (below > 0) != (above > 0):
-            return _bisected(function, low, high, rising=above > 0)
+            low, high = left, right
+            while low < (middle := (low + high) / 2) < high:
+                if (function(middle) > 0) == (above > 0):
+                    high = middle
+                else:
+                    low = middle
+            return high
     return None
-
-
-def _bisected(
-    function: Callable[[float], float], low: float, high: float, *, rising: bool
-) -> float:
-    """Return the sign change of a function, to the last bit."""
-    while low < (middle := (low + high) / 2) < high:
-        if (function(middle) > 0) == rising:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
-def _at_zero(activation: Activation) -> Critical:
-    """Return the limit K -> 0, which depends on the two one-sided slopes at 0 alone."""
-    at = np.array([-_TINY, 0.0, _TINY])
-    left, _, right = activation.derivative(at) ** 2
-    if activation.phi(at)[1] != 0.0 or left + right < _NOISE:
-        return NO_CRITICAL
-    return Critical("K* = 0", float(2.0 / (left + right)), 0.0, 0.0)

@@ -7,14 +7,13 @@ E relu(z) is 1e-2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
+from varsim.activations import Function
 
 # In deviations. Beyond, the normal density times the powers taken here is below rounding.
 _REACH = 14.0
@@ -24,7 +23,7 @@ _TOLERANCE = 1e-14
 
 
 def gaussian_mean(
-    functions: Callable[[FloatArray], FloatArray], variance: float, kinks: Iterable[float] = ()
+    functions: Function, variance: float, kinks: Iterable[float] = ()
 ) -> NDArray[np.float64]:
     """Return E f(h) for h ~ N(0, variance), for several f at once.
 
@@ -41,34 +40,26 @@ def gaussian_mean(
     2.0
     """
     deviation = math.sqrt(variance)
-    edges = _edges(deviation, kinks)
-    before = _on_pieces(functions, deviation, edges)
-    for _ in range(_MAX_HALVINGS):
-        edges = np.sort(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
-        mean, size = _on_pieces(functions, deviation, edges)
-        if np.all(np.abs(mean - before[0]) <= _TOLERANCE * size):
-            return mean
-        before = mean, size
-    return before[0]
-
-
-def _edges(deviation: float, kinks: Iterable[float]) -> NDArray[np.float64]:
-    """Return the ends of the pieces in deviations, with kinks, and finer where h is about 1.
-
-    Activations change at the scale of h = 1 for every variance of h.
-    """
+    # Activations change at the scale of h = 1 for every variance, so pieces are finer there.
     in_h = [sign * 2.0**power for power in range(-2, 6) for sign in (-1, 1)]
     inner = np.array([0.0, *in_h, *kinks]) / deviation
     whole = np.linspace(-_REACH, _REACH, 29)
-    edges: NDArray[np.float64] = np.unique(np.concatenate([whole, inner[np.abs(inner) < _REACH]]))
-    return edges
+    edges = np.unique(np.concatenate([whole, inner[np.abs(inner) < _REACH]]))
+    mean, _ = _on_pieces(functions, deviation, edges)
+    for _halving in range(_MAX_HALVINGS):
+        before = mean
+        edges = np.sort(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
+        mean, size = _on_pieces(functions, deviation, edges)
+        if np.all(np.abs(mean - before) <= _TOLERANCE * size):
+            break
+    return mean
 
 
 def _on_pieces(
-    functions: Callable[[FloatArray], FloatArray], deviation: float, edges: NDArray[np.float64]
+    functions: Function, deviation: float, edges: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the means of f and of |f|."""
-    nodes, weights = _legendre()
+    """Return the means of f and of |f|, from pieces between edges in deviations."""
+    nodes, weights = _legendre(_NODES)
     half = np.diff(edges)[:, None] / 2
     z = ((edges[1:] + edges[:-1])[:, None] / 2 + half * nodes).ravel()
     density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
@@ -77,7 +68,4 @@ def _on_pieces(
     return values @ mass, np.abs(values) @ mass
 
 
-@cache
-def _legendre() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    return nodes, weights
+_legendre = cache(np.polynomial.legendre.leggauss)

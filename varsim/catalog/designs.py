@@ -1,9 +1,7 @@
 """Sampling designs: which outputs share their draws of x and W.
 
-A block is the unit of replication; blocks are independent. A block has ``groups`` independent
-pairs of a matrix X (rows x D) and a matrix W (D x columns), so groups * rows * columns outputs.
-Within a group, the outputs of a row share x and those of a column share w. That makes draws cheap
-and outputs dependent.
+A block is the unit of replication; blocks are independent. Within a group of a block, the outputs
+of a row share x and those of a column share w. That makes draws cheap and outputs dependent.
 """
 
 from __future__ import annotations
@@ -13,15 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# For smaller D, calling BLAS costs more than the draws that a shared matrix saves.
-_SMALLEST_MATRIX = 8
-
 # With a whole W per block: the most blocks that are taken for precision alone.
 _MAX_WHOLE_BLOCKS = 1024
 
 
 class BlockShape(NamedTuple):
-    """The shape of one block: ``groups`` independent products of rows x D by D x columns."""
+    """The shape of a block: ``groups`` independent products of X (rows x D) and W (D x columns)."""
 
     groups: int
     rows: int
@@ -55,7 +50,7 @@ def _crossed(dim: int, outputs: int) -> BlockShape:
 
     A side above D would add outputs but little precision, so more groups are drawn instead.
     """
-    if dim < _SMALLEST_MATRIX:
+    if dim < 8:  # calling BLAS costs more than the draws that a shared matrix saves
         return _paired(dim, outputs)
     groups = -(-outputs // (dim * dim))
     per_group = -(-outputs // groups)

@@ -1,8 +1,7 @@
 """Distributions of the entries of x and W: their exact moments.
 
-Each base distribution is standardised to mean 0 and variance 1, except ``rectified``, the output
-of a ReLU. An experiment's entries are ``mean + std * base``. The samplers are in
-:mod:`varsim.catalog.samplers`.
+Each base distribution has mean 0 and variance 1, except ``rectified``, the output of a ReLU. An
+experiment's entries are ``mean + std * base``.
 """
 
 from __future__ import annotations
@@ -45,11 +44,6 @@ def truncated_moments(bound: float) -> tuple[float, float]:
     return variance, fourth / variance**2
 
 
-def _truncated(bound: float) -> Distribution:
-    _, kurtosis = truncated_moments(bound)
-    return Distribution(f"normal kept within ±{bound:g}σ, rescaled", 0, 1, 0, kurtosis)
-
-
 def _rectified() -> Distribution:
     """max(z, 0) of a standard normal z, with E b^j = E|z|^j / 2."""
     m1, m2, m3, m4 = 1 / math.sqrt(2 * math.pi), 0.5, math.sqrt(2 / math.pi), 1.5
@@ -67,7 +61,7 @@ def _rectified() -> Distribution:
 DISTRIBUTIONS: dict[str, Distribution] = {
     "normal": Distribution("Gaussian", mean=0, variance=1, skewness=0, kurtosis=3),
     "uniform": Distribution("on ±√3", mean=0, variance=1, skewness=0, kurtosis=1.8),
-    "truncated": _truncated(2.0),
+    "truncated": Distribution("normal kept within ±2σ, rescaled", 0, 1, 0, truncated_moments(2)[1]),
     "rademacher": Distribution("±1", mean=0, variance=1, skewness=0, kurtosis=1),
     "laplace": Distribution("two-sided exponential", mean=0, variance=1, skewness=0, kurtosis=6),
     "exponential": Distribution("less 1, skewed", mean=0, variance=1, skewness=2, kurtosis=9),

@@ -1,8 +1,7 @@
 """Samplers: how the entries of x and W are drawn, in float32 and float64.
 
 Each function fills a contiguous one-dimensional array with independent draws of one base
-distribution. The moments are in :mod:`varsim.catalog.distributions`. Neither module reads the
-other: theory reads the moments, sampling reads this.
+distribution. Neither this module nor :mod:`varsim.catalog.distributions` reads the other.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ _TRUNCATION = 2.0
 
 
 def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
-    """Return uniform 64-bit words."""
     return rng.integers(_ALL_ONES, size=count, dtype=np.uint64, endpoint=True)
 
 
@@ -100,10 +98,7 @@ def fill_within(rng: Generator, out: FloatArray, bound: float) -> None:
 
 
 def truncated_std(bound: float) -> float:
-    """Return the standard deviation of a standard normal truncated at ±bound.
-
-    With pdf φ and cdf Φ of the standard normal it is √(1 - 2 a φ(a) / (2 Φ(a) - 1)) for a bound a.
-    """
+    """Return the deviation of a standard normal truncated at ±a: √(1 - 2 a φ(a) / (2 Φ(a) - 1))."""
     inside = math.erf(bound / math.sqrt(2.0))
     density = math.exp(-bound * bound / 2.0) / math.sqrt(2.0 * math.pi)
     return math.sqrt(1.0 - 2.0 * bound * density / inside)

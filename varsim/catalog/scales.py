@@ -24,14 +24,14 @@ class Scale:
 
     formula: str
     k_squared: Callable[[int, int, float], float]
-    source: str
+    source: str = ""
     gain: float | None = None
 
 
 SCALES: dict[str, Scale] = {
-    "none": Scale("1", lambda D, n, g: 1.0, ""),
-    "linear": Scale("D", lambda D, n, g: float(D) ** 2, ""),
-    "sqrt": Scale("√D", lambda D, n, g: float(D), ""),
+    "none": Scale("1", lambda D, n, g: 1.0),
+    "linear": Scale("D", lambda D, n, g: float(D) ** 2),
+    "sqrt": Scale("√D", lambda D, n, g: float(D)),
     "lecun": Scale(
         "√D / g", lambda D, n, g: D / g**2, "LeCun, Bottou, Orr & Müller (1998), eq. 16", gain=1.0
     ),
@@ -70,39 +70,37 @@ def canonical_name(name: str) -> str:
     >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2")
     ('xavier', 'D^0.5', '2.0')
     """
-    name = name.strip()
-    plain = name.lower().replace("_", "-")
-    plain = ALIASES.get(plain, plain)
-    if plain in SCALES:
-        return plain
-    power = _POWER.fullmatch(name)
-    try:
-        number = real((power[1] or power[2]) if power else name)
-    except InputError:
-        raise KeyError(name) from None
-    if not math.isfinite(number) or (number <= 0 and not power):
-        raise InputError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
-    return f"D^{number + 0.0}" if power else str(number)
+    return _parsed(name)[0]
 
 
 def find_scale(name: str) -> Scale:
     """Return the scheme of a name: one of the table, an alias, ``D^p``, or a number.
 
     Raises:
-        KeyError: The name is unknown.
-        InputError: A number is not finite, or a constant is not above 0.
+        KeyError, InputError: As for :func:`canonical_name`.
 
     >>> find_scale("D^0.25").k_squared(16, 16, 1.0)
     4.0
     """
-    canonical = canonical_name(name)
-    if canonical in SCALES:
-        return SCALES[canonical]
-    if canonical.startswith("D^"):
-        exponent = float(canonical[2:])
-        return Scale(f"D^{exponent:g}", lambda D, n, g: _power(D, 2 * exponent), "")
-    constant = float(canonical)
-    return Scale(f"{constant:g}", lambda D, n, g: _power(constant, 2), "")
+    return _parsed(name)[1]
+
+
+def _parsed(name: str) -> tuple[str, Scale]:
+    name = name.strip()
+    plain = name.lower().replace("_", "-")
+    plain = ALIASES.get(plain, plain)
+    if plain in SCALES:
+        return plain, SCALES[plain]
+    power = _POWER.fullmatch(name)
+    try:
+        number = real((power[1] or power[2]) if power else name) + 0.0  # no -0.0
+    except InputError:
+        raise KeyError(name) from None
+    if not math.isfinite(number) or (number <= 0 and not power):
+        raise InputError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
+    if power:
+        return f"D^{number}", Scale(f"D^{number:g}", lambda D, n, g: _power(D, 2 * number))
+    return str(number), Scale(f"{number:g}", lambda D, n, g: _power(number, 2))
 
 
 def deviation(std: float | str, dim: int, n: int) -> float:

@@ -1,4 +1,4 @@
-"""The command ``varsim``: options, streams and exit codes."""
+"""The command ``varsim``: its options, its commands, and how it ends."""
 
 from __future__ import annotations
 
@@ -11,23 +11,10 @@ import click
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
+from varsim.cli import commands, guide
 from varsim.cli import options as common
 from varsim.cli.help import Program
-from varsim.cli.options import (
-    COUNT,
-    DURATION,
-    GAINS,
-    HOW,
-    INITS,
-    NUMBERS,
-    OUT,
-    SHARE,
-    WHOLE_NUMBERS,
-    names,
-    option,
-    scales,
-    swept,
-)
+from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
 from varsim.parsing import InputError
@@ -62,79 +49,70 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
-_LOADERS = {
-    "plot": ("varsim.cli.commands", "Draw results of varsim as a figure."),
-    "compare": ("varsim.cli.commands", "Compare two files of results, pair by pair."),
-    "layers": ("varsim.cli.commands", "Follow signals and gradients through a deep stack."),
-    "gains": ("varsim.cli.commands", "Print the gains of activations."),
-    "init": ("varsim.cli.commands", "Measure what initializers do, beside what they claim."),
-    "help": ("varsim.cli.guide", "Explain a topic, such as sweeps, formats or statistics."),
-}
 
 
 @click.group(
     "varsim",
     cls=Program,
-    loaders=_LOADERS,
+    commands=[
+        commands.plot,
+        commands.compare,
+        commands.layers,
+        commands.gains,
+        commands.init,
+        guide.help,
+    ],
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND ...]",
     examples=_EXAMPLES,
     epilog=_EPILOG,
     context_settings={"auto_envvar_prefix": "VARSIM", "help_option_names": ["-h", "--help"]},
 )
-@swept("-d", "--dim", type=WHOLE_NUMBERS, group=_WHAT, metavar="D",
+@swept("-d", "--dim", type=common.WHOLE_NUMBERS, group=_WHAT, metavar="D",
         help="Length of x, fan-in of W.  [default: 512]")  # fmt: skip
-@swept("-s", "--scale", type=scales([*SCALES, *ALIASES]), group=_WHAT, metavar="SCHEME",
+@common.scale(group=_WHAT,
         help="What W is divided by: "
         + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
         + ", a number, or D^p.  "
         + ", ".join(f"{alias} is {name}" for alias, name in ALIASES.items())
         + ".  [default: none,linear,sqrt]")  # fmt: skip
-@swept("--fan-out", type=WHOLE_NUMBERS, group=_WHAT, metavar="N",
+@swept("--fan-out", type=common.WHOLE_NUMBERS, group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]")  # fmt: skip
-@swept("-g", "--gain", type=GAINS, group=_WHAT, metavar="G",
+@common.gain(group=_WHAT,
         help="Gain g of the schemes that have one: a number, a fraction like 5/3, an activation "
         "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
         "[default: √2 for he and he-fan-out, else 1]")  # fmt: skip
-@swept("-i", "--init", type=INITS, group=_WHAT, metavar="NAME",
-        help="Take W from an initializer, as it is, and hold it to the scheme: orthogonal, sparse, "
-        "truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, jax.nn.initializers.*, "
-        "keras.initializers.*, as installed; or module:function for your own f(rng, shape). "
-        "With arguments like 'name(gain=1.5)'.")  # fmt: skip
-@swept("--design", type=names(DESIGNS), group=_WHAT, metavar="DESIGN",
+@common.init(group=_WHAT,
+        help="Take W from an initializer, undivided, and compare it with the scheme: orthogonal, "
+        "sparse, truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, "
+        "jax.nn.initializers.*, keras.initializers.*, as installed; or module:function for your "
+        "own f(rng, shape). With arguments like 'name(gain=1.5)'.")  # fmt: skip
+@swept("--design", type=common.names(DESIGNS), group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
-@swept("-x", "--x-dist", type=names(DISTRIBUTIONS), group=_ENTRIES, metavar="DIST",
+@common.x_dist(group=_ENTRIES,
         help="; ".join(f"{name}: {d.summary}" for name, d in DISTRIBUTIONS.items())
         + ".  [default: normal]")  # fmt: skip
-@swept("-w", "--w-dist", type=names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
-        group=_ENTRIES, metavar="DIST",
-        help="The same for W, without rectified.  [default: normal]")  # fmt: skip
-@swept("--x-mean", type=NUMBERS, group=_ENTRIES, metavar="M",
+@common.w_dist(group=_ENTRIES, help="The same for W, without rectified.  [default: normal]")
+@swept("--x-mean", type=common.NUMBERS, group=_ENTRIES, metavar="M",
         help="Mean of the entries of x.  [default: 0]")  # fmt: skip
-@swept("--x-std", type=NUMBERS, group=_ENTRIES, metavar="S",
+@swept("--x-std", type=common.NUMBERS, group=_ENTRIES, metavar="S",
         help="Standard deviation of the entries of x.  [default: 1]")  # fmt: skip
-@swept("--w-mean", type=NUMBERS, group=_ENTRIES, metavar="M",
+@swept("--w-mean", type=common.NUMBERS, group=_ENTRIES, metavar="M",
         help="Mean of the entries of W before the division.  [default: 0]")  # fmt: skip
-@swept("--w-std", type=NUMBERS, group=_ENTRIES, metavar="S",
+@swept("--w-std", type=common.NUMBERS, group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
-@option("-n", "--samples", type=COUNT, group=HOW, metavar="N",
-        help="Least number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
-@option("-p", "--precision", type=SHARE, group=HOW, metavar="P",
+@option("-n", "--samples", type=common.COUNT, group=HOW, metavar="N",
+        help="Minimum number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
+@common.precision(
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
         "0.001.")  # fmt: skip
-@option("--max-samples", type=COUNT, group=HOW, metavar="N",
+@option("--max-samples", type=common.COUNT, group=HOW, metavar="N",
         help="With --precision: cap each row at N outputs.")  # fmt: skip
-@option("--max-time", type=DURATION, group=HOW, metavar="TIME",
+@option("--max-time", type=common.DURATION, group=HOW, metavar="TIME",
         help="With --precision: cap each row at 90s, 5m or 1h30m, never below its first 64 "
         "blocks.")  # fmt: skip
-@common.seed
-@common.dtype
-@common.workers
-@common.scheduler
-@common.confidence
-@common.alpha
-@common.formats
-@common.outputs
-@common.resume
-@option("--histogram", is_flag=True, group=OUT,
+@common.measuring
+@common.histogram(
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
 @common.check
 @option("--plot", is_flag=True, group=OUT,
@@ -154,8 +132,7 @@ def varsim(ctx: click.Context, /, **options: Any) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return DONE
-    code: int = run.results(options)
-    return code
+    return int(run.results(options))
 
 
 def main() -> None:

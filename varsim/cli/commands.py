@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
 from varsim.cli.help import GroupedCommand
-from varsim.cli.options import (
-    COUNT,
-    GAINS,
-    HOW,
-    INITS,
-    NUMBER,
-    NUMBERS,
-    OUT,
-    RESIDUALS,
-    SHARE,
-    WHOLE_NUMBERS,
-    names,
-    option,
-    scales,
-    swept,
-)
+from varsim.cli.options import HOW, OUT, option, swept
 from varsim.compute import lazy
 
 run, tables = lazy("varsim.cli.run"), lazy("varsim.cli.tables")
@@ -44,56 +26,45 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 
 
 @click.command("layers", cls=GroupedCommand, examples=_LAYERS_EXAMPLES)
-@swept("--width", type=WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="N",
+@swept("--width", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="N",
        help="Width of the input and of all layers.  [default: 512]")  # fmt: skip
-@swept("--depth", type=WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="L",
+@swept("--depth", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="L",
        help="Number of layers.  [default: 20]")  # fmt: skip
-@option("--widths", type=WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="LIST",
+@option("--widths", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="LIST",
         help="Instead of width and depth: the input's width, then every layer's.")  # fmt: skip
-@swept("-a", "--activation", type=names([]), group=_LAYERS_WHAT, metavar="PHI",
+@swept("-a", "--activation", type=common.names([]), group=_LAYERS_WHAT, metavar="PHI",
        help="A name that varsim gains lists, one with its parameter like leaky_relu(0.2), or "
        "module:function.  [default: tanh]")  # fmt: skip
-@swept("-s", "--scale", type=scales([*SCALES, *ALIASES]), group=_LAYERS_WHAT, metavar="SCHEME",
+@common.scale(group=_LAYERS_WHAT,
        help="What every W is divided by, as for varsim itself.  [default: xavier]")  # fmt: skip
-@swept("-g", "--gain", type=GAINS, group=_LAYERS_WHAT, metavar="G",
+@common.gain(group=_LAYERS_WHAT,
        help="Gain of the schemes that have one: a number, 5/3, an activation's name, or "
        "torch:tanh.  [default: √2 for he and he-fan-out, else 1]")  # fmt: skip
-@swept("--bias-std", type=NUMBERS, group=_LAYERS_WHAT, metavar="S",
+@swept("--bias-std", type=common.NUMBERS, group=_LAYERS_WHAT, metavar="S",
        help="Standard deviation of normal biases.  [default: 0]")  # fmt: skip
-@swept("--norm", type=names(_LAYERS_NORMS), group=_LAYERS_WHAT, metavar="NORM",
+@swept("--norm", type=common.names(_LAYERS_NORMS), group=_LAYERS_WHAT, metavar="NORM",
        help="What is normalised before the activation: none, batch, layer or rms.  "
        "[default: none]")  # fmt: skip
-@swept("--residual", type=RESIDUALS, group=_LAYERS_WHAT, metavar="[S]", is_flag=False,
+@swept("--residual", type=common.RESIDUALS, group=_LAYERS_WHAT, metavar="[S]", is_flag=False,
        flag_value="1",
-       help="Add layers to a stream, each times S: a number, or gpt2 for 1/√(2L).  "
+       help="Add every layer, times S, to a residual stream: a number, or gpt2 for 1/√(2L).  "
        "[default without a number: 1]")  # fmt: skip
-@swept("-x", "--x-dist", type=names(DISTRIBUTIONS), group=_LAYERS_WHAT, metavar="DIST",
-       help="Distribution of the inputs.  [default: normal]")  # fmt: skip
-@swept("-w", "--w-dist", type=names(n for n, d in DISTRIBUTIONS.items() if d.for_weights),
-       group=_LAYERS_WHAT, metavar="DIST",
-       help="Distribution of the weights.  [default: normal]")  # fmt: skip
-@swept("-i", "--init", type=INITS, group=_LAYERS_WHAT, metavar="NAME",
-       help="Take every W from an initializer, as it is, and hold it to the scheme: as for varsim "
-       "itself.")  # fmt: skip
-@option("--batch", type=COUNT, default=64, show_default=True, group=HOW, metavar="N",
+@common.x_dist(group=_LAYERS_WHAT, help="Distribution of the inputs.  [default: normal]")
+@common.w_dist(group=_LAYERS_WHAT, help="Distribution of the weights.  [default: normal]")
+@common.init(group=_LAYERS_WHAT,
+       help="Take every W from an initializer, undivided, and compare it with the scheme, as "
+       "varsim itself does.")  # fmt: skip
+@option("--batch", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Inputs per network.")  # fmt: skip
-@option("--networks", type=COUNT, default=64, show_default=True, group=HOW, metavar="N",
+@option("--networks", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent networks: the replicates of every error bar.")  # fmt: skip
-@option("-p", "--precision", type=SHARE, group=HOW, metavar="P",
+@common.precision(
         help="Take more networks until every layer has this relative standard error.")  # fmt: skip
 @option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
 @option("--infinite-width", is_flag=True, group=HOW,
-        help="Theory without its correction for finite width.")  # fmt: skip
-@common.seed
-@common.dtype
-@common.workers
-@common.scheduler
-@common.confidence
-@common.alpha
-@common.formats
-@common.outputs
-@common.resume
-@option("--histogram", is_flag=True, group=OUT,
+        help="Leave out the correction of theory for finite width.")  # fmt: skip
+@common.measuring
+@common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
 @common.check
 @common.quiet
@@ -104,8 +75,7 @@ def layers(**options: Any) -> int:
     forward and random cotangents backward, and prints their variances layer by layer beside
     theory.
     """
-    code: int = run.layers(options)
-    return code
+    return int(run.layers(options))
 
 
 _GAINS_EXAMPLES = [
@@ -118,7 +88,7 @@ _GAINS_EXAMPLES = [
 
 @click.command("gains", cls=GroupedCommand, examples=_GAINS_EXAMPLES)
 @click.argument("activations", nargs=-1, metavar="[ACTIVATION ...]")
-@swept("-v", "--variance", type=NUMBERS, group="What is asked", metavar="Q",
+@swept("-v", "--variance", type=common.NUMBERS, group="What is asked", metavar="Q",
        help="Variance of the inputs; takes lists and ranges.  [default: 1]")  # fmt: skip
 @option("--critical", is_flag=True, group="What is asked",
         help="Solve for the variances of W and bias at which χ = 1 at a fixed point.")  # fmt: skip
@@ -131,8 +101,7 @@ def gains(**options: Any) -> int:
     An activation is a name, a name with its parameter like leaky_relu(0.2), or a function of your
     own as module:function or module:function:derivative.
     """
-    code: int = tables.gains(options)
-    return code
+    return int(tables.gains(options))
 
 
 _INIT_EXAMPLES = [
@@ -146,21 +115,13 @@ _INIT_WHAT = "What is asked"
 
 @click.command("init", cls=GroupedCommand, examples=_INIT_EXAMPLES)
 @click.argument("names", nargs=-1, metavar="[NAME ...]")
-@swept("-d", "--dim", type=WHOLE_NUMBERS, group=_INIT_WHAT, metavar="D",
+@swept("-d", "--dim", type=common.WHOLE_NUMBERS, group=_INIT_WHAT, metavar="D",
        help="Fan-in: rows of W; takes lists and ranges.  [default: 512]")  # fmt: skip
-@swept("--fan-out", type=WHOLE_NUMBERS, group=_INIT_WHAT, metavar="N",
+@swept("--fan-out", type=common.WHOLE_NUMBERS, group=_INIT_WHAT, metavar="N",
        help="Fan-out: columns of W.  [default: D]")  # fmt: skip
-@option("--draws", type=COUNT, default=64, show_default=True, group=HOW, metavar="N",
+@option("--draws", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
-@common.seed
-@common.dtype
-@common.workers
-@common.scheduler
-@common.confidence
-@common.alpha
-@common.formats
-@common.outputs
-@common.resume
+@common.measuring
 @common.check
 @common.quiet
 def init(**options: Any) -> int:
@@ -169,8 +130,7 @@ def init(**options: Any) -> int:
     For every initializer of the installed frameworks, or for those that are named as for --init:
     the documented E w², the entries' kurtosis, and the variances of x @ W and of g @ Wᵀ.
     """
-    code: int = run.checks(options)
-    return code
+    return int(run.checks(options))
 
 
 _COMPARE_EXAMPLES = [
@@ -180,9 +140,9 @@ _COMPARE_EXAMPLES = [
 ]
 
 _COMPARE_EPILOG = (
-    "Verdicts: identical: the same to the last bit; same draws: but for rounding, as between two "
-    "CPUs; agrees: other draws, within errors; DIFFERS: beyond them; not compared: an x of zeros "
-    "has no ratio. "
+    "Verdicts: identical: the same to the last bit; same draws: the same but for rounding, as "
+    "between two CPUs; agrees: other draws, equal within their errors; DIFFERS: other draws, "
+    "further apart than their errors allow; not compared: an x of zeros has no ratio. "
     "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a pair differs (with --check)."
 )
 
@@ -201,8 +161,7 @@ def compare(**options: Any) -> int:
     .csv or .json, as varsim, varsim layers or varsim init write them, or - for stdin. A verdict
     says where they differ beyond their errors.
     """
-    code: int = tables.compare(options)
-    return code
+    return int(tables.compare(options))
 
 
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
@@ -223,14 +182,12 @@ _PLOT_EXAMPLES = [
        metavar="FILE",
        help="Write the figure to FILE: "
        f"{' '.join(FIGURE_SUFFIXES)}; repeats.  [required]")  # fmt: skip
-@option("--width", type=NUMBER, default=3.4, show_default=True, group=OUT, metavar="INCHES",
+@option("--width", type=common.NUMBER, default=3.4, show_default=True, group=OUT, metavar="INCHES",
         help="Width of the figure.")  # fmt: skip
-@option("--dpi", type=NUMBER, default=300, show_default=True, group=OUT, metavar="N",
+@option("--dpi", type=common.NUMBER, default=300, show_default=True, group=OUT, metavar="N",
         help="Dots per inch of a .png.")  # fmt: skip
 @common.quiet
-def plot(
-    results: Sequence[Path], output: Sequence[Path], width: float, dpi: float, quiet: bool
-) -> int:
+def plot(**options: Any) -> int:
     """Draw results of varsim as a figure.
 
     RESULTS are files that varsim wrote (.jsonl, .csv or .json), or - for stdin. What was swept
@@ -239,4 +196,4 @@ def plot(
     varsim layers give variances and gradients along the layers, and with --histogram the
     distribution of the activations.
     """
-    return tables.plot(results, output, width, dpi, quiet=quiet)  # type: ignore[no-any-return]
+    return int(tables.plot(options))

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import shutil
 import sys
-from importlib.resources import files
+from pathlib import Path
 from typing import cast
 
 import click
-from click.shell_completion import CompletionItem
 
-from varsim.cli.help import GroupedCommand
+from varsim.cli.help import GroupedCommand, first_line
 from varsim.cli.publish import DONE
 from varsim.cli.terminal import encodable, is_terminal
 from varsim.parsing import InputError, nearest
 
-TOPICS = files("varsim.cli") / "topics"
+TOPICS = Path(__file__).with_name("topics")
 """The folder of topics: one Markdown file each, a heading and one sentence on what it is for."""
 
+# What drawings in text are made of, in ASCII.
 _INK = str.maketrans("█├─●┤", "#[-o]")
-"""What drawings in text are made of, in ASCII."""
 
 _EXAMPLES = [
     ("varsim help", "List the topics and the commands."),
@@ -28,34 +27,31 @@ _EXAMPLES = [
 ]
 
 
-class Subject(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
-    """A topic or a command, completed by the shell."""
-
-    name = "topic"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Complete the name of a topic or a command."""
-        names = dict.fromkeys([*topics(), *_program(ctx).list_commands(ctx)])
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    names = dict.fromkeys([*topics(), *_commands(ctx)])
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @click.command("help", cls=GroupedCommand, examples=_EXAMPLES)
-@click.argument("topic", required=False, type=Subject(), metavar="[TOPIC]")
+@click.argument("topic", required=False, shell_complete=_complete, metavar="[TOPIC]")
 @click.pass_context
 def help(ctx: click.Context, topic: str | None) -> int:  # noqa: A001  # named as it is called
-    """Explain a topic, or list the topics.
+    """Explain a topic, such as sweeps, formats or statistics.
 
-    The name of a command that is not a topic shows the options of the command.
+    Without a topic the command lists all of them. The name of a command that is not a topic shows
+    the options of the command.
     """
-    commands = _program(ctx).list_commands(ctx)
+    commands = _commands(ctx)
     if topic is None:
-        _print(_contents(_commands(ctx)))
+        _print(_contents(commands))
     elif (name := topic.lower()) in topics():
-        _print(_page(name, has_command=name in commands))
+        more = (
+            f"\nAll options of the command: `varsim {name} --help`.\n" if name in commands else ""
+        )
+        _print(source(name) + more)
     elif name in commands:
-        click.echo(_options(ctx, name))
+        page = click.Context(commands[name], parent=ctx.find_root(), info_name=name)
+        click.echo(commands[name].get_help(page))
     else:
         known = dict.fromkeys([*topics(), *commands])
         raise InputError(f"topic {topic!r} is unknown; {nearest(topic, known)}")
@@ -64,8 +60,7 @@ def help(ctx: click.Context, topic: str | None) -> int:  # noqa: A001  # named a
 
 def topics() -> list[str]:
     """Return the names of the topics, in alphabetical order."""
-    names = (file.name for file in TOPICS.iterdir())
-    return sorted(name.removesuffix(".md") for name in names if name.endswith(".md"))
+    return sorted(file.stem for file in TOPICS.glob("*.md"))
 
 
 def source(topic: str) -> str:
@@ -79,27 +74,13 @@ def summary(topic: str) -> str:
     return " ".join(sentence.split())
 
 
-def _program(ctx: click.Context) -> click.Group:
-    """Return the program whose commands these are."""
-    return cast(click.Group, ctx.find_root().command)
+def _commands(ctx: click.Context) -> dict[str, click.Command]:
+    return dict(cast(click.Group, ctx.find_root().command).commands)
 
 
-def _options(ctx: click.Context, name: str) -> str:
-    """Return the page of options of a command."""
-    root = ctx.find_root()
-    command = cast(click.Command, _program(ctx).get_command(root, name))
-    return command.get_help(click.Context(command, parent=root, info_name=name))
-
-
-def _commands(ctx: click.Context) -> dict[str, str]:
-    """Return what every command does, by its name."""
-    names = _program(ctx).list_commands(ctx)
-    loaded = {name: cast(click.Command, _program(ctx).get_command(ctx, name)) for name in names}
-    return {name: command.get_short_help_str(limit=100) for name, command in loaded.items()}
-
-
-def _contents(commands: dict[str, str]) -> str:
+def _contents(commands: dict[str, click.Command]) -> str:
     """Return the list of topics and commands as Markdown."""
+    about = {name: first_line(command) for name, command in commands.items()}
     return "\n".join(
         [
             "# Help for varsim",
@@ -108,7 +89,7 @@ def _contents(commands: dict[str, str]) -> str:
             "",
             *_table("topic", "what it explains", {name: summary(name) for name in topics()}),
             "",
-            *_table("command", "what it does", commands),
+            *_table("command", "what it does", about),
             "",
             "`varsim` alone compares the variance of x @ W with theory: see `varsim --help`.",
             "",
@@ -123,14 +104,6 @@ def _table(first: str, second: str, entries: dict[str, str]) -> list[str]:
     return [f"| {first:<{width}} | {second} |", f"| {'-' * width} | --- |", *rows]
 
 
-def _page(topic: str, *, has_command: bool) -> str:
-    """Return a topic as Markdown, with the command of the same name at its end."""
-    text = source(topic)
-    if has_command:
-        text += f"\nAll options of the command: `varsim {topic} --help`.\n"
-    return text
-
-
 def _print(markdown: str) -> None:
     """Print Markdown: rendered on a terminal, as its source elsewhere."""
     text = _rendered(markdown) if is_terminal(sys.stdout) else markdown
@@ -140,7 +113,6 @@ def _print(markdown: str) -> None:
 
 
 def _rendered(markdown: str) -> str:
-    """Return Markdown as a terminal of this width shows it."""
     from rich.console import Console  # rich is loaded where something is drawn
     from rich.markdown import Markdown
     from rich.theme import Theme

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import click
@@ -56,33 +54,19 @@ class GroupedCommand(click.Command):
 
 
 class Program(GroupedCommand, click.Group):
-    """A command that runs by itself, and has commands beside it that are loaded when named."""
-
-    def __init__(self, *args: Any, loaders: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
-        """Take every command's module and what it does, beside what any command takes."""
-        super().__init__(
-            *args, invoke_without_command=True, subcommand_metavar="[COMMAND ...]", **kwargs
-        )
-        self._loaders = loaders
+    """A command that runs by itself, and has commands beside it."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
-        return list(self._loaders)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load a command."""
-        if cmd_name not in self._loaders:
-            return None
-        command: click.Command = getattr(import_module(self._loaders[cmd_name][0]), cmd_name)
-        return command
+        """Return the names of the commands, in the order in which they were given."""
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that is named, with its arguments; refuse options before its name."""
-        if args[0] not in self._loaders:
+        if args[0] not in self.commands:
             ctx.fail(
-                f"{args[0]!r} is no command ({', '.join(self._loaders)}); options take lists, "
+                f"{args[0]!r} is not a command ({', '.join(self.commands)}); options take lists, "
                 "like --dim 64,512: see varsim --help"
             )
         for param in self.params:
@@ -97,4 +81,9 @@ class Program(GroupedCommand, click.Group):
         """Write the options by group, and the commands."""
         GroupedCommand.format_options(self, ctx, formatter)
         with formatter.section("Commands"):
-            formatter.write_dl([(name, does) for name, (_, does) in self._loaders.items()])
+            formatter.write_dl([(name, first_line(c)) for name, c in self.commands.items()])
+
+
+def first_line(command: click.Command) -> str:
+    """Return what a command does, in one sentence."""
+    return (command.help or "").partition("\n")[0]

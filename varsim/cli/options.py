@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from varsim.catalog import FLOAT_TYPES
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli.help import GroupedOption
 from varsim.compute import lazy
 from varsim.initializers.theory import INITIALIZERS
@@ -34,16 +37,10 @@ _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
-    """A value that a function reads.
-
-    Args:
-        name: What it is called in a usage line.
-        read: Returns the value of a text; raises a ValueError, a sentence, for what is none.
-        known: Names that shell completion offers.
-    """
+    """A value that a function reads from its text; a ValueError of it is a sentence."""
 
     def __init__(self, name: str, read: Callable[[str], Any], known: Iterable[str] = ()) -> None:
-        """Take the function."""
+        """Take the name in a usage line, the function, and names that the shell completes."""
         self.name, self._read, self._known = name, read, tuple(known)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -82,11 +79,7 @@ def listed(
 
 
 def whole_number(value: Fraction) -> int:
-    """Return a whole number as an int.
-
-    Raises:
-        InputError: It is not whole.
-    """
+    """Return a whole number as an int, or raise an InputError."""
     if value.denominator != 1:
         raise InputError(f"{float(value):g} is not a whole number; give one like 512 or 1e3")
     return int(value)
@@ -141,8 +134,7 @@ def _seed(text: str) -> int:
     try:
         return whole_number(number(text))
     except InputError as error:
-        reason = str(error).partition(";")[0]
-        raise InputError(f"{reason}; give a whole number, or random") from None
+        raise InputError(f"{error.reason}; give a whole number, or random") from None
 
 
 COUNT = Parsed("count", lambda text: whole_number(number(text)))
@@ -161,14 +153,12 @@ RESIDUALS = listed("residuals", lambda item: ["gpt2"] if item.lower() == "gpt2" 
 INITS = listed("initializers", known=INITIALIZERS, split=split_calls)
 
 
+SCHEMES = listed("schemes", _scales, [*SCALES, *ALIASES])
+
+
 def names(known: Iterable[str]) -> Parsed:
     """Return the type of a list of names; whether they are known is for the question to say."""
     return listed("names", known=known)
-
-
-def scales(known: Iterable[str]) -> Parsed:
-    """Return the type of a list of schemes and ranges of numbers."""
-    return listed("schemes", _scales, known)
 
 
 HOW, OUT = "How it is sampled", "What comes out"
@@ -183,6 +173,23 @@ def swept(*flags: str, group: str, **kwargs: Any) -> Callable[[Any], Any]:
     """Return an option that may be repeated."""
     return option(*flags, group=group, multiple=True, **kwargs)
 
+
+def all_of(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return several options as one decorator, in their order."""
+    return lambda command: reduce(lambda done, option: option(done), reversed(options), command)
+
+
+# These have a help text of their own in every command.
+scale = partial(swept, "-s", "--scale", type=SCHEMES, metavar="SCHEME")
+gain = partial(swept, "-g", "--gain", type=GAINS, metavar="G")
+init = partial(swept, "-i", "--init", type=INITS, metavar="NAME")
+x_dist = partial(swept, "-x", "--x-dist", type=names(DISTRIBUTIONS), metavar="DIST")
+w_dist = partial(
+    swept, "-w", "--w-dist", metavar="DIST",
+    type=names(name for name, known in DISTRIBUTIONS.items() if known.for_weights),
+)  # fmt: skip
+precision = partial(option, "-p", "--precision", type=SHARE, group=HOW, metavar="P")
+histogram = partial(option, "--histogram", is_flag=True, group=OUT)
 
 seed = option(
     "--seed", type=SEED, default=0, show_default=True, group=HOW, metavar="SEED",
@@ -201,8 +208,8 @@ workers = option(
 
 scheduler = option(
     "--scheduler", type=SCHEDULER, group=HOW, metavar="ADDRESS",
-    help="Compute on a Dask cluster, tcp://host:8786, or local for one of processes here; "
-    "the numbers are the same.",
+    help="Compute on the Dask cluster at this address, such as tcp://host:8786, or on processes "
+    "of this machine with local; the numbers are the same.",
 )  # fmt: skip
 
 confidence = option(
@@ -236,3 +243,6 @@ outputs = swept(
 quiet = option(
     "-q", "--quiet", is_flag=True, group=OUT, help="No progress, caveats or summary on stderr."
 )
+
+measuring = all_of(seed, dtype, workers, scheduler, confidence, alpha, formats, outputs, resume)
+"""What all commands that measure have in common."""

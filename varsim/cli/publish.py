@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -42,10 +42,7 @@ class Publisher:
 
     def __post_init__(self) -> None:
         """Refuse a file of no known format before anything runs."""
-        for output in self.outputs:
-            if output.suffix.lower() not in SUFFIXES:
-                known = ", ".join(SUFFIXES)
-                raise InputError(f"output {str(output)!r} has no known suffix; take {known}")
+        check_suffixes(self.outputs, SUFFIXES)
 
     @property
     def shows_captions(self) -> bool:
@@ -57,9 +54,12 @@ class Publisher:
         for output in self.outputs:
             folder = Path(os.path.realpath(output)).parent
             if not os.access(folder, os.W_OK | os.X_OK):
-                yield f"{str(output)!r} cannot be written: {str(folder)!r} is missing or read-only."
+                yield (
+                    f"Note: {str(output)!r} cannot be written: {str(folder)!r} is missing or "
+                    "read-only."
+                )
             elif output.is_file() and not output.stat().st_mode & 0o222:
-                yield f"{str(output)!r} cannot be written: it is read-only."
+                yield f"Note: {str(output)!r} cannot be written: it is read-only."
 
     def say(self, message: str) -> None:
         """Tell a person something beside the data."""
@@ -77,25 +77,18 @@ class Publisher:
         Returns:
             Whether all could be written.
         """
-        failures = []
+        written = True
         try:
             self._write_stdout(tables, prose, drawn)
         except BrokenPipeError:
             _abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
             _abandon(sys.stdout)
-            failures.append(f"stdout could not be written: {error.strerror}; send it elsewhere")
+            say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
+            written = False
         for output in self.outputs:
-            try:
-                write_file(output, text_of(SUFFIXES[output.suffix.lower()], tables))
-            except OSError as error:
-                failures.append(
-                    f"{str(output)!r} could not be written: {error.strerror}; "
-                    "choose another place with --output"
-                )
-        for failure in failures:
-            say_error(failure)
-        return not failures
+            written &= write_output(output, text_of(SUFFIXES[output.suffix.lower()], tables))
+        return written
 
     def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Any]) -> None:
         stream = sys.stdout
@@ -122,6 +115,28 @@ class Publisher:
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
+
+
+def check_suffixes(outputs: Sequence[Path], known: Iterable[str]) -> None:
+    """Refuse a file whose suffix is not known."""
+    for output in outputs:
+        if output.suffix.lower() not in known:
+            raise InputError(
+                f"output {str(output)!r} has no known suffix; give one of {', '.join(known)}"
+            )
+
+
+def write_output(path: Path, content: str | bytes) -> bool:
+    """Write a file; if that fails, say why and return False."""
+    try:
+        write_file(path, content)
+    except OSError as error:
+        say_error(
+            f"{str(path)!r} could not be written: {error.strerror}; "
+            "choose another place with --output"
+        )
+        return False
+    return True
 
 
 def say_error(message: str) -> None:

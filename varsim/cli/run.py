@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
 import threading
@@ -12,22 +13,14 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from varsim.catalog.scales import SCALES, find_scale
-from varsim.cli.publish import (
-    DISAGREED,
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    UNMET,
-    Publisher,
-    say_error,
-)
+from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
 from varsim.cli.terminal import Progress
-from varsim.compute import Mapper, check_workers, lazy, threads
+from varsim.compute import check_workers, lazy, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.initializers import installed, unloadable
@@ -39,6 +32,7 @@ from varsim.report import Table
 from varsim.report.rows import (
     checks_table,
     columns,
+    named,
     plan_table,
     results_table,
     row_name,
@@ -53,8 +47,6 @@ from varsim.storage.ledger import SUITABLE, Ledger
 cluster = lazy("varsim.compute.cluster")
 explain = lazy("varsim.report.explain")
 
-_MOST_NAMED = 5
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -62,49 +54,41 @@ class Kind:
 
     Attributes:
         schema: The fields of its rows.
-        tables: Makes the tables of groups of rows; takes further sentences for their captions too.
+        table: Makes a table of rows, with further sentences for its caption.
         group: What the rows of one question are called, in the plural.
         summary: What the rows are called in the last sentence; None for no such sentence.
     """
 
     schema: Schema[Any]
-    tables: Callable[[Sequence[Sequence[Any]], Sequence[str]], list[Table]]
+    table: Callable[[Sequence[Any], Sequence[str]], Table]
     group: str
     summary: str | None
 
 
-_RESULTS = Kind(
-    RESULTS, lambda groups, remarks: [results_table(list(chain(*groups)), remarks)], "rows", ""
-)
-_LAYERS = Kind(
-    LAYERS, lambda groups, remarks: [stack_table(rows, remarks) for rows in groups], "stacks",
-    "layers ",
-)  # fmt: skip
-_CHECKS = Kind(
-    CHECKS, lambda groups, remarks: [checks_table(list(chain(*groups)), remarks)], "initializers",
-    None,
-)  # fmt: skip
+_RESULTS = Kind(RESULTS, results_table, "rows", "")
+_LAYERS = Kind(LAYERS, stack_table, "stacks", "layers ")
+_CHECKS = Kind(CHECKS, checks_table, "initializers", None)
 
 
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
     _check(options)
     if options["max_time"] is not None and options["precision"] is None:
-        raise InputError("--max-time needs --precision; add one, or leave --max-time out")
+        raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
         "dim": [512], "fan_out": [None], "x_dist": ["normal"], "w_dist": [None], "x_mean": [0.0],
         "x_std": [1.0], "w_mean": [None], "w_std": [None], "init": [None], "design": ["crossed"],
         "gain": [None], "scale": ["none", "linear", "sqrt"],
     }  # fmt: skip
     fixed = ("samples", "precision", "max_samples", "seed", "dtype")
-    expansion = expand(
+    experiments, notes = expand(
         _swept(options, defaults), {name: options[name] for name in fixed}, Experiment
     )
     studies = [
         LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
-        for experiment in expansion.questions
+        for experiment in experiments
     ]
-    return _measure(_RESULTS, studies, options, notes=expansion.notes)
+    return _measure(_RESULTS, studies, options, notes)
 
 
 def layers(options: dict[str, Any]) -> int:
@@ -120,25 +104,23 @@ def layers(options: dict[str, Any]) -> int:
         if options["width"] or options["depth"]:
             raise InputError("--widths names every layer; leave --width and --depth out")
         swept |= {"width": [tuple(widths)], "depth": [len(widths) - 1]}
-    fixed = ("batch", "networks", "precision", "seed", "dtype")
-    expansion = expand(
-        swept,
-        {name: options[name] for name in fixed} | {"backward": not options["no_backward"]},
-        _network,
-    )
+    fixed = {name: options[name] for name in ("batch", "networks", "precision", "seed", "dtype")}
+    networks, notes = expand(swept, fixed | {"backward": not options["no_backward"]}, _network)
     studies = [
         StackStudy(network, options["confidence"], options["histogram"], options["infinite_width"])
-        for network in expansion.questions
+        for network in networks
     ]
-    return _measure(_LAYERS, studies, options, notes=expansion.notes)
+    return _measure(_LAYERS, studies, options, notes)
 
 
 def checks(options: dict[str, Any]) -> int:
-    """Check initializers: the command ``varsim init``."""
+    """Check initializers: the command ``varsim init``.
+
+    Those that are named have to work; of all that are installed, one that does not is left out.
+    """
     _check(options)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
-    dims = list(chain.from_iterable(options["dim"])) or [512]
-    fan_outs = list(chain.from_iterable(options["fan_out"])) or [None]
+    dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
     shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
@@ -146,84 +128,69 @@ def checks(options: dict[str, Any]) -> int:
         CheckStudy(question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, CheckStudy] = {}
     left_out: dict[str, str] = {}
-    notes: list[str] = []
     with _ending_signals_as_interrupt(), in_user_context(names):
         if not names:
-            notes = [_found()]
-            left_out = {
-                name: f"{name} cannot be loaded ({why})" for name, why in unloadable().items()
-            }
+            left_out = {n: f"{n} cannot be loaded ({why})" for n, why in unloadable().items()}
         for shape, name in itertools.product(shapes, names or installed()):
             try:
                 asked = question(name, *shape, **fixed)
             except InputError as error:
                 if names:
                     raise
-                left_out.setdefault(name, _reason(error))
-            else:
-                study = CheckStudy(asked, options["draws"], options["confidence"])
-                studies.setdefault(asked.key, study)
-    return _measure(
-        _CHECKS, list(studies.values()), options, remarks=notes, lenient=not names,
-        left_out=left_out,
-    )  # fmt: skip
+                left_out.setdefault(name, error.reason)
+                continue
+            study = CheckStudy(asked, options["draws"], options["confidence"])
+            studies.setdefault(asked.key, study)
+    notes = [] if names else [_found()]
+    return _measure(_CHECKS, list(studies.values()), options, notes, None if names else left_out)
 
 
-def _measure(  # noqa: PLR0913  # the three commands differ in these
+def _measure(
     kind: Kind,
     studies: Sequence[Any],
     options: dict[str, Any],
-    *,
-    notes: Iterable[str] = (),
-    remarks: Iterable[str] = (),
-    lenient: bool = False,
+    notes: Iterable[str],
     left_out: Mapping[str, str] | None = None,
 ) -> int:
-    """Run studies and publish their rows.
+    """Run studies, in the order of the table, and publish their rows.
 
-    Args:
-        kind: What they are.
-        studies: What to measure, in the order of the table.
-        options: The command's.
-        notes: What a person should know of how they came about.
-        remarks: What is said before the run besides.
-        lenient: Whether an initializer that cannot be used is left out.
-        left_out: Why some are left out already, by name.
+    With ``left_out``, which says what is left out already and why, an initializer that cannot be
+    used is left out too; without, it is a mistake.
     """
     workers = check_workers(options["workers"])
     ledger_path, publisher = _publisher(options)
-    if not lenient:
+    if left_out is None:
         _load(studies)
     for note in [*notes, *publisher.unwritable()]:
-        publisher.say(f"Note: {note}")
-    for remark in remarks:
-        publisher.say(remark)
+        publisher.say(note)
     dry_run = options.get("dry_run", False)
-    if dry_run and (ledger_path is None or not ledger_path.exists()):
-        return _plan(publisher, [study.question for study in studies], workers)
-    with nullcontext() if ledger_path is None else _opened(ledger_path, kind.schema) as ledger:
+    with _opened(ledger_path, kind.schema, dry_run=dry_run) as ledger:
         points = [ResumePoint(s) if ledger is None else ledger.resume(s) for s in studies]
-        for remark in [] if ledger is None else _ledger_remarks(ledger, points, kind):
-            publisher.say(remark)
+        for note in [] if ledger is None else _ledger_notes(ledger, points, kind):
+            publisher.say(note)
         if dry_run:
             left = [point.study.question for point in points if point.done is None]
-            return _plan(publisher, left, workers)
+            if left:
+                return DONE if publisher.write(plan_table(left, workers)) else FAILED
+            publisher.say("Nothing is left to run.")
+            return DONE
         with _ending_signals_as_interrupt():
             inits = [study.question.init for study in studies]
             activations = [getattr(study.question, "activation", None) for study in studies]
             with in_user_context([*inits, *activations]):
-                if not lenient:
-                    _prepare(point.study for point in points if point.done is None)
+                if left_out is None:
+                    _prepare([point.study for point in points if point.done is None])
                 show = None if kind is _LAYERS else lambda rows: columns(rows, kind.schema)
+                scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
                     outcome = run(
                         points,
                         RunOptions(
                             alpha=options["alpha"],
                             max_seconds=options.get("max_time"),
-                            lenient=lenient,
+                            lenient=left_out is not None,
                         ),
-                        _mappers(options["scheduler"], workers),
+                        cluster.cluster(scheduler, workers) if scheduler else threads(workers),
                         ledger=ledger,
                         progress=progress,
                     )
@@ -249,15 +216,28 @@ def _publish(
     if not rows:
         publisher.say(f"None of the {kind.group} was finished.")
         return True
-    remarks = list(_ending(outcome, kind))
-    tables = kind.tables(outcome.groups, remarks)
+    remarks = []
+    if outcome.complete < outcome.asked:
+        how = "Interrupted" if outcome.interrupted else "Ended early"
+        partial = f", and {outcome.partial} in part" if outcome.partial else ""
+        done = f"{outcome.complete} of {outcome.asked} {kind.group} were done"
+        remarks = [f"{how}: {done}{partial}."]
+    of_tables = outcome.groups if kind is _LAYERS else [rows]
+    tables = [kind.table(of_table, remarks) for of_table in of_tables]
     written = publisher.write(
         *tables,
         prose=explain.explain(rows) if options.get("explain") else "",
         drawn=rows if options.get("plot") else (),
     )
     if ledger is not None:
-        written &= _finalized(ledger, rows)
+        try:
+            ledger.finalize(rows)
+        except OSError as error:
+            say_error(
+                f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are "
+                "safe, run the same command again"
+            )
+            written = False
     for table in tables:
         for sentence in table.caveats:
             publisher.say(f"Caveat: {sentence}")
@@ -276,24 +256,13 @@ def _publish(
     return written
 
 
-def _ending(outcome: Outcome, kind: Kind) -> Iterator[str]:
-    if outcome.complete < outcome.asked:
-        how = "Interrupted" if outcome.interrupted else "Ended early"
-        sentence = f"{how}: {outcome.complete} of {outcome.asked} {kind.group} were done"
-        partial = len(outcome.groups) - outcome.complete
-        yield sentence + (f", and {partial} in part." if partial else ".")
-
-
 def _summary(rows: Sequence[Any], kind: Kind) -> str:
     known = sum(row.agrees is not None for row in rows)
     wrong = [row for row in rows if row.agrees is False]
     if not wrong:
         return f"{known} of {known} {kind.summary}agree with theory."
-    layer = [f", layer {row.layer}" if kind is _LAYERS else "" for row in wrong]
-    names = [row_name(row, kind.schema) + where for row, where in zip(wrong, layer, strict=True)]
-    more = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
-    listed = "; ".join(names[:_MOST_NAMED])
-    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {listed}{more}."
+    names = named(wrong, 5)
+    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {names}."
 
 
 def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check: bool) -> int:
@@ -313,31 +282,20 @@ def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check
     return DONE if met else UNMET
 
 
-class Expansion(NamedTuple):
-    """The questions of a sweep, and what a person should know of how they came about."""
-
-    questions: list[Any]
-    notes: list[str]
-
-
 def expand(
     swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., Any]
-) -> Expansion:
+) -> tuple[list[Any], list[str]]:
     """Return every combination of the swept values as a question, the last option fastest.
 
     A gain is left out where the scheme has none; a question that comes up again is left out.
+    Notes say so.
 
     Args:
         swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
         fixed: The values of the others.
         build: Makes a question of fields.
-
-    Raises:
-        InputError: There are too many, one of them is not allowed, or no scheme takes the gain.
     """
-    count = 1
-    for values in swept.values():
-        count *= len(values)
+    count = math.prod(map(len, swept.values()))
     if count > MAX_VALUES:
         raise InputError(
             f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
@@ -352,21 +310,20 @@ def expand(
         built = build(**asked, **fixed)
         repeated += built.key in questions and asked["scale"] not in gainless
         questions.setdefault(built.key, built)
+    without = ", ".join(sorted(gainless))
     if gainless.issuperset(swept["scale"]):
         takers = ", ".join(name for name, scale in SCALES.items() if scale.gain is not None)
         raise InputError(
-            f"gain does not apply to scale {', '.join(sorted(gainless))}; leave it out, or take a "
-            f"scheme with a gain: {takers}"
+            f"gain does not apply to scale {without}; leave the gain out, or take a scheme "
+            f"that has one: {takers}"
         )
-    return Expansion(list(questions.values()), list(_sweep_notes(repeated, sorted(gainless))))
-
-
-def _sweep_notes(repeated: int, gainless: Sequence[str]) -> Iterator[str]:
+    notes = []
     if repeated:
-        plural = "rows are" if repeated > 1 else "row is"
-        yield f"{repeated} {plural} in the sweep more than once and will run only once."
+        rows = "rows are" if repeated > 1 else "row is"
+        notes += [f"Note: {repeated} {rows} in the sweep more than once and will run only once."]
     if gainless:
-        yield f"The gain does not apply to scale {', '.join(gainless)}, which runs without."
+        notes += [f"Note: The gain does not apply to scale {without}, which runs without it."]
+    return list(questions.values()), notes
 
 
 def _takes_gain(scale: str) -> bool:
@@ -408,7 +365,7 @@ def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
 
 
 def _load(studies: Iterable[Any]) -> None:
-    """Load what initializers belong to; one that cannot be is a mistake, told before a run."""
+    """Load what initializers belong to, so that a mistake is told before a run."""
     made = {s.question.init: s.question.initializer for s in studies if s.question.init}
     for init, initializer in made.items():
         with in_user_context([init]):
@@ -417,13 +374,10 @@ def _load(studies: Iterable[Any]) -> None:
 
 def _prepare(studies: Iterable[Any]) -> None:
     """Draw W once from every initializer and call every activation, before anything runs."""
-    asked = {
-        (study.question.init, getattr(study.question, "activation", None)): study
-        for study in studies
-    }
-    for (init, activation), study in asked.items():
-        if init is not None or activation is not None:
-            study.prepare()
+    asked = {(s.question.init, getattr(s.question, "activation", None)): s for s in studies}
+    asked.pop((None, None), None)
+    for study in asked.values():
+        study.prepare()
 
 
 def _found() -> str:
@@ -432,18 +386,6 @@ def _found() -> str:
     found = ", ".join(f"{name} {version}" for name, version in there.items()) or "no framework"
     missing = ", ".join(name for name in FRAMEWORKS if name not in there)
     return f"Found: {found}{missing and f'; not installed: {missing}'}."
-
-
-def _reason(error: InputError) -> str:
-    reason, _, advice = str(error).rpartition(";")
-    return reason or advice
-
-
-def _plan(publisher: Publisher, experiments: Sequence[Experiment], workers: int) -> int:
-    if not experiments:
-        publisher.say("Nothing is left to run.")
-        return DONE
-    return DONE if publisher.write(plan_table(experiments, workers)) else FAILED
 
 
 def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
@@ -458,8 +400,8 @@ def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
     suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
     if len(suitable) != 1:
         raise InputError(
-            f"--resume needs exactly one --output that ends in {' or '.join(SUITABLE)}, and there "
-            f"are {len(suitable)}; give one"
+            f"--resume needs exactly one --output that ends in {' or '.join(SUITABLE)}, and "
+            f"{len(suitable)} were given; give one"
         )
     outputs.remove(suitable[0])
     if any(os.path.realpath(output) == os.path.realpath(suitable[0]) for output in outputs):
@@ -467,7 +409,12 @@ def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
     return suitable[0], outputs
 
 
-def _opened(path: Path, schema: Schema[Any]) -> Ledger:
+def _opened(
+    path: Path | None, schema: Schema[Any], *, dry_run: bool
+) -> AbstractContextManager[Ledger | None]:
+    """Return the ledger; none where none is wanted, and a dry run makes none."""
+    if path is None or (dry_run and not path.exists()):
+        return nullcontext()
     try:
         return Ledger(path, schema)
     except OSError as error:
@@ -476,10 +423,9 @@ def _opened(path: Path, schema: Schema[Any]) -> Ledger:
         ) from None
 
 
-def _ledger_remarks(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -> Iterator[str]:
+def _ledger_notes(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -> Iterator[str]:
     """Yield what a person should know of a ledger before a run."""
-    for note in ledger.notes:
-        yield f"Note: {note}"
+    yield from (f"Note: {note}" for note in ledger.notes)
     done = sum(point.done is not None for point in points)
     if done:
         yield f"Note: {done} of {len(points)} {kind.group} are done already."
@@ -489,26 +435,6 @@ def _ledger_remarks(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -
                 f"Caveat: {row_name(point.stale[0], kind.schema)}: the row in the file cannot be "
                 "continued and is measured anew."
             )
-
-
-def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
-    try:
-        ledger.finalize(rows)
-    except OSError as error:
-        say_error(
-            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are safe, "
-            "run the same command again"
-        )
-        return False
-    return True
-
-
-def _mappers(scheduler: str | None, workers: int) -> AbstractContextManager[Mapper]:
-    """Return who computes: threads here, or a cluster."""
-    if scheduler is None:
-        return threads(workers)
-    mappers: AbstractContextManager[Mapper] = cluster.cluster(scheduler, workers)
-    return mappers
 
 
 @contextmanager
@@ -523,20 +449,19 @@ def _ending_signals_as_interrupt() -> Iterator[None]:
         return
     names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-    heeded = [number for number in numbers if before[number] is not signal.SIG_IGN]
+    before = {n: handler for n in numbers if (handler := signal.getsignal(n)) != signal.SIG_IGN}
 
     def ignore(signum: int, frame: FrameType | None) -> None:
         # Not SIG_IGN, for which Python reports a signal that has already arrived as an error.
         pass
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
-        for number in heeded:
+        for number in before:
             signal.signal(number, ignore)
         raise KeyboardInterrupt
 
-    for number in heeded:
+    for number in before:
         signal.signal(number, interrupt)
     yield
-    for number in heeded:
-        signal.signal(number, before[number] or signal.SIG_DFL)
+    for number, handler in before.items():
+        signal.signal(number, handler or signal.SIG_DFL)

@@ -13,19 +13,18 @@ import click
 
 from varsim.activations import ACTIVATIONS, find_activation
 from varsim.cli.commands import FIGURE_SUFFIXES
-from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, say, say_error
+from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixes, say, write_output
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
 from varsim.compute import lazy
 from varsim.parsing import InputError, in_user_context, split_calls
-from varsim.report.comparison import Names, comparison_table, no_pair, summary
+from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table
 from varsim.statistics import check_probability
 from varsim.storage import READABLE
-from varsim.storage.files import write_file
 from varsim.storage.rows import parse, schema_of, suffix_of
 
-figure = lazy("varsim.plots.figure")
+plots = lazy("varsim.plots")
 
 
 def gains(options: dict[str, Any]) -> int:
@@ -38,10 +37,8 @@ def gains(options: dict[str, Any]) -> int:
             raise InputError(f"variance is {variance:g}; give numbers from 1e-12 to 1e12")
     with in_user_context(names):
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
-        if options["critical"]:
-            table = critical_table(activations)
-        else:
-            table = gains_table(activations, variances)
+        is_critical = options["critical"]
+        table = critical_table(activations) if is_critical else gains_table(activations, variances)
     return DONE if publisher.write(table) else FAILED
 
 
@@ -49,8 +46,8 @@ def compare(options: dict[str, Any]) -> int:
     """Compare two files: the command ``varsim compare``."""
     alpha = check_probability("alpha", options["alpha"])
     publisher = Publisher(options["format"], options["output"], quiet=options["quiet"])
-    files = _two(options["files"])
-    _refuse_replacing(files, options["output"])
+    files = options["files"]
+    _check_files(files, options["output"])
     matching = match(*map(rows_in, files))
     names = Names(*map(_name, files))
     if not matching.pairs:
@@ -61,24 +58,32 @@ def compare(options: dict[str, Any]) -> int:
     for sentence in table.caveats:
         publisher.say(f"Caveat: {sentence}")
     publisher.say(summary(comparisons))
+    if not written:
+        return FAILED
     differs = any(each.verdict == DIFFERS for each in comparisons)
-    return FAILED if not written else DISAGREED if options["check"] and differs else DONE
+    return DISAGREED if options["check"] and differs else DONE
 
 
-def plot(
-    results: Sequence[Path], outputs: Sequence[Path], width: float, dpi: float, *, quiet: bool
-) -> int:
+def plot(options: dict[str, Any]) -> int:
     """Draw rows as a figure: the command ``varsim plot``."""
-    _check_figure(outputs, width, dpi)
-    rows = [rows_in(path) for path in results]
-    kinds = {schema_of(of_file[0]).kind: path for of_file, path in zip(rows, results, strict=True)}
+    outputs, width, dpi = options["output"], options["width"], options["dpi"]
+    known = ", ".join(FIGURE_SUFFIXES)
+    if not outputs:
+        raise InputError(f"--output is missing; name a file that ends in one of {known}")
+    check_suffixes(outputs, FIGURE_SUFFIXES)
+    if not 2 <= width <= 40:
+        raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")
+    if not 50 <= dpi <= 1200:
+        raise InputError(f"dpi is {dpi:g}; give dots per inch from 50 to 1200, such as 300")
+    rows = [(path, rows_in(path)) for path in options["results"]]
+    kinds = {schema_of(of_file[0]).kind: path for path, of_file in rows}
     if len(kinds) > 1:
-        (one, first), (other, second) = list(kinds.items())[:2]
-        raise InputError(
-            f"{_name(first)} holds {one}, and {_name(second)} holds {other}; give files of one kind"
-        )
+        two = list(kinds)[:2]
+        raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))
     try:
-        drawn = figure.draw_any([row for of_file in rows for row in of_file], width)
+        # Saving a figure can change its layout, so each file has a figure of its own.
+        every = [row for _, of_file in rows for row in of_file]
+        drawn = [plots.draw_any(every, width) for _ in outputs]
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -86,40 +91,25 @@ def plot(
             "figures need matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     written = [
-        _write(path, figure.encode(drawn.figure, path.suffix.lower(), dpi)) for path in outputs
+        write_output(path, plots.encode(each.figure, path.suffix.lower(), dpi))
+        for path, each in zip(outputs, drawn, strict=True)
     ]
-    if not quiet:
-        for remark in drawn.remarks:
-            say(f"Note: {remark}")
+    for remark in [] if options["quiet"] else drawn[0].remarks:
+        say(f"Note: {remark}")
     return DONE if all(written) else FAILED
 
 
 def rows_in(path: Path) -> list[Any]:
-    """Return the rows in a file, all of one kind; ``-`` is stdin, in any of the formats.
-
-    Raises:
-        InputError: It holds none, or something else.
-        click.ClickException: It cannot be read.
-    """
-    text, suffix = _read(path)
-    try:
-        rows = parse(text, suffix)
-    except InputError as error:
-        raise InputError(f"{_name(path)}: {error}") from None
-    if not rows:
-        raise InputError(f"{_name(path)} holds no rows; give a file that varsim has written")
-    return rows
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """Return the text of a file and the suffix that tells its format."""
+    """Return the rows in a file, all of one kind; ``-`` is stdin, in any of the formats."""
     name, is_stdin = _name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
     try:
         text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
     except OSError as error:
-        raise click.ClickException(f"{name} cannot be read: {error.strerror}") from None
+        raise click.ClickException(
+            f"{name} cannot be read: {error.strerror}; give a file that varsim has written"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text; give a file that varsim has written") from None
     suffix = suffix_of(text) if is_stdin else path.suffix.lower()
@@ -127,21 +117,23 @@ def _read(path: Path) -> tuple[str, str]:
         raise InputError(
             f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
         )
-    return text, suffix
+    try:
+        rows = parse(text, suffix)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    if not rows:
+        raise InputError(f"{name} holds no rows; give a file that varsim has written")
+    return rows
 
 
-def _two(files: Sequence[Path]) -> Sequence[Path]:
+def _check_files(files: Sequence[Path], outputs: Sequence[Path]) -> None:
     if len(files) != 2:
         raise InputError(
-            f"varsim compare takes two files of rows ({', '.join(READABLE)}, or - for stdin), "
-            f"and {len(files)} {'was' if len(files) == 1 else 'were'} given; name two"
+            f"{len(files)} {'file was' if len(files) == 1 else 'files were'} given; give two, each "
+            f"a file of rows ({', '.join(READABLE)}) or - for stdin"
         )
     if all(str(file) == "-" for file in files):
-        raise InputError("stdin can be read only once, and - was given twice; name a file")
-    return files
-
-
-def _refuse_replacing(files: Sequence[Path], outputs: Sequence[Path]) -> None:
+        raise InputError("- was given twice, but stdin can be read only once; name a file")
     sources = {os.path.realpath(file) for file in files if str(file) != "-"}
     for output in outputs:
         if os.path.realpath(output) in sources:
@@ -153,28 +145,3 @@ def _refuse_replacing(files: Sequence[Path], outputs: Sequence[Path]) -> None:
 
 def _name(file: Path) -> str:
     return "stdin" if str(file) == "-" else repr(str(file))
-
-
-def _check_figure(outputs: Sequence[Path], width: float, dpi: float) -> None:
-    known = ", ".join(FIGURE_SUFFIXES)
-    if not outputs:
-        raise InputError(f"there is no --output to write to; name a file that ends in {known}")
-    for output in outputs:
-        if output.suffix.lower() not in FIGURE_SUFFIXES:
-            raise InputError(f"output {str(output)!r} has no known suffix; take {known}")
-    if not 2 <= width <= 40:
-        raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")
-    if not 50 <= dpi <= 1200:
-        raise InputError(f"dpi is {dpi:g}; give dots per inch from 50 to 1200, such as 300")
-
-
-def _write(path: Path, content: bytes) -> bool:
-    try:
-        write_file(path, content)
-    except OSError as error:
-        say_error(
-            f"{str(path)!r} could not be written: {error.strerror}; "
-            "choose another place with --output"
-        )
-        return False
-    return True

@@ -7,9 +7,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 from varsim.compute import lazy
 from varsim.report import Column, Table, fitting, table_width
@@ -87,16 +87,12 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
     return table
 
 
-class Progress:
+class Progress(AbstractContextManager["Progress"]):
     """Shows a person how far a run has come: its rows as they are done, and the time left.
 
     Everything it draws is on stderr and vanishes at the end; off a terminal it draws nothing. It
-    starts only when a run takes longer than a blink, and only then is rich loaded.
-
-    Args:
-        rows: Number of questions.
-        quiet: Whether to draw nothing.
-        columns: Makes the columns of the rows that are done; None where they are not shown.
+    starts only when a run takes longer than a blink, and only then is rich loaded. ``columns``
+    makes the columns of the rows that are done; None where they are not shown.
     """
 
     def __init__(
@@ -116,16 +112,7 @@ class Progress:
         self._bar: Any = None
         self._enabled = is_terminal(self._stream) and not quiet
 
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Clear what was drawn."""
         if self._live is not None:
             self._live.stop()
@@ -133,18 +120,8 @@ class Progress:
     def advance(self, work: float) -> None:
         """Take note of work that is done."""
         self._work += work
-        if self._enabled and time.monotonic() - self._started > _A_BLINK:
-            self._draw()
-
-    def expect(self, change: float) -> None:
-        """Take note that the whole run is so much more work than was thought, or less."""
-        self._total += change
-
-    def show(self, groups: Sequence[Sequence[Any]]) -> None:
-        """Take note of the rows that are done, in groups by question."""
-        self._groups = groups
-
-    def _draw(self) -> None:
+        if not self._enabled or time.monotonic() - self._started <= _A_BLINK:
+            return
         if self._live is None:
             self._start()
         if self._bar is not None:
@@ -154,6 +131,14 @@ class Progress:
                 total=max(self._work, self._total),
                 description=f"row {min(len(self._groups) + 1, self._rows)} of {self._rows}",
             )
+
+    def expect(self, change: float) -> None:
+        """Take note that the whole run is so much more work than was thought, or less."""
+        self._total += change
+
+    def show(self, groups: Sequence[Sequence[Any]]) -> None:
+        """Take note of the rows that are done, in groups by question."""
+        self._groups = groups
 
     def _start(self) -> None:
         # Without a width of its own it measures the terminal anew at every refresh.

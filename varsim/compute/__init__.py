@@ -1,7 +1,7 @@
 """Who computes: one argument with the shape of ``map``.
 
-Every mapper yields the results in the order of the items, so that who computes never changes what
-is computed. Whatever takes calls as an executor does becomes one through :func:`ordered_map`.
+Every mapper yields the results in the order of the items, so it never changes what is computed.
+:func:`ordered_map` makes a mapper of anything that takes calls as an executor does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class ComputeError(RuntimeError):
-    """Who computes gave out: a sentence of what happened and what to do."""
+    """Workers or their connection were lost: one sentence says what happened and what to do."""
 
 
 class Mapper(Protocol):
@@ -40,17 +40,17 @@ class Mapper(Protocol):
 
 
 class Task(Protocol[R_co]):
-    """What became of a submitted call; ``concurrent.futures.Future`` is one."""
+    """The part of ``concurrent.futures.Future`` that :func:`ordered_map` needs."""
 
     def result(self) -> R_co:
         """Wait for the call's result."""
 
     def cancel(self) -> object:
-        """Do not begin it, if that is still possible."""
+        """Do not begin the call, if that is still possible."""
 
 
 class Executor(Protocol):
-    """Who takes calls; ``concurrent.futures.Executor`` is one."""
+    """The part of ``concurrent.futures.Executor`` that :func:`ordered_map` needs."""
 
     def submit(self, function: Callable[[T], R], item: T, /) -> Task[R]:
         """Take a call."""
@@ -90,69 +90,65 @@ def ordered_map(
     return mapper
 
 
-def available_cpus() -> int:
-    """Return the number of CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def check_workers(workers: int | None) -> int:
-    """Return the number of threads to use; as many as there are CPUs for None.
+    """Return the number of threads to use; for None, the number of CPUs this process may use.
 
     Raises:
         InputError: It is not allowed.
     """
     if workers is None:
-        return available_cpus()
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or not 0 < workers <= _MAX_WORKERS:
         raise InputError(f"workers is {workers}; give a whole number from 1 to {_MAX_WORKERS:,}")
     return workers
 
 
 class OneThread:
-    """Holds something to one thread while anybody needs it: such settings are the whole process's.
+    """A context in which a library has one thread; the last of those that share it sets it back.
 
     Args:
-        limit: Sets it, and returns what sets it back.
+        limit: Sets one thread, and returns what sets it back; None where nothing is set.
+        per_thread: Whether the setting has one value for each thread of this process.
     """
 
-    def __init__(self, limit: Callable[[], Callable[[], None]]) -> None:
+    def __init__(
+        self, limit: Callable[[], Callable[[], None] | None], *, per_thread: bool = False
+    ) -> None:
         """Hold nothing yet."""
-        self._limit = limit
+        self._limit, self._per_thread = limit, per_thread
         self._lock = threading.Lock()
         self._holders = 0
         self._restore: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
-        """Begin to need it."""
+        """Set one thread, unless somebody has."""
         with self._lock:
-            if self._holders == 0:
-                self._restore = self._limit()
+            if self._per_thread or self._restore is None:
+                restore = self._limit()
+                self._restore = self._restore or restore  # the first knows the value from before
             self._holders += 1
 
     def __exit__(self, *_: object) -> None:
-        """Need it no more."""
+        """Set it back, unless somebody still needs it."""
         with self._lock:
             self._holders -= 1
             if self._holders == 0 and self._restore is not None:
                 self._restore()
+                self._restore = None
 
 
 def limit_blas(loaded: Hashable = None) -> Callable[[], None]:
-    """Hold BLAS to one thread, and return what sets it back.
-
-    Args:
-        loaded: What has brought BLAS libraries; they are looked for anew when it changes.
-    """
+    """Hold BLAS to one thread, and return what sets it back."""
     limits = _blas_libraries(loaded).limit(limits=1, user_api="blas")
     restore: Callable[[], None] = limits.restore_original_limits
     return restore
 
 
 @cache
-def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # a key
-    """Return the loaded libraries; to look for them takes as long as a small experiment."""
+def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # only a key
+    """Return the libraries for each key once: finding them takes as long as a small experiment."""
     import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
     from threadpoolctl import ThreadpoolController
 
@@ -160,16 +156,12 @@ def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  
 
 
 one_blas_thread = OneThread(limit_blas)
-"""Context in which BLAS has one thread: more would fight the workers for the cores, and could
-change the last digits of a product."""
+"""More threads would fight the workers for the cores, and could change the last digits."""
 
 
 @contextmanager
 def threads(workers: int) -> Iterator[Mapper]:
-    """Give a mapper over that many threads, each with a single BLAS thread.
-
-    NumPy releases the interpreter lock in all that a block does.
-    """
+    """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do."""
     with one_blas_thread:
         if workers == 1:
             yield map

@@ -1,14 +1,10 @@
-"""A Dask cluster as a mapper: who computes changes, what is computed does not.
-
-Needs ``distributed`` (``pip install distributed``), which is loaded only here.
-"""
+"""A Dask cluster as a mapper; needs ``distributed``, which is loaded only here."""
 
 from __future__ import annotations
 
 import logging
 import math
 import operator
-import queue
 import signal
 import sys
 import threading
@@ -16,7 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from concurrent.futures import Future as Outcome
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -31,11 +29,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-# A task costs the scheduler some milliseconds, so it is worth a good fraction of a second.
+# Seconds. A task costs the scheduler some milliseconds, so it should take a good part of a second.
 _LONGEST, _SHORTEST = 0.4, 0.05
 
-# Dask has freed memory returned at once, and to get it again for every draw costs a quarter of the
-# time: these are for glibc's malloc. One BLAS thread a process, as everywhere.
+# Dask makes glibc's malloc return freed memory at once. Getting it again for every draw costs a
+# quarter of the time. BLAS has one thread per process, as everywhere.
 _WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
@@ -44,8 +42,8 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 
-# Ctrl-C is for this process alone, which ends the others; they would each print a traceback.
-# What initializers print is not data, which has stdout.
+# Ctrl-C is for this process alone, which ends the others: each would print a traceback. What
+# initializers print goes to stderr, because stdout is for data.
 _DEAF = (
     "import signal, sys; sys.stdout = sys.stderr; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
@@ -55,7 +53,6 @@ _DEAF = (
 _CONNECT_SECONDS = 5
 _POLL_SECONDS = 2
 _WORKERLESS_SECONDS = 60
-_IN_FLIGHT = 2
 
 
 @contextmanager
@@ -68,8 +65,8 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
         workers: Number of processes of a local cluster.
 
     Raises:
-        ComputeError: The cluster cannot be reached, has no workers, or computes with other
-            versions; or, while it is used, it was lost.
+        ComputeError: The cluster cannot be reached, has no workers, computes with other versions,
+            or is lost later.
     """
     try:
         import distributed  # noqa: F401  # an extra
@@ -78,17 +75,20 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
             "a scheduler needs the package distributed, which is not installed; run: "
             "pip install distributed"
         ) from None
-    _hush()
+    # The cluster's own logs say what distributed has to say of lost workers and connections.
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         if address == "local":
             address = stack.enter_context(_local(workers)).scheduler_address
-        client = stack.enter_context(_within(_client, address))
+        client = stack.enter_context(_connected(address))
         _check_workers(client)
 
         def capacity() -> int:  # at any moment, as workers come and go
             return max(1, _threads(client))
 
-        yield grouped(ordered_map(_Tasks(client), lambda: _IN_FLIGHT * capacity()), capacity)
+        yield grouped(ordered_map(_Tasks(client), lambda: 2 * capacity()), capacity)
 
 
 @contextmanager
@@ -104,14 +104,13 @@ def _local(processes: int) -> Iterator[LocalCluster]:
     with dask.config.set(settings), ExitStack() as stack:
         try:
             with _undisturbed():
-                local = stack.enter_context(
-                    LocalCluster(
-                        n_workers=processes,
-                        threads_per_worker=1,
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.CRITICAL,
-                    )
+                local = LocalCluster(
+                    n_workers=processes,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
                 )
+                stack.enter_context(local)
         except Exception as error:  # noqa: BLE001  # of the system, in many shapes
             raise ComputeError(f"no {processes} processes could be started: {error}") from None
         yield local
@@ -119,9 +118,9 @@ def _local(processes: int) -> Iterator[LocalCluster]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Put off what ends a program while processes start: half-started ones print tracebacks.
+    """Block signals that end a program while processes start: half-started ones print tracebacks.
 
-    They inherit the blocked signals; a preload unblocks there what is to end them.
+    The processes inherit the blocked signals. A preload unblocks the one that ends them.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -135,28 +134,16 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _hush() -> None:
-    """Leave what distributed says of lost workers and connections to the cluster's own logs."""
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] == "distributed":
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-def _client(address: str) -> Client:
+def _connected(address: str) -> Client:
+    """Return a connected client, or raise a ComputeError when no scheduler answers."""
     from distributed import Client
 
-    return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    def connect() -> Client:
+        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
 
-
-def _within(connect: Callable[[str], Client], address: str) -> Client:
-    """Return a connected client, or give up: what answers may never finish its handshake.
-
-    Raises:
-        ComputeError: Nothing answers that is a scheduler.
-    """
     _hush_half_made_clients()
-    with suppress(Exception):  # whatever else it is that answers there
-        return _bounded(lambda: connect(address), 2 * _CONNECT_SECONDS)
+    with suppress(Exception):  # anything may answer there, and never finish its handshake
+        return _bounded(connect, 2 * _CONNECT_SECONDS)
     raise ComputeError(
         f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
         "address, such as tcp://localhost:8786"
@@ -164,31 +151,21 @@ def _within(connect: Callable[[str], Client], address: str) -> Client:
 
 
 def _bounded(call: Callable[[], R], seconds: float) -> R:
-    """Return what a call gives, on a thread that is left to itself when it takes too long.
-
-    Raises:
-        TimeoutError: It does.
-    """
-    outcome: queue.Queue[tuple[R | None, Exception | None]] = queue.Queue()
+    """Call on a thread, which is abandoned with a TimeoutError when it takes too long."""
+    outcome: Outcome[R] = Outcome()
 
     def attempt() -> None:
         try:
-            outcome.put((call(), None))
+            outcome.set_result(call())
         except Exception as error:  # noqa: BLE001  # raised again below
-            outcome.put((None, error))
+            outcome.set_exception(error)
 
     threading.Thread(target=attempt, daemon=True).start()
-    try:
-        result, error = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError from None
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]
+    return outcome.result(timeout=seconds)
 
 
 def _hush_half_made_clients() -> None:
-    """Let a client that never connected go without the traceback that its own end would print."""
+    """Drop the traceback that the end of a client prints when it never connected."""
     before = sys.unraisablehook
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
@@ -200,21 +177,19 @@ def _hush_half_made_clients() -> None:
 
 
 def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
-    """Return a mapper that hands on items in groups, each worth a good fraction of a second.
+    """Return a mapper that hands on items in groups, each worth a good part of a second.
 
-    How many items that are is learned from the groups that are done, by the items' ``cost`` (1
-    where they have none). Towards the end groups get smaller, so that all workers end at about the
-    same time: what is left is the ``remaining`` cost of the items, or their number.
-
-    Args:
-        mapper: Who computes the groups.
-        capacity: How many groups are computed at a time, now.
+    The groups that are done tell the pace, by the items' ``cost`` (1 where they have none). Groups
+    get smaller towards the end, so that all workers end at about the same time: ``capacity()`` is
+    the number of groups computed at a time. What is left is the ``remaining`` cost of the items, or
+    their number.
     """
 
     def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
         expected = operator.length_hint(items) or math.inf
         handed_out = 0.0
         pace = 0.0  # seconds per unit of cost; 0 before the first group is done
+        costs: deque[float] = deque()
 
         def groups() -> Iterator[tuple[T, ...]]:
             nonlocal handed_out
@@ -224,17 +199,11 @@ def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
                 group = tuple(_taken(iterator, _budget(pace, left / (2 * capacity()))))
                 if not group:
                     return
-                handed_out += sum(map(_cost, group))
-                yield group
-
-        costs: deque[float] = deque()
-
-        def noted() -> Iterator[tuple[T, ...]]:
-            for group in groups():
                 costs.append(sum(map(_cost, group)))
+                handed_out += costs[-1]
                 yield group
 
-        for seconds, results in mapper(partial(_compute, function, fingerprint()), noted()):
+        for seconds, results in mapper(partial(_compute, function, fingerprint()), groups()):
             pace = max(seconds, 1e-6) / costs.popleft()
             yield from results
 
@@ -257,9 +226,7 @@ def _taken(iterator: Iterator[T], budget: float) -> Iterator[T]:
 
 def _budget(pace: float, share: float) -> float:
     """Return the cost of a group; 0 for a single item while the pace is unknown."""
-    if pace == 0.0:
-        return 0.0
-    return min(_LONGEST / pace, max(_SHORTEST / pace, share))
+    return min(_LONGEST / pace, max(_SHORTEST / pace, share)) if pace else 0.0
 
 
 def _compute(
@@ -284,11 +251,7 @@ def _check_fingerprint(who: str, expected: Mapping[str, str], found: Mapping[str
 
 
 def _check_workers(client: Client) -> None:
-    """Check that there are workers, and that they compute as this process does.
-
-    Raises:
-        ComputeError: There are none, or they do not.
-    """
+    """Raise a ComputeError unless there are workers that compute as this process does."""
     address = client.scheduler_info()["address"]
     try:
         client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
@@ -316,15 +279,15 @@ def _threads(client: Client) -> int:
         return sum(client.nthreads().values())
 
 
+@dataclass
 class _Tasks:
-    """A cluster's client with the shape of an executor."""
+    """A client of a cluster, as an executor."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    client: Client
 
     def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
         with _lost_as_compute_error():
-            return _Task(self._client, self._client.submit(function, item, pure=False))
+            return _Task(self.client, self.client.submit(function, item, pure=False))
 
 
 @contextmanager
@@ -342,29 +305,24 @@ def _lost_as_compute_error() -> Iterator[None]:
         raise ComputeError("the connection to the scheduler was lost") from None
 
 
+@dataclass
 class _Task(Generic[R]):
     """A task on a cluster; a worker that is lost in the middle only delays it."""
 
-    def __init__(self, client: Client, future: Future[R]) -> None:
-        self._client, self._future = client, future
+    client: Client
+    future: Future[R]
 
     def result(self) -> R:
-        """Wait for the result.
-
-        Raises:
-            ComputeError: The cluster was lost.
-        """
         waiting_since = time.monotonic()
         with _lost_as_compute_error():
             while True:
                 try:
-                    return self._future.result(timeout=_POLL_SECONDS)
+                    return self.future.result(timeout=_POLL_SECONDS)
                 except TimeoutError:
-                    if _threads(self._client):
+                    if _threads(self.client):
                         waiting_since = time.monotonic()
                     elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
                         raise ComputeError("the cluster has lost all of its workers") from None
 
     def cancel(self) -> None:
-        """Let it be forgotten."""
-        self._future.cancel()
+        self.future.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -34,10 +33,7 @@ def kernels() -> dict[str, str]:
 
 
 def fingerprint() -> dict[str, str]:
-    """Return packages, kernels, and the frameworks that this process has loaded.
-
-    Machines with equal fingerprints compute the same bytes.
-    """
+    """Return packages, kernels, and loaded frameworks: where they are equal, so are all bytes."""
     loaded = {name: version for name, version in frameworks().items() if name in sys.modules}
     return packages() | kernels() | loaded
 
@@ -50,13 +46,18 @@ def offered() -> dict[str, str]:
 @cache
 def frameworks() -> dict[str, str]:
     """Return the versions of the installed frameworks, without loading them."""
-    from importlib.metadata import PackageNotFoundError, version  # slow to import
+    return {name: found for name in FRAMEWORKS if (found := version(name)) is not None}
 
-    versions = {}
-    for name in FRAMEWORKS:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions
+
+@cache
+def version(package: str) -> str | None:
+    """Return the version of an installed package; None where it is not installed."""
+    from importlib import metadata  # slow to import
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def version_text(bit_generator: str) -> str:

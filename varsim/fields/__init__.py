@@ -154,8 +154,10 @@ class Schema(Generic[Row]):
                 raise InputError(f"its key {values['key']:.8} is not that of its settings")
             if not 0.0 < values["confidence"] < 1.0:
                 raise InputError("invalid row: its confidence is not between 0 and 1")
+            settings = row.question.__dataclass_fields__.keys()
             for field in self.fields:
-                if field.derived and not field.follows(values[field.name], row):
+                is_known = field.derived or field.name in settings
+                if is_known and not field.follows(values[field.name], row):
                     raise InputError(
                         f"{field.name} is {shortened(values[field.name])}, but "
                         f"{shortened(field.value(row))} follows from the rest of the row: the row "

@@ -1,7 +1,7 @@
 """Initializers: whole matrices W from varsim, from frameworks, and from users' functions.
 
-:func:`find` returns the :class:`Initializer` of a text. Each source of initializers has one
-:class:`Adapter`. Frameworks and NumPy are loaded when W is first drawn.
+:func:`find` returns the :class:`Initializer` of a text. Each source of initializers has an
+:class:`Adapter` in a module of its own. Frameworks and NumPy are loaded when W is first drawn.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.compute import OneThread, lazy, limit_blas
-from varsim.compute.provenance import frameworks
+from varsim.compute.provenance import FRAMEWORKS, frameworks, version
 from varsim.initializers import theory
 from varsim.initializers.documented import CLAIMS, Claim
 from varsim.parsing import Call, InputError, error_summary, nearest, parse_call
@@ -26,32 +27,27 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    FloatArray: TypeAlias = NDArray[np.floating[Any]]
+    from varsim.catalog.samplers import FloatArray
 else:
     np = lazy("numpy")
 
 
 class Weights(NamedTuple):
-    """What an initializer returns.
-
-    Attributes:
-        weights: W, of shape (D, n). A drawer may return any array-like; ``draw`` returns an array.
-        bias: The bias, of shape (n,), or None.
-    """
+    """W of shape (D, n), and the bias of shape (n,) or None."""
 
     weights: Any
     bias: Any = None
 
 
 Drawer: TypeAlias = "Callable[[Generator, tuple[int, int], np.dtype[np.floating]], Weights]"
-"""Called as ``drawer(rng, (D, n), dtype)``; returns unchecked weights."""
+"""Called as ``drawer(rng, (D, n), dtype)``; returns unchecked weights: any array-like."""
 
 
 class Adapter(ABC):
     """A source of initializers: a framework, varsim itself, or users' code.
 
     Attributes:
-        name: The package name; ``"varsim"`` or ``"user"`` for the others.
+        name: The package; ``"varsim"`` or ``"user"`` for the others.
         prefix: The module of the initializers, with a dot at its end.
         layers: Full names outside that module.
         reserved: Arguments that varsim passes itself, such as seeds.
@@ -75,29 +71,21 @@ class Adapter(ABC):
     def drawer(self, call: Call, function: Any) -> Drawer:
         """Return the drawer of a call whose arguments are checked."""
 
-    @property
-    def patterns(self) -> list[str]:
-        """The names it has, as patterns for help and errors."""
-        return [f"{self.prefix}*", *self.layers]
-
     def leading(self, function: Any) -> int:  # noqa: ARG002  # for subclasses
         """Return the number of parameters of a function before those that a call gives."""
         return self.parameters
 
-    def has(self, name: str) -> bool:
-        """Return whether a full name has the form of this adapter's names."""
-        return name in self.layers or name.startswith(self.prefix)
+    @property
+    def patterns(self) -> list[str]:
+        """The names it has, as patterns for help and errors."""
+        return [f"{self.prefix}*", *self.layers]
 
     def short_name(self, name: str) -> str:
         """Return a full name without its module."""
         return name.rpartition(".")[2] if name in self.layers else name.removeprefix(self.prefix)
 
     def function(self, name: str) -> Any:
-        """Return the function or class of a full name.
-
-        Raises:
-            InputError: The name is unknown.
-        """
+        """Return the function or class of a full name, or raise an InputError."""
         if name in self.functions:
             return self.functions[name]
         hint = nearest(self.short_name(name), map(self.short_name, self.functions))
@@ -118,7 +106,7 @@ class Adapter(ABC):
 
     def package(self) -> str | None:
         """Return the package with its version, without loading it; None for other code."""
-        return f"{self.name} {version(self.name)}" if self.prefix else None
+        return versioned(self.name) if self.prefix else None
 
     def remedy(self) -> str:
         """Return what to do when the framework cannot be loaded."""
@@ -127,12 +115,7 @@ class Adapter(ABC):
 
 @dataclass(frozen=True)
 class Initializer:
-    """An initializer with its arguments.
-
-    Attributes:
-        call: The name and the arguments.
-        framework: ``"torch"``, ``"jax"`` or ``"keras"``; ``"varsim"`` for built-ins; ``"user"``.
-    """
+    """An initializer: its name and arguments, and the :attr:`Adapter.name` of its source."""
 
     call: Call
     framework: str
@@ -154,22 +137,15 @@ class Initializer:
 
     @property
     def package(self) -> str | None:
-        """The framework with its version; None for built-ins and users' functions.
-
-        The framework is not loaded. For Keras the backend follows once Keras is loaded.
-        """
+        """The framework with its version, and Keras's backend once it is loaded; else None."""
         return self._adapter.package()
 
     def check(self, dim: int, n: int) -> None:
-        """Check the arguments of a built-in for a shape; frameworks check theirs in ``load``.
-
-        Raises:
-            InputError: An argument is not allowed.
-        """
+        """Raise an InputError for wrong arguments of a built-in; ``load`` checks other ones."""
         self.moments(dim, n)
 
     def moments(self, dim: int, n: int) -> theory.Gram | None:
-        """Return the exact moments of W for a shape; None where they are unknown.
+        """Return the exact moments of W of shape (dim, n); None where they are unknown.
 
         Raises:
             InputError: An argument is not allowed.
@@ -177,20 +153,11 @@ class Initializer:
         return theory.gram(self.call, dim, n) if self.framework == "varsim" else None
 
     def load(self) -> None:
-        """Load the framework or the user's function, and check the arguments.
-
-        Raises:
-            InputError: It cannot be loaded, or takes other arguments.
-        """
+        """Load the framework or the function and check the arguments, or raise an InputError."""
         self._drawer  # noqa: B018  # cached
 
     def draw(self, rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
-        """Draw W, and its bias if there is one.
-
-        Args:
-            rng: The random stream; frameworks are seeded from it.
-            shape: (D, n).
-            dtype: Of the arrays.
+        """Draw W of shape (D, n), and its bias if there is one; frameworks are seeded from rng.
 
         Raises:
             InputError: It cannot be loaded or fails, or the result has another shape, is not
@@ -199,7 +166,7 @@ class Initializer:
         from varsim.initializers.torch import one_thread  # it needs the classes above
 
         drawer = self._drawer
-        with _one_blas_thread, one_thread():
+        with _one_blas_thread, one_thread:
             try:
                 drawn = drawer(rng, shape, dtype)
                 weights = np.asarray(drawn.weights)  # can run other code, too
@@ -208,21 +175,17 @@ class Initializer:
                     f"{self.text} fails for shape {shape}: {error_summary(error)}; "
                     "correct it or its arguments"
                 ) from None
-            bias = drawn.bias
-            return Weights(
-                self._checked(weights, shape, dtype),
-                None if bias is None else self._checked(bias, shape[1:], dtype),
-            )
+            weights = self._checked(weights, shape, dtype)
+            if drawn.bias is None:
+                return Weights(weights)
+            return Weights(weights, self._checked(drawn.bias, shape[1:], dtype))
 
     def verify(
         self, rng: Callable[[], Generator], shape: tuple[int, int], dtype: np.dtype[np.floating]
     ) -> None:
-        """Check that W can be drawn, and that it depends on the random stream alone.
+        """Check that W of shape (D, n) can be drawn, and depends on the random stream alone.
 
-        Args:
-            rng: Returns a random stream: the same one on each call.
-            shape: (D, n).
-            dtype: Of the arrays.
+        ``rng()`` returns the same stream on each call.
 
         Raises:
             InputError: As for ``draw``, or a second draw from the same stream differs.
@@ -239,40 +202,21 @@ class Initializer:
 
     @cached_property
     def claim(self) -> Claim | None:
-        """What its documentation says of E w²; None where that is unknown. Loads the framework.
-
-        Raises:
-            InputError: It cannot be loaded, or takes other arguments.
-        """
+        """What its documentation says of E w², where that is known; ``load`` is called for it."""
         if self.framework == "user":
             return None
         self.load()
-        plain = self._without_defaults()
-        return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
-
-    def _without_defaults(self) -> Call:
-        """Return the call with arguments by name, and without those equal to their defaults."""
         function = self._adapter.function(self.call.name)
         leading, signature = self._adapter.leading(function), inspect.signature(function)
-        bound = signature.bind_partial(
-            *[None] * leading, *self.call.positional, **self.call.options
-        )
+        bound = signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
         given = list(bound.arguments.items())[leading:]
         keywords = [(k, v) for k, v in given if v != signature.parameters[k].default]
-        return Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
+        plain = Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
+        return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
 
     @property
     def _adapter(self) -> Adapter:
-        # They need the classes above, and the built-ins need NumPy.
-        if self.framework == "varsim":
-            from varsim.initializers import builtin
-
-            return builtin.ADAPTER
-        if self.framework == "user":
-            from varsim.initializers import user
-
-            return user.ADAPTER
-        return adapters()[self.framework]
+        return _adapter("builtin" if self.framework == "varsim" else self.framework)
 
     @cached_property
     def _drawer(self) -> Drawer:
@@ -297,10 +241,9 @@ class Initializer:
     def _check_arguments(self, function: Any, leading: int) -> None:
         try:
             signature = inspect.signature(function)
-        except ValueError:  # some functions of C have none
-            return
-        try:
             signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
+        except ValueError:  # some functions of C have no signature
+            return
         except TypeError as error:
             parameters = list(signature.parameters.values())[leading:]
             takes = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters) or "none"
@@ -311,7 +254,6 @@ class Initializer:
     def _checked(
         self, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[np.floating]
     ) -> FloatArray:
-        """Return an array in its dtype, or raise an InputError."""
         if array.shape != shape:
             advice = "transpose it" if array.shape == shape[::-1] else "return that shape"
             raise InputError(
@@ -329,16 +271,19 @@ class Initializer:
                 f"{self.text} returns NaN, infinity or numbers beyond {most:g}, the largest that "
                 f"{dtype} allows here; give arguments that lead to smaller ones"
             )
-        result: FloatArray = array.astype(dtype, copy=False)
-        return result
+        return array.astype(dtype, copy=False)
 
 
 @cache
+def _adapter(module: str) -> Adapter:
+    # These modules need the classes above, and the built-ins need NumPy.
+    adapter: Adapter = import_module(f"varsim.initializers.{module}").ADAPTER
+    return adapter
+
+
 def adapters() -> dict[str, Adapter]:
     """Return the adapters of all frameworks by name; loads no framework."""
-    from varsim.initializers import jax, keras, torch  # they need the classes above
-
-    return {adapter.name: adapter for adapter in (torch.ADAPTER, jax.ADAPTER, keras.ADAPTER)}
+    return {name: _adapter(name) for name in FRAMEWORKS}
 
 
 def patterns() -> list[str]:
@@ -355,9 +300,8 @@ def patterns() -> list[str]:
 def find(text: str) -> Initializer:
     """Return the initializer of a text, with its name checked; loads no framework.
 
-    Args:
-        text: A name, with arguments as in ``orthogonal(gain=2)``: of a built-in, of a framework's
-            initializer, or ``module:function`` for a function ``f(rng, shape)``.
+    The text is a name, with arguments as in ``orthogonal(gain=2)``: of a built-in, of a framework's
+    initializer, or ``module:function`` for a function ``f(rng, shape)``.
 
     Raises:
         InputError: The text is not a call, or the name is unknown.
@@ -373,7 +317,7 @@ def find(text: str) -> Initializer:
     if call.name in theory.INITIALIZERS:
         return Initializer(call, "varsim")
     for framework, adapter in adapters().items():
-        if adapter.has(call.name):
+        if call.name in adapter.layers or call.name.startswith(adapter.prefix):
             return Initializer(call, framework)
     raise InputError(f"initializer {call.name!r} is unknown; {nearest(call.name, patterns())}")
 
@@ -381,10 +325,10 @@ def find(text: str) -> Initializer:
 def installed() -> Iterator[str]:
     """Yield every initializer by one name, with example arguments where it needs some.
 
-    Loads all frameworks. A framework that cannot be loaded is left out; see :func:`unloadable`.
+    Loads all frameworks; those that are :func:`unloadable` are left out.
     """
     yield from theory.INITIALIZERS
-    for adapter in (adapters()[name] for name in frameworks() if name not in unloadable()):
+    for adapter in (_adapter(name) for name in frameworks() if name not in unloadable()):
         for name in dict.fromkeys(map(adapter.canonical_name, adapter.functions)):
             yield adapter.examples.get(name, name)
 
@@ -395,7 +339,7 @@ def unloadable() -> dict[str, str]:
     reasons = {}
     for framework in frameworks():
         try:
-            adapters()[framework].functions  # noqa: B018  # loads it
+            _adapter(framework).functions  # noqa: B018  # loads it
         except (Exception, SystemExit) as error:  # noqa: BLE001  # frameworks can raise anything
             reasons[framework] = error_summary(error)
     return reasons
@@ -406,22 +350,15 @@ def seed_from(rng: Generator, bits: int = 63) -> int:
     return int(rng.integers(1 << bits, dtype=np.uint64))
 
 
-@cache
-def version(package: str) -> str:
-    """Return the version of an installed package."""
-    from importlib import metadata  # slow to import
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "of unknown version"
+def versioned(package: str) -> str:
+    """Return an installed package with its version."""
+    return f"{package} {version(package) or 'of unknown version'}"
 
 
 def _loaded() -> frozenset[str]:
-    return _LIBRARIES.intersection(sys.modules)
+    """Return the loaded libraries with a BLAS or threads of their own."""
+    return frozenset({"scipy.linalg", "torch", "jax", "tensorflow"}.intersection(sys.modules))
 
 
-# Libraries with a BLAS or threads of their own. All are held to one thread, because the last
-# digits of a decomposition depend on the number of threads.
-_LIBRARIES = frozenset({"scipy.linalg", "torch", "jax", "tensorflow"})
+# The last digits of a decomposition depend on the number of threads.
 _one_blas_thread = OneThread(lambda: limit_blas(_loaded()))

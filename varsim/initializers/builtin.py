@@ -1,13 +1,9 @@
-"""Built-in initializers: how W is drawn.
-
-Their exact moments are in :mod:`varsim.initializers.theory`. Neither module reads the other.
-"""
+"""Built-in initializers: how W is drawn; shares no facts with :mod:`varsim.initializers.theory`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -24,12 +20,6 @@ from varsim.parsing import Call
 
 lapack = lazy("scipy.linalg.lapack")
 
-# With fewer rows, shuffling whole rows is faster than one NumPy call per chosen entry.
-_FEW_ROWS = 32
-
-# Columns that LAPACK reflects at once; sets the size of its workspace.
-_LAPACK_BLOCK = 64
-
 
 def draw_orthogonal(rng: Generator, out: FloatArray, gain: float = 1.0) -> None:
     """Fill with orthonormal columns times g, or orthonormal rows where n > D.
@@ -39,11 +29,9 @@ def draw_orthogonal(rng: Generator, out: FloatArray, gain: float = 1.0) -> None:
     Q uniform: Mezzadri (2007), section 5.
     """
     dim, n = out.shape
-    tall = _normal(rng, (max(dim, n), min(dim, n)), out.dtype)
-    if n > dim:
-        out[:] = _orthonormal(tall).T
-    else:
-        out[:] = _orthonormal(tall)
+    tall = np.empty((max(dim, n), min(dim, n)), out.dtype)
+    fill_normal(rng, tall.reshape(-1))
+    out[:] = _orthonormal(tall).T if n > dim else _orthonormal(tall)
     out *= out.dtype.type(gain)
 
 
@@ -61,9 +49,10 @@ def _orthonormal(normal: FloatArray) -> FloatArray:
     if rows == columns:
         taus[-1], signs[-1] = 0.0, -signs[-1]  # the last column has one number, which belongs to R
     form = lapack.sorgqr if dtype == np.float32 else lapack.dorgqr
-    formed, _, _ = form(reflectors, taus, lwork=_LAPACK_BLOCK * columns, overwrite_a=True)
-    result: FloatArray = formed * (-signs).astype(dtype)
-    return result
+    formed: FloatArray
+    # The workspace is for 64 columns that LAPACK reflects at once.
+    formed, _, _ = form(reflectors, taus, lwork=64 * columns, overwrite_a=True)
+    return formed * (-signs).astype(dtype)
 
 
 def draw_sparse(rng: Generator, out: FloatArray, sparsity: float = 0.1, std: float = 0.01) -> None:
@@ -82,7 +71,7 @@ def _chosen(rng: Generator, shape: tuple[int, ...], count: int) -> NDArray[np.bo
     """Choose ``count`` entries per row at random: Floyd's algorithm, Bentley (1987)."""
     rows, n = shape
     chosen = np.zeros(shape, np.bool_)
-    if rows < _FEW_ROWS:
+    if rows < 32:  # shuffling whole rows is faster than one NumPy call per chosen entry
         chosen[:, :count] = True
         return rng.permuted(chosen, axis=1)
     every = np.arange(rows)
@@ -109,12 +98,6 @@ def draw_trunc_normal(
     out *= out.dtype.type(before)
 
 
-def _normal(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> FloatArray:
-    out = np.empty(shape, dtype)
-    fill_normal(rng, out.reshape(-1))
-    return out
-
-
 DRAWS: dict[str, Callable[..., None]] = {
     "orthogonal": draw_orthogonal,
     "sparse": draw_sparse,
@@ -128,13 +111,11 @@ class _BuiltIn(Adapter):
     name = "varsim"
     parameters = 2  # rng and out
 
-    @cached_property
+    @property
     def functions(self) -> dict[str, Any]:
-        """Return the samplers."""
-        return dict(DRAWS)
+        return DRAWS
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer into scratch memory."""
         if function is draw_orthogonal:
             import_module("scipy.linalg")  # its BLAS is found only if loaded before the draw
 

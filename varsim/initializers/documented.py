@@ -14,12 +14,7 @@ from varsim.catalog.distributions import truncated_moments
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A documented mean square.
-
-    Attributes:
-        formula: E w² as a formula of D (fan-in) and n (fan-out).
-        mean_square: Called as ``mean_square(D, n)``; returns E w².
-    """
+    """E w², as a formula and as a function, of D (fan-in) and n (fan-out)."""
 
     formula: str
     mean_square: Callable[[int, int], float]
@@ -29,16 +24,12 @@ def _constant(value: float, formula: str) -> Claim:
     return Claim(formula, lambda dim, n: value)
 
 
-def _sparse_mean_square(dim: int, n: int) -> float:
-    return (n - math.ceil(0.1 * n)) / n * 0.01**2
-
-
 _XAVIER = Claim("2/(D+n)", lambda dim, n: 2 / (dim + n))
 _HE = Claim("2/D", lambda dim, n: 2 / dim)
 _LECUN = Claim("1/D", lambda dim, n: 1 / dim)
 _LINEAR = Claim("1/(3D)", lambda dim, n: 1 / (3 * dim))
 _ORTHOGONAL = Claim("1/max(D,n)", lambda dim, n: 1 / max(dim, n))
-_SPARSE = Claim("0.9·0.01²", _sparse_mean_square)
+_SPARSE = Claim("0.9·0.01²", lambda dim, n: (n - math.ceil(0.1 * n)) / n * 0.01**2)
 _TRUNCATED = _constant(truncated_moments(2.0)[0], "0.774")
 _ZERO, _ONE = _constant(0.0, "0"), _constant(1.0, "1")
 

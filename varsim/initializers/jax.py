@@ -30,17 +30,14 @@ class _Jax(Adapter):
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Return the initializers and the functions that return them."""
-        module = jax.nn.initializers
-        members = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
-        return {self.prefix + k: v for k, v in members.items() if inspect.isfunction(v)}
+        members = inspect.getmembers(jax.nn.initializers, inspect.isfunction)
+        return {self.prefix + name: function for name, function in members if name[0] != "_"}
 
     def leading(self, function: Any) -> int:
         """Return 3 for an initializer such as ``zeros``: key, shape, dtype. Else 0."""
         return 3 if next(iter(inspect.signature(function).parameters), "") == "key" else 0
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer."""
         is_initializer = self.leading(function) > 0
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:

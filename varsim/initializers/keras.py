@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from varsim.compute import lazy
 from varsim.compute.provenance import frameworks
-from varsim.initializers import Adapter, Drawer, Weights, seed_from, version
+from varsim.initializers import Adapter, Drawer, Weights, seed_from, versioned
 from varsim.initializers.jax import enabled
 from varsim.parsing import Call
 
@@ -34,25 +34,18 @@ class _Keras(Adapter):
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Return the classes of initializers, with their aliases."""
         _choose_backend()
-        module = keras.initializers
-        members = {name: getattr(module, name) for name in dir(module) if name[0] != "_"}
-        return {
-            self.prefix + name: member
-            for name, member in members.items()
-            if isinstance(member, type)
-            and issubclass(member, module.Initializer)
-            and member is not module.Initializer
-        }
+        base = keras.initializers.Initializer
+        members = inspect.getmembers(keras.initializers, inspect.isclass)
+        classes = {self.prefix + k: v for k, v in members if issubclass(v, base) and k[0] != "_"}
+        return {name: member for name, member in classes.items() if member is not base}
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer; Keras takes seeds of 32 bits."""
         has_seed = "seed" in inspect.signature(function).parameters
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
-            seed = {"seed": seed_from(rng, 32)} if has_seed else {}
-            with _enabled(dtype):
+            seed = {"seed": seed_from(rng, 32)} if has_seed else {}  # Keras takes 32 bits
+            with enabled(dtype) if keras.backend.backend() == "jax" else nullcontext():
                 initializer = function(*call.positional, **call.options, **seed)
                 weights = initializer(shape, dtype=dtype.name)
                 return Weights(keras.ops.convert_to_numpy(weights))
@@ -60,15 +53,10 @@ class _Keras(Adapter):
         return draw
 
     def package(self) -> str:
-        """Return the version, with the backend and its version once Keras is loaded."""
-        text = f"{self.name} {version(self.name)}"
-        if "keras" in sys.modules:
-            backend = keras.backend.backend()
-            text += f" on {backend} {version(backend)}"
-        return text
+        text = versioned(self.name)
+        return f"{text} on {versioned(keras.backend.backend())}" if "keras" in sys.modules else text
 
     def remedy(self) -> str:
-        """Return what to do: often the backend is missing."""
         chosen = os.environ.get("KERAS_BACKEND")
         if chosen and self.name in frameworks():
             return f"install its backend {chosen!r}, or set KERAS_BACKEND to another"
@@ -87,10 +75,6 @@ def _choose_backend() -> None:
     installed = [name for name in _BACKENDS if find_spec(name)]
     if configured not in installed:
         os.environ["KERAS_BACKEND"] = installed[0]  # at least NumPy
-
-
-def _enabled(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
-    return enabled(dtype) if keras.backend.backend() == "jax" else nullcontext()
 
 
 ADAPTER = _Keras()

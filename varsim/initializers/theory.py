@@ -1,8 +1,7 @@
-"""Built-in initializers: exact moments of W.
+"""Built-in initializers: exact moments of W; :mod:`varsim.initializers.builtin` draws it.
 
 The entries of W need not be independent. Theory needs moments of M = W Wᵀ, since the mean square of
-x @ W is x M xᵀ / n. The samplers are in :mod:`varsim.initializers.builtin`. Neither module reads
-the other.
+x @ W is x M xᵀ / n. Neither module reads the other.
 """
 
 from __future__ import annotations
@@ -16,8 +15,6 @@ from typing import NamedTuple
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.scales import deviation
 from varsim.parsing import Call, InputError
-
-_MIN_BOUND = 0.01
 
 
 class Gram(NamedTuple):
@@ -42,19 +39,14 @@ class Gram(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A built-in initializer as theory sees it.
-
-    Attributes:
-        summary: Arguments with their defaults, and a short description.
-        gram: Called as ``gram(D, n, **arguments)``; raises an InputError for a wrong argument.
-    """
+    """A built-in: its arguments with a short description, and ``gram(D, n, **arguments)``."""
 
     summary: str
     gram: Callable[..., Gram]
 
 
 def independent(dim: int, n: int, variance: float = 1.0, kurtosis: float = 3.0) -> Gram:
-    """Return the moments for independent entries of mean 0."""
+    """Return the moments of W of shape (dim, n) with independent entries of mean 0."""
     diagonal = dim * n * (n - 1 + kurtosis)
     square = diagonal + dim * (dim - 1) * n
     return Gram(dim * n, dim * n * (kurtosis - 1.0), square, diagonal).scaled(variance)
@@ -89,24 +81,23 @@ def _sparse(dim: int, n: int, sparsity: float = 0.1, std: float = 0.01) -> Gram:
 
 def _truncated_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) -> Gram:
     """Normal truncated at ±bound deviations, and rescaled to the deviation std."""
-    _, kurtosis = truncated_moments(_relative("bound", bound, 1.0))
+    _, kurtosis = truncated_moments(_in_deviations(bound, 1.0))
     return independent(dim, n, deviation(std, dim, n) ** 2, kurtosis)
 
 
 def _trunc_normal(dim: int, n: int, std: float | str = 1.0, bound: float = 2.0) -> Gram:
     """Normal of deviation std truncated at ±bound, not rescaled."""
     before = deviation(std, dim, n)
-    variance, kurtosis = truncated_moments(_relative("bound", bound, before))
+    variance, kurtosis = truncated_moments(_in_deviations(bound, before))
     return independent(dim, n, before**2 * variance, kurtosis)
 
 
-def _relative(name: str, value: float, unit: float) -> float:
-    _check_positive(name, value)
-    if value / unit < _MIN_BOUND:
-        raise InputError(
-            f"{name} is {value!r}, {value / unit:.2g} deviations; give at least {_MIN_BOUND}"
-        )
-    return value / unit
+def _in_deviations(bound: float, deviation: float) -> float:
+    _check_positive("bound", bound)
+    relative = bound / deviation
+    if relative < 0.01:
+        raise InputError(f"bound is {bound!r}, {relative:.2g} deviations; give at least 0.01")
+    return relative
 
 
 def _check_positive(name: str, value: object) -> None:
@@ -129,7 +120,7 @@ INITIALIZERS: dict[str, BuiltIn] = {
 
 
 def gram(call: Call, dim: int, n: int) -> Gram:
-    """Return the moments of W of shape (D, n) = (dim, n) of a built-in initializer.
+    """Return the moments of W of shape (dim, n) of a built-in initializer.
 
     Raises:
         InputError: An argument is unknown or not allowed.

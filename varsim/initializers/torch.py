@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from varsim.compute import lazy
+from varsim.compute import OneThread, lazy
 from varsim.initializers import Adapter, Drawer, Weights, seed_from
 from varsim.parsing import Call, InputError
 
@@ -26,38 +25,16 @@ _LINEAR = "torch.nn.Linear"
 _global_stream = threading.Lock()
 
 
-class _OneThread:
-    """Holds torch to one thread, on each thread that draws.
-
-    The setting is OpenMP's, which has one value per thread. A thread that is new to torch gets the
-    value that was set last on any thread.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holders, self._before = 0, 1
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        if "torch" not in sys.modules:
-            yield
-            return
-        with self._lock:
-            if self._holders == 0:
-                self._before = torch.get_num_threads()
-            self._holders += 1
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._holders -= 1
-                if self._holders == 0:  # other threads may be amid a decomposition
-                    torch.set_num_threads(self._before)
+def _limit() -> Callable[[], None] | None:
+    if "torch" not in sys.modules:
+        return None
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    return lambda: torch.set_num_threads(before)
 
 
-one_thread = _OneThread()
-"""Returns a context in which torch has one thread, if it is loaded."""
+# The setting is OpenMP's. A thread that is new to torch gets the value set last on any thread.
+one_thread = OneThread(_limit, per_thread=True)
 
 
 def _linear(*, bias: bool = False) -> Any:
@@ -73,25 +50,20 @@ class _Torch(Adapter):
 
     @cached_property
     def functions(self) -> dict[str, Any]:
-        """Return the functions that initialize a tensor in place, and Linear."""
-        module = torch.nn.init
-        names = [name for name in dir(module) if name.endswith("_") and name[0] != "_"]
-        members = {self.prefix + name: getattr(module, name) for name in names}
-        return {_LINEAR: _linear} | {k: v for k, v in members.items() if callable(v)}
+        members = inspect.getmembers(torch.nn.init, callable)
+        in_place = {self.prefix + k: v for k, v in members if k.endswith("_") and k[0] != "_"}
+        return {_LINEAR: _linear} | in_place
 
     def leading(self, function: Any) -> int:
-        """Return 1: the tensor."""
-        return 0 if function is _linear else 1
+        return 0 if function is _linear else 1  # the tensor
 
     def has_bias(self, call: Call) -> bool:
-        """Return whether it is Linear with its bias."""
         return call.name == _LINEAR and call.options.get("bias") is True
 
     def drawer(self, call: Call, function: Any) -> Drawer:
         """Return a drawer; torch keeps weights as (out, in), so W is the transpose."""
-        return self._layer(call) if function is _linear else self._in_place(call, function)
-
-    def _in_place(self, call: Call, function: Any) -> Drawer:
+        if function is _linear:
+            return self._layer(call)
         has_generator = "generator" in inspect.signature(function).parameters
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:

@@ -17,17 +17,10 @@ class _User(Adapter):
     parameters = 2  # rng and shape
 
     def function(self, name: str) -> Any:
-        """Return the function; see :func:`varsim.parsing.load_function`."""
         return load_function(name)
 
     def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer."""
-
-        def draw(
-            rng: Generator,
-            shape: tuple[int, int],
-            dtype: np.dtype[np.floating],  # the result is cast
-        ) -> Weights:
+        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
             return Weights(function(rng, shape, *call.positional, **call.options))
 
         return draw

@@ -153,20 +153,15 @@ def density(experiment: Experiment, bins: Bins) -> Density:
         return limit
     cdf = product.cdf if experiment.dim == 1 else _sum_cdf(product, experiment.dim, cell)
     atom = product.atom**experiment.dim * np.array(bins.counts(np.zeros(1))[1:-1])
-    masses = np.diff(cdf(_edges(bins) / unit)) + atom
+    masses = np.diff(cdf(bins.edges / unit)) + atom
     return Density(EXACT, np.maximum(0.0, masses) / bins.width)
 
 
 def normal(bins: Bins, mean: float, variance: float, name: str = NORMAL) -> Density:
     """Return the normal density of that mean and variance, averaged over bins."""
     scale = math.sqrt(2.0 * variance) or 1e-300  # an x of zeros: all outputs are 0
-    below = [math.erfc((mean - edge) / scale) / 2.0 for edge in _edges(bins).tolist()]
+    below = [math.erfc((mean - edge) / scale) / 2.0 for edge in bins.edges.tolist()]
     return Density(name, np.diff(below) / bins.width)
-
-
-def _edges(bins: Bins) -> Array:
-    edges: Array = bins.low + bins.width * np.arange(bins.number + 1)
-    return edges
 
 
 class _Product(NamedTuple):

@@ -113,7 +113,7 @@ class Experiment:
             least = MIN_BLOCKS * self.block.outputs
             raise InputError(
                 f"max_samples is {self.max_samples:,}, but {MIN_BLOCKS} W with a fan-out of "
-                f"{self.n:,} make {least:,} outputs; allow that many or more"
+                f"{self.n:,} make {least:,} outputs; give {least:,} or more"
             )
 
     def __getstate__(self) -> dict[str, object]:
@@ -259,8 +259,7 @@ def _entries_of_w(e: Experiment) -> dict[str, object]:
         return values
     if values != _STANDARD:
         raise InputError(
-            f"W comes from {e.init}, so it has no distribution, mean or deviation besides; leave "
-            "them out"
+            f"W comes from {e.init}, so w_dist, w_mean and w_std do not apply; leave them out"
         )
     return dict.fromkeys(_STANDARD)
 
@@ -274,11 +273,11 @@ def _initializer(e: Experiment) -> dict[str, object]:
     name = initializer.text.partition("(")[0]
     if e.design == "paired":
         raise InputError(
-            f"{name} makes W as a whole, so outputs share it; take the design crossed or fixed-x"
+            f"design is paired, but {name} makes one W for many outputs; take crossed or fixed-x"
         )
     if e.dim * e.n > MAX_WEIGHTS:
         raise InputError(
-            f"{name} makes W of {e.dim:,} x {e.n:,} as a whole, and {MAX_WEIGHTS:,} numbers are "
+            f"{name} makes a W of {e.dim:,} x {e.n:,} at once, and {MAX_WEIGHTS:,} entries are "
             "allowed; take a smaller dim or fan_out"
         )
     return {"init": initializer.text}
@@ -299,16 +298,18 @@ def _extent(e: Experiment) -> dict[str, float | None]:
     """Return samples, precision and max_samples, checked."""
     if e.precision is None:
         if e.max_samples is not None:
-            raise InputError("max_samples bounds a precision; give a precision too, or samples")
+            raise InputError(
+                "max_samples is given without a precision; give a precision too, or samples instead"
+            )
         samples = DEFAULT_SAMPLES if e.samples is None else _samples("samples", e.samples)
         if e.dtype == "float32" and samples > MAX_FLOAT32_SAMPLES:
             raise InputError(
-                f"samples is {samples:,}, which resolves errors finer than the 1e-5 that "
-                f"float32 rounding allows; take at most {MAX_FLOAT32_SAMPLES:,} or dtype float64"
+                f"samples is {samples:,}, and float32 rounding allows {MAX_FLOAT32_SAMPLES:,}, "
+                "for an error of 1e-5; take fewer, or dtype float64"
             )
         return {"samples": samples}
     if e.samples is not None:
-        raise InputError("samples and precision exclude each other; give one of them")
+        raise InputError("samples and precision are both given; give one of them")
     return {
         "precision": _precision(e.precision, e.dtype),
         "max_samples": None if e.max_samples is None else _samples("max_samples", e.max_samples),
@@ -319,13 +320,13 @@ def _precision(value: object, dtype: str) -> float:
     precision, finest = _positive("precision", value), FLOAT_TYPES[dtype].precision
     if not MIN_PRECISION <= precision < 1:
         raise InputError(
-            f"precision is {precision:g}, a relative standard error; give one from "
-            f"{MIN_PRECISION:g} to below 1, such as 0.001 for 0.1%"
+            f"precision is {precision:g}; give a relative standard error from {MIN_PRECISION:g} to "
+            "below 1, such as 0.001 for 0.1%"
         )
     if precision < finest:
         raise InputError(
-            f"precision is {precision:g}, finer than the {finest:g} that {dtype} rounding allows; "
-            "take a rougher one, or dtype float64"
+            f"precision is {precision:g}, and {dtype} rounding allows none below {finest:g}; take "
+            "a larger one, or dtype float64"
         )
     return precision
 
@@ -335,7 +336,7 @@ def _samples(name: str, value: object) -> int:
         return _whole(name, value, MIN_BLOCKS, MAX_SAMPLES)
     except InputError as error:
         raise InputError(
-            f"{error}: the error bar needs {MIN_BLOCKS} independent blocks of at least one"
+            f"{error}: the error bar needs {MIN_BLOCKS} independent blocks of at least one output"
         ) from None
 
 
@@ -373,7 +374,10 @@ def _scale(value: object) -> str:
 def _gain(scale: str, gain: object) -> float:
     if find_scale(scale).gain is None:
         takers = ", ".join(name for name, known in SCALES.items() if known.gain is not None)
-        raise InputError(f"scale {scale!r} has no gain, but gain is {gain}; gains go with {takers}")
+        raise InputError(
+            f"gain is {gain}, but scale {scale!r} has none; leave it out, or take a scheme "
+            f"that has one: {takers}"
+        )
     return _positive("gain", gain)
 
 
@@ -381,8 +385,8 @@ def _check_float_range(e: Experiment) -> None:
     limits = FLOAT_TYPES[e.dtype]
     if not (math.isfinite(e.k) and e.k > 0):
         raise InputError(
-            f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which no float holds; "
-            "choose a k nearer to 1"
+            f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which is out of "
+            "range; choose a k nearer to 1"
         )
     # Before and after the division by k: theory takes fourth powers of both in float64.
     (_, x_mean, x_std), (_, w_mean, w_std) = e.x_entries, e.w_entries
@@ -392,8 +396,8 @@ def _check_float_range(e: Experiment) -> None:
     hint = "; use dtype float64" if e.dtype == "float32" else ""
     if least / max(1.0, e.k) < limits.smallest or most / min(1.0, e.k) > limits.largest:
         raise InputError(
-            f"scale {e.scale!r} (k = {e.k:.3g}) with these deviations takes x, W or x@W outside "
-            f"{limits.smallest:g} to {limits.largest:g}, where {e.dtype} is safe; "
+            f"scale {e.scale!r} (k = {e.k:.3g}) with these deviations takes x, W or x@W out of the "
+            f"range {limits.smallest:g} to {limits.largest:g}, where {e.dtype} is safe; "
             f"choose k and deviations nearer to 1{hint and ', or dtype float64'}"
         )
     # A mean of y far above its spread would leave the spread to the last few digits.
@@ -402,6 +406,6 @@ def _check_float_range(e: Experiment) -> None:
     worst = max(x_ratio, w_ratio, y_ratio)
     if worst > limits.mean_to_std:
         raise InputError(
-            f"the means are {worst:.3g} times their deviations, which {e.dtype} cannot resolve "
-            f"beyond {limits.mean_to_std:g}; take smaller means{hint.replace('; use', ', or')}"
+            f"the means are {worst:.3g} times their deviations, and {e.dtype} allows "
+            f"{limits.mean_to_std:g} times; take smaller means{hint.replace('; use', ', or')}"
         )

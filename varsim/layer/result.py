@@ -223,7 +223,8 @@ class LayerStudy:
         (row,), asked = rows, self.question
         if row.init_package != _package(asked):
             return self, None, False
-        met = row.met and row.relative_error <= (asked.precision or math.inf)
+        pending = self._pending_check(row)
+        met = pending is None and row.met and row.relative_error <= (asked.precision or math.inf)
         finest = replace(self, question=row.question) if met else self
         if self.histogram and row.histogram is None:
             return finest, None, False  # not to less precision than there is already
@@ -232,8 +233,16 @@ class LayerStudy:
             return study, row.totals, True
         if row.question.block != asked.block:
             return self, None, False
-        same = row.question.precision == asked.precision
-        return study, row.totals if same else row.totals._replace(next_check=None), False
+        return study, row.totals._replace(next_check=pending), False
+
+    def _pending_check(self, row: Result) -> int | None:
+        """Return the check that a row was stopped before, if it is still to come.
+
+        It is what a run at once decides at, whatever the error is where the row was stopped.
+        """
+        asked, check = self.question, row.totals.next_check
+        same = (row.question.precision, row.question.block) == (asked.precision, asked.block)
+        return check if same and check is not None and check <= asked.blocks else None
 
     @cached_property
     def _bins(self) -> Bins | None:
@@ -258,10 +267,11 @@ def _caveats(result: Result) -> Iterator[Caveat]:
     expected = claim.relative_error(totals.blocks)
     if expected > _ROUGH:
         enough = f"{_samples_for(e, _ROUGH):,} samples or more"
+        take = enough if e.precision is None else "a precision of 5%"
         yield Caveat(
             "few-samples",
-            f"an expected error of {expected:.0%} is too rough for the interval to cover as often "
-            f"as it says; take {enough if e.precision is None else 'a precision of 5%'}",
+            f"the expected error is {expected:.0%}, and above {_ROUGH:.0%} the interval covers "
+            f"less often than its level says; take {take}",
         )
     if e.precision is not None and not result.met:
         error = result.relative_error
@@ -269,7 +279,7 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         yield Caveat(
             "precision-unmet",
             f"the relative standard error is {100 * error:.3g}%, not {100 * e.precision:.3g}% as "
-            f"asked, which needs about {float(f'{needed:.2g}'):,.0f} samples",
+            f"asked; that needs about {float(f'{needed:.2g}'):,.0f} samples",
         )
     if result.agrees is False and e.initializer is not None:
         yield Caveat("initializer", _off_claim(result))
@@ -369,8 +379,8 @@ _FIELDS = (
           phrase="fan-out {}", axis="n (fan-out)", usual=lambda r: r.question.n == r.question.dim),
     Field("scale", f.text, "The scheme, as it was asked for.", header="scale", phrase="scale {}",
           numeric=False),
-    Field("k", f.number, "The divisor of W.", derived=True, header="k", show=significant,
-          drop_priority=0, axis="k (divisor of W)"),
+    Field("k", f.number, "The divisor of W.", derived=True, header="k",
+          phrase="k = {}", show=significant, drop_priority=0, axis="k (divisor of W)"),
     Field("gain", f.number, "g; empty where the scheme has none.", lambda r: r.question.g,
           optional=True, header="gain", phrase="gain {}", show=significant, axis="g (gain)",
           usual=lambda r: r.question.g == find_scale(r.question.scale).gain),
@@ -386,7 +396,7 @@ _FIELDS = (
     Field("theory", f.number, "Variance over x and W: D/k² where both are standardised.",
           lambda r: r.prediction.variance, derived=True, header="theory", show=significant),
     Field("empirical", f.number, "Measured variance; unbiased.", lambda r: r.estimate.value,
-          derived=True, header="empirical ± {level}", cell=_empirical),
+          derived=True, header="empirical ± {level}", cell=_empirical, axis="Var[x @ W]"),
     Field("std_error", f.number, "Standard error of empirical, from the spread between blocks.",
           lambda r: r.estimate.std_error, derived=True),
     Field("ci_low", f.number, "Lower end of the interval at confidence.",
@@ -395,7 +405,7 @@ _FIELDS = (
           lambda r: r.estimate.interval(r.confidence)[1], derived=True),
     Field("ratio", f.number, "empirical over the theory that the row is held to.",
           lambda r: r.estimate.ratio, optional=True, derived=True, header="ratio", cell=_ratio,
-          drop_priority=1),
+          drop_priority=1, axis="measured / theory"),
     Field("z", f.number, "Difference from that theory, in standard errors.",
           lambda r: r.estimate.z, optional=True, derived=True, tolerance=1e-6, header="z",
           show="{:+.2f}".format, drop_priority=2),

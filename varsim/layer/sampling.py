@@ -132,8 +132,8 @@ class _WholeWeights:
         most = FLOAT_TYPES[e.dtype].largest
         if not (-most <= y.min() and y.max() <= most):
             raise InputError(
-                f"{e.init} takes x@W beyond {most:g}, where {e.dtype} is safe; give smaller "
-                "arguments"
+                f"{e.init} takes x@W above {most:g}, and {e.dtype} is safe up to there; give "
+                "smaller arguments"
             )
 
 

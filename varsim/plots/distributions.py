@@ -1,4 +1,4 @@
-"""The distribution of φ(h) in every layer of a deep stack."""
+"""Histograms: the outputs of one row over their density, and φ(h) in the layers of a stack."""
 
 from __future__ import annotations
 
@@ -10,91 +10,126 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
+from varsim.layer.density import EXACT, NORMAL, density_of, normal
+from varsim.layer.result import Result
+from varsim.plots import page
+from varsim.plots.layout import Layout
 from varsim.stack.result import LayerResult
+from varsim.statistics.moments import Bins
 
 _MOST_CURVES = 8
 
-# Beyond this range of their root mean squares, layers are drawn over their own.
+# Beyond this range of their root mean squares, each layer is drawn over its own.
 _RANGE = 12.0
 
 # A share beyond the bins that is worth a word.
 _BEYOND = 1e-3
 
 
-class Curve(NamedTuple):
-    """The density of φ(h) in a layer.
+def histogram_figure(plan: Layout, bins: Bins, width: float) -> Figure:
+    """Return the figure of a single row that has a histogram: its density, and its tails below."""
+    result: Result = plan.rows[0]
+    measured, theory = _heights(result.totals.counts or (), bins), density_of(result, bins)
+    highest, floor = max(measured.max(), theory.heights.max()), 0.5 / (result.samples * bins.width)
+    figure = page.blank(width, page.stretched(3.1, width))
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+    middles = bins.edges[:-1] + bins.width / 2
+    limit = normal(bins, result.prediction.mean, result.theory, "normal limit")
+    for axes, baseline in ((top, 0.0), (bottom, floor)):
+        axes.stairs(measured, bins.edges, fill=True, color=page.PALE, baseline=baseline)
+        lines = axes.plot(middles, theory.heights, color=page.MARKS[0].color, label=theory.name)
+        if theory.name == EXACT:
+            lines += axes.plot(
+                middles, limit.heights, color=page.GREY, linestyle=(0, (4, 1.5)), label=limit.name,
+                zorder=1.9,  # just below the density
+            )  # fmt: skip
+    top.set(ylim=(0.0, 1.05 * highest), ylabel="density")
+    top.yaxis.set_major_locator(MaxNLocator(5))
+    bottom.set(yscale="log", ylim=(floor, 3.0 * highest))
+    bottom.set(xlabel="output of x @ W", ylabel="density (log)")
+    bottom.yaxis.set_major_locator(LogLocator(numticks=5))
+    bottom.yaxis.set_minor_locator(NullLocator())
+    bottom.xaxis.set_major_locator(MaxNLocator(6))
+    bottom.margins(x=0.01)
+    figure.align_ylabels()
+    page.legend(figure, [Patch(color=page.PALE, label="measured"), *lines])
+    page.caption(figure, plan, *_remarks(result, theory.name))
+    return figure
 
-    Attributes:
-        row: The layer.
-        edges: Of the bins.
-        heights: Its mean over every bin.
-    """
+
+def _remarks(result: Result, theory: str) -> Iterator[str]:
+    counts = result.totals.counts or (0, 0)
+    beyond = counts[0] + counts[-1]
+    if beyond:
+        yield f"{beyond:,} lie beyond the axis."
+    if theory == NORMAL:
+        made = result.question.initializer is not None
+        why = "an initializer made W" if made else "the outputs lie on a lattice, or D is too large"
+        yield f"No exact density: {why}."
+
+
+class Curve(NamedTuple):
+    """The density of φ(h) in a layer: the edges of its bins, and the mean in each of them."""
 
     row: LayerResult
     edges: NDArray[np.floating]
     heights: NDArray[np.floating]
 
 
-def has_counts(rows: Sequence[LayerResult]) -> bool:
-    """Tell whether there is a distribution to draw."""
-    return any(map(_is_drawable, rows))
+def countable(rows: Sequence[LayerResult]) -> list[LayerResult]:
+    """Return the layers that have a distribution to draw."""
+    return [row for row in rows if row.counts and sum(row.counts) and row.rms_activation]
 
 
 def curves_of(rows: Sequence[LayerResult]) -> tuple[list[Curve], bool]:
-    """Return the curves of some layers, the first and the last among them, and their unit.
+    """Return the curves of some layers, with the first and the last, and their unit.
 
     Returns:
         Curves, and whether φ(h) is over its root mean square of each layer.
     """
-    usable = [row for row in rows if _is_drawable(row)]
+    usable = countable(rows)
     count = min(_MOST_CURVES, len(usable))
-    places = [round(i * (len(usable) - 1) / max(1, count - 1)) for i in range(count)]
-    chosen = [usable[place] for place in places]
-    sizes = [row.rms_activation or 0.0 for row in chosen]
+    chosen = [usable[round(i * (len(usable) - 1) / max(1, count - 1))] for i in range(count)]
+    sizes = [row.rms_activation for row in chosen]
     relative = max(sizes) > _RANGE * min(sizes)
-    return [_curve(row, row.rms_activation or 1.0 if relative else 1.0) for row in chosen], relative
+    units = sizes if relative else [1.0] * count
+    curves = [
+        Curve(row, row.histogram.edges / unit, _heights(row.counts or (), row.histogram) * unit)
+        for row, unit in zip(chosen, units, strict=True)
+        if row.histogram is not None
+    ]
+    return curves, relative
 
 
 def draw_distributions(axes: Axes, rows: Sequence[LayerResult]) -> list[str]:
     """Draw the distributions of layers, from light to dark; return what a caption should say."""
     curves, relative = curves_of(rows)
-    colours = [colormaps["Blues"](shade) for shade in np.linspace(0.3, 1.0, len(curves))]
-    for curve, colour in zip(curves, colours, strict=True):
-        axes.stairs(curve.heights, curve.edges, color=colour, linewidth=0.9, baseline=None)
-    highest = _highest(curves)
-    axes.set_ylim(0.0, 1.1 * highest)
+    colors = [colormaps["Blues"](shade) for shade in np.linspace(0.3, 1.0, len(curves))]
+    for curve, color in zip(curves, colors, strict=True):
+        axes.stairs(curve.heights, curve.edges, color=color, linewidth=0.9, baseline=None)
+    top = 1.1 * _highest(curves)
+    axes.set(ylim=(0.0, top), ylabel="density")
+    axes.set_xlabel("φ(h) / its root mean square" if relative else "φ(h)")
     axes.margins(x=0.01)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.set_xlabel("φ(h) / its root mean square" if relative else "φ(h)")
-    axes.set_ylabel("density")
-    _explain(axes, [curve.row for curve in curves], colours)
-    return list(_remarks(curves, highest))
-
-
-def _remarks(curves: Sequence[Curve], highest: float) -> Iterator[str]:
-    if any(curve.heights.max() > 1.1 * highest for curve in curves):
-        yield "Peaks are cut."
+    _draw_scale(axes, [curve.row for curve in curves], colors)
     beyond = max(1.0 - (curve.heights * np.diff(curve.edges)).sum() for curve in curves)
+    remarks = ["Peaks are cut."] if any(curve.heights.max() > top for curve in curves) else []
     if beyond > _BEYOND:
-        yield f"Up to {100 * beyond:.2g}% of a layer lie beyond the axis."
+        remarks.append(f"Up to {100 * beyond:.2g}% of a layer lie beyond the axis.")
+    return remarks
 
 
-def _is_drawable(row: LayerResult) -> bool:
-    return bool(row.histogram and row.counts and row.rms_activation and sum(row.counts))
-
-
-def _curve(row: LayerResult, unit: float) -> Curve:
-    assert row.histogram is not None  # noqa: S101  # has been chosen for it
-    assert row.counts is not None  # noqa: S101
-    low, width, number = row.histogram
-    edges = (low + width * np.arange(number + 1)) / unit
-    counts = np.array(row.counts, np.float64)
-    return Curve(row, edges, np.asarray(counts[1:-1] / counts.sum() / width * unit))
+def _heights(counts: Sequence[int], bins: Bins) -> NDArray[np.float64]:
+    """Return the density in every bin; the counts beyond the ends are first and last."""
+    return np.array(counts[1:-1], np.float64) / (sum(counts) * bins.width)
 
 
 def _highest(curves: Sequence[Curve]) -> float:
@@ -103,25 +138,22 @@ def _highest(curves: Sequence[Curve]) -> float:
     return max(float(top[0] if top[-1] > 3 * top[0] > 0 else top[-1]) for top in tops)
 
 
-def _explain(axes: Axes, rows: Sequence[LayerResult], colours: Sequence[ColorType]) -> None:
+def _draw_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorType]) -> None:
     """Put a scale of the layers above the panel, with the share that is saturated or dead."""
-    name = next((n for n in ("saturated", "dead") if getattr(rows[0], n) is not None), None)
+    share = next((s for s in ("saturated", "dead") if getattr(rows[0], s) is not None), None)
     labels = [str(row.layer) for row in rows]
-    if name is not None:
-        labels = [
-            f"{label}\n{_percent(getattr(row, name))}"
-            for label, row in zip(labels, rows, strict=True)
-        ]
+    if share is not None:
+        labels = [f"{row.layer}\n{_percent(getattr(row, share))}" for row in rows]
     norm = BoundaryNorm(np.arange(len(rows) + 1) - 0.5, len(rows))
-    scale = ScalarMappable(norm, ListedColormap(colours))
+    scale = ScalarMappable(norm, ListedColormap(colors))
     bar = axes.figure.colorbar(
         scale, ax=axes, location="top", ticks=range(len(rows)), pad=0.02, aspect=40
     )
     bar.ax.set_xticklabels(labels, fontsize=6.0)
     bar.ax.tick_params(length=0, pad=1.5)
     bar.ax.minorticks_off()
-    bar.set_label("layer" if name is None else f"layer, and share {name}", fontsize=7.0)
+    bar.set_label("layer" if share is None else f"layer, and share {share}", fontsize=page.SMALL)
 
 
-def _percent(share: float | None) -> str:
-    return f"{100 * (share or 0.0):.{0 if (share or 0.0) >= 0.0995 else 1}f}%"
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.0995 else f"{share:.1%}"

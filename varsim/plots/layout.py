@@ -1,13 +1,16 @@
-"""What was swept decides the figure: its axis, and which rows make a line."""
+"""Which rows make a line of a figure, what the line is called, and what all of them share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from varsim.catalog.scales import canonical_name
 from varsim.fields import Field
 from varsim.layer.result import RESULTS, Result
+from varsim.report.rows import seeds, span
+from varsim.stack.result import LAYERS, LayerResult
 
 MOST_LINES = 8
 """More lines than this are not told apart."""
@@ -17,100 +20,119 @@ MOST_CATEGORIES = 40
 
 _DECADE = 10.0
 
+_K = RESULTS.by_name["k"]
 
-class Axis(NamedTuple):
-    """The setting along the x axis.
+_SETTINGS = [RESULTS.by_name[name] for name in (*RESULTS.named_by, _K.name, *RESULTS.settings)]
 
-    Attributes:
-        field: Its name in a :class:`~varsim.layer.experiment.Result`.
-        label: Its name on the page.
-        always_log: Whether its axis is logarithmic over less than a decade too.
-    """
-
-    field: str
-    label: str
-    always_log: bool = False
+_OF_STACKS = ("widths", "depth", "batch", "networks", "seed")
+_STACK_SETTINGS = [LAYERS.by_name[name] for name in (*LAYERS.settings, *_OF_STACKS)]
 
 
-class Line(NamedTuple):
-    """Rows that differ in nothing but the setting along the axis, sorted by it."""
+@dataclass(frozen=True)
+class Line:
+    """Rows in the order of the axis, and the settings that tell them from other lines."""
 
     label: str
-    results: list[Result]
+    rows: list[Any]
 
 
-class Layout(NamedTuple):
-    """A figure to be.
+@dataclass(frozen=True)
+class Layout:
+    """What a figure shows.
 
     Attributes:
-        axis: The setting along the x axis, or None where no number was swept: every line is then a
-            category with rows of its own.
-        lines: The lines.
+        lines: The lines. Without an axis, the rows of each line are categories.
         left_out: Number of lines that there is no room for.
-        placeless: Number of rows that have no value on the axis, such as a gain.
+        sampled: What was sampled, and the settings that all rows share: a sentence.
+        axis: The field along the x axis, or None.
+        placeless: Number of rows that have no value on the axis.
     """
 
-    axis: Axis | None
     lines: list[Line]
-    left_out: int = 0
+    left_out: int
+    sampled: str
+    axis: Field | None = None
     placeless: int = 0
 
     @property
-    def results(self) -> list[Result]:
+    def rows(self) -> list[Any]:
         """All rows that are in the figure."""
-        return [result for line in self.lines for result in line.results]
-
-    @property
-    def is_log(self) -> bool:
-        """Whether the x axis is logarithmic."""
-        if self.axis is None:
-            return False
-        values = [value_of(result, self.axis) for result in self.results]
-        return min(values) > 0 and (self.axis.always_log or max(values) > _DECADE * min(values))
-
-
-_SETTINGS = [field for field in map(RESULTS.by_name.__getitem__, RESULTS.table) if field.phrase]
-
-_K = RESULTS.by_name["k"]
+        return [row for line in self.lines for row in line.rows]
 
 
 def layout(results: Sequence[Result]) -> Layout:
-    """Return how results are to be drawn.
-
-    Args:
-        results: At least one row.
-    """
-    varying = [field for field in _SETTINGS if len({field.text(row) for row in results}) > 1]
-    axis = _axis(results, varying)
-    told = [field for field in varying if axis is None or field.name != axis.field]
-    if axis is not None and axis.field == "k":
-        told = [field for field in told if field.name != "scale"]
-    lines: dict[str, list[Result]] = {}
-    for result in results:
-        if axis is None or getattr(result, axis.field) is not None:
-            lines.setdefault(_label(result, told), []).append(result)
+    """Return how results are drawn: along the first number that was swept, else as categories."""
+    told = _varying(results, _SETTINGS)
+    axis = _axis(results, told)
+    implied = ("k", "scale") if axis is _K else ("k",)
+    told = [field for field in told if field is not axis and field.name not in implied]
+    placed = [row for row in results if axis is None or axis.value(row) is not None]
+    groups: dict[str, list[Result]] = {}
+    for row in placed:
+        groups.setdefault(_label(row, told), []).append(row)
     if axis is not None:
-        for rows in lines.values():
-            rows.sort(key=lambda row: value_of(row, axis))
-    kept = [Line(label, rows) for label, rows in lines.items()]
+        for rows in groups.values():
+            rows.sort(key=axis.value)
     most = MOST_CATEGORIES if axis is None else MOST_LINES
-    placeless = len(results) - sum(map(len, lines.values()))
-    return Layout(axis, kept[:most], max(0, len(kept) - most), placeless)
+    lines = [Line(label, rows) for label, rows in groups.items()][:most]
+    shown = [row for line in lines for row in line.rows]
+    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), seeds(shown)])}."
+    return Layout(lines, len(groups) - len(lines), sampled, axis, len(results) - len(placed))
 
 
-def value_of(result: Result, axis: Axis) -> float:
-    """Return where a row is on the axis."""
-    return float(getattr(result, axis.field))
+def stack_layout(rows: Sequence[LayerResult]) -> Layout:
+    """Return how layers are drawn: a line for each stack, along its layers."""
+    stacks: dict[tuple[str, int, int], dict[int, LayerResult]] = {}
+    for row in rows:
+        stacks.setdefault((row.key, row.seed, row.networks), {})[row.layer] = row
+    groups = [[layers[number] for number in sorted(layers)] for layers in stacks.values()]
+    told = _varying(rows, _STACK_SETTINGS)
+    lines = [Line(_label(group[0], told), group) for group in groups[:MOST_LINES]]
+    shown = [line.rows[0] for line in lines]
+    sampled = f"{', '.join(_shared(shown, _STACK_SETTINGS))}."
+    return Layout(lines, len(groups) - len(lines), sampled, LAYERS.by_name["layer"])
 
 
-def _axis(results: Sequence[Result], varying: Sequence[Field]) -> Axis | None:
-    """Return the first setting with an axis that varies; k where all schemes are numbers."""
+def is_log(values: Sequence[float], *, always: bool = False) -> bool:
+    """Tell whether an axis of values is logarithmic: over more than a decade, or always."""
+    return min(values, default=0.0) > 0 and (always or max(values) > _DECADE * min(values))
+
+
+def _varying(rows: Sequence[Any], fields: Iterable[Field]) -> list[Field]:
+    """Return the settings that tell rows apart."""
+    return [
+        field
+        for field in fields
+        if len({field.text(row) for row in rows}) > 1 and not all(map(field.usual, rows))
+    ]
+
+
+def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
+    """Yield the settings that all rows share and that are worth a word."""
+    for field in fields:
+        texts = {field.text(row) for row in rows}
+        if len(texts) == 1 and any(texts) and (field.always or not all(map(field.usual, rows))):
+            yield field.phrase.format(*texts)
+
+
+def _label(row: Any, told: Sequence[Field]) -> str:
+    """Return what tells a row from others; a scheme goes by its name alone."""
+    phrases = [
+        text if field.name == "scale" else field.phrase.format(text)
+        for field in told
+        if (text := field.text(row))
+    ]
+    return ", ".join(phrases or [f"no {field.name}" for field in told])
+
+
+def _axis(results: Sequence[Result], varying: Sequence[Field]) -> Field | None:
+    """Return the first number that varies; k only where all schemes are numbers."""
     for field in varying:
-        if field.axis and len({field.value(row) for row in results} - {None}) > 1:
-            return Axis(field.name, field.axis, always_log=field.name == "dim")
-    numbers = all(_is_number(result.question.scale) for result in results)
-    swept = any(field.name == "scale" for field in varying)
-    return Axis(_K.name, _K.axis) if numbers and swept else None
+        values = {field.value(row) for row in results} - {None}
+        if field.axis and field is not _K and len(values) > 1:
+            return field
+    is_swept = any(field.name == "scale" for field in varying)
+    return _K if is_swept and all(_is_number(row.question.scale) for row in results) else None
 
 
 def _is_number(scale: str) -> bool:
@@ -121,11 +143,10 @@ def _is_number(scale: str) -> bool:
     return True
 
 
-def _label(result: Result, told: Sequence[Field]) -> str:
-    """Return what tells a row from others; a scheme goes by its name alone."""
-    parts = [
-        text if field.name == "scale" else field.phrase.format(text)
-        for field in told
-        if (text := field.text(result))
-    ]
-    return ", ".join(parts)
+def _outputs(results: Sequence[Result]) -> str:
+    """Return how many outputs each row has, and to what precision."""
+    counts = span([row.samples for row in results])
+    precisions = {row.question.precision for row in results}
+    precision = precisions.pop() if len(precisions) == 1 else None
+    aim = "" if precision is None else f", to {100 * precision:.3g}%"
+    return f"{counts} outputs{' per row' * (len(results) > 1)}{aim}"

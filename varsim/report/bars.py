@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from varsim.fields.rounding import significant
@@ -39,25 +40,19 @@ ASCII_INK = Ink("#", "|", "[", "-", "o", "]")
 def drawing(results: Sequence[Result], width: int, ink: Ink = INK) -> str:
     """Return results as bars with theory marked, and their ratios with intervals.
 
-    A single row with a histogram gives the bars of that instead of its variance's.
-
-    Args:
-        results: At least one row.
-        width: Columns there are; no line is longer.
-        ink: What to draw with.
+    A single row with a histogram gives the bars of that instead of its variance's. No line is
+    longer than the width.
     """
     width = max(NARROWEST, width)
-    first = results[0]
-    if len(results) == 1 and first.histogram is not None:
-        blocks = [_histogram(first, first.histogram, width, ink), _ratios(results, width, ink)]
-    else:
-        blocks = [_variances(results, width, ink), _ratios(results, width, ink)]
+    bins = results[0].histogram if len(results) == 1 else None
+    bars = _histogram(results[0], bins, width, ink) if bins else _variances(results, width, ink)
+    blocks = [bars, _ratios(results, width, ink)]
     return "\n\n".join("\n".join(line.rstrip() for line in block) for block in blocks) + "\n"
 
 
 def _variances(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
     given = " given x" * any(row.conditional_theory is not None for row in results)
-    yield from _heading(
+    yield from textwrap.wrap(
         f"Var[x @ W], measured {ink.bar * 2} and in theory{given} {ink.theory}", width
     )
     labels, values = _labels(results, width), [significant(row.empirical, 4) for row in results]
@@ -80,10 +75,16 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
     level = f"{100 * levels.pop():.12g}% " if len(levels) == 1 else ""
     sample = ink.low + ink.line + ink.point + ink.line + ink.high
     wrong = "; ! disagrees" * any(row.agrees is False for row in results)
-    yield from _heading(
+    yield from textwrap.wrap(
         f"measured / theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
     )
-    labels, values = _labels(results, width), list(map(_ratio, results))
+    labels, values = (
+        _labels(results, width),
+        [
+            "" if row.ratio is None else f"{row.ratio:.4f}{' !' * (row.agrees is False)}"
+            for row in results
+        ],
+    )
     room = _room(width, labels, values)
     room -= 1 - room % 2  # a middle column for 1
     spread = [abs(end - 1.0) for row in results for end in _ends(row)]
@@ -98,15 +99,15 @@ def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str
     from varsim.layer.density import density_of  # only a histogram needs it
 
     theory = density_of(result, bins)
-    yield from _heading(
+    yield from textwrap.wrap(
         f"Density of the outputs of x @ W, measured {ink.bar * 2} and {theory.name} {ink.theory}",
         width,
     )
     counts = (result.totals.counts or ())[1:-1]
     group = -(-bins.number // _MOST_BARS)
     starts = range(0, bins.number, group)
-    measured = [_mean(counts[i : i + group]) / (result.samples * bins.width) for i in starts]
-    expected = [_mean(theory.heights[i : i + group].tolist()) for i in starts]
+    measured = [fmean(counts[i : i + group]) / (result.samples * bins.width) for i in starts]
+    expected = [fmean(theory.heights[i : i + group].tolist()) for i in starts]
     middles = [bins.low + bins.width * (i + min(group, bins.number - i) / 2) for i in starts]
     labels = [significant(middle, 3) for middle in middles]
     wide = max(map(len, labels))
@@ -141,10 +142,6 @@ def _interval(row: Result, reach: float, room: int, ink: Ink) -> str:
 
 def _column(value: float, low: float, high: float, room: int) -> int:
     return min(room - 1, max(0, round((value - low) / (high - low) * (room - 1))))
-
-
-def _heading(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width)
 
 
 def _labels(results: Sequence[Result], width: int) -> list[str]:
@@ -183,13 +180,3 @@ def _ends(row: Result) -> tuple[float, ...]:
     """Return the ratio between the ends of its interval; nothing where theory is 0."""
     ends = row.estimate.ratio_interval(row.confidence)
     return () if ends is None or row.ratio is None else (ends[0], row.ratio, ends[1])
-
-
-def _ratio(row: Result) -> str:
-    if row.ratio is None:
-        return ""
-    return f"{row.ratio:.4f}" + " !" * (row.agrees is False)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from varsim.catalog.scales import canonical_name
 from varsim.comparison import (
     AGREES,
     DIFFERS,
     IDENTICAL,
     NOT_COMPARED,
     SAME_DRAWS,
+    VERDICTS,
     Comparison,
     Kind,
     Matching,
@@ -21,16 +21,13 @@ from varsim.fields import level
 from varsim.fields.rounding import significant, with_error
 from varsim.layer.result import RESULTS
 from varsim.report import Column, Table
-from varsim.report.rows import row_name, seeds, setting_columns, shared_settings, span
+from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings, span
 from varsim.stack.result import LAYERS
-from varsim.statistics import Estimate
 
 SCHEMA = 3
 """Number of the schema of the records; raised whenever their names change."""
 
-CELLS = {verdict: verdict for verdict in (IDENTICAL, SAME_DRAWS, AGREES, NOT_COMPARED)} | {
-    DIFFERS: "DIFFERS"
-}
+CELLS = {verdict: "DIFFERS" if verdict == DIFFERS else verdict for verdict in VERDICTS}
 """How a verdict reads in a table."""
 
 _COUNTED = {
@@ -39,7 +36,6 @@ _COUNTED = {
     AGREES: "within errors",
     NOT_COMPARED: "not compared",
 }
-_MOST_NAMED = 3
 
 _OF_RESULTS = ("k", "samples", "theory", "empirical", "std_error", "expected_std_error",
                "conditional_theory")  # fmt: skip
@@ -53,13 +49,7 @@ class Names(NamedTuple):
 
 
 def comparison_table(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Table:
-    """Return comparisons as a table: one file beside the other, row by row.
-
-    Args:
-        comparisons: The rows.
-        matching: Where they come from, and what had no partner.
-        names: The files.
-    """
+    """Return comparisons as a table: one file beside the other, row by row."""
     kind = kind_of(comparisons[0].pair.a)
     return Table(
         list(_columns(comparisons, kind)),
@@ -74,7 +64,7 @@ def summary(comparisons: Sequence[Comparison]) -> str:
     total = len(comparisons)
     wrong = [each for each in comparisons if each.verdict == DIFFERS]
     if wrong:
-        return f"{len(wrong)} of {_pairs(total)} differ: {_named([w.pair.a for w in wrong])}."
+        return f"{len(wrong)} of {_pairs(total)} differ: {named([w.pair.a for w in wrong])}."
     verdicts = [each.verdict for each in comparisons]
     counts = [f"{verdicts.count(v)} {text}" for v, text in _COUNTED.items() if v in verdicts]
     agreeing = total - verdicts.count(NOT_COMPARED)
@@ -84,15 +74,19 @@ def summary(comparisons: Sequence[Comparison]) -> str:
 def no_pair(matching: Matching, names: Names) -> str:
     """Return the sentence for two files without a single pair."""
     a, b = matching.only_a[0], matching.only_b[0]
-    if kind_of(a) is not kind_of(b):
-        return (
-            f"{names.a} holds {kind_of(a).schema.kind}, and {names.b} holds "
-            f"{kind_of(b).schema.kind}; give files of one kind"
-        )
+    kinds = kind_of(a).schema.kind, kind_of(b).schema.kind
+    if kinds[0] != kinds[1]:
+        return not_of_one_kind(names, kinds)
     return (
-        f"no row of {names.a} measures what a row of {names.b} does ({_name(a)} against "
-        f"{_name(b)}); give files of the same experiments"
+        f"no row of {names.a} measures what a row of {names.b} does ({named([a], 1)} against "
+        f"{named([b], 1)}); give files of the same experiments"
     )
+
+
+def not_of_one_kind(names: Iterable[str], kinds: Iterable[str]) -> str:
+    """Return the sentence for two files whose rows are of different kinds."""
+    holds = [f"{name} holds {kind}" for name, kind in zip(names, kinds, strict=True)]
+    return f"{', and '.join(holds)}; give files of one kind"
 
 
 def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
@@ -111,23 +105,15 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
         of_side = [getattr(each.pair, side).seed for each in comparisons]
         if len(set(of_side)) > 1:
             yield Column(f"seed {side}", list(map(str, of_side)), drop_priority=2)
-    yield Column(f"a ± {level(rows)}", [_side(each.a, confidence) for each in comparisons])
-    yield Column(f"b ± {level(rows)}", [_side(each.b, confidence) for each in comparisons])
+    for side in ("a", "b"):
+        estimates = [getattr(each, side) for each in comparisons]
+        cells = [with_error(e.value, e.half_width(confidence)) if e else "" for e in estimates]
+        yield Column(f"{side} ± {level(rows)}", cells)
     cells = [_difference(each, confidence) for each in comparisons]
     yield Column("difference, %", cells, drop_priority=1)
-    z = [f"{_z(each):+.2f}" if each.is_tested else "" for each in comparisons]
-    yield Column("z", z, drop_priority=0)
+    tested = [each.difference if each.is_tested else None for each in comparisons]
+    yield Column("z", [f"{d.z or 0.0:+.2f}" if d else "" for d in tested], drop_priority=0)
     yield Column("verdict", [CELLS[each.verdict] for each in comparisons], numeric=False)
-
-
-def _z(comparison: Comparison) -> float:
-    return (comparison.difference.z if comparison.difference else None) or 0.0
-
-
-def _side(estimate: Estimate | None, confidence: float) -> str:
-    if estimate is None:
-        return ""
-    return with_error(estimate.value, estimate.half_width(confidence))
 
 
 def _difference(comparison: Comparison, confidence: float) -> str:
@@ -146,9 +132,11 @@ def _difference(comparison: Comparison, confidence: float) -> str:
 def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Iterator[str]:
     a, b = ([getattr(each.pair, side) for each in comparisons] for side in ("a", "b"))
     differing = [name for name in ("dtype", "varsim") if _texts(name, a) != _texts(name, b)]
+    count, of = ("samples", "outputs per row") if kind.schema is RESULTS else (kind.replicates,) * 2
     for letter, name, rows in zip("ab", names, (a, b), strict=True):
+        extent = f"{span([getattr(row, count) for row in rows])} {of}"
         versions = [("varsim " if n == "varsim" else "") + _texts(n, rows) for n in differing]
-        yield f"{letter}: {', '.join([name, _extent(rows, kind), seeds(rows), *versions])}."
+        yield f"{letter}: {', '.join([name, extent, seeds(rows), *versions])}."
     shared = ", ".join(shared_settings([*a, *b], kind.schema))
     if shared:
         yield f"Both: {shared}."
@@ -156,12 +144,6 @@ def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Ite
         yield "With fixed-x, a and b are ratios to the theory given x: each x has its own variance."
     alpha = comparisons[0].alpha
     yield f"The difference is b - a; verdicts share a false-alarm rate of {alpha:g} (Holm)."
-
-
-def _extent(rows: Sequence[Any], kind: Kind) -> str:
-    if kind.schema is RESULTS:
-        return f"{span([row.samples for row in rows])} outputs per row"
-    return f"{span([getattr(row, kind.replicates) for row in rows])} {kind.replicates}"
 
 
 def _texts(name: str, rows: Sequence[Any]) -> str:
@@ -175,18 +157,16 @@ def _caveats(comparisons: Sequence[Comparison], matching: Matching, names: Names
         yield (
             f"{_pairs(len(redrawn))} of the same seed and samples "
             f"{_have(len(redrawn))} other draws, so NumPy, varsim or the machine has changed them: "
-            f"{_named(redrawn)}."
+            f"{named(redrawn)}."
         )
     mixed = [pair.a for pair in matching.pairs if pair.a.question.dtype != pair.b.question.dtype]
     if mixed:
-        yield f"{_pairs(len(mixed))} {_have(len(mixed))} different dtypes: {_named(mixed)}."
-    for rows, name, other in (
-        (matching.only_a, names.a, names.b),
-        (matching.only_b, names.b, names.a),
-    ):
+        yield f"{_pairs(len(mixed))} {_have(len(mixed))} different dtypes: {named(mixed)}."
+    only = matching.only_a, matching.only_b
+    for rows, (name, other) in zip(only, (names, names[::-1]), strict=True):
         if rows:
             number = f"{len(rows):,} row{'s' * (len(rows) > 1)}"
-            yield f"{number} of {name} {_have(len(rows))} no partner in {other}: {_named(rows)}."
+            yield f"{number} of {name} {_have(len(rows))} no partner in {other}: {named(rows)}."
 
 
 def _pairs(number: int) -> str:
@@ -197,29 +177,16 @@ def _have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
-def _name(row: Any) -> str:
-    layer = f", layer {row.layer}" if kind_of(row).schema is LAYERS else ""
-    return row_name(row, kind_of(row).schema) + layer
-
-
-def _named(rows: Sequence[Any]) -> str:
-    more = len(rows) - _MOST_NAMED
-    return "; ".join(map(_name, rows[:_MOST_NAMED])) + (f"; and {more:,} more" * (more > 0))
-
-
 def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
     a, b = comparison.pair
     difference, confidence = comparison.difference, a.confidence
-    tested = comparison.is_tested and difference is not None
-    ends = difference.interval(confidence) if tested and difference else (None, None)
-    settings = {name: getattr(a, name) for name in kind.settings}
-    if "scale" in settings:
-        settings["scale"] = canonical_name(settings["scale"])
+    tested = difference if comparison.is_tested else None
+    ends = tested.interval(confidence) if tested else (None, None)
     more = _OF_RESULTS if kind.schema is RESULTS else ()
     of_each = ("varsim", "seed", "dtype", kind.replicates, "key", *more)
     return {
         "schema": SCHEMA,
-        **{name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()},
+        **{name: list(v) if isinstance(v, tuple) else v for name, v in kind.measured(a).items()},
         **{f"{name}_a": getattr(a, name) for name in of_each},
         **{f"{name}_b": getattr(b, name) for name in of_each},
         "same_streams": comparison.pair.same_streams,
@@ -232,8 +199,8 @@ def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
         "ci_low": ends[0],
         "ci_high": ends[1],
         "confidence": confidence,
-        "dof": difference.dof if tested and difference else None,
-        "z": difference.z if tested and difference else None,
+        "dof": tested.dof if tested else None,
+        "z": tested.z if tested else None,
         "p": comparison.p,
         "verdict": comparison.verdict,
         "agrees": comparison.verdict != DIFFERS,

@@ -12,6 +12,8 @@ from varsim.layer.experiment import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
 
+_WHY = "Why? An output of x @ W is a sum of D products x_d · W_dj."
+
 
 def explain(results: Sequence[Result]) -> str:
     """Return why the variances are what they are, a line a paragraph.
@@ -20,17 +22,13 @@ def explain(results: Sequence[Result]) -> str:
     numbers.
     """
     first = results[0].question
-    alike = [
-        (result.question, result)
-        for result in results
-        if _entries(result.question) == _entries(first)
-    ]
+    alike = [result for result in results if _entries(result.question) == _entries(first)]
     if first.initializer is None:
         paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
     else:
         paragraphs = ["\n".join(_claims(alike)), _unit(first)]
     if DESIGNS[first.design].fixed_x:
-        paragraphs.append(_one_x(alike[0][1]))
+        paragraphs.append(_one_x(alike[0]))
     paragraphs += _sources(alike)
     if len(alike) < len(results):
         paragraphs.append(
@@ -44,81 +42,85 @@ def _entries(e: Experiment) -> tuple[object, ...]:
     return e.dim, e.x_entries, e.w_entries, e.design, e.bias, e.initializer is None
 
 
-def _one_product(experiment: Experiment) -> str:
-    e, theory = experiment, predict(experiment)
-    variance = theory.product_variance
+def _one_product(e: Experiment) -> str:
+    theory = predict(e)
     standard = (e.x_entries[1:], e.w_entries[1:]) == ((0.0, 1.0), (0.0, 1.0))
     if standard and e.x_dist != "rectified":
-        return (
-            "Why? An output of x @ W is a sum of D products x_d · W_dj. Before W is divided by k, "
+        product = (
             "one product of two independent entries with mean 0 and variance 1 has variance "
             "1 · 1 = 1."
         )
+    else:
+        product = (
+            "one product has variance E x² E w² - (E x)² (E w)² = "
+            f"{significant(theory.product_variance)} here, with "
+            f"E x² = {significant(theory.x_mean_square)}."
+        )
+    return f"{_WHY} Before W is divided by k, {product}"
+
+
+def _sum(e: Experiment) -> str:
+    variance = predict(e).product_variance
     return (
-        "Why? An output of x @ W is a sum of D products x_d · W_dj. Before W is divided by k, "
-        f"one product has variance E x² E w² - (E x)² (E w)² = {significant(variance)} here, with "
-        f"E x² = {significant(theory.x_mean_square)}."
+        f"D = {e.dim} independent products add up, and so do their variances: "
+        f"{e.dim} · {significant(variance)} = {significant(e.dim * variance)}."
     )
 
 
-def _sum(experiment: Experiment) -> str:
-    variance = predict(experiment).product_variance
-    return (
-        f"D = {experiment.dim} independent products add up, and so do their variances: "
-        f"{experiment.dim} · {significant(variance)} = {significant(experiment.dim * variance)}."
-    )
-
-
-def _division(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
+def _division(rows: Sequence[Result]) -> Iterator[str]:
     yield (
         "Dividing W by k divides every output by k. Variance is quadratic, so it is divided by k²:"
     )
-    for experiment, result in rows:
-        total = experiment.dim * predict(experiment).product_variance
-        half_width = result.estimate.half_width(result.confidence)
-        this_x = result.conditional_theory
+    for row in rows:
+        e = row.question
+        total = e.dim * predict(e).product_variance
         yield (
-            f"  k = {significant(result.k)} ({experiment.scale}): "
-            f"{significant(total)} / {significant(experiment.k_squared)} = "
-            f"{significant(result.theory)}"
-            f"{'' if this_x is None else f', for this x {significant(this_x)}'}"
-            f"; measured {with_error(result.empirical, half_width)}"
+            f"  k = {significant(row.k)} ({e.scale}): {significant(total)} / "
+            f"{significant(e.k_squared)} = {_theory(row)}; {_measured(row)}"
         )
 
 
-def _claims(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
-    first = rows[0][0]
+def _claims(rows: Sequence[Result]) -> Iterator[str]:
+    first = rows[0].question
     bias = ", and a bias like them adds 1/k²" if first.bias else ""
     mean_square = predict(first).x_mean_square
     yield (
-        "Why? An output of x @ W is a sum of D products x_d · W_dj. An initializer makes W as a "
-        "whole and it is used as it comes; the scheme claims that its entries have E w² = 1/k². "
-        "Where they have mean 0 and are uncorrelated, the variances of the products add up to "
-        f"D E x² / k²{bias}, with D = {first.dim} and E x² = {significant(mean_square)}:"
+        f"{_WHY} An initializer makes W as a whole and it is used as it comes; the scheme claims "
+        "that its entries have E w² = 1/k². Where they have mean 0 and are uncorrelated, the "
+        f"variances of the products add up to D E x² / k²{bias}, with D = {first.dim} and "
+        f"E x² = {significant(mean_square)}:"
     )
-    for experiment, result in rows:
-        half_width = result.estimate.half_width(result.confidence)
-        this_x = result.conditional_theory
+    for row in rows:
+        e = row.question
         yield (
-            f"  scale {experiment.scale}: 1/k² = {significant(1 / experiment.k_squared)} claims "
-            f"{significant(result.theory)}"
-            f"{'' if this_x is None else f', for this x {significant(this_x)}'}"
-            f"; {experiment.init} measured {with_error(result.empirical, half_width)}"
+            f"  scale {e.scale}: 1/k² = {significant(1 / e.k_squared)} claims {_theory(row)}; "
+            f"{e.init} {_measured(row)}"
         )
 
 
-def _unit(experiment: Experiment) -> str:
-    total = experiment.dim * predict(experiment).product_variance + experiment.bias
-    root = "√D" if total == experiment.dim else f"√{significant(total)}"
+def _theory(row: Result) -> str:
+    this_x = row.conditional_theory
+    return significant(row.theory) + (
+        "" if this_x is None else f", for this x {significant(this_x)}"
+    )
+
+
+def _measured(row: Result) -> str:
+    return f"measured {with_error(row.empirical, row.estimate.half_width(row.confidence))}"
+
+
+def _unit(e: Experiment) -> str:
+    total = e.dim * predict(e).product_variance + e.bias
+    root = "√D" if total == e.dim else f"√{significant(total)}"
     return (
         f"The variance is 1 when k² = {significant(total)}, that is k = {root} = "
         f"{significant(math.sqrt(total))}: the square root, not the dimension itself."
     )
 
 
-def _sources(rows: Sequence[tuple[Experiment, Result]]) -> Iterator[str]:
+def _sources(rows: Sequence[Result]) -> Iterator[str]:
     """Yield where the schemes come from that somebody proposed."""
-    for name, gain in dict.fromkeys((canonical_name(e.scale), e.gain) for e, _ in rows):
+    for name, gain in dict.fromkeys((canonical_name(r.scale), r.gain) for r in rows):
         scale = find_scale(name)
         if scale.source:
             with_gain = "" if gain is None else f" with g = {significant(gain)}"

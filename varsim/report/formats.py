@@ -34,10 +34,7 @@ def markdown(table: Table) -> str:
     """Return the table in GitHub-flavoured Markdown, aligned in the source too."""
     columns = table.printable
     header, *rows = zip(*(column.aligned() for column in columns), strict=True)
-    rule = [
-        "-" * (column.width - 1) + ":" if column.numeric else "-" * column.width
-        for column in columns
-    ]
+    rule = ["-" * (c.width - 1) + (":" if c.numeric else "-") for c in columns]
     lines = [
         "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
         for cells in (header, rule, *rows)
@@ -51,19 +48,10 @@ def latex(table: Table) -> str:
     columns = table.printable
     header, *rows = zip(*([c.header, *c.cells] for c in columns), strict=True)
     spec = "".join("r" if column.numeric else "l" for column in columns)
-    return "\n".join(
-        [
-            *(f"% {to_ascii(line)}" for line in [*table.caption, *table.caveats]),
-            rf"\begin{{tabular}}{{{spec}}}",
-            r"\toprule",
-            _latex_row(header),
-            r"\midrule",
-            *map(_latex_row, rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
-    )
+    notes = (f"% {to_ascii(line)}" for line in [*table.caption, *table.caveats])
+    head = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", _latex_row(header), r"\midrule"]
+    foot = [r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join([*notes, *head, *map(_latex_row, rows), *foot])
 
 
 FORMATS: dict[str, Callable[[Table], str]] = {

@@ -14,6 +14,9 @@ from varsim.report import Column, Table
 SCHEMA = 1
 """Number of the schema of the records; raised whenever their names change."""
 
+_OF_GAINS = ("variance", "mean", "second_moment", "gain", "std_gain", "derivative_second_moment",
+             "chi")  # fmt: skip
+
 
 def gains_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:
     """Return the gains of activations, for every variance of their inputs."""
@@ -50,8 +53,9 @@ def critical_table(activations: Mapping[str, Activation]) -> Table:
         Column("critical", [row.kind for row in rows.values()], numeric=False),
         Column("C_W", [_optional(row.weights) for row in rows.values()]),
         Column("C_b", [_optional(row.bias) for row in rows.values()]),
-        Column("K*", [_variance(row) for row in rows.values()]),
-    ]
+        Column("K*", ["any" if row.kind == "scale-invariant" else _optional(row.variance)
+                      for row in rows.values()]),
+    ]  # fmt: skip
     caption = [
         "W has variance C_W / fan-in and the bias C_b. There, a variance K* of the signal is kept "
         "from layer to layer, and that of gradients too (χ = 1).",
@@ -78,22 +82,13 @@ def _optional(value: float | None) -> str:
     return "" if value is None else significant(value, 10)
 
 
-def _variance(row: Critical) -> str:
-    return "any" if row.kind == "scale-invariant" else _optional(row.variance)
-
-
 def _gains_record(name: str, row: Gains) -> dict[str, Any]:
     entry = TORCH.get(name)
+    values = {value: getattr(row, value) for value in _OF_GAINS}
     return {
         "schema": SCHEMA,
         "activation": name,
-        "variance": row.variance,
-        "mean": row.mean,
-        "second_moment": row.second_moment,
-        "gain": row.gain,
-        "std_gain": row.std_gain,
-        "derivative_second_moment": row.derivative_second_moment,
-        "chi": row.chi,
+        **values,
         "torch_gain": None if entry is None else entry.gain,
         "torch_remark": None if entry is None or not entry.remark else entry.remark,
     }

@@ -30,40 +30,41 @@ def columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
     """Return the columns of a table of rows: settings that vary, and what was measured."""
     found = []
     for field in map(schema.by_name.__getitem__, schema.table):
-        if field.when_varying and not _varies(field, rows):
-            continue
-        cells = [field.text(row) for row in rows]
-        if any(cells) or not field.optional or field.name == "agrees":
-            header = field.header.format(level=level(rows)) if "{" in field.header else field.header
-            found.append(
-                Column(
-                    header, cells, field.numeric, field.drop_priority,
-                    shortenable=field.name == "init",
-                )
-            )  # fmt: skip
+        if not field.when_varying or _varies(field, rows):
+            column = _column(field, rows)
+            if any(column.cells) or not field.optional or field.name == "agrees":
+                found.append(column)
     return found
 
 
 def setting_columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
     """Return the columns that tell rows apart."""
-    names = [name for name in schema.table if schema.by_name[name].phrase]
-    return [
-        Column(field.header, [field.text(row) for row in rows], field.numeric,
-               shortenable=field.name == "init")
-        for field in map(schema.by_name.__getitem__, names)
-        if not field.when_varying or _varies(field, rows)
-    ]  # fmt: skip
+    table = map(schema.by_name.__getitem__, schema.table)
+    fields = [field for field in table if field.phrase and not field.derived]
+    return [_column(f, rows) for f in fields if not f.when_varying or _varies(f, rows)]
+
+
+def _column(field: Field, rows: Sequence[Any]) -> Column:
+    header = field.header.format(level=level(rows)) if "{" in field.header else field.header
+    cells = [field.text(row) for row in rows]
+    return Column(
+        header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init"
+    )
 
 
 def shared_settings(rows: Sequence[Any], schema: Schema[Any]) -> list[str]:
     """Return the settings, but for the seed, that all rows share and that are worth a word."""
     shared = []
     for field in map(schema.by_name.__getitem__, schema.settings):
-        values = _values(field, rows)
+        values = {field.value(row) for row in rows} - {None}
         worth_a_word = field.always or not all(map(field.usual, rows))
         if len(values) == 1 and worth_a_word:
             shared.append(field.phrase.format(field.show(values.pop())))
     return shared
+
+
+def _settings(rows: Sequence[Any], schema: Schema[Any]) -> str:
+    return ", ".join([*shared_settings(rows, schema), seeds(rows)])
 
 
 def seeds(rows: Sequence[Any]) -> str:
@@ -74,10 +75,7 @@ def seeds(rows: Sequence[Any]) -> str:
 def row_name(row: Any, schema: Schema[Any], rows: Sequence[Any] = ()) -> str:
     """Return what a row is called in a sentence: each setting that names it or is not as usual.
 
-    Args:
-        row: The row.
-        schema: Its fields.
-        rows: The rows of its table; a setting that all of them share goes without saying.
+    A setting that all ``rows`` of a table share goes without saying.
     """
     phrases = []
     for name in dict.fromkeys((*schema.named_by, *schema.settings)):
@@ -87,6 +85,16 @@ def row_name(row: Any, schema: Schema[Any], rows: Sequence[Any] = ()) -> str:
         if value is not None and not field.usual(row) and not shared:
             phrases.append(field.phrase.format(field.show(value)))
     return ", ".join(phrases)
+
+
+def named(rows: Sequence[Any], most: int = 3) -> str:
+    """Return what rows are called in a sentence, with their layers: so many, and how many more."""
+    names = [
+        row_name(row, row.schema) + (f", layer {row.layer}" if row.schema is LAYERS else "")
+        for row in rows
+    ]
+    more = f"; and {len(rows) - most:,} more" if len(rows) > most else ""
+    return "; ".join(names[:most]) + more
 
 
 def span(values: Sequence[int]) -> str:
@@ -121,69 +129,60 @@ def shared_rate(rows: Sequence[Any]) -> list[str]:
 
 
 def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Table:
-    """Return results as a table: theory against measurement, row by row.
-
-    Args:
-        results: The rows.
-        remarks: Further sentences of the caption.
-    """
+    """Return results as a table: theory against measurement, row by row; remarks go below."""
+    samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
+    targets = sorted({p for r in results if (p := r.question.precision) is not None})
+    aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
+    settings = _settings(results, RESULTS)
+    sentence = f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings}."
+    if any(DESIGNS[r.question.design].fixed_x for r in results):
+        sentence += ' The verdict on a fixed x is about the column "given x".'
     return Table(
         columns(results, RESULTS),
-        [*_results_caption(results), *shared_rate(results), *remarks],
+        [sentence, *shared_rate(results), *remarks],
         list(map(RESULTS.record, results)),
         list(caveat_sentences(results, RESULTS)),
     )
 
 
-def _results_caption(results: Sequence[Result]) -> Iterator[str]:
-    samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
-    targets = sorted({p for r in results if (p := r.question.precision) is not None})
-    aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
-    settings = ", ".join([*shared_settings(results, RESULTS), seeds(results)])
-    sentence = f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings}."
-    if any(DESIGNS[r.question.design].fixed_x for r in results):
-        sentence += ' The verdict on a fixed x is about the column "given x".'
-    yield sentence
-
-
 def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) -> Table:
-    """Return checks of initializers as a table.
-
-    Args:
-        rows: The initializers.
-        remarks: Further sentences of the caption.
-    """
-    return Table(
-        columns(rows, CHECKS),
-        [*_checks_caption(rows), *shared_rate([r for r in rows if r.claimed] or rows), *remarks],
-        list(map(CHECKS.record, rows)),
-        list(caveat_sentences(rows, CHECKS)),
-    )
-
-
-def _checks_caption(rows: Sequence[InitializerCheck]) -> Iterator[str]:
+    """Return checks of initializers as a table; remarks go below."""
     first = rows[0]
     shapes = dict.fromkeys((row.dim, row.fan_out) for row in rows)
     shape = f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 else ""
     packages = "".join(f", {p}" for p in dict.fromkeys(r.init_package for r in rows) if p)
     draws = span([row.draws for row in rows])
-    yield f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}."
-    yield (
-        "E w² is as documented; std is that of the entries about 0. x@W and g@Wᵀ are the variances "
-        "forward and backward, for standard normal x and g. Verdicts are about x@W."
+    caption = [
+        f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}.",
+        "E w² is as documented; std is the root mean square of the entries. x@W and g@Wᵀ are the "
+        "variances forward and backward, for standard normal x and g. Verdicts are about x@W.",
+    ]
+    return Table(
+        columns(rows, CHECKS),
+        [*caption, *shared_rate([r for r in rows if r.claimed] or rows), *remarks],
+        list(map(CHECKS.record, rows)),
+        list(caveat_sentences(rows, CHECKS)),
     )
 
 
 def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Table:
-    """Return the layers of one stack as a table, from the input on.
-
-    Args:
-        rows: The layers.
-        remarks: Further sentences of the caption.
-    """
+    """Return the layers of one stack as a table, from the input on; remarks go below."""
+    first = rows[0]
+    caption = [
+        f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
+        f"{first.question.batch:,} inputs per network; {_settings([first], LAYERS)}.",
+        "Var[h] is over networks, inputs and units; median: of the typical network; within: over "
+        "the units and inputs of one. Errors are between networks.",
+    ]
+    if any(row.gradient is not None for row in rows):
+        slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
+        caption.append(
+            "∂h is the gradient from a cotangent of variance 1 on top; verdicts allow theory for "
+            f"what it leaves out at finite width (up to {slack:.1%})."
+        )
     return Table(
         [*columns(rows, LAYERS), _chart(rows)],
-        [*_stack_caption(rows), *shared_rate(rows), *remarks],
+        [*caption, *shared_rate(rows), *remarks],
         list(map(LAYERS.record, rows)),
         list(_stack_caveats(rows)),
     )
@@ -191,48 +190,23 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
 
 def _chart(rows: Sequence[LayerResult]) -> Column:
     """Return where every layer lies on a logarithmic axis that holds 1."""
-    signals = [row.empirical for row in rows]
-    gradients = [row.gradient for row in rows]
-    known = [math.log10(v) for v in [*signals, *gradients] if v is not None and v > 0]
+    pairs = [(row.gradient, row.empirical) for row in rows]
+    known = [math.log10(v) for pair in pairs for v in pair if v is not None and v > 0]
     low = min(-1, math.floor(min(known, default=0.0)))
     high = max(1, math.ceil(max(known, default=0.0)))
-    marks = "h ● ∂h ○" if any(value is not None for value in gradients) else "h ●"
+    marks = "h ● ∂h ○" if any(gradient is not None for gradient, _ in pairs) else "h ●"
     header = f"1e{low:+03d} {marks} 1e{high:+03d}".center(_AXIS)
     width = max(_AXIS, len(header))
-
-    def place(value: float | None) -> int | None:
-        if value is None or value <= 0:
-            return None
-        return round((math.log10(value) - low) / (high - low) * (width - 1))
-
     cells = []
-    for signal, gradient in zip(signals, gradients, strict=True):
+    for pair in pairs:
         cell = [" "] * width
         cell[round(-low / (high - low) * (width - 1))] = "│"
-        for at, mark in ((place(gradient), "○"), (place(signal), "●")):
-            if at is not None:
+        for value, mark in zip(pair, "○●", strict=True):
+            if value is not None and value > 0:
+                at = round((math.log10(value) - low) / (high - low) * (width - 1))
                 cell[at] = "◉" if cell[at] == "○" else mark
         cells.append("".join(cell))
     return Column(header, cells, numeric=False, drop_priority=-1, chart=True)
-
-
-def _stack_caption(rows: Sequence[LayerResult]) -> Iterator[str]:
-    first = rows[0]
-    settings = ", ".join([*shared_settings([first], LAYERS), seeds([first])])
-    yield (
-        f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
-        f"{first.question.batch:,} inputs per network; {settings}."
-    )
-    yield (
-        "Var[h] is over networks, inputs and units; median: of the typical network; within: over "
-        "the units and inputs of one. Errors are between networks."
-    )
-    if any(row.gradient is not None for row in rows):
-        slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
-        yield (
-            "∂h is the gradient from a cotangent of variance 1 on top; verdicts allow theory for "
-            f"what it leaves out at finite width (up to {slack:.1%})."
-        )
 
 
 def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
@@ -249,10 +223,9 @@ def plan_table(experiments: Sequence[Experiment], workers: int) -> Table:
     planned = [Result(experiment, Totals()) for experiment in experiments]
     records = [_plan(row, workers) for row in planned]
     numbers = sum(record["numbers"] for record in records)
-    settings = ", ".join([*shared_settings(planned, RESULTS), seeds(planned)])
     caption = [
         f"{len(records):,} to run, {numbers:,} random numbers to draw; nothing was run.",
-        f"Settings: {settings}.",
+        f"Settings: {_settings(planned, RESULTS)}.",
         "The expected error is the relative standard error; memory is that of the arrays of "
         f"{workers} worker{'s' * (workers > 1)}.",
     ]
@@ -288,10 +261,6 @@ def _plan(row: Result, workers: int) -> dict[str, Any]:
         "memory": workers * block_bytes(e),
         **{name: getattr(row, name) for name in (*entries, "precision", "init")},
     }
-
-
-def _values(field: Field, rows: Sequence[Any]) -> set[Any]:
-    return {field.value(row) for row in rows} - {None}
 
 
 def _varies(field: Field, rows: Sequence[Any]) -> bool:

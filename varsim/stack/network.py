@@ -110,8 +110,8 @@ class Network:
         """Check every field."""
         if not 2 <= len(self.widths) <= MAX_DEPTH + 1:
             raise InputError(
-                f"there are {len(self.widths) - 1} layers; give from 1 to {MAX_DEPTH:,}, with the "
-                "width of the input before them"
+                f"there are {len(self.widths) - 1} layers; give the width of the input, and then "
+                f"those of 1 to {MAX_DEPTH:,} layers"
             )
         for name, value, least, most in (
             *(("width", width, 1, MAX_WIDTH) for width in self.widths),
@@ -119,15 +119,21 @@ class Network:
             ("networks", self.networks, MIN_NETWORKS, 10**7),
         ):
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise InputError(f"{name} is {value!r}; give a whole number {least:,} to {most:,}")
+                raise InputError(
+                    f"{name} is {value!r}; give a whole number from {least:,} to {most:,}"
+                )
         if self.norm not in NORMS:
             raise InputError(f"norm {self.norm!r} is unknown; {nearest(self.norm, NORMS)}")
-        for name, number in (("bias_std", self.bias_std), ("residual", self.residual or 0.0)):
+        for name, number in (("bias_std", self.bias_std), ("residual", self.residual)):
+            if number is None:
+                continue
             if not (math.isfinite(number) and 0 <= number <= 1e6):
                 raise InputError(f"{name} is {number!r}; give a number from 0 to 1e6")
+            object.__setattr__(self, name, float(number))  # 1 and 1.0 have one key
         if self.precision is not None and not 1e-4 <= self.precision < 1:
             raise InputError(
-                f"precision is {self.precision:g}; give one from 0.0001 to below 1, or 1%"
+                f"precision is {self.precision:g}; give a relative standard error from 0.0001 to "
+                "below 1, such as 0.01 for 1%"
             )
         self._check_shapes()
         if ":" not in self.activation:
@@ -140,8 +146,8 @@ class Network:
     def _check_shapes(self) -> None:
         if self.residual is not None and len(set(self.widths[1:])) > 1:
             raise InputError(
-                "a residual stack adds layers to each other, so they need one width; give --width, "
-                "or no residual"
+                "a residual stack adds layers to each other, so all need the same width; give one "
+                "width, or no residual"
             )
         if self.batch * sum(self.widths) > _MOST_NUMBERS:
             raise InputError(
@@ -149,7 +155,7 @@ class Network:
                 "too much memory; take a smaller batch"
             )
         if self.networks * len(self.widths) > _MOST_NUMBERS:
-            raise InputError("networks times layers are over 1e8; take fewer networks")
+            raise InputError("networks times layers is above 1e8; take fewer networks")
 
     @property
     def depth(self) -> int:

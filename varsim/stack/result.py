@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,9 @@ HEAVY = 1.0
 _MARGIN = 1.2
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
+
+# Runs of equal widths that are named one by one.
+_MOST_RUNS = 4
 
 _SQUARE, _GRADIENT = FIELDS.index("square"), FIELDS.index("gradient_square")
 
@@ -106,6 +110,7 @@ class StackTotals(NamedTuple):
             their medians, which cannot be added up.
         medians: Of an earlier run, of shape (layers, 2); None where there was none.
         median_networks: Number of networks that these medians are of.
+        next_check: The number of networks at which the stopping rule decides next, or None.
     """
 
     networks: int
@@ -114,6 +119,7 @@ class StackTotals(NamedTuple):
     recent: list[NDArray[np.float64]]
     medians: NDArray[np.float64] | None = None
     median_networks: int = 0
+    next_check: int | None = None
 
     def plus(self, sample: Sampled) -> StackTotals:
         """Return the totals with one more network."""
@@ -153,6 +159,8 @@ class LayerResult(RowBase):
         gradient_median: The same of ∂h.
         median_networks: Number of networks that these medians are of: the last ones, where a run
             was resumed.
+        next_check: The number of networks at which the stopping rule decides next; None where it
+            has decided.
         counts: Histogram of φ(h), those beyond the ends first and last; None without.
         histogram: Its bins, or None.
     """
@@ -165,6 +173,7 @@ class LayerResult(RowBase):
     median: float | None = None
     gradient_median: float | None = None
     median_networks: int = 0
+    next_check: int | None = None
     counts: tuple[int, ...] | None = None
     histogram: Bins | None = None
 
@@ -370,6 +379,7 @@ class StackStudy:
                 median=_finite(medians[place, 0]),
                 gradient_median=_finite(medians[place, 1]) if network.backward else None,
                 median_networks=median_networks,
+                next_check=totals.next_check,
                 counts=None if totals.counts is None else tuple(totals.counts[place].tolist()),
                 histogram=None if bins is None else bins[place],
                 confidence=self.confidence,
@@ -397,7 +407,10 @@ class StackStudy:
         if self.histogram and not counted:
             return self, None, False
         totals = _totals_of(known)
-        return replace(self, histogram=counted), totals, self.next_check(totals) is None
+        if known[0].question.precision != network.precision:
+            totals = totals._replace(next_check=None)
+        done = totals.next_check is None and self.next_check(totals) is None
+        return replace(self, histogram=counted), totals, done
 
     @cached_property
     def _bins(self) -> tuple[Bins, ...] | None:
@@ -415,6 +428,7 @@ def _totals_of(rows: Sequence[LayerResult]) -> StackTotals:
         [],
         np.array([[math.nan if m is None else m for m in pair] for pair in medians]),
         first.median_networks,
+        first.next_check,
     )
 
 
@@ -424,15 +438,13 @@ def _finite(value: float | None) -> float | None:
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
-    if row.totals.square is None:
-        yield Caveat(
-            "overflow", f"{network.dtype} cannot hold what explodes here; take dtype float64"
-        )
+    if row.forward is None:
+        yield Caveat("overflow", f"the values overflow {network.dtype}; take dtype float64")
     if row.signals_are_heavy and row.median is not None:
         spread = max(row.held_to.spread or 0.0, row.spread or 0.0)
         yield Caveat(
             "heavy-tails",
-            f"a few networks carry the mean (relative variance between them {spread:.2g}), and its "
+            f"a few networks carry the mean (relative variance between them {spread:.2g}), so its "
             f"error is rough; the typical network has {row.median:.3g}",
         )
     if row.gradients_are_heavy and row.gradient_median is not None:
@@ -445,8 +457,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
     if network.backward and row.gradient_theory is None and row.layer == 1:
         yield Caveat(
             "no-theory",
-            "batch norm mixes the gradients of a batch by how its inputs are correlated, for which "
-            "there is no theory here: the cells below the top layer are empty",
+            "batch norm mixes the gradients of a batch, and varsim has no theory for that: its "
+            "cells below the top layer are empty",
         )
     if network.precision is None and not row.met:
         yield Caveat(
@@ -468,6 +480,16 @@ def _with_interval(estimate: Estimate | None, confidence: float) -> str:
     return with_error(estimate.value, estimate.half_width(confidence))
 
 
+def _in_runs(widths: Sequence[int]) -> str:
+    """Return widths in words: all of them where they are few."""
+    runs = [(width, len(list(run))) for width, run in groupby(widths)]
+    if len(runs) == 1:
+        return f"width {widths[0]}"
+    if len(runs) > _MOST_RUNS:
+        return f"widths {min(widths):,} to {max(widths):,}"
+    return "widths " + "-".join(f"{w}×{count}" if count > 1 else str(w) for w, count in runs)
+
+
 def _short(value: float) -> str:
     return significant(value, 4)
 
@@ -476,9 +498,9 @@ _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "gradient_
           "square_m2", "gradient_m2")  # fmt: skip
 
 
-def _held(name: str, value: Any) -> Any:
-    """Return a total as a file holds it: null is NaN, but for what may not be known."""
-    unknown = {"saturated", "dead", "gradient_square"}
+def _held(network: Network, name: str, value: Any) -> Any:
+    """Return a total as a file holds it: null is NaN, but for what is not known of the network."""
+    unknown = {"saturated", "dead"} | ({"gradient_square"} if not network.backward else set())
     return math.nan if value is None and name not in unknown else value
 
 
@@ -492,7 +514,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     bins, counts = values["histogram"], values["counts"]
     if not 1 <= values["layer"] <= network.depth:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
-    totals = LayerTotals(*(_held(name, values["totals"][name]) for name in LayerTotals._fields))
+    held = values["totals"]
+    totals = LayerTotals(*(_held(network, name, held[name]) for name in LayerTotals._fields))
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
                held_to.spread, values["median"], values["gradient_median"])  # fmt: skip
@@ -508,7 +531,7 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         and (not bins["width"] > 0.0 or len(counts) != bins["number"] + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
-    state = ("median", "gradient_median", "median_networks", "counts")
+    state = ("median", "gradient_median", "median_networks", "next_check", "counts")
     return LayerResult(
         network, values["layer"], held_to, totals,
         histogram=None if bins is None else Bins(**bins),
@@ -529,8 +552,9 @@ def _of(side: str, name: str) -> Callable[[LayerResult], Any]:
 _FIELDS = (
     Field("varsim", f.text, "Version of varsim that measured the row."),
     Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
-    Field("layer", f.whole, "l, from 1 on.", header="layer"),
-    Field("depth", f.whole, "L, the number of layers.", derived=True),
+    Field("layer", f.whole, "l, from 1 on.", header="layer", axis="layer"),
+    Field("depth", f.whole, "L, the number of layers.", derived=True, phrase="{}",
+          show=lambda depth: f"{depth} layer{'s' * (depth > 1)}"),
     Field("fan_in", f.whole, "Width of the layer before, or of the input.",
           lambda r: r.weights.fan_in, derived=True),
     Field("width", f.whole, "Number of units.", lambda r: r.weights.fan_out, derived=True,
@@ -552,15 +576,16 @@ _FIELDS = (
           optional=True, phrase="W {}", always=True, usual=lambda n: n.w_dist == "normal"),
     Field("dtype", f.text, "Floating-point type of draws and products.", phrase="{}", always=True,
           usual=lambda n: n.dtype == "float32"),
-    Field("batch", f.whole, "Inputs per network."),
-    Field("networks", f.whole, "Number of networks.", derived=True),
+    Field("batch", f.whole, "Inputs per network.", phrase="batch {}", show="{:,}".format),
+    Field("networks", f.whole, "Number of networks.", derived=True, phrase="{} networks",
+          show="{:,}".format),
     Field("theory", f.number, "E h² by theory.", lambda r: r.held_to.variance,
           header="Var[h] theory", show=_short),
     Field("theory_slack", f.number, "Relative allowance for what theory leaves out.",
           lambda r: r.held_to.variance_slack),
     Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
           _total("square"), optional=True, derived=True, header="empirical ± {level}",
-          cell=lambda row: _with_interval(row.forward, row.confidence)),
+          cell=lambda row: _with_interval(row.forward, row.confidence), axis="E h²"),
     Field("std_error", f.number, "Standard error of empirical, from the spread between networks.",
           _of("forward", "std_error"), optional=True, derived=True),
     Field("z", f.number, "Difference from theory in standard errors.", _of("forward", "z"),
@@ -593,7 +618,7 @@ _FIELDS = (
           lambda r: r.held_to.gradient_slack),
     Field("gradient", f.number, "Mean of (∂h)²; empty where gradients are not followed.",
           _total("gradient_square"), optional=True, derived=True, header="∂h ± {level}",
-          cell=lambda row: _with_interval(row.back, row.confidence)),
+          cell=lambda row: _with_interval(row.back, row.confidence), axis="E (∂h)²"),
     Field("gradient_std_error", f.number, "Standard error of gradient.", _of("back", "std_error"),
           optional=True, derived=True),
     Field("gradient_z", f.number, "Difference from theory in standard errors.", _of("back", "z"),
@@ -617,12 +642,15 @@ _FIELDS = (
     Field("init", f.text, "The initializer that made the weights, with its arguments.",
           optional=True, phrase="init {}", always=True),
     Field("init_package", f.text, "The package it belongs to, with its version.", optional=True),
-    Field("widths", f.sequence(f.whole), "Widths of the input and of all layers.", plain=list),
+    Field("widths", f.sequence(f.whole), "Widths of the input and of all layers.", plain=list,
+          phrase="{}", show=_in_runs),
     Field("backward", f.truth, "Whether gradients were followed."),
     Field("networks_asked", f.whole, "Number of networks asked for; with a precision, at first.",
           lambda r: r.question.networks),
     Field("precision", f.number, "Relative standard error that was asked for.", optional=True),
     Field("median_networks", f.whole, "Number of networks that the medians are of."),
+    Field("next_check", f.whole, "Number of networks at which the stopping rule decides next.",
+          optional=True),
     Field(
         "totals",
         f.mapping(networks=f.whole, **dict.fromkeys(_MEANS, f.optional(f.number))),

@@ -41,6 +41,11 @@ class Bins(NamedTuple):
     width: float
     number: int
 
+    @property
+    def edges(self) -> NDArray[np.floating[Any]]:
+        """The ends of the equal bins, from the first on."""
+        return self.low + self.width * np.arange(self.number + 1)
+
     def counts(self, values: NDArray[np.floating[Any]]) -> tuple[int, ...]:
         """Return how many values are in every bin, those beyond the ends first and last.
 

@@ -8,7 +8,6 @@ import stat
 import tempfile
 import zlib
 from pathlib import Path
-from typing import NoReturn
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -70,9 +69,9 @@ def open_locked(target: Path) -> int:
         try:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
-                _fail(errno.EINVAL, "it is no regular file")
+                raise OSError(errno.EINVAL, "it is not a regular file")
             if not found.st_mode & 0o222:  # which does not stop root, but says what is meant
-                _fail(errno.EACCES, os.strerror(errno.EACCES))
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             _lock(handle)
             # Whoever owned it before may have put a new file in its place.
             if target.exists() and target.stat().st_ino == found.st_ino:
@@ -152,10 +151,6 @@ def _lock(handle: int) -> None:
         raise BlockingIOError(errno.EAGAIN, "it is in use by another varsim") from None
     except OSError:  # a file system without locks
         return
-
-
-def _fail(number: int, reason: str) -> NoReturn:
-    raise OSError(number, reason)
 
 
 def _mode(target: Path) -> int:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from varsim.fields import Schema
 from varsim.parsing import InputError
 from varsim.runner import ResumePoint
-from varsim.storage import csv_line, jsonl_line
+from varsim.storage import csv_text, jsonl_text
 from varsim.storage.files import (
     append_line,
     atomic_write,
@@ -28,7 +28,7 @@ SUITABLE = (".jsonl", ".csv")
 """Suffixes of the files that rows can be added to one by one."""
 
 
-class Ledger:
+class Ledger(AbstractContextManager["Ledger"]):
     """A file of rows, one per line, that is locked by this process while it is open.
 
     Every row is synced to disk as it is added. A question is known by its key and its seed.
@@ -60,16 +60,7 @@ class Ledger:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        """Begin to use it."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Unlock the file."""
         self.close()
 
@@ -95,8 +86,10 @@ class Ledger:
         Raises:
             OSError: They could not be added; the file is as it was.
         """
-        head = "" if os.fstat(self._file).st_size else self._head
-        append_line(self._file, (head + "".join(map(self._line, rows))).encode())
+        text = self._text(rows)
+        if os.fstat(self._file).st_size:
+            text = text.removeprefix(self._head)
+        append_line(self._file, text.encode())
         self._is_new = False
 
     def finalize(self, rows: Sequence[Any]) -> None:
@@ -107,8 +100,7 @@ class Ledger:
         """
         ours = {(row.key, row.seed) for row in rows}
         others = [row for name, group in self._groups.items() if name not in ours for row in group]
-        ordered = [*rows, *others]
-        text = self._head + "".join(map(self._line, ordered)) if ordered else ""
+        text = self._text([*rows, *others])
         if text.encode() != self._path.read_bytes():
             atomic_write(self._path, text)
             self._is_new = False
@@ -117,9 +109,9 @@ class Ledger:
     def _head(self) -> str:
         return ",".join(self._schema.names) + "\n" if self._suffix == ".csv" else ""
 
-    def _line(self, row: Any) -> str:
-        record = self._schema.record(row)
-        return csv_line(record.values()) if self._suffix == ".csv" else jsonl_line(record)
+    def _text(self, rows: Sequence[Any]) -> str:
+        records = list(map(self._schema.record, rows))
+        return csv_text(records) if self._suffix == ".csv" else jsonl_text(records)
 
     def _load(self) -> None:
         content = self._path.read_bytes()
@@ -133,18 +125,16 @@ class Ledger:
             self._put_aside(torn, at=len(whole))
         if lacks_newline:
             append_line(self._file, b"\n")
-        for row in rows:
-            self._take(row)
+        for row in rows:  # a later one of the same question, and layer, replaces an earlier one
+            group = self._groups.setdefault((row.key, row.seed), [])
+            layer = getattr(row, "layer", None)
+            group[:] = [*(other for other in group if getattr(other, "layer", None) != layer), row]
         if self._head and whole and not whole.startswith(self._head.encode()):
-            self._upgrade()
-
-    def _upgrade(self) -> None:
-        """Write rows of an older schema anew: a CSV file has one header for all of its rows."""
-        rows = [row for group in self._groups.values() for row in group]
-        atomic_write(self._path, self._head + "".join(map(self._line, rows)))
-        renewed = open_locked(self._path)
-        os.close(self._file)
-        self._file = renewed
+            # Rows of an older schema: a CSV file has one header for all of its rows.
+            atomic_write(self._path, self._text([r for g in self._groups.values() for r in g]))
+            renewed = open_locked(self._path)
+            os.close(self._file)
+            self._file = renewed
 
     def _rows(self, content: bytes) -> list[Any]:
         try:
@@ -157,12 +147,6 @@ class Ledger:
             raise self._refusal(f"it holds {schema_of(rows[0]).kind}, not {self._schema.kind}")
         return rows
 
-    def _take(self, row: Any) -> None:
-        """Note a row; a later one of the same question, and layer, replaces it."""
-        group = self._groups.setdefault((row.key, row.seed), [])
-        layer = getattr(row, "layer", None)
-        group[:] = [*(other for other in group if getattr(other, "layer", None) != layer), row]
-
     def _is_row(self, line: bytes) -> bool:
         """Tell whether a line is whole though it does not end: an editor cut off its last byte."""
         if self._suffix == ".csv":
@@ -174,27 +158,19 @@ class Ledger:
         return True
 
     def _put_aside(self, torn: bytes, at: int) -> None:
-        start = (self._head if at == 0 and self._head else self._lines_start).encode()
+        start = '{"schema": ' if self._suffix == ".jsonl" else self._head if at == 0 else ""
         written = torn.rstrip(b"\0")  # a power cut can leave the length without the bytes
         length = min(len(start), len(written))
-        if written[:length] != start[:length]:
+        if written[:length] != start.encode()[:length]:
             raise self._refusal(f"its last line is not a row of {self._schema.kind}")
-        aside = next(path for path in self._asides() if not path.exists())
+        names = (f"{self._path.name}.torn{number or ''}" for number in count())
+        aside = next(p for name in names if not (p := self._path.with_name(name)).exists())
         atomic_write(aside, torn)
         os.ftruncate(self._file, at)
         self.notes.append(
             f"The last line of {str(self.path)!r} was cut off; it was moved to {aside.name!r}, and "
             "its row will be run again."
         )
-
-    def _asides(self) -> Iterator[Path]:
-        for number in count():
-            suffix = f".torn{number}" if number else ".torn"
-            yield self._path.with_name(self._path.name + suffix)
-
-    @property
-    def _lines_start(self) -> str:
-        return '{"schema": ' if self._suffix == ".jsonl" else ""
 
     def _refusal(self, reason: str) -> InputError:
         return InputError(

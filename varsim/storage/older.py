@@ -45,22 +45,18 @@ def _renamed(record: Record, number: int) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in record.items()} | {"schema": number}
 
 
-def _results(old: Sequence[Numbered]) -> list[Numbered]:
-    rows: list[Numbered] = []
-    for number, record in old:
-        totals = dict(record["totals"])
-        totals["next_check"] = totals.pop("look")
-        rows.append((number, _renamed(record, RESULTS.number) | {"totals": totals}))
-    return rows
+def _result(record: Record) -> dict[str, Any]:
+    totals = dict(record["totals"])
+    totals["next_check"] = totals.pop("look")
+    return _renamed(record, RESULTS.number) | {"totals": totals}
 
 
 def _layers(old: Sequence[Numbered]) -> list[Numbered]:
     """Return layers with the widths of their stack, which are those of its other layers."""
     stacks: dict[Any, list[Numbered]] = {}
     for number, record in old:
-        stacks.setdefault((record["key"], record["seed"], record["networks"]), []).append(
-            (number, record)
-        )
+        name = record["key"], record["seed"], record["networks"]
+        stacks.setdefault(name, []).append((number, record))
     return [row for stack in stacks.values() for row in _stack(stack)]
 
 
@@ -98,7 +94,8 @@ def _layer(record: Record) -> dict[str, Any]:
         "square_m2": _m2(record["empirical"], record["std_error"], count),
         "gradient_m2": _m2(record["gradient"], record["gradient_std_error"], count),
     }
-    new = {"networks_asked": count, "precision": None, "median_networks": count, "totals": totals}
+    new = {"networks_asked": count, "precision": None, "median_networks": count}
+    new |= {"next_check": None, "totals": totals}
     return _renamed(record, LAYERS.number) | new
 
 
@@ -107,10 +104,6 @@ def _m2(mean: float | None, std_error: float | None, count: int) -> float | None
     if mean is None or std_error is None:
         return None
     return (std_error / mean) ** 2 * count * (count - 1) if mean else 0.0
-
-
-def _checks(old: Sequence[Numbered]) -> list[Numbered]:
-    return [(number, _check(record)) for number, record in old]
 
 
 def _check(record: Record) -> dict[str, Any]:
@@ -147,7 +140,7 @@ def _side(variance: float, error2: float, count: int) -> dict[str, Any]:
 
 
 _UPGRADES: dict[str, Callable[[Sequence[Numbered]], list[Numbered]]] = {
-    RESULTS.kind: _results,
+    RESULTS.kind: lambda old: [(number, _result(record)) for number, record in old],
     LAYERS.kind: _layers,
-    CHECKS.kind: _checks,
+    CHECKS.kind: lambda old: [(number, _check(record)) for number, record in old],
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from varsim.fields import Schema, shortened, text
@@ -49,8 +49,11 @@ def parse(content: str, suffix: str) -> list[Any]:
     if schema is None:
         raise InputError("it holds no rows of varsim")
     unit = "row" if suffix == ".json" else "line"
+    for number, record in numbered:
+        if (refusal := _refusal(schema, record)) is not None:
+            raise InputError(f"{unit} {number} cannot be used: {refusal}")
     rows = []
-    for number, record in _current(schema, numbered, unit):
+    for number, record in upgraded(schema, numbered):
         try:
             rows.append(schema.row(record))
         except InputError as error:
@@ -58,35 +61,24 @@ def parse(content: str, suffix: str) -> list[Any]:
     return rows
 
 
-def _current(
-    schema: Schema[Any], numbered: Sequence[tuple[int, Record]], unit: str
-) -> list[tuple[int, Record]]:
-    """Return records of the present schema; those of older ones are brought up to it."""
-    for number, record in numbered:
-        found = record.get("schema")
-        if not any(isinstance(found, int) and known == found for known in _numbers(schema)):
-            raise InputError(f"{unit} {number} cannot be used: {_refused(schema, record)}")
-    return upgraded(schema, numbered)
-
-
-def _numbers(schema: Schema[Any]) -> list[int]:
-    return [*OLDER[schema.kind], schema.number]
-
-
-def _refused(schema: Schema[Any], record: Record) -> str:
+def _refusal(schema: Schema[Any], record: Record) -> str | None:
+    """Return why a record cannot be read, by its schema."""
+    found, known = record.get("schema"), [*OLDER[schema.kind], schema.number]
+    if isinstance(found, int) and found in known:
+        return None
     if schema.marker not in record:
         return f"this is not a row of {schema.kind}"
-    found, newest = record.get("schema"), schema.number
-    if isinstance(found, int) and found > newest:
+    if isinstance(found, int) and found > schema.number:
         return (
-            f"its schema is {found}, newer than {newest}, which this varsim writes; update varsim"
+            f"its schema is {found}, newer than {schema.number}, which this varsim writes; update "
+            "varsim"
         )
-    known = " and ".join(map(str, _numbers(schema)))
-    return f"its schema is {shortened(repr(found))}, and this varsim reads schema {known}"
+    numbers = " and ".join(map(str, known))
+    return f"its schema is {shortened(repr(found))}, and this varsim reads schema {numbers}"
 
 
-def _schema(record: Record) -> Schema[Any] | None:
-    return next((schema for schema in SCHEMAS if schema.marker in record), None)
+def _schema(names: Container[str]) -> Schema[Any] | None:
+    return next((schema for schema in SCHEMAS if schema.marker in names), None)
 
 
 def _records(content: str, suffix: str) -> Iterator[tuple[int, Record]]:
@@ -96,11 +88,12 @@ def _records(content: str, suffix: str) -> Iterator[tuple[int, Record]]:
         return
     lines = [(n, line) for n, line in enumerate(content.split("\n"), 1) if line.strip()]
     names = lines.pop(0)[1].rstrip("\r").split(",") if suffix == ".csv" and lines else []
-    if suffix == ".csv" and names and not any(schema.marker in names for schema in SCHEMAS):
+    schema = _schema(names)
+    if names and schema is None:
         raise InputError("its header is not that of rows of varsim")
     for number, line in lines:
         try:
-            record = json.loads(line) if suffix == ".jsonl" else _csv_record(names, line)
+            record = json.loads(line) if schema is None else _csv_record(schema, names, line)
         except (ValueError, csv.Error, RecursionError):
             record = None
         if not isinstance(record, dict):
@@ -118,9 +111,8 @@ def _json_list(content: str) -> list[Record]:
     return rows
 
 
-def _csv_record(names: Sequence[str], line: str) -> dict[str, Any]:
+def _csv_record(schema: Schema[Any], names: Sequence[str], line: str) -> dict[str, Any]:
     cells = next(csv.reader(io.StringIO(line), strict=True))
-    schema = next(schema for schema in SCHEMAS if schema.marker in names)
     return {name: _csv_value(schema, name, cell) for name, cell in zip(names, cells, strict=True)}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.program import here, on_terminal, run
-from varsim.stack.records import NAMES
+from varsim.stack.result import LAYERS
 
 SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
 
@@ -24,16 +24,16 @@ def rows(*args: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_row_a_layer() -> None:
-    """From the input on, with the schema's names in their order."""
+def test_there_is_one_row_per_layer() -> None:
+    """Rows go from the input on, with the names of the schema in their order."""
     table = rows()
     assert [row["layer"] for row in table] == [1, 2, 3, 4]
-    assert all(list(row) == NAMES for row in table)
+    assert all(list(row) == LAYERS.names for row in table)
     assert all(row["agrees"] for row in table)
 
 
 def test_sweeps_are_stacks() -> None:
-    """Every combination; for people a table each, for machines one list of rows."""
+    """Each combination is a stack: a table of its own for people, and rows of one list else."""
     args = ("--activation", "relu,tanh", "--scale", "he,xavier")
     assert [(r["activation"], r["scale"], r["layer"]) for r in rows(*args)] == [
         (a, s, layer) for a in ("relu", "tanh") for s in ("he", "xavier") for layer in (1, 2, 3, 4)
@@ -43,18 +43,18 @@ def test_sweeps_are_stacks() -> None:
     assert "16 of 16 layers agree with theory." in done.stderr
     cells = list(csv.DictReader(io.StringIO(run(*SMALL, *args, "-f", "csv").stdout)))
     assert len(cells) == 16
-    assert list(cells[0]) == NAMES
+    assert list(cells[0]) == LAYERS.names
 
 
 def test_widths_name_every_layer() -> None:
-    """The input's width first."""
+    """The first one is the width of the input."""
     done = run("layers", "--widths", "16,32,8", "--networks", "16", "-f", "jsonl")
     table = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(row["fan_in"], row["width"]) for row in table] == [(16, 32), (32, 8)]
 
 
 def test_the_bytes_do_not_depend_on_workers() -> None:
-    """Nor do rows on the sweep they stand in, until the verdict."""
+    """Rows do not depend on the sweep they stand in either, but for their verdict."""
     one, two = (run(*SMALL, "-j", n, "-f", "csv").stdout for n in ("1", "2"))
     assert one == two
     alone, swept = rows(), rows("--gain", "2,1")[4:]
@@ -64,7 +64,7 @@ def test_the_bytes_do_not_depend_on_workers() -> None:
 
 
 def test_a_cluster_gives_the_same_bytes() -> None:
-    """Networks are computed wherever there are workers."""
+    """Networks may be computed anywhere; the rows are those of a plain run."""
     pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
     args = (*SMALL, "-f", "csv", "--activation", "gelu")
     here, there = run(*args), run(*args, "--scheduler", "local", "-j", "2")
@@ -72,15 +72,47 @@ def test_a_cluster_gives_the_same_bytes() -> None:
     assert here.stdout == there.stdout
 
 
+MEDIANS = ("median", "gradient_median", "median_networks", "caveats")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "more"), [("jsonl", ()), ("csv", ("--histogram", "--norm", "layer"))]
+)
+def test_resuming_continues_with_more_networks(
+    suffix: str, more: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are those of one run but for their medians, which are of the last networks."""
+    monkeypatch.chdir(tmp_path)
+    args = (*SMALL, "--activation", "tanh,relu", *more, "--check", "-f", "jsonl")
+    plain, resume = here(*args), ("-o", f"kept.{suffix}", "--resume")
+    assert here(*args, "--networks", "10", *resume).returncode == 0
+    resumed = here(*args, *resume)
+    assert plain.returncode == resumed.returncode == 0, resumed.stderr
+    tables = [[json.loads(line) for line in done.stdout.splitlines()] for done in (plain, resumed)]
+    for row in tables[1]:
+        assert row["median_networks"] == 22
+        assert row["caveats"][-1]["message"] == "the medians are of the last 22 networks"
+    for row in (row for table in tables for row in table):
+        assert row["networks"] == 32
+        for name in MEDIANS:
+            del row[name]
+    assert tables[0] == tables[1]
+    kept = Path(f"kept.{suffix}").read_bytes()
+    again = here(*args, *resume)
+    assert "2 of 2 stacks are done already" in again.stderr
+    assert again.stdout == resumed.stdout
+    assert Path(f"kept.{suffix}").read_bytes() == kept
+
+
 def test_a_precision_takes_more_networks() -> None:
-    """Until every layer's error is there, and 4 where that is too many."""
+    """Networks are added until the error of every layer is small enough."""
     table = rows("--precision", "2%", "--no-backward")
     assert all(row["std_error"] <= 0.02 * row["empirical"] for row in table)  # type: ignore[operator]
     assert table[0]["networks"] > 32  # type: ignore[operator]
 
 
 def test_without_gradients_their_cells_are_empty() -> None:
-    """And none are computed."""
+    """They have no columns in a table either."""
     (row, *_) = rows("--no-backward")
     assert row["gradient"] is row["gradient_theory"] is row["gradient_z"] is None
     assert "∂" not in run(*SMALL, "--no-backward").stdout
@@ -94,14 +126,14 @@ def test_batch_norm_says_what_is_not_known() -> None:
 
 
 def test_residuals_have_numbers_and_a_name() -> None:
-    """Alone it is 1, and gpt2 is 1/√(2L)."""
+    """Without a number it is 1, and gpt2 is 1/√(2L)."""
     assert [rows("--residual", *more)[0]["residual"] for more in ([], ["1/2"], ["gpt2"])] == [
         1.0, 0.5, 8**-0.5,
     ]  # fmt: skip
 
 
 def test_check_finds_a_scheme_without_its_gain() -> None:
-    """Infinite width at 8 units is refuted; what is true passes."""
+    """The theory of infinite width is refuted at 8 units; the corrected one passes."""
     args = ("--width", "8", "--depth", "6", "-a", "selu", "-s", "lecun", "--networks", "4000")
     assert run("layers", *args, "--check", "--no-backward").returncode == 0
     done = run("layers", *args, "--check", "--no-backward", "--infinite-width")
@@ -109,9 +141,34 @@ def test_check_finds_a_scheme_without_its_gain() -> None:
     assert "disagree with theory: selu, scale lecun, gain 1, layer" in done.stderr
 
 
+def test_the_command_takes_initializers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be swept and be of users; what those print goes to stderr, and errors are told."""
+    source = (
+        "def init(rng, shape):\n    print('hello')\n    return rng.standard_normal(shape) / 8\n"
+        "def turned(rng, shape):\n    return rng.standard_normal((shape[1] + 1, shape[0]))\n"
+        "def late(rng, shape):\n    w = rng.standard_normal(shape) / 8\n    assert w[0, 0] < 0.2\n"
+        "    return w\n"
+    )
+    (tmp_path / "stackinit.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    args = ("layers", "--width", "64", "--depth", "3", "-s", "lecun", "--networks", "16")
+    done = here(*args, "-i", "stackinit:init,orthogonal", "--check", "-f", "csv")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 7
+    assert "hello" in done.stderr
+    assert "init orthogonal" in here(*args, "-i", "orthogonal", "-q").stdout
+    wrong = here(*args, "-i", "stackinit:turned")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "not (fan-in, fan-out) = (64, 64); return that shape" in " ".join(wrong.stderr.split())
+    late = here(*args, "-i", "orthogonal,stackinit:late", "-f", "csv")
+    assert late.returncode == 1
+    assert len(late.stdout.splitlines()) == 4
+    assert "AssertionError" in late.stderr
+
+
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
 def test_every_format_has_the_layers(name: str, tmp_path: Path) -> None:
-    """On stdout and in files alike."""
+    """A file holds what stdout shows."""
     suffix = {"table": "txt", "markdown": "md", "latex": "tex"}.get(name, name)
     file = tmp_path / f"layers.{suffix}"
     done = run(*SMALL, "--activation", "relu,sin", "-f", name, "-o", str(file))
@@ -121,7 +178,7 @@ def test_every_format_has_the_layers(name: str, tmp_path: Path) -> None:
 
 
 def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
-    """What is left fits, and stderr names what was left out."""
+    """The columns that are left fit, and stderr names the others."""
     shown = on_terminal(*SMALL)
     assert "The terminal is too narrow for:" in shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
@@ -136,7 +193,7 @@ def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
      "--depth 20000", "--scale nope", "--residual x", "512"],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(args: str) -> None:
-    """Before anything is drawn."""
+    """It is told before anything is drawn."""
     done = here("layers", *args.split())
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
@@ -144,7 +201,7 @@ def test_a_mistake_is_one_sentence(args: str) -> None:
 
 
 def test_help_loads_neither_numpy_nor_rich() -> None:
-    """Start-up time is a feature."""
+    """So help starts fast."""
     code = (
         "import sys; sys.argv = ['varsim', 'layers', '--help']\n"
         "from varsim.cli import main\n"

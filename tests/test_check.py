@@ -1,0 +1,275 @@
+"""Checks of initializers: what they claim and what they do."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.program import here, needs, run
+from varsim import Experiment, InputError, runner
+from varsim.compute import threads
+from varsim.compute.provenance import FRAMEWORKS, frameworks
+from varsim.initializers import installed
+from varsim.initializers.documented import CLAIMS
+from varsim.initializers.theory import INITIALIZERS
+from varsim.layer.check import CHECKS, CheckStudy, InitializerCheck, question
+from varsim.layer.sampling import whole
+from varsim.runner import ResumePoint, RunOptions
+from varsim.statistics import judge
+from varsim.storage import jsonl_text
+from varsim.storage.rows import parse
+
+Array = NDArray[np.float64]
+
+# torch's, JAX's and Keras' documentation call it the standard deviation, and it is that of the
+# normal distribution before it is truncated.
+OFF = {
+    "torch.nn.init.trunc_normal_": 0.7737,
+    "jax.nn.initializers.truncated_normal": 0.7737,
+    "keras.initializers.TruncatedNormal": 0.7737,
+}
+
+KURTOSES = {
+    "orthogonal": 3 * 40 / 42,
+    "truncated_normal": 2.3654,
+    "torch.nn.init.kaiming_uniform_": 1.8,
+    "torch.nn.init.xavier_normal_": 3.0,
+    "jax.nn.initializers.he_normal": 2.3654,
+    "keras.initializers.RandomUniform": 1.8,
+}
+
+
+def checked(asked: Experiment, draws: int = 64) -> InitializerCheck:
+    """A check without a verdict."""
+    study = CheckStudy(asked, draws)
+    totals = study.empty()
+    for index in range(draws):
+        totals = totals.plus(study.sample(index))
+    (row,) = study.rows(totals)
+    return row
+
+
+@pytest.mark.parametrize("init", list(CLAIMS))
+def test_every_claim_is_kept_or_known_to_be_off(init: str) -> None:
+    """D E w² forward and n E w² backward hold within 6 standard errors: 1e-7 in all."""
+    if init not in INITIALIZERS:
+        needs(init)
+    row = checked(question(init, 40, 24))
+    assert row.claimed == CLAIMS[init].mean_square(40, 24)
+    factor = OFF.get(init, 1.0)
+    for measured, error, theory in (
+        (row.forward, row.forward_error, row.forward_theory),
+        (row.backward, row.backward_error, row.backward_theory),
+    ):
+        assert theory is not None
+        assert abs(measured - factor * theory) <= 6 * error + 1e-6 * theory
+        if init in OFF:
+            assert abs(measured - theory) > 6 * error
+    if init in KURTOSES:
+        assert row.kurtosis is not None
+        assert row.kurtosis_error is not None
+        assert abs(row.kurtosis - KURTOSES[init]) <= 6 * row.kurtosis_error
+    verdict = judge([row], alpha=1e-6)[0]
+    assert verdict.agrees is (init not in OFF)
+    assert bool(verdict.caveats) is (init in OFF)
+
+
+def test_every_installed_initializer_is_in_the_table() -> None:
+    """It has one row, or is left out with a reason; every known claim has a row."""
+    done = here("init", "-d", "12", "--fan-out", "8", "--draws", "8", "-f", "json")
+    assert done.returncode == 0, done.stderr
+    table = [row["init"] for row in json.loads(done.stdout)]
+    clauses = " ".join(done.stderr.split()).partition("Left out: ")[2].split("; ")
+    left_out = {clause.partition(" ")[0] for clause in clauses}
+    listed = list(installed())
+    assert len(listed) == len(set(listed))
+    for name in listed:
+        assert (name in table) != (name in left_out), name
+    absent = tuple(framework for framework in FRAMEWORKS if framework not in frameworks())
+    assert {name for name in CLAIMS if not name.startswith(absent)} <= set(table)
+    if "torch" in frameworks():
+        import torch
+
+        ours = {name.partition("(")[0].rpartition(".")[2] for name in listed}
+        theirs = {n for n in dir(torch.nn.init) if n.endswith("_") and not n.startswith("_")}
+        assert theirs <= ours
+
+
+def test_a_framework_that_cannot_be_loaded_is_left_out_in_words() -> None:
+    """Keras without its backend has no rows and a sentence; the others stay."""
+    needs("keras")
+    done = run("init", "-d", "8", "--draws", "8", "-f", "json", KERAS_BACKEND="nothing")
+    assert done.returncode == 0, done.stderr
+    assert not any(row["init"].startswith("keras") for row in json.loads(done.stdout))
+    assert "Left out: keras cannot be loaded (ValueError: Unable to import backend" in " ".join(
+        done.stderr.split()
+    )
+
+
+def test_what_is_not_documented_is_measured_without_a_claim() -> None:
+    """It has no theory, no p and no verdict."""
+    row = judge([checked(question("orthogonal(gain=2)", 16, 8))])[0]
+    assert (row.claim, row.forward_theory, row.p, row.agrees) == (None, None, None, None)
+    assert row.forward == pytest.approx(4, rel=0.1)
+
+
+def entries(asked: Experiment, draws: int) -> list[Array]:
+    """Every W of a check."""
+    return [whole(asked, index).weights.astype(np.float64) for index in range(draws)]
+
+
+def kurtosis_of(moments: Sequence[float] | Array) -> float:
+    """E (w - mean)⁴ / Var², from the means of the first four powers."""
+    m1, m2, m3, m4 = moments
+    return float((m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4) / (m2 - m1**2) ** 2)
+
+
+def powers_of(matrices: Sequence[Array]) -> Array:
+    """The means of the first four powers of the entries: one row per W."""
+    return np.array([[np.mean(w**power) for power in (1, 2, 3, 4)] for w in matrices])
+
+
+# With and without a mean, and W whose entries depend on each other.
+SHAPED = ["sparse(sparsity=0.5, std=1)", "orthogonal", "torch.nn.init.uniform_"]
+
+
+@pytest.mark.parametrize("init", SHAPED)
+def test_the_kurtosis_is_that_of_the_entries(init: str) -> None:
+    """It is taken over the entries of all draws together."""
+    asked = question(needs(init), 10, 6)
+    pooled = np.stack(entries(asked, 12))
+    deviations = pooled - pooled.mean()
+    expected = np.mean(deviations**4) / np.mean(deviations**2) ** 2
+    assert checked(asked, 12).kurtosis == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("init", SHAPED)
+def test_the_error_of_the_kurtosis_is_that_of_the_delta_method(init: str) -> None:
+    """By numerical slopes of the kurtosis and the covariance of the powers over W."""
+    asked = question(needs(init), 10, 6)
+    powers = powers_of(entries(asked, 12))
+    at, step = powers.mean(axis=0), 1e-6 * np.eye(4)
+    slopes = [(kurtosis_of(at + by) - kurtosis_of(at - by)) / 2e-6 for by in step]
+    expected = math.sqrt(slopes @ np.cov(powers.T) @ slopes / 12)
+    assert checked(asked, 12).kurtosis_error == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("init", SHAPED)
+def test_the_error_of_the_kurtosis_is_near_the_jackknife_s(init: str) -> None:
+    """It is within 3 % of the delete-one jackknife over 64 W."""
+    asked = question(needs(init), 10, 6)
+    powers = powers_of(entries(asked, 64))
+    left_out = [kurtosis_of(np.delete(powers, i, axis=0).mean(axis=0)) for i in range(64)]
+    jackknife = math.sqrt(np.var(left_out) * 63)
+    assert checked(asked).kurtosis_error == pytest.approx(jackknife, rel=0.03)
+
+
+def test_workers_do_not_matter() -> None:
+    """One thread and two give the same record, which is that of a plain loop."""
+    asked = question("orthogonal", 16, 8)
+    one, two = (
+        runner.run([ResumePoint(CheckStudy(asked, 16))], RunOptions(), threads(n)).rows
+        for n in (1, 2)
+    )
+    assert list(map(CHECKS.record, one)) == list(map(CHECKS.record, two))
+    assert one == judge([checked(asked, 16)])
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "torch.nn.init.uniform_"])
+@pytest.mark.parametrize("first", [8, 20])
+def test_a_check_that_is_resumed_gives_the_bytes_of_one_run(init: str, first: int) -> None:
+    """Draws are added to the totals of a row that was written and read."""
+    asked = question(needs(init), 16, 8)
+    kept = jsonl_text([CHECKS.record(checked(asked, first))])
+    study, totals, is_done = CheckStudy(asked, 32).resume(parse(kept, ".jsonl"))
+    assert not is_done
+    assert totals is not None
+    assert totals.draws == first
+    (resumed,) = runner.run([ResumePoint(study, totals)], RunOptions(), threads(1)).rows
+    (plain,) = judge([checked(asked, 32)])
+    assert jsonl_text([CHECKS.record(resumed)]) == jsonl_text([CHECKS.record(plain)])
+
+
+def test_a_check_that_is_all_that_was_asked_is_not_run_again() -> None:
+    """A row of another package is stale, and so is one whose powers cannot be added to."""
+    row = checked(question("orthogonal", 16, 8), 16)
+    for draws, is_done in ((8, True), (16, True), (17, False)):
+        study = CheckStudy(row.question, draws)
+        assert study.resume([row]) == (study, row.totals, is_done)
+        other = replace(row, init_package="another 1.0")
+        assert study.resume([other]) == (study, None, False)
+        older = replace(row, totals=row.totals._replace(reference=None))
+        assert study.resume([older]) == (study, older.totals if is_done else None, is_done)
+
+
+def test_nothing_is_no_number() -> None:
+    """W that does not vary has no kurtosis, and its verdict is still told."""
+    needs("torch")
+    row = judge([checked(question("torch.nn.init.zeros_", 8, 8))])[0]
+    assert (row.kurtosis, row.ratio, row.z, row.agrees) == (None, None, None, True)
+    ones = judge([checked(question("torch.nn.init.constant_(1)", 8, 8))])[0]
+    assert ones.kurtosis is None
+    assert ones.mean_square == 1.0
+
+
+def test_the_command_s_codes_and_sentences() -> None:
+    """They are 0, 2 for a name that cannot be used, and 3 with --check."""
+    done = here("init", "orthogonal,sparse", "trunc_normal", "-d", "16,32", "--check", "-f", "csv")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 7
+    assert "nan" not in done.stdout.lower()
+    for args, sentence in (
+        (("orthogonl",), "did you mean orthogonal"),
+        (("orthogonal", "--draws", "7"), "draws is 7; give a number from 8"),
+        (("f(",), "not a name or a call"),
+        (("orthogonal", "-d", "1e5"), "take a smaller dim"),
+    ):
+        refused = here("init", *args)
+        assert refused.returncode == 2
+        assert sentence in " ".join(refused.stderr.split())
+    needs("torch")
+    off = here("init", "torch.nn.init.trunc_normal_", "-d", "32", "--check")
+    assert off.returncode == 3
+    assert "times the documented 1" in " ".join(off.stderr.split())
+
+
+def test_arguments_are_checked_when_a_question_is_made() -> None:
+    """A wrong one is refused in a sentence."""
+    with pytest.raises(InputError, match="from 0 to below 1"):
+        question("sparse(sparsity=2)", 8, 8)
+
+
+COMMAND = ("init", "orthogonal,sparse", "trunc_normal", "-d", "16,24", "-f", "csv")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_resuming_gives_the_bytes_of_a_plain_run(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer draws of some rows are added to, and a second call runs nothing."""
+    monkeypatch.chdir(tmp_path)
+    plain = here(*COMMAND, "-o", f"plain.{suffix}")
+    assert plain.returncode == 0, plain.stderr
+    resume = ("-o", f"kept.{suffix}", "--resume")
+    fewer = here(*COMMAND[:2], *COMMAND[3:], "--draws", "9", *resume)
+    assert fewer.returncode == 0, fewer.stderr
+    resumed, again = (here(*COMMAND, *resume) for _ in range(2))
+    assert "are done already" not in resumed.stderr
+    assert "6 of 6 initializers are done already" in again.stderr
+    assert plain.stdout == resumed.stdout == again.stdout
+    assert Path(f"kept.{suffix}").read_bytes() == Path(f"plain.{suffix}").read_bytes()
+
+
+def test_a_cluster_gives_the_bytes_of_a_plain_run() -> None:
+    """W may be drawn anywhere; the rows are those of a plain run."""
+    pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
+    plain, there = run(*COMMAND), run(*COMMAND, "--scheduler", "local", "-j", "2")
+    assert there.returncode == 0, there.stderr
+    assert plain.stdout == there.stdout

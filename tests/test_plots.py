@@ -1,0 +1,686 @@
+"""Figures: what was swept decides them, they show theory and measurement, and files are whole."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from tests.program import VARSIM, environment, here, run
+from varsim import Experiment, Result, conclude, judge, simulate, stream
+from varsim.layer.check import CheckStudy, question
+from varsim.layer.density import density_of
+from varsim.layer.result import histogram_bins
+from varsim.layer.theory import predict
+from varsim.parsing import InputError
+from varsim.plots import draw, draw_any, draw_layers, encode
+from varsim.plots.distributions import curves_of
+from varsim.plots.layout import MOST_LINES, layout, stack_layout
+from varsim.plots.page import MARKS, styled
+from varsim.runner import simulate_layers
+from varsim.stack.network import Network
+from varsim.stack.result import LayerResult, StackStudy
+from varsim.statistics import student
+from varsim.statistics.moments import Totals
+from varsim.storage import csv_text, json_text, jsonl_text
+from varsim.storage.rows import parse, schema_of
+
+MAGIC = {".svg": b"<?xml", ".png": b"\x89PNG\r\n", ".pdf": b"%PDF-"}
+
+TEXTS = {".jsonl": jsonl_text, ".csv": csv_text, ".json": json_text}
+
+SWEEPS: dict[str, dict[str, tuple[object, ...]]] = {
+    "dim": {"dim": (4, 16, 64), "scale": ("none", "sqrt", "xavier"), "fan_out": (16,)},
+    "fan_out": {"fan_out": (16, 64, 300), "scale": ("xavier", "he-fan-out")},
+    "gain": {"gain": (0.5, 1.0, 2.0), "scale": ("xavier", "he")},
+    "x_mean": {"x_mean": (-1.0, 0.0, 0.5), "scale": ("sqrt", "he")},
+    "x_std": {"x_std": (0.1, 1.0, 10.0)},
+    "w_mean": {"w_mean": (0.0, 1.0), "x_dist": ("rectified", "normal")},
+    "w_std": {"w_std": (0.5, 1.0), "w_dist": ("normal", "laplace")},
+    "k": {"scale": ("1", "2", "30")},
+}
+"""For every axis there is, a sweep that has it."""
+
+
+@cache
+def swept(name: str) -> list[Result]:
+    return sweep(**SWEEPS[name])
+
+
+def sweep(**values: tuple[object, ...]) -> list[Result]:
+    asked = {"dim": (8,), "scale": ("sqrt",), "samples": (640,), **values}
+    experiments = [
+        Experiment(**dict(zip(asked, each, strict=True)))  # type: ignore[arg-type]
+        for each in product(*asked.values())
+    ]
+    return judge([simulate(experiment) for experiment in experiments])
+
+
+@cache
+def counted(dim: int = 2, design: str = "crossed") -> Result:
+    """A row with a histogram."""
+    experiment = Experiment(dim=dim, scale="sqrt", samples=64_000, design=design)
+    bins = histogram_bins(experiment)
+    return judge([conclude(experiment, Totals.of(stream(experiment, bins=bins)))])[0]
+
+
+def network(depth: int, **settings: Any) -> Network:
+    usual: dict[str, Any] = {"activation": "tanh", "scale": "xavier", "networks": 16, "batch": 8}
+    return Network(widths=(16,) * (depth + 1), **(usual | settings))
+
+
+@cache
+def stack(depth: int = 5, **settings: Any) -> list[LayerResult]:
+    """A small stack of equal widths."""
+    return simulate_layers(network(depth, **settings), workers=1)
+
+
+@cache
+def counted_stack(depth: int = 5, **settings: Any) -> list[LayerResult]:
+    """A small stack with histograms."""
+    study = StackStudy(network(depth, **settings), histogram=True)
+    totals = study.empty()
+    for index in range(study.question.networks):
+        totals = totals.plus(study.sample(index))
+    return judge(study.rows(totals))
+
+
+def text_of(rows: Sequence[Any], suffix: str = ".jsonl") -> str:
+    return TEXTS[suffix](list(map(schema_of(rows[0]).record, rows)))
+
+
+def file_of(folder: Path, rows: Sequence[Any], name: str = "results.jsonl") -> Path:
+    file = folder / name
+    file.write_text(text_of(rows, file.suffix), encoding="utf-8")
+    return file
+
+
+def points(line: Line2D) -> list[tuple[float, float]]:
+    """The data of a line, as it was given."""
+    return [(float(x), float(y)) for x, y in np.array(line.get_data()).T]
+
+
+def named(figure: Figure, panel: int, name: str) -> list[Line2D]:
+    return [line for line in figure.axes[panel].lines if line.get_gid() == name]
+
+
+def errorbars(figure: Figure, panel: int) -> list[Any]:
+    return list(figure.axes[panel].containers)
+
+
+def intervals(figure: Figure, panel: int) -> list[tuple[float, float]]:
+    """The error bars of a panel, from end to end."""
+    paths = [path for bars in errorbars(figure, panel) for path in bars.lines[2][0].get_paths()]
+    return [(float(path.vertices[0, 1]), float(path.vertices[1, 1])) for path in paths]
+
+
+def measured(figure: Figure, panel: int) -> list[tuple[float, float]]:
+    """What is marked with an error bar in a panel."""
+    return [point for bars in errorbars(figure, panel) for point in points(bars.lines[0])]
+
+
+def labels(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def caption(figure: Figure) -> str:
+    return " ".join(figure.get_supxlabel().replace("\u00a0", " ").split())
+
+
+# --- results
+
+
+@pytest.mark.parametrize("field", SWEEPS)
+def test_what_was_swept_is_the_axis(field: str) -> None:
+    """D comes first, then any other number; the other settings make the lines."""
+    plan = layout(swept(field))
+    assert plan.axis is not None
+    assert plan.axis.name == field
+    assert [len(line.rows) for line in plan.lines] == [len(SWEEPS[field].get(field, (0,) * 3))] * (
+        len(swept(field)) // len(plan.lines[0].rows)
+    )
+    figure = draw(swept(field)).figure
+    values = {getattr(row, field) for row in swept(field)}
+    is_log = min(values) > 0 and (field == "dim" or max(values) > 10 * min(values))
+    assert figure.axes[1].get_xscale() == ("log" if is_log else "linear")
+    assert figure.axes[1].get_xlabel() == plan.axis.axis
+    assert figure.axes[0].get_ylabel() == "Var[x @ W]"
+    assert figure.axes[1].get_ylabel() == "measured / theory"
+
+
+@pytest.mark.parametrize("field", SWEEPS)
+def test_a_figure_shows_theory_as_lines_and_measurements_as_markers(field: str) -> None:
+    """Both stand exactly where each row says."""
+    figure, rows = draw(swept(field)).figure, swept(field)
+    curves = [point for line in named(figure, 0, "theory") for point in points(line)]
+    for row in rows:
+        assert (float(getattr(row, field)), row.theory) in curves
+        assert (float(getattr(row, field)), row.empirical) in measured(figure, 0)
+    ratios = [ratio for _, ratio in measured(figure, 1)]
+    assert sorted(ratios) == sorted(row.ratio or 0.0 for row in rows)
+
+
+def test_theory_is_curved_between_rows() -> None:
+    """Xavier at a fan-out of 16 is D / ((D + 16) / 2), at all D of the line."""
+    line = named(draw(swept("dim")).figure, 0, "theory")[2]
+    assert len(points(line)) > 20
+    for dim, variance in points(line):
+        expected = predict(Experiment(dim=int(dim), scale="xavier", fan_out=16)).variance
+        assert variance == pytest.approx(expected)
+        assert variance == pytest.approx(2 * dim / (dim + 16))
+
+
+def test_intervals_are_those_of_the_rows() -> None:
+    """They go from ci_low to ci_high, and below over theory."""
+    figure, rows = draw(swept("dim")).figure, swept("dim")
+    of_variances = sorted((row.ci_low, row.ci_high) for row in rows)
+    of_ratios = sorted((row.ci_low / row.theory, row.ci_high / row.theory) for row in rows)
+    for panel, expected in ((0, of_variances), (1, of_ratios)):
+        found = sorted(intervals(figure, panel))
+        assert len(found) == len(rows)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours == pytest.approx(theirs)
+
+
+def test_a_fixed_x_is_held_to_the_theory_given_that_x() -> None:
+    """A dash at ||x||² σw²/k² stands beside the line of D/k², and ratios are over the dash."""
+    rows = sweep(dim=(8, 16), design=("fixed-x",))
+    figure = draw(rows).figure
+    (given,) = named(figure, 0, "given x")
+    assert [y for _, y in points(given)] == [row.conditional_theory for row in rows]
+    for row, (low, high) in zip(rows, intervals(figure, 1), strict=True):
+        truth = row.conditional_theory or 0.0
+        assert (low, high) == pytest.approx((row.ci_low / truth, row.ci_high / truth))
+
+
+def test_without_a_number_rows_are_categories() -> None:
+    """They stand one below the other in the order of the table, by what tells them apart."""
+    rows = sweep(scale=("none", "linear", "sqrt"), x_dist=("normal", "uniform"))
+    figure = draw(rows).figure
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        f"{row.scale}, x {row.x_dist}" for row in rows
+    ]
+    assert left.get_xscale() == "log"
+    assert [x for x, _ in measured(figure, 0)] == [row.empirical for row in rows]
+    assert [x for x, _ in measured(figure, 1)] == [row.ratio for row in rows]
+    assert {row.theory for row in rows} <= {x for line in left.lines for x, _ in points(line)}
+    assert right.get_xlabel() == "measured / theory"
+
+
+def test_settings_that_follow_from_others_tell_no_rows_apart() -> None:
+    """Neither a fan-out of D nor the default gains of schemes make an axis or a label."""
+    figure = draw(sweep(dim=(4, 8), scale=("sqrt", "xavier", "he"))).figure
+    assert labels(figure) == ["sqrt", "xavier", "he"]
+    assert figure.axes[1].get_xlabel() == "D (fan-in)"
+    figure = draw(sweep(scale=("sqrt", "xavier", "he"))).figure
+    left = figure.axes[0]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["sqrt", "xavier", "he"]
+
+
+@pytest.mark.parametrize("field", ["scales", "dim"])
+def test_a_row_that_disagrees_is_filled(field: str) -> None:
+    """It alone is filled, along a number and among categories, and the caption says so."""
+    rows = sweep(scale=("none", "sqrt")) if field == "scales" else swept(field)
+    figure = draw([replace(rows[0], agrees=False), *rows[1:]]).figure
+    filled = [
+        bars for bars in errorbars(figure, 0) if bars.lines[0].get_markerfacecolor() != "none"
+    ]
+    assert [len(points(bars.lines[0])) for bars in filled] == [1]
+    assert rows[0].empirical in points(filled[0].lines[0])[0]
+    assert "Filled: disagrees." in caption(figure)
+    assert "Filled" not in caption(draw(rows).figure)
+
+
+@pytest.mark.parametrize("design", ["crossed", "fixed-x"])
+def test_a_single_histogram_is_drawn_over_its_density(design: str) -> None:
+    """Both are densities of the bins, in a linear and in a logarithmic panel."""
+    row = counted(design=design)
+    assert row.histogram is not None
+    figure = draw([row]).figure
+    theory = density_of(row, row.histogram)
+    for axes, scale in zip(figure.axes, ("linear", "log"), strict=True):
+        (line,) = [line for line in axes.lines if line.get_label() == theory.name]
+        assert [y for _, y in points(line)] == pytest.approx(theory.heights.tolist())
+        assert axes.get_yscale() == scale
+        (stairs,) = axes.patches
+        heights = stairs.get_data().values  # type: ignore[attr-defined]
+        share = sum((row.totals.counts or ())[1:-1]) / row.samples
+        assert (heights * row.histogram.width).sum() == pytest.approx(share)
+
+
+def test_several_histograms_are_still_variances() -> None:
+    """A density is drawn for one row alone."""
+    figure = draw([counted(2), counted(4)]).figure
+    assert figure.axes[1].get_xlabel() == "D (fan-in)"
+
+
+def test_the_caption_says_what_was_sampled() -> None:
+    """It has the number of outputs, the settings that were not swept, the seed and the level."""
+    figure = draw(swept("gain")).figure
+    for expected in ("outputs per row", "D = 8", "x normal, W normal, crossed", "seed 0", "95%"):
+        assert expected in caption(figure)
+
+
+def test_more_lines_than_can_be_told_apart_are_left_out() -> None:
+    """Eight remain; the caption and a remark say that there are more."""
+    rows = sweep(dim=(4, 8), scale=tuple(f"D^{i / 10}" for i in range(MOST_LINES + 3)))
+    drawn = draw(rows)
+    assert len(named(drawn.figure, 0, "theory")) == MOST_LINES == len(MARKS)
+    assert drawn.remarks == [
+        "The figure has room for 8 of 11 lines; plot fewer settings at a time."
+    ]
+    assert "3 more are not shown" in caption(drawn.figure)
+
+
+def test_a_row_without_a_place_on_the_axis_is_left_out() -> None:
+    """The scheme sqrt has no gain, and a remark says how many rows that leaves out."""
+    drawn = draw([*swept("gain"), *sweep(scale=("sqrt",))])
+    assert drawn.remarks == ["1 row has no gain, and no place in the figure."]
+
+
+def test_lines_differ_in_more_than_colour() -> None:
+    """Colours, markers and dashes each tell all lines apart: for print and for every eye."""
+    for kind in zip(*MARKS, strict=True):
+        assert len(set(map(str, kind))) == len(MARKS)
+
+
+# --- deep stacks
+
+
+@pytest.mark.parametrize(("panel", "name"), [(0, ""), (1, "gradient")])
+def test_a_panel_shows_theory_measurements_and_intervals(panel: int, name: str) -> None:
+    """Forward stands above and backward below, at every layer."""
+    rows = stack()
+    figure = draw_layers(rows).figure
+    (line,) = named(figure, panel, "theory")
+    theory, mean, error = (
+        (f"{name}_theory", name, f"{name}_std_error") if name
+        else ("theory", "empirical", "std_error")
+    )  # fmt: skip
+    assert points(line) == [(row.layer, getattr(row, theory)) for row in rows]
+    assert measured(figure, panel) == [(row.layer, getattr(row, mean)) for row in rows]
+    t = student.quantile(0.95, 15)
+    for row, ends in zip(rows, intervals(figure, panel), strict=True):
+        half = t * getattr(row, error)
+        assert ends == pytest.approx((getattr(row, mean) - half, getattr(row, mean) + half))
+    assert figure.axes[panel].get_yscale() == "log"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["E h²", "E (∂h)²"]
+
+
+def test_the_band_is_one_deviation_between_networks() -> None:
+    """It is that of a log-normal with the measured mean and relative variance."""
+    row = stack()[-1]
+    figure = draw_layers([row]).figure
+    (point,) = measured(figure, 0)
+    (band,) = [each for each in figure.axes[0].collections if each.get_gid() == "band"]
+    outline = np.array(band.get_paths()[0].vertices)
+    low, high = map(float, np.unique(outline[:, 1]))
+    assert row.spread is not None
+    deviation = np.log(high / low) / 2
+    assert np.expm1(deviation**2) == pytest.approx(row.spread)
+    assert np.sqrt(low * high) * np.exp(deviation**2 / 2) == pytest.approx(point[1])
+
+
+def test_the_typical_network_is_a_cross_where_few_carry_the_mean() -> None:
+    """The caption says what a cross is; without such a caveat there is none."""
+    rows = stack(12, activation="relu", scale="he")
+    heavy = [row for row in rows if any(c.id == "heavy-tails" for c in row.caveats)]
+    figure = draw_layers(rows).figure
+    (crosses,) = named(figure, 0, "median")
+    assert 0 < len(heavy) < len(rows)
+    assert points(crosses) == [(row.layer, row.median) for row in heavy]
+    assert "Crosses: the median network" in caption(figure)
+    assert not named(draw_layers(stack(2)).figure, 0, "median")
+
+
+def test_stacks_are_lines_of_what_tells_them_apart() -> None:
+    """The legend has what differs, the caption what is shared."""
+    rows = [*stack(), *stack(gain=5 / 3), *stack(scale="none")]
+    figure = draw_layers(rows).figure
+    assert labels(figure) == ["xavier, gain 1", "xavier, gain 1.66667", "none"]
+    assert len(named(figure, 0, "theory")) == len(named(figure, 1, "theory")) == 3
+    for expected in ("tanh", "width 16", "5 layers", "batch 8", "16 networks", "seed 0", "95%"):
+        assert expected in caption(figure)
+    assert "gain" not in caption(figure)
+
+
+def test_every_stack_has_a_label() -> None:
+    """What one stack has and another has not is named for both."""
+    figure = draw_layers([*stack(), *stack(residual=1.0)]).figure
+    assert labels(figure) == ["no residual", "residual 1"]
+    figure = draw_layers([*stack(), *stack(bias_std=0.5)]).figure
+    assert labels(figure) == ["bias std 0", "bias std 0.5"]
+
+
+def test_the_order_of_rows_and_a_row_twice_change_nothing() -> None:
+    """A stack is its layers, however they come."""
+    assert stack_layout(stack()) == stack_layout([*reversed(stack()), *stack()])
+
+
+def test_widths_are_told_in_few_words() -> None:
+    """All of them are named where they are few, and their range where they are many."""
+    for widths, expected in (
+        ((8, 4, 4, 2), "widths 8-4×2-2, 3 layers"),
+        ((6, 5, 4, 3, 2), "widths 2 to 6, 4 layers"),
+        ((8, 8), "width 8, 1 layer,"),
+    ):
+        rows = simulate_layers(Network(widths=widths, networks=8, batch=2), workers=1)
+        assert expected in caption(draw_layers(rows).figure)
+
+
+def test_more_stacks_than_can_be_told_apart_are_left_out() -> None:
+    """Eight remain; the caption and a remark say that there are more."""
+    rows = [
+        replace(row, question=replace(row.question, seed=seed))
+        for seed in range(MOST_LINES + 2)
+        for row in stack()
+    ]
+    drawn = draw_layers(rows)
+    assert len(named(drawn.figure, 0, "theory")) == MOST_LINES
+    assert labels(drawn.figure) == [f"seed {seed}" for seed in range(MOST_LINES)]
+    assert drawn.remarks == [
+        "The figure has room for 8 of 10 stacks; plot fewer settings at a time."
+    ]
+    assert "2 more are not shown." in caption(drawn.figure)
+
+
+def test_of_many_layers_some_are_marked_and_all_that_disagree() -> None:
+    """Those that disagree are filled; the line of theory has all layers."""
+    rows = [replace(row, agrees=row.layer != 3) for row in stack(40)]
+    figure = draw_layers(rows).figure
+    bars = errorbars(figure, 0)
+    assert [points(bar.lines[0])[0][0] for bar in bars] == [1.0, 3.0]
+    assert (
+        bars[0].lines[0].get_markerfacecolor() == "none" != bars[1].lines[0].get_markerfacecolor()
+    )
+    assert len(points(named(figure, 0, "theory")[0])) == 40
+    assert "of one layer in 3" in caption(figure)
+    assert "Filled: disagrees." in caption(figure)
+
+
+def test_without_gradients_there_is_one_panel() -> None:
+    """Through batch norm they have no theory but on top, which the caption says."""
+    assert len(draw_layers(stack(backward=False)).figure.axes) == 1
+    figure = draw_layers(stack(norm="batch")).figure
+    (line,) = named(figure, 1, "theory")
+    assert points(line) == [(5.0, 1.0)]
+    assert len(measured(figure, 1)) == 5
+    assert "No theory of gradients through batch norm." in caption(figure)
+
+
+def test_what_overflowed_has_no_marker() -> None:
+    """Nothing else is in its place, even where nothing is left at all."""
+    lost = [
+        replace(row, totals=row.totals._replace(
+            square=math.nan, square_m2=math.nan, gradient_square=math.nan, gradient_m2=math.nan),
+            median=None, gradient_median=None)
+        for row in stack()
+    ]  # fmt: skip
+    figure = draw_layers([*stack()[:2], *lost[2:]]).figure
+    for panel in (0, 1):
+        assert [layer for layer, _ in measured(figure, panel)] == [1.0, 2.0]
+    assert "Without a marker: overflow." in caption(figure)
+    nothing = [
+        replace(row, held_to=row.held_to._replace(variance=0.0, gradient=-1.0)) for row in lost
+    ]
+    for panel in (0, 1):
+        assert not measured(draw_layers(nothing).figure, panel)
+        assert not named(draw_layers(nothing).figure, panel, "theory")
+
+
+def test_histograms_of_one_stack_are_densities_from_light_to_dark() -> None:
+    """The first, the last and some between are drawn, with the share that is saturated."""
+    rows = counted_stack(12)
+    figure = draw_layers(rows).figure
+    curves, relative = curves_of(rows)
+    assert not relative
+    assert [curve.row.layer for curve in curves] == [1, 3, 4, 6, 7, 9, 10, 12]
+    panel, scale = figure.axes[2:]
+    shades = []
+    for curve, stairs in zip(curves, panel.patches, strict=True):
+        heights = np.array(stairs.get_data().values)  # type: ignore[attr-defined]
+        assert (heights * np.diff(curve.edges)).sum() == pytest.approx(1.0)
+        counts = np.array(curve.row.counts)[1:-1]
+        assert heights * np.diff(curve.edges) * counts.sum() == pytest.approx(counts)
+        shades.append(sum(stairs.get_edgecolor()[:3]))  # type: ignore[arg-type]
+    assert shades == sorted(shades, reverse=True)
+    first = scale.get_xticklabels()[0].get_text()
+    assert first == f"1\n{100 * (rows[0].saturated or 0.0):.1f}%"
+
+
+def test_what_rounds_to_a_bound_is_drawn_there() -> None:
+    """In float32 a large tanh is 1, and counts in the last bin."""
+    rows = counted_stack(3, scale="none", gain=None)
+    assert rows[0].counts is not None
+    assert rows[0].counts[-1] == rows[0].counts[0] == 0
+    assert rows[0].counts[-2] > 0.2 * sum(rows[0].counts)
+    curve = curves_of(rows)[0][0]
+    assert (curve.heights * np.diff(curve.edges)).sum() == pytest.approx(1.0)
+
+
+def test_distributions_that_shrink_are_drawn_over_their_own_size() -> None:
+    """Else the last would be a needle; the peak of a ReLU at 0 is cut, which the caption says."""
+    rows = counted_stack(12, activation="relu", gain=0.5)
+    curves, relative = curves_of(rows)
+    figure = draw_layers(rows).figure
+    assert relative
+    assert figure.axes[2].get_xlabel() == "φ(h) / its root mean square"
+    assert "Peaks are cut." in caption(figure)
+    for curve in curves:
+        assert (curve.heights * np.diff(curve.edges)).sum() == pytest.approx(1.0, abs=0.02)
+
+
+def test_histograms_of_several_stacks_are_left_out() -> None:
+    """Variances remain, and a remark says so."""
+    drawn = draw_layers([*counted_stack(), *stack(gain=2.0)])
+    assert len(drawn.figure.axes) == 2
+    assert drawn.remarks == ["The distribution of activations is drawn for a single stack only."]
+
+
+# --- all figures
+
+
+KINDS: dict[str, Callable[[], Sequence[Any]]] = {
+    "dim": lambda: swept("dim"),
+    "gain": lambda: swept("gain"),
+    "scales": lambda: sweep(scale=("none", "he", "torch-linear")),
+    "histogram": lambda: [counted()],
+    "one stack": lambda: stack(20, scale="none", activation="relu"),
+    "stacks": lambda: [*stack(), *stack(gain=5 / 3), *stack(scale="none")],
+    "activations": lambda: counted_stack(12),
+    "one layer": lambda: counted_stack(1),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_in_a_figure_covers_anything(kind: str) -> None:
+    """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
+    figure = draw_any(KINDS[kind]()).figure
+    canvas = FigureCanvasAgg(figure)
+    with styled():
+        canvas.draw()  # type: ignore[no-untyped-call]
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+    parts = [*figure.axes, *figure.legends, *figure.texts]
+    boxes = [box for box in (part.get_tightbbox(renderer) for part in parts) if box is not None]
+    assert len(boxes) == len(parts) >= 3
+    for i, box in enumerate(boxes):
+        assert min(box.x0, box.y0) >= -1
+        assert max(box.x1 - figure.bbox.x1, box.y1 - figure.bbox.y1) <= 1
+        for other in boxes[i + 1 :]:
+            shared = Bbox.intersection(box, other)
+            assert shared is None or min(shared.width, shared.height) < 1
+
+
+# --- the command
+
+
+def test_a_figure_has_the_same_bytes_tomorrow(tmp_path: Path) -> None:
+    """Two processes at different times, and two formats of rows, give the same valid files."""
+    runs = []
+    for number, suffix in enumerate((".jsonl", ".csv")):
+        rows = file_of(tmp_path, swept("dim"), f"rows{suffix}")
+        files = [tmp_path / f"figure-{number}{kind}" for kind in MAGIC]
+        options = [part for file in files for part in ("-o", str(file))]
+        done = run("plot", str(rows), *options, SOURCE_DATE_EPOCH=str(10**9 * (number + 1)))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        runs.append([file.read_bytes() for file in files])
+    assert runs[0] == runs[1]
+    for start, content in zip(MAGIC.values(), runs[0], strict=True):
+        assert content.startswith(start)
+
+
+def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path) -> None:
+    """So it has in the program's process, whatever other files are asked for."""
+    files = [file_of(tmp_path, counted_stack(), f"layers{suffix}") for suffix in TEXTS]
+    expected = []
+    for suffix, start in MAGIC.items():
+        found = {
+            encode(draw_any(parse(f.read_text(encoding="utf-8"), f.suffix)).figure, suffix)
+            for f in files
+        }
+        assert len(found) == 1
+        expected.append(found.pop())
+        assert expected[-1].startswith(start)
+    figures = [tmp_path / f"figure{suffix}" for suffix in MAGIC]
+    options = [part for path in figures for part in ("-o", str(path))]
+    done = run("plot", str(files[1]), *options, SOURCE_DATE_EPOCH="1")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [path.read_bytes() for path in figures] == expected
+
+
+def test_checks_of_initializers_have_no_figure() -> None:
+    """The sentence says which rows have one."""
+    study = CheckStudy(question("orthogonal", 8, 8, 0, "float32"), draws=8, confidence=0.95)
+    totals = study.empty()
+    for index in range(8):
+        totals = totals.plus(study.sample(index))
+    with pytest.raises(InputError, match="no figure of checks of initializers; give results"):
+        draw_any(study.rows(totals))
+
+
+def test_rows_come_from_stdin(tmp_path: Path) -> None:
+    """``-`` is stdin, in any format; a hint says what the figure of one row lacks."""
+    figure = tmp_path / "figure.svg"
+    for rows, suffix, hint in ((swept("dim")[:1], ".jsonl", True), (stack(), ".csv", False)):
+        done = subprocess.run(
+            [*VARSIM, "plot", "-", "-o", str(figure)],
+            input=text_of(rows, suffix), capture_output=True, encoding="utf-8",
+            env=environment(), check=False,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert ("varsim --histogram" in done.stderr) == hint
+        assert bool(done.stderr) == hint
+        assert figure.read_bytes() == encode(draw_any(rows).figure, ".svg")
+
+
+def test_rows_of_several_files_are_in_one_figure(tmp_path: Path) -> None:
+    """Two files give the figure of all of their rows."""
+    rows, figure = swept("dim"), tmp_path / "figure.svg"
+    files = [file_of(tmp_path, rows[:4], "a.jsonl"), file_of(tmp_path, rows[4:], "b.csv")]
+    done = run("plot", *map(str, files), "-o", str(figure))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert figure.read_bytes() == encode(draw(rows).figure, ".svg")
+
+
+def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
+    """A .png of 5 inches at 100 dots has 500 columns of them."""
+    file, figure = file_of(tmp_path, swept("k")), tmp_path / "figure.PNG"
+    done = run("plot", str(file), "-o", str(figure), "--width", "5", "--dpi", "100", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int.from_bytes(figure.read_bytes()[16:20]) == 500
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("results.jsonl", "--output is missing; name a file"),
+        ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
+        ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
+        ("results.jsonl -o figure.svg --dpi 3", "give dots per inch from 50 to 1200"),
+        ("figure.txt -o figure.svg", "no suffix that can be read"),
+        ("empty.jsonl -o figure.svg", "holds no rows"),
+        ("-o figure.svg", "Missing argument"),
+        ("layers.jsonl results.jsonl -o figure.svg", "give files of one kind"),
+        ("broken.jsonl -o figure.svg", "line 6 cannot be used: this is not a row of layers"),
+        ("mixed.jsonl -o figure.svg", "line 6 cannot be used: this is not a row of layers"),
+        ("header.csv -o figure.svg", "line 2 cannot be used: its schema is 1, and"),
+        ("newer.jsonl -o figure.svg", "its schema is 99, newer than"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: str, said: str
+) -> None:
+    """The exit code is 2, and no file is written."""
+    monkeypatch.chdir(tmp_path)
+    results, layers = text_of(swept("k")), text_of(stack())
+    for name, text in {
+        "results.jsonl": results,
+        "layers.jsonl": layers,
+        "figure.txt": "",
+        "empty.jsonl": "",
+        "broken.jsonl": layers + '{"layer": 3, "schema": 3}\n',
+        "mixed.jsonl": layers + results,
+        "header.csv": "schema,layer\n1,2\n",
+        "newer.jsonl": re.sub('"schema": [0-9]+', '"schema": 99', layers),
+    }.items():
+        (tmp_path / name).write_text(text)
+    done = here("plot", *args.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"Error: [^\n]{10,300}[.?)]\n", done.stderr), done.stderr
+    assert said in done.stderr
+    assert not list(tmp_path.glob("figure.[sgp]*"))
+
+
+def test_a_figure_that_cannot_be_written_is_one_sentence_and_the_others_are_written(
+    tmp_path: Path,
+) -> None:
+    """The exit code is 1, as for a file of rows that cannot be read."""
+    file, figure = file_of(tmp_path, swept("k")), tmp_path / "figure.svg"
+    done = run("plot", str(file), "-o", str(tmp_path / "missing" / "a.svg"), "-o", str(figure))
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: '.*a.svg' could not be written: [^\n]+\.\n", done.stderr)
+    assert figure.exists()
+    done = run("plot", str(tmp_path / "nothing.jsonl"), "-o", str(figure))
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: '.*nothing.jsonl' cannot be read: [^\n]+\.\n", done.stderr)
+
+
+def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> None:
+    """The exit code is 1, and the drawing as text needs no matplotlib."""
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
+    hidden = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
+    file = file_of(tmp_path, swept("k"))
+    done = run("plot", str(file), "-o", str(tmp_path / "figure.svg"), **hidden)
+    assert done.returncode == 1
+    assert re.fullmatch(r"Error: [^\n]+ run: pip install matplotlib\.\n", done.stderr)
+    assert run("--plot", "-n", "640", **hidden).returncode == 0
+
+
+def test_help_of_the_command_is_light() -> None:
+    """It loads neither NumPy nor matplotlib, shows examples first, and fits 80 columns."""
+    code = (
+        "import sys; sys.argv = ['varsim', 'plot', '--help']\n"
+        "from varsim.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "[]"
+    assert max(map(len, lines)) <= 80
+    assert done.stdout.index("Examples:") < done.stdout.index("--output")
