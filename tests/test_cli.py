@@ -683,6 +683,35 @@ def test_no_terminal_is_so_narrow_that_a_number_is_cut(columns: str, mode: list[
     assert max(map(len, prose.splitlines())) <= int(columns)
 
 
+def test_a_long_name_is_cut_on_a_narrow_terminal_only() -> None:
+    """An ellipsis says so; a wider terminal and a file have the whole name."""
+    name = "trunc_normal(bound=2.34567, std=0.12345)"
+    for args in (
+        ("init", name, "--dim", "8", "--draws", "8"),
+        ("-i", f"{name},orthogonal", "-d", "8", "-s", "sqrt", "-n", "64"),
+    ):
+        narrow, wide = (visible(on_terminal(*args, COLUMNS=columns)) for columns in ("70", "200"))
+        table = narrow.split("\n\n")[0]
+        assert re.search(r" trunc_normal\(bo[^…]*… ", table)
+        assert name not in table
+        assert max(map(len, table.splitlines())) <= 70
+        for whole in (wide, here(*args).stdout):
+            assert name in whole.split("\n\n")[0]
+            assert "…" not in whole
+
+
+def test_a_narrow_terminal_drops_the_chart_first() -> None:
+    """Before any column of numbers."""
+    args = ("layers", "--width", "8", "--depth", "2", "--networks", "8", "--batch", "4")
+    plain = here(*args).stdout.split("\n\n")[0]
+    width = max(map(len, plain.splitlines()))
+    for columns, has_chart in ((str(width), True), (str(width - 1), False)):
+        table = visible(on_terminal(*args, COLUMNS=columns)).split("\n\n")[0]
+        assert ("●" in table) == has_chart
+        assert "median" in table
+        assert max(map(len, table.splitlines())) <= int(columns)
+
+
 def test_colour_only_where_it_is_wanted() -> None:
     """On a terminal; not with NO_COLOR, nor on a dumb one."""
     assert "\x1b[32m" in on_terminal("--scale", "sqrt", *SMALL)

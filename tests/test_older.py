@@ -19,6 +19,7 @@ from varsim.layer.check import CHECKS
 from varsim.layer.result import RESULTS
 from varsim.stack.result import LAYERS
 from varsim.storage import csv_text, json_text, jsonl_text
+from varsim.storage.files import open_locked
 from varsim.storage.ledger import Ledger
 from varsim.storage.rows import parse
 
@@ -247,16 +248,14 @@ def test_a_file_that_another_takes_while_it_is_upgraded_is_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The refusal says so, and the file is whole."""
-    from varsim.storage import ledger
-
-    file, opened = copied("results", ".csv", tmp_path), ledger.open_locked
+    file = copied("results", ".csv", tmp_path)
 
     def taken(path: Path) -> int:
         if b",x_dist," in path.read_bytes():
             raise BlockingIOError(11, "it is in use by another varsim")
-        return opened(path)
+        return open_locked(path)
 
-    monkeypatch.setattr(ledger, "open_locked", taken)
+    monkeypatch.setattr("varsim.storage.ledger.open_locked", taken)
     with pytest.raises(BlockingIOError, match="in use by another varsim"):
         Ledger(file, RESULTS)
     assert in_present_schema(file, RESULTS)

@@ -128,15 +128,14 @@ def test_columns_are_left_out_whole_by_their_rank(columns: list[Column], width: 
     kept = [column.header for column in fitting(columns, width)]
     assert kept == [column.header for column in columns if column.header in kept]
     lost = [column for column in columns if column.header not in kept]
-    ranks = [column.drop_priority for column in lost]
-    assert None not in ranks
-    staying = [c for c in columns if c.header in kept and c.drop_priority is not None]
-    assert all(c.drop_priority >= max(ranks) for c in staying) if ranks else True  # type: ignore[type-var]
+    ranks = [column.drop_priority for column in lost if column.drop_priority is not None]
+    assert len(ranks) == len(lost)
+    staying = [c.drop_priority for c in columns if c.header in kept and c.drop_priority is not None]
+    assert not ranks or not staying or min(staying) >= max(ranks)
     if lost:  # with the last of them it would not have fitted
-        last = max(ranks)  # type: ignore[type-var]
-        of_last = [c for c in lost if c.drop_priority == last]
-        back = [c for c in columns if c.header in kept or c is of_last[-1]]
-        assert sum(c.least_width for c in back) + 2 * (len(back) - 1) > width
+        last = [c.header for c in lost if c.drop_priority == max(ranks)][-1]
+        widths = [c.least_width for c in columns if c.header in {*kept, last}]
+        assert sum(widths) + 2 * (len(widths) - 1) > width
 
 
 @given(COLUMNS.map(with_numbers), st.integers(1, 150))

@@ -12,9 +12,10 @@ import resource
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,15 @@ import pytest
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, InputError, Result, judge, simulate
-from varsim.layer.result import RESULTS
+from varsim.fields import Schema
+from varsim.layer.check import CHECKS, CheckStudy, question
+from varsim.layer.result import RESULTS, LayerStudy
 from varsim.report import Table
 from varsim.report.formats import FORMATS
+from varsim.runner import ResumePoint, RunOptions
+from varsim.runner import run as run_studies
+from varsim.stack.network import Network
+from varsim.stack.result import LAYERS, StackStudy
 from varsim.storage import csv_text, files
 from varsim.storage.files import _temporary_prefix, atomic_write, open_locked
 from varsim.storage.ledger import Ledger
@@ -562,4 +569,110 @@ def test_an_unmet_precision_ends_with_4() -> None:
 def test_an_empty_ledger_leaves_no_file(tmp_path: Path) -> None:
     """A run that adds no row makes none."""
     Ledger(tmp_path / "sweep.csv", RESULTS).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+OTHERS = {
+    "layers": "layers --width 8 --depth 3 -a tanh,relu,gelu --networks 8 --batch 4",
+    "init": "init orthogonal trunc_normal truncated_normal --dim 8,16 --draws 8",
+}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("command", OTHERS)
+def test_stacks_and_initializers_are_resumed_too(command: str, suffix: str, tmp_path: Path) -> None:
+    """Only missing rows are run, to the bytes of an output; a finished file is left alone."""
+    args, plain = OTHERS[command].split(), tmp_path / f"plain.{suffix}"
+    assert here(*args, "-o", str(plain)).returncode == 0
+    head = suffix == "csv"
+    rows = lines(plain)
+    for seed in range(3):
+        part = tmp_path / f"part{seed}.{suffix}"
+        kept = random.Random(seed).sample(rows[head:], 4)
+        part.write_text("\n".join([*rows[:head], *kept]) + "\n", encoding="utf-8")
+        for _ in range(2):
+            assert here(*args, "-o", str(part), "--resume").returncode == 0
+            assert part.read_bytes() == plain.read_bytes()
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_a_stack_that_lost_a_layer_is_measured_anew(lost: int, tmp_path: Path) -> None:
+    """Whichever it is: also the least precise one."""
+    args = OTHERS["layers"].replace("tanh,relu,gelu", "relu").split()
+    file = tmp_path / "stack.jsonl"
+    assert here(*args, "-o", str(file)).returncode == 0
+    content = file.read_bytes()
+    rows = content.splitlines(keepends=True)
+    file.write_bytes(b"".join(rows[:lost] + rows[lost + 1 :]))
+    done = here(*args, "-o", str(file), "--resume")
+    assert "cannot be continued and is measured anew" in done.stderr
+    assert file.read_bytes() == content
+
+
+def interrupted_after(number: int) -> Any:
+    """A mapper in which Ctrl-C ends a run after so many replicates."""
+
+    def mapper(function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterator[Any]:
+        yield from map(function, islice(items, number))
+        raise KeyboardInterrupt
+
+    return nullcontext(mapper)
+
+
+NETWORK = Network(widths=(8, 8, 8), activation="relu", networks=12, batch=4)
+
+INTERRUPTED: dict[str, tuple[Any, Schema[Any], int]] = {
+    "results": (LayerStudy(Experiment(dim=8, scale="sqrt", samples=30_000_000)), RESULTS, 64),
+    "layers": (StackStudy(NETWORK), LAYERS, 8),
+    "checks": (CheckStudy(question("trunc_normal(std=0.1)", 8, 4), draws=12), CHECKS, 8),
+}
+"""Studies with more replicates than an error bar needs, and how many that needs."""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_a_row_that_was_interrupted_is_kept_and_continued(
+    name: str, suffix: str, tmp_path: Path
+) -> None:
+    """It ends with the totals of a run at once, and no replicate is drawn twice."""
+    study, schema, least = INTERRUPTED[name]
+    file = tmp_path / f"rows.{suffix}"
+    with Ledger(file, schema) as ledger:
+        outcome = run_studies(
+            [ledger.resume(study)], RunOptions(), interrupted_after(least + 2), ledger=ledger
+        )
+    assert (outcome.interrupted, outcome.complete, outcome.partial) == (True, 0, 1)
+    kept = parse(file.read_text(encoding="utf-8"), file.suffix)
+    assert {row.totals[0] for row in kept} == {least + 2}
+    assert all("interrupted" in {c.id for c in row.caveats} for row in [*kept, *outcome.rows])
+    drawn: list[int] = []
+
+    def noted(function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterator[Any]:
+        for item in items:
+            drawn.append(item.index)
+            yield function(item)
+
+    with Ledger(file, schema) as ledger:
+        points = [ledger.resume(study)]
+        outcome = run_studies(points, RunOptions(), nullcontext(noted), ledger=ledger)
+        ledger.finalize(outcome.rows)
+    whole = run_studies([ResumePoint(study)], RunOptions(), nullcontext(map)).rows
+    assert drawn == list(range(least + 2, whole[0].totals[0]))
+    read = parse(file.read_text(encoding="utf-8"), file.suffix)
+    # Medians cannot be added up: they are of the networks of the last run.
+    medians = {"median", "gradient_median", "median_networks", "caveats"}
+    for ours, theirs in zip(map(schema.record, read), map(schema.record, whole), strict=True):
+        for field in ours.keys() - (medians if schema is LAYERS else set()):
+            assert ours[field] == theirs[field], field
+
+
+@pytest.mark.parametrize("name", INTERRUPTED)
+def test_a_row_that_was_interrupted_too_early_is_not_kept(name: str, tmp_path: Path) -> None:
+    """One replicate less than an error bar needs: no row, and no file."""
+    study, schema, least = INTERRUPTED[name]
+    with Ledger(tmp_path / "rows.jsonl", schema) as ledger:
+        outcome = run_studies(
+            [ledger.resume(study)], RunOptions(), interrupted_after(least - 1), ledger=ledger
+        )
+    assert (outcome.interrupted, outcome.rows) == (True, [])
     assert list(tmp_path.iterdir()) == []

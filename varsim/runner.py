@@ -286,7 +286,8 @@ class _Run:
     def _close(self, place: int, measurement: Measurement) -> None:
         del self._open[place]
         rows, stale = measurement.study.rows(measurement.totals), self._points[place].stale
-        if stale is not None and _error(rows) > _error(stale):
+        is_whole = stale is not None and len(stale) == len(rows)  # a stack may lack layers
+        if stale is not None and is_whole and _error(rows) > _error(stale):
             self._done[place] = stale
             self.outcome.unchanged += stale
         else:
