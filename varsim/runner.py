@@ -13,16 +13,20 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from varsim.compute import ComputeError, Mapper, check_workers, one_blas_thread, threads
+from varsim.compute import ComputeError, Mapper, check_workers, lazy, one_blas_thread, threads
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import LayerStudy, Result
 from varsim.parsing import InputError
-from varsim.stack.network import Network
-from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import check_probability, judge
 from varsim.statistics.moments import Block, Totals
+
+if TYPE_CHECKING:
+    from varsim.stack.network import Network
+    from varsim.stack.result import LayerResult
+
+stack = lazy("varsim.stack.result")
 
 
 @dataclass(frozen=True)
@@ -431,12 +435,13 @@ def simulate_layers(
         InputError: ``workers``, ``confidence`` or ``alpha`` is not allowed, or an activation or
             initializer cannot be used.
 
+    >>> from varsim import Network
     >>> rows = simulate_layers(Network(widths=(64,) * 6, activation="relu", scale="he"))
     >>> [round(row.theory, 12) for row in rows], all(row.agrees for row in rows)
     ([2.0, 2.0, 2.0, 2.0, 2.0], True)
     """
     check_probability("confidence", confidence)
-    study = StackStudy(network, confidence, infinite_width=infinite_width)
+    study = stack.StackStudy(network, confidence, infinite_width=infinite_width)
     return _simulated(study, workers, alpha)
 
 

@@ -16,7 +16,6 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli.help import GroupedOption
 from varsim.compute import lazy
-from varsim.initializers.theory import INITIALIZERS
 from varsim.parsing import (
     InputError,
     expand,
@@ -29,7 +28,9 @@ from varsim.parsing import (
 )
 from varsim.report.formats import FORMATS, SUFFIXES
 
-gains = lazy("varsim.activations.gains")
+gains, builtin = lazy("varsim.activations.gains"), lazy("varsim.initializers.theory")
+
+Names = Callable[[], Iterable[str]]
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
@@ -39,9 +40,9 @@ _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
     """A value that a function reads from its text; a ValueError of it is a sentence."""
 
-    def __init__(self, name: str, read: Callable[[str], Any], known: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, read: Callable[[str], Any], known: Names = tuple) -> None:
         """Take the name in a usage line, the function, and names that the shell completes."""
-        self.name, self._read, self._known = name, read, tuple(known)
+        self.name, self._read, self._known = name, read, known
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value, or fail with the sentence."""
@@ -56,7 +57,9 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
         """Complete the last item of a list."""
         before, comma, start = incomplete.rpartition(",")
         return [
-            CompletionItem(before + comma + name) for name in self._known if name.startswith(start)
+            CompletionItem(before + comma + name)
+            for name in self._known()
+            if name.startswith(start)
         ]
 
 
@@ -71,7 +74,7 @@ class Name(click.Choice[str]):
 def listed(
     name: str,
     values: Callable[[str], Sequence[Any]] = lambda item: [item],
-    known: Iterable[str] = (),
+    known: Names = tuple,
     split: Callable[[str], list[str]] = items,
 ) -> Parsed:
     """Return the type of a comma-separated list; ``values`` says what one item stands for."""
@@ -150,15 +153,14 @@ WHOLE_NUMBERS = listed(
 NUMBERS = listed("numbers", _numbers)
 GAINS = listed("gains", _gains)
 RESIDUALS = listed("residuals", lambda item: ["gpt2"] if item.lower() == "gpt2" else _numbers(item))
-INITS = listed("initializers", known=INITIALIZERS, split=split_calls)
-
-
-SCHEMES = listed("schemes", _scales, [*SCALES, *ALIASES])
+INITS = listed("initializers", known=lambda: builtin.INITIALIZERS, split=split_calls)
+SCHEMES = listed("schemes", _scales, lambda: [*SCALES, *ALIASES])
 
 
 def names(known: Iterable[str]) -> Parsed:
     """Return the type of a list of names; whether they are known is for the question to say."""
-    return listed("names", known=known)
+    known = tuple(known)
+    return listed("names", known=lambda: known)
 
 
 HOW, OUT = "How it is sampled", "What comes out"

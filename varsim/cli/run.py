@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +23,6 @@ from varsim.cli.terminal import Progress
 from varsim.compute import check_workers, lazy, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
-from varsim.initializers import installed, unloadable
-from varsim.layer.check import CHECKS, CheckStudy, question
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, LayerStudy
 from varsim.parsing import MAX_VALUES, InputError, in_user_context, split_calls
@@ -39,12 +37,15 @@ from varsim.report.rows import (
     stack_table,
 )
 from varsim.runner import Outcome, ResumePoint, RunOptions, run
-from varsim.stack.network import MAX_DEPTH, Network
-from varsim.stack.result import LAYERS, StackStudy
 from varsim.statistics import check_probability
-from varsim.storage.ledger import SUITABLE, Ledger
 
-cluster = lazy("varsim.compute.cluster")
+if TYPE_CHECKING:
+    from varsim.stack.network import Network
+    from varsim.storage.ledger import Ledger
+
+cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
+stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
+check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
 explain = lazy("varsim.report.explain")
 
 
@@ -57,17 +58,14 @@ class Kind:
         table: Makes a table of rows, with further sentences for its caption.
         group: What the rows of one question are called, in the plural.
         summary: What the rows are called in the last sentence; None for no such sentence.
+        table_per_question: Whether the rows of each question have a table of their own.
     """
 
     schema: Schema[Any]
     table: Callable[[Sequence[Any], Sequence[str]], Table]
     group: str
     summary: str | None
-
-
-_RESULTS = Kind(RESULTS, results_table, "rows", "")
-_LAYERS = Kind(LAYERS, stack_table, "stacks", "layers ")
-_CHECKS = Kind(CHECKS, checks_table, "initializers", None)
+    table_per_question: bool = False
 
 
 def results(options: dict[str, Any]) -> int:
@@ -88,7 +86,7 @@ def results(options: dict[str, Any]) -> int:
         LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
         for experiment in experiments
     ]
-    return _measure(_RESULTS, studies, options, notes)
+    return _measure(Kind(RESULTS, results_table, "rows", ""), studies, options, notes)
 
 
 def layers(options: dict[str, Any]) -> int:
@@ -107,10 +105,11 @@ def layers(options: dict[str, Any]) -> int:
     fixed = {name: options[name] for name in ("batch", "networks", "precision", "seed", "dtype")}
     networks, notes = expand(swept, fixed | {"backward": not options["no_backward"]}, _network)
     studies = [
-        StackStudy(network, options["confidence"], options["histogram"], options["infinite_width"])
-        for network in networks
+        stack.StackStudy(n, options["confidence"], options["histogram"], options["infinite_width"])
+        for n in networks
     ]
-    return _measure(_LAYERS, studies, options, notes)
+    kind = Kind(stack.LAYERS, stack_table, "stacks", "layers ", table_per_question=True)
+    return _measure(kind, studies, options, notes)
 
 
 def checks(options: dict[str, Any]) -> int:
@@ -125,24 +124,27 @@ def checks(options: dict[str, Any]) -> int:
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
         # It takes every shape that is allowed.
-        CheckStudy(question("trunc_normal", *shape, **fixed), options["draws"])
-    studies: dict[str, CheckStudy] = {}
+        check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
+    studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     with _ending_signals_as_interrupt(), in_user_context(names):
         if not names:
-            left_out = {n: f"{n} cannot be loaded ({why})" for n, why in unloadable().items()}
-        for shape, name in itertools.product(shapes, names or installed()):
+            left_out = {
+                n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
+            }
+        for shape, name in itertools.product(shapes, names or initializers.installed()):
             try:
-                asked = question(name, *shape, **fixed)
+                asked = check.question(name, *shape, **fixed)
             except InputError as error:
                 if names:
                     raise
                 left_out.setdefault(name, error.reason)
                 continue
-            study = CheckStudy(asked, options["draws"], options["confidence"])
+            study = check.CheckStudy(asked, options["draws"], options["confidence"])
             studies.setdefault(asked.key, study)
     notes = [] if names else [_found()]
-    return _measure(_CHECKS, list(studies.values()), options, notes, None if names else left_out)
+    kind = Kind(check.CHECKS, checks_table, "initializers", None)
+    return _measure(kind, list(studies.values()), options, notes, None if names else left_out)
 
 
 def _measure(
@@ -180,7 +182,7 @@ def _measure(
             with in_user_context([*inits, *activations]):
                 if left_out is None:
                     _prepare([point.study for point in points if point.done is None])
-                show = None if kind is _LAYERS else lambda rows: columns(rows, kind.schema)
+                show = None if kind.table_per_question else columns
                 scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
                     outcome = run(
@@ -222,7 +224,7 @@ def _publish(
         partial = f", and {outcome.partial} in part" if outcome.partial else ""
         done = f"{outcome.complete} of {outcome.asked} {kind.group} were done"
         remarks = [f"{how}: {done}{partial}."]
-    of_tables = outcome.groups if kind is _LAYERS else [rows]
+    of_tables = outcome.groups if kind.table_per_question else [rows]
     tables = [kind.table(of_table, remarks) for of_table in of_tables]
     written = publisher.write(
         *tables,
@@ -246,7 +248,7 @@ def _publish(
             publisher.say(remark)
     for row in outcome.unchanged:
         publisher.say(
-            f"Caveat: {row_name(row, kind.schema)}: the row in the file is kept, because the new "
+            f"Caveat: {row_name(row)}: the row in the file is kept, because the new "
             "measurement is less precise."
         )
     if outcome.left_out:
@@ -342,12 +344,15 @@ def _swept(options: dict[str, Any], defaults: Mapping[str, list[Any]]) -> dict[s
 
 
 def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **fields: Any) -> Network:
-    if isinstance(width, int) and not 1 <= depth <= MAX_DEPTH:
-        raise InputError(f"depth is {depth}; give a number of layers from 1 to {MAX_DEPTH:,}")
+    if isinstance(width, int) and not 1 <= depth <= network.MAX_DEPTH:
+        raise InputError(
+            f"depth is {depth}; give a number of layers from 1 to {network.MAX_DEPTH:,}"
+        )
     widths = width if isinstance(width, tuple) else (width,) * (depth + 1)
     if residual == "gpt2":  # Radford et al. (2019), section 2.3: 1/√N of N residual layers
         residual = (2 * depth) ** -0.5
-    return Network(widths=widths, residual=residual, **fields)
+    asked: Network = network.Network(widths=widths, residual=residual, **fields)
+    return asked
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -397,11 +402,11 @@ def _ledger_output(options: dict[str, Any]) -> tuple[Path | None, list[Path]]:
     outputs = list(options["output"])
     if not options["resume"]:
         return None, outputs
-    suitable = [output for output in outputs if output.suffix.lower() in SUITABLE]
+    suitable = [output for output in outputs if output.suffix.lower() in storage.SUITABLE]
     if len(suitable) != 1:
         raise InputError(
-            f"--resume needs exactly one --output that ends in {' or '.join(SUITABLE)}, and "
-            f"{len(suitable)} were given; give one"
+            "--resume needs exactly one --output that ends in "
+            f"{' or '.join(storage.SUITABLE)}, and {len(suitable)} were given; give one"
         )
     outputs.remove(suitable[0])
     if any(os.path.realpath(output) == os.path.realpath(suitable[0]) for output in outputs):
@@ -416,7 +421,8 @@ def _opened(
     if path is None or (dry_run and not path.exists()):
         return nullcontext()
     try:
-        return Ledger(path, schema)
+        ledger: Ledger = storage.Ledger(path, schema)
+        return ledger
     except OSError as error:
         raise click.ClickException(
             f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
@@ -432,7 +438,7 @@ def _ledger_notes(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -> 
     for point in points:
         if point.stale is not None:
             yield (
-                f"Caveat: {row_name(point.stale[0], kind.schema)}: the row in the file cannot be "
+                f"Caveat: {row_name(point.stale[0])}: the row in the file cannot be "
                 "continued and is measured anew."
             )
 

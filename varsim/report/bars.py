@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from varsim.fields.rounding import significant
-from varsim.layer.result import RESULTS, Result
+from varsim.layer.result import Result
 from varsim.report.rows import setting_columns
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _column(value: float, low: float, high: float, room: int) -> int:
 
 def _labels(results: Sequence[Result], width: int) -> list[str]:
     """Return what tells rows apart, padded to one width; their numbers where that is too wide."""
-    columns = setting_columns(results, RESULTS)
+    columns = setting_columns(results)
     varying = [column for column in columns if len(set(column.cells)) > 1]
     for chosen in (columns, varying):
         cells = zip(*(column.aligned()[1:] for column in chosen), strict=True)

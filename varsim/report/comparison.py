@@ -93,12 +93,12 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
     rows = [each.pair.a for each in comparisons]
     confidence = rows[0].confidence
     if kind.schema is LAYERS:
-        names = [row_name(row, LAYERS) for row in rows]
+        names = [row_name(row) for row in rows]
         if len(set(names)) > 1:
             yield Column("stack", names, numeric=False, shortenable=True)
         yield Column("layer", [str(row.layer) for row in rows])
     else:
-        yield from setting_columns(rows, kind.schema)
+        yield from setting_columns(rows)
     if len({each.measure for each in comparisons}) > 1:
         yield Column("of", [each.measure for each in comparisons], numeric=False)
     for side in ("a", "b"):
@@ -137,7 +137,7 @@ def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Ite
         extent = f"{span([getattr(row, count) for row in rows])} {of}"
         versions = [("varsim " if n == "varsim" else "") + _texts(n, rows) for n in differing]
         yield f"{letter}: {', '.join([name, extent, seeds(rows), *versions])}."
-    shared = ", ".join(shared_settings([*a, *b], kind.schema))
+    shared = ", ".join(shared_settings([*a, *b]))
     if shared:
         yield f"Both: {shared}."
     if any(each.pair.by_ratio for each in comparisons):

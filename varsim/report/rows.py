@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
-from varsim.fields import Field, Schema, level
+from varsim.fields import Field, level
 from varsim.fields.rounding import significant
-from varsim.layer.check import CHECKS, InitializerCheck
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result, planned_blocks
 from varsim.layer.sampling import block_bytes, block_numbers
 from varsim.report import Column, Table
-from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics.moments import Totals
+
+if TYPE_CHECKING:
+    from varsim.layer.check import InitializerCheck
+    from varsim.stack.result import LayerResult
 
 _MOST_CAVEATS = 3
 
@@ -26,9 +28,9 @@ _MOST_CAVEATS = 3
 _AXIS = 15
 
 
-def columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
+def columns(rows: Sequence[Any]) -> list[Column]:
     """Return the columns of a table of rows: settings that vary, and what was measured."""
-    found = []
+    found, schema = [], rows[0].schema
     for field in map(schema.by_name.__getitem__, schema.table):
         if not field.when_varying or _varies(field, rows):
             column = _column(field, rows)
@@ -37,8 +39,9 @@ def columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
     return found
 
 
-def setting_columns(rows: Sequence[Any], schema: Schema[Any]) -> list[Column]:
+def setting_columns(rows: Sequence[Any]) -> list[Column]:
     """Return the columns that tell rows apart."""
+    schema = rows[0].schema
     table = map(schema.by_name.__getitem__, schema.table)
     fields = [field for field in table if field.phrase and not field.derived]
     return [_column(f, rows) for f in fields if not f.when_varying or _varies(f, rows)]
@@ -52,9 +55,9 @@ def _column(field: Field, rows: Sequence[Any]) -> Column:
     )
 
 
-def shared_settings(rows: Sequence[Any], schema: Schema[Any]) -> list[str]:
+def shared_settings(rows: Sequence[Any]) -> list[str]:
     """Return the settings, but for the seed, that all rows share and that are worth a word."""
-    shared = []
+    shared, schema = [], rows[0].schema
     for field in map(schema.by_name.__getitem__, schema.settings):
         values = {field.value(row) for row in rows} - {None}
         worth_a_word = field.always or not all(map(field.usual, rows))
@@ -63,8 +66,12 @@ def shared_settings(rows: Sequence[Any], schema: Schema[Any]) -> list[str]:
     return shared
 
 
-def _settings(rows: Sequence[Any], schema: Schema[Any]) -> str:
-    return ", ".join([*shared_settings(rows, schema), seeds(rows)])
+def _settings(rows: Sequence[Any]) -> str:
+    return ", ".join([*shared_settings(rows), seeds(rows)])
+
+
+def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    return [row.schema.record(row) for row in rows]
 
 
 def seeds(rows: Sequence[Any]) -> str:
@@ -72,12 +79,12 @@ def seeds(rows: Sequence[Any]) -> str:
     return "seed " + ", ".join(map(str, sorted({row.seed for row in rows})))
 
 
-def row_name(row: Any, schema: Schema[Any], rows: Sequence[Any] = ()) -> str:
+def row_name(row: Any, rows: Sequence[Any] = ()) -> str:
     """Return what a row is called in a sentence: each setting that names it or is not as usual.
 
     A setting that all ``rows`` of a table share goes without saying.
     """
-    phrases = []
+    phrases, schema = [], row.schema
     for name in dict.fromkeys((*schema.named_by, *schema.settings)):
         field = schema.by_name[name]
         value = field.value(row)
@@ -90,7 +97,7 @@ def row_name(row: Any, schema: Schema[Any], rows: Sequence[Any] = ()) -> str:
 def named(rows: Sequence[Any], most: int = 3) -> str:
     """Return what rows are called in a sentence, with their layers: so many, and how many more."""
     names = [
-        row_name(row, row.schema) + (f", layer {row.layer}" if row.schema is LAYERS else "")
+        row_name(row) + (f", layer {row.layer}" if "layer" in row.schema.by_name else "")
         for row in rows
     ]
     more = f"; and {len(rows) - most:,} more" if len(rows) > most else ""
@@ -107,12 +114,12 @@ def span(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def caveat_sentences(rows: Sequence[Any], schema: Schema[Any]) -> Iterator[str]:
+def caveat_sentences(rows: Sequence[Any]) -> Iterator[str]:
     """Yield what a reader of the table should know: the first caveats of each kind, by row."""
     kinds: dict[str, list[str]] = {}
     for row in rows:
         for caveat in row.caveats:
-            sentence = f"{row_name(row, schema, rows)}: {caveat.message}."
+            sentence = f"{row_name(row, rows)}: {caveat.message}."
             kinds.setdefault(caveat.id, []).append(sentence)
     for kind, sentences in kinds.items():
         yield from sentences[:_MOST_CAVEATS]
@@ -133,15 +140,15 @@ def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Tab
     samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
     targets = sorted({p for r in results if (p := r.question.precision) is not None})
     aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
-    settings = _settings(results, RESULTS)
+    settings = _settings(results)
     sentence = f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings}."
     if any(DESIGNS[r.question.design].fixed_x for r in results):
         sentence += ' The verdict on a fixed x is about the column "given x".'
     return Table(
-        columns(results, RESULTS),
+        columns(results),
         [sentence, *shared_rate(results), *remarks],
-        list(map(RESULTS.record, results)),
-        list(caveat_sentences(results, RESULTS)),
+        _records(results),
+        list(caveat_sentences(results)),
     )
 
 
@@ -158,10 +165,10 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
         "variances forward and backward, for standard normal x and g. Verdicts are about x@W.",
     ]
     return Table(
-        columns(rows, CHECKS),
+        columns(rows),
         [*caption, *shared_rate([r for r in rows if r.claimed] or rows), *remarks],
-        list(map(CHECKS.record, rows)),
-        list(caveat_sentences(rows, CHECKS)),
+        _records(rows),
+        list(caveat_sentences(rows)),
     )
 
 
@@ -170,7 +177,7 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
     first = rows[0]
     caption = [
         f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
-        f"{first.question.batch:,} inputs per network; {_settings([first], LAYERS)}.",
+        f"{first.question.batch:,} inputs per network; {_settings([first])}.",
         "Var[h] is over networks, inputs and units; median: of the typical network; within: over "
         "the units and inputs of one. Errors are between networks.",
     ]
@@ -181,9 +188,9 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
             f"what it leaves out at finite width (up to {slack:.1%})."
         )
     return Table(
-        [*columns(rows, LAYERS), _chart(rows)],
+        [*columns(rows), _chart(rows)],
         [*caption, *shared_rate(rows), *remarks],
-        list(map(LAYERS.record, rows)),
+        _records(rows),
         list(_stack_caveats(rows)),
     )
 
@@ -215,7 +222,7 @@ def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
     first = {c.id: f"layer {row.layer}: {c.message}." for row in rows[::-1] for c in row.caveats}
     last |= {id_: first[id_] for id_ in first if "gradient" in id_}
     for sentence in last.values():
-        yield f"{row_name(rows[0], LAYERS)}: {sentence}"
+        yield f"{row_name(rows[0])}: {sentence}"
 
 
 def plan_table(experiments: Sequence[Experiment], workers: int) -> Table:
@@ -225,13 +232,13 @@ def plan_table(experiments: Sequence[Experiment], workers: int) -> Table:
     numbers = sum(record["numbers"] for record in records)
     caption = [
         f"{len(records):,} to run, {numbers:,} random numbers to draw; nothing was run.",
-        f"Settings: {_settings(planned, RESULTS)}.",
+        f"Settings: {_settings(planned)}.",
         "The expected error is the relative standard error; memory is that of the arrays of "
         f"{workers} worker{'s' * (workers > 1)}.",
     ]
     return Table(
         [
-            *setting_columns(planned, RESULTS),
+            *setting_columns(planned),
             Column("blocks", [f"{record['blocks']:,}" for record in records]),
             Column("outputs", [f"{record['samples']:,}" for record in records]),
             Column("numbers to draw", [f"{r['numbers']:,}" for r in records], drop_priority=1),

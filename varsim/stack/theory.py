@@ -120,9 +120,7 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
             else _forward_allowance(network, place),
             signal.fluctuation / signal.kernel**2 + 2 / width if plain else None,
             None if gradient is None else gradient * (1.0 + shift),
-            _backward_allowance(network, place)
-            + shift**2
-            + made * abs(shift),
+            _backward_allowance(network, place) + shift**2 + made * abs(shift),
         )
         for place, (width, signal, gradient, shift) in enumerate(
             zip(network.widths[1:], signals, gradients, shifts, strict=True)
