@@ -9,6 +9,8 @@ import pty
 import select
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from typing import Any
@@ -62,6 +64,14 @@ def here(*args: str) -> subprocess.CompletedProcess[str]:
         stream.seek(0)
         said.append(stream.read())
     return subprocess.CompletedProcess(args, int(end.value.code or 0), *said)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait for what another process does, a minute at most."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def needs(name: str) -> str:

@@ -224,7 +224,7 @@ def test_output_keeps_a_link_and_the_permissions(tmp_path: Path) -> None:
 
 
 def test_output_may_have_the_longest_of_names(tmp_path: Path) -> None:
-    """The draft beside it has a short one; and a loop of links is refused, not replaced."""
+    """The temporary file has a short one; and a loop of links is refused, not replaced."""
     file = tmp_path / ("a" * 251 + ".csv")
     assert here(*SMALL, "-o", str(file)).returncode == 0
     assert file.exists()
@@ -269,7 +269,7 @@ def test_a_figure_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
-    """With no room for a byte: the sentence, exit 1, the table, the old file, and no draft."""
+    """With no room for a byte: the sentence, exit 1, the table, and nothing but the old file."""
     file = tmp_path / "results.csv"
     file.write_text("old")
     command = " ".join([*VARSIM, *SMALL, "--output", str(file)])

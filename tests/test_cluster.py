@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 import pytest
 
 import varsim
-from tests.program import VARSIM, environment, here, run
+from tests.program import VARSIM, environment, here, run, wait_for
 from varsim.compute import ComputeError, Mapper, ordered_map
 from varsim.compute.cluster import _budget, _taken, grouped
 
@@ -53,13 +52,6 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ):  # fmt: skip
         wait_for(lambda: file.exists() and file.stat().st_size > 0)
         yield json.loads(file.read_text(encoding="utf-8"))["address"]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def worker(address: str, name: str, **changes: str) -> Any:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.program import VARSIM, environment, here
+from tests.program import VARSIM, environment, here, wait_for
 from varsim import InputError
 from varsim.fields import Schema
 from varsim.layer.check import CHECKS
@@ -216,13 +215,6 @@ def test_an_older_csv_ledger_is_upgraded_as_a_whole_before_rows_are_added(tmp_pa
     assert in_present_schema(file, RESULTS)
     assert records(file) == before
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_an_upgrade_that_fails_leaves_the_file(

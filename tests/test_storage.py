@@ -11,7 +11,6 @@ import random
 import resource
 import stat
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import VARSIM, environment, here, run
+from tests.program import VARSIM, environment, here, run, wait_for
 from varsim import Experiment, InputError, Result, judge, simulate
 from varsim.fields import Schema
 from varsim.layer.check import CHECKS, CheckStudy, question
@@ -156,13 +155,6 @@ def running(*args: str) -> subprocess.Popen[str]:
         [*VARSIM, *args], env=environment(), text=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_two_writers_never_interleave(tmp_path: Path) -> None:
