@@ -866,3 +866,12 @@ def test_networks_that_miss_what_carries_the_mean_are_no_alarm() -> None:
     assert all(row.agrees for row in rows)
     by_the_measured_error = [2 * float(stats.t.sf(abs(row.z or 0.0), 63)) for row in rows]
     assert min(by_the_measured_error) < 0.001 / len(rows)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu(0.2)"])
+def test_theory_beyond_a_float_is_refused(activation: str) -> None:
+    """Its square has to be held, too; and no warning is printed."""
+    explodes = {"activation": activation, "scale": "none", "batch": 2, "networks": 8}
+    network = Network(widths=(8,) * 301, **explodes)
+    with pytest.raises(InputError, match="go beyond 1e154"):
+        predict(network)

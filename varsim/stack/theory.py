@@ -17,6 +17,7 @@ from varsim.activations import Activation, FloatArray
 from varsim.activations.quadrature import gaussian_mean
 from varsim.catalog.distributions import DISTRIBUTIONS, Distribution
 from varsim.layer.theory import Entries
+from varsim.parsing import InputError
 from varsim.stack.network import Layer, Network
 
 
@@ -104,12 +105,22 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
     Args:
         network: What is asked.
         infinite_width: Whether to leave the correction for finite width out.
+
+    Raises:
+        InputError: A variance, or its square, is beyond what a float holds.
     """
-    signals = list(_forward(network))
-    gradients = _backward(network, [signal.kernel for signal in signals])
     plain = network.norm == "none" and network.residual is None
     corrected = plain and not infinite_width
-    shifts = _gradient_shifts(network, signals) if corrected else [0.0] * len(signals)
+    try:
+        signals = list(_forward(network))
+        gradients = _backward(network, [signal.kernel for signal in signals])
+        shifts = _gradient_shifts(network, signals) if corrected else [0.0] * len(signals)
+    except OverflowError:
+        raise InputError(
+            f"the variances of {network.depth:,} layers with scale {network.scale} go beyond "
+            "1e154, whose square no float holds; take fewer layers, or a scale or gain that keeps "
+            "them small"
+        ) from None
     made = float(network.init is not None)
     return [
         LayerTheory(
@@ -283,4 +294,8 @@ def _averages(activation: Activation, variance: float) -> _Averages:
         skewed = [phi**3, squares * thrice, slopes * thrice, slopes * h / variance, phi * slopes]
         return np.stack(plain + by_kernel + skewed)
 
-    return _Averages(*map(float, gaussian_mean(values, variance, activation.kinks)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        averages = _Averages(*map(float, gaussian_mean(values, variance, activation.kinks)))
+    if variance > 1.0 and not math.isfinite(averages.fourth):
+        raise OverflowError
+    return averages
