@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -62,8 +63,8 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     console.print(_rich_table(columns, stream))
     caption = encodable(wrapped("\n".join(table.caption), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
-    kept = {column.header for column in columns}
-    return [column.header for column in table.columns if column.header not in kept]
+    kept, all_of_them = (Counter(c.header for c in these) for these in (columns, table.columns))
+    return list((all_of_them - kept).elements())
 
 
 def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
