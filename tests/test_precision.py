@@ -14,7 +14,7 @@ import pytest
 from varsim import Experiment, InputError, Result, conclude, measure, simulate, stream
 from varsim.compute import threads
 from varsim.layer.experiment import MIN_BLOCKS
-from varsim.layer.result import next_check, planned_blocks
+from varsim.layer.result import LayerStudy, planned_blocks
 from varsim.layer.theory import predict
 from varsim.statistics.moments import Block, Moments, Totals
 
@@ -117,20 +117,21 @@ def test_theory_sets_the_first_check_and_the_measurement_the_later_ones() -> Non
     """At twice the error there are four times the blocks, and a margin; at the bound, none."""
     experiment = Experiment(dim=512, scale="sqrt", precision=0.01)
     first = planned_blocks(experiment)
-    assert next_check(experiment, Totals()) == next_check(experiment, totals_of(10, 0.5)) == first
+    assert LayerStudy(experiment).next_check(Totals()) == first
+    assert LayerStudy(experiment).next_check(totals_of(10, 0.5)) == first
     expected = predict(experiment).block_error2 / 0.01**2
     assert 1.15 * expected < first < 1.3 * expected
-    assert next_check(experiment, totals_of(first, 0.009)) is None
-    second = next_check(experiment, totals_of(first, 0.02))
+    assert LayerStudy(experiment).next_check(totals_of(first, 0.009)) is None
+    second = LayerStudy(experiment).next_check(totals_of(first, 0.02))
     assert second is not None
     assert 4 * first < second < 6 * first
-    near = next_check(experiment, totals_of(first, 0.010001))
+    near = LayerStudy(experiment).next_check(totals_of(first, 0.010001))
     assert near is not None
     assert 1.09 * first < near < 1.5 * first
     bounded = replace(experiment, max_samples=130 * experiment.block.outputs + 1)
     assert bounded.blocks == 130
-    assert next_check(bounded, totals_of(first, 0.02)) == bounded.blocks
-    assert next_check(bounded, totals_of(bounded.blocks, 0.02)) is None
+    assert LayerStudy(bounded).next_check(totals_of(first, 0.02)) == bounded.blocks
+    assert LayerStudy(bounded).next_check(totals_of(bounded.blocks, 0.02)) is None
 
 
 def totals_of(blocks: int, relative_error: float) -> Totals:

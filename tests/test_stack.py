@@ -9,8 +9,9 @@ so at alpha = 1e-9, which is its chance of a false failure. Seeds are fixed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +30,8 @@ from varsim.parsing import InputError
 from varsim.runner import simulate_layers
 from varsim.stack import sampling, theory
 from varsim.stack.network import Network
-from varsim.stack.result import LAYERS, LayerResult, LayerTotals, StackStudy, infer
-from varsim.stack.sampling import FIELDS, Sampled, sample_network, stream
+from varsim.stack.result import LAYERS, LayerResult, LayerTotals, StackStudy, StackTotals
+from varsim.stack.sampling import FIELDS, Sampled, sample_network
 from varsim.stack.theory import LayerTheory, predict
 from varsim.statistics import judge
 from varsim.storage import csv_text, jsonl_text
@@ -57,6 +58,18 @@ CRITICAL_GELU = {
     "gain": math.sqrt(GELU.weights),
     "bias_std": math.sqrt(GELU.bias),
 }
+
+
+def stream(network: Network, indices: Iterable[int] | None = None) -> Iterator[Sampled]:
+    """Yield what every network gives, in order."""
+    for index in range(network.networks) if indices is None else indices:
+        yield sample_network(network, index)
+
+
+def infer(network: Network, samples: Iterable[Sampled]) -> list[LayerResult]:
+    """Return what at least two networks say of the theory, layer by layer, before a verdict."""
+    study = StackStudy(network)
+    return study.rows(reduce(StackTotals.plus, samples, study.empty()))
 
 
 def stack(
@@ -871,7 +884,6 @@ def test_networks_that_miss_what_carries_the_mean_are_no_alarm() -> None:
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu(0.2)"])
 def test_theory_beyond_a_float_is_refused(activation: str) -> None:
     """Its square has to be held, too; and no warning is printed."""
-    explodes = {"activation": activation, "scale": "none", "batch": 2, "networks": 8}
-    network = Network(widths=(8,) * 301, **explodes)
+    network = Network(widths=(8,) * 301, activation=activation, scale="none", batch=2, networks=8)
     with pytest.raises(InputError, match="go beyond 1e154"):
         predict(network)

@@ -20,22 +20,8 @@ if TYPE_CHECKING:
     from varsim.statistics import Caveat, judge
     from varsim.statistics.moments import Block, Totals
 
-__all__ = [
-    "Block",
-    "Caveat",
-    "Experiment",
-    "InputError",
-    "Result",
-    "Totals",
-    "__version__",
-    "conclude",
-    "gain",
-    "infer",
-    "judge",
-    "measure",
-    "simulate",
-    "stream",
-]
+__all__ = ["Block", "Caveat", "Experiment", "InputError", "Result", "Totals", "__version__",
+           "conclude", "gain", "infer", "judge", "measure", "simulate", "stream"]  # fmt: skip
 
 _ROOMS = {
     "activations.gains": ("gain",),

@@ -129,11 +129,6 @@ class Comparison:
     alpha: float
 
     @property
-    def is_tested(self) -> bool:
-        """Whether the difference has an error: the draws are others, and something varies."""
-        return self.std_error is not None
-
-    @property
     def p(self) -> float | None:
         """The p-value of the difference; None for the same draws and where nothing varies."""
         difference = self.difference

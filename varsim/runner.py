@@ -435,7 +435,7 @@ def simulate_layers(
         InputError: ``workers``, ``confidence`` or ``alpha`` is not allowed, or an activation or
             initializer cannot be used.
 
-    >>> from varsim import Network
+    >>> from varsim.stack.network import Network
     >>> rows = simulate_layers(Network(widths=(64,) * 6, activation="relu", scale="he"))
     >>> [round(row.theory, 12) for row in rows], all(row.agrees for row in rows)
     ([2.0, 2.0, 2.0, 2.0, 2.0], True)

@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
+from varsim.fields.rounding import with_error
 from varsim.parsing import InputError
-from varsim.statistics import Caveat
+from varsim.statistics import Caveat, Estimate
 
 Row = TypeVar("Row", bound="RowBase")
 
@@ -189,6 +190,22 @@ class RowBase:
     init_package: str | None = None
     agrees: bool | None = None
     alpha: float | None = None
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """What the verdict is about."""
+        return (self.estimate,)
+
+    @property
+    def relative_error(self) -> float:
+        """The relative standard error of that; 0 where there is nothing to measure."""
+        return max((each.relative_error for each in self.estimates), default=0.0)
+
+    def with_interval(self, estimate: Estimate | None) -> str:
+        """Return the text of an estimate with the half-width of its interval; nothing for None."""
+        if estimate is None:
+            return ""
+        return with_error(estimate.value, estimate.half_width(self.confidence))
 
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:

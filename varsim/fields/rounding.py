@@ -33,6 +33,11 @@ def error_digits(error: float) -> tuple[float, int]:
     return error, 1 - exponent if leading <= 354 else -exponent
 
 
+def short(value: float) -> str:
+    """Return a number to four significant digits."""
+    return significant(value, 4)
+
+
 def with_error(value: float, error: float) -> str:
     """Return ``value ± error``, both rounded to the digits that the error leaves.
 

@@ -16,7 +16,7 @@ from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.samplers import FloatArray
 from varsim.fields import CAVEATS, Field, RowBase, Schema
-from varsim.fields.rounding import significant, with_error
+from varsim.fields.rounding import short
 from varsim.initializers import Initializer, find
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import VERDICTS, fitting_schemes
@@ -189,16 +189,6 @@ class InitializerCheck(RowBase):
         return known and Estimate(value=known[0], std_error=known[1], dof=self.draws - 1)
 
     @property
-    def estimates(self) -> tuple[Estimate, ...]:
-        """What the verdict is about."""
-        return (self.estimate,)
-
-    @property
-    def relative_error(self) -> float:
-        """The relative standard error of ``forward``."""
-        return self.estimate.relative_error
-
-    @property
     def met(self) -> bool:
         """Whether all draws were made."""
         return self.draws >= self.draws_asked
@@ -248,11 +238,7 @@ class CheckStudy:
         return self.question.dim * self.question.n
 
     def prepare(self) -> None:
-        """Load and check the initializer.
-
-        Raises:
-            InputError: It cannot be used.
-        """
+        """Load and check the initializer, or raise an InputError."""
         verify_initializer(self.question)
 
     def empty(self) -> CheckTotals:
@@ -284,12 +270,9 @@ class CheckStudy:
     def resume(
         self, rows: Sequence[InitializerCheck]
     ) -> tuple[CheckStudy, CheckTotals | None, bool]:
-        """Return how to continue from the row of a file: what to measure, from which totals.
+        """Return how to continue from the row of a file.
 
-        Returns:
-            The study; the totals that draws are added to, None where the row is stale: of another
-            package, or of a version whose totals cannot be added to; and whether the row is all
-            that was asked.
+        It is stale if it is of another package, or of a version whose totals cannot be added to.
         """
         (row,) = rows
         package = self.question.initializer.package
@@ -376,16 +359,6 @@ def _off_claim(row: InitializerCheck, claimed: float) -> str:
     return message + (f"; it fits scale {fitting}" if fitting else "")
 
 
-def _measured(row: InitializerCheck, estimate: Estimate | None) -> str:
-    return (
-        "" if estimate is None else with_error(estimate.value, estimate.half_width(row.confidence))
-    )
-
-
-def _short(value: float) -> str:
-    return significant(value, 4)
-
-
 def _built(values: Mapping[str, Any]) -> InitializerCheck:
     totals = values["totals"]
     experiment = question(
@@ -436,26 +409,26 @@ _FIELDS = (
           header="claims E w²", numeric=False),
     Field("claimed", f.number, "E w² as documented.", optional=True),
     Field("mean_square", f.number, "E w², measured.", lambda r: r.square.value, derived=True,
-          header="std", cell=lambda row: _short(math.sqrt(row.square.value)), drop_priority=2),
+          header="std", cell=lambda row: short(math.sqrt(row.square.value)), drop_priority=2),
     Field("mean_square_error", f.number, "Its standard error.", lambda r: r.square.std_error,
           derived=True),
     Field("kurtosis", f.number, "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
           lambda r: r.shape and r.shape.value, optional=True, derived=True, header="kurtosis",
-          cell=lambda row: _measured(row, row.shape), drop_priority=1),
+          cell=lambda row: row.with_interval(row.shape), drop_priority=1),
     Field("kurtosis_error", f.number, "Its standard error.",
           lambda r: r.shape and r.shape.std_error, optional=True, derived=True, tolerance=1e-12),
     Field("forward_theory", f.number, "D E w² by the claim.", lambda r: r.estimate.claim,
-          optional=True, derived=True, header="theory", show=_short, drop_priority=3),
+          optional=True, derived=True, header="theory", show=short, drop_priority=3),
     Field("forward", f.number, "Variance of x @ W over W and standard normal x, measured.",
           lambda r: r.estimate.value, derived=True, header="x@W ± {level}",
-          cell=lambda row: _measured(row, row.estimate)),
+          cell=lambda row: row.with_interval(row.estimate)),
     Field("forward_error", f.number, "Its standard error.", lambda r: r.estimate.std_error,
           derived=True),
     Field("backward_theory", f.number, "n E w² by the claim.", lambda r: r.back.claim,
-          optional=True, derived=True, header="theory", show=_short, drop_priority=0),
+          optional=True, derived=True, header="theory", show=short, drop_priority=0),
     Field("backward", f.number, "Variance of g @ Wᵀ over W and standard normal g, measured.",
           lambda r: r.back.value, derived=True, header="g@Wᵀ ± {level}",
-          cell=lambda row: _measured(row, row.back)),
+          cell=lambda row: row.with_interval(row.back)),
     Field("backward_error", f.number, "Its standard error.", lambda r: r.back.std_error,
           derived=True),
     Field("ratio", f.number, "forward over its theory.", lambda r: r.estimate.ratio, optional=True,

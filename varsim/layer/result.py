@@ -12,7 +12,7 @@ from varsim import fields as f
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import SCALES, find_scale
 from varsim.fields import CAVEATS, Field, RowBase, Schema
-from varsim.fields.rounding import rounded, significant, with_error
+from varsim.fields.rounding import rounded, significant
 from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment
 from varsim.layer.sampling import block_numbers, sample_block, verify_initializer
 from varsim.layer.theory import Prediction, predict, predict_given_x
@@ -90,16 +90,6 @@ class Result(RowBase):
         )
 
     @property
-    def estimates(self) -> tuple[Estimate, ...]:
-        """What the verdict is about."""
-        return (self.estimate,)
-
-    @property
-    def relative_error(self) -> float:
-        """The relative standard error; 0 where there is nothing to measure."""
-        return self.estimate.relative_error
-
-    @property
     def histogram(self) -> Bins | None:
         """Where the outputs were counted, or None; the counts are in the totals."""
         return None if self.totals.counts is None else histogram_bins(self.question)
@@ -149,25 +139,6 @@ def planned_blocks(experiment: Experiment) -> int:
     return min(max(MIN_BLOCKS, expected), experiment.blocks)
 
 
-def next_check(experiment: Experiment, totals: Totals) -> int | None:
-    """Return the number of blocks at which to decide next, or None where there are enough.
-
-    With a precision the first check is where theory expects it to be met, and every later one where
-    the error measured at this one does: a function of the experiment and its blocks alone, and
-    never of time or workers.
-    """
-    first = planned_blocks(experiment)
-    if totals.blocks < first:
-        return first
-    if experiment.precision is None or totals.blocks >= experiment.blocks:
-        return None
-    error = Result(experiment, totals).relative_error
-    if error <= experiment.precision:
-        return None
-    needed = math.ceil(totals.blocks * _MARGIN * (error / experiment.precision) ** 2)
-    return min(needed, experiment.blocks)
-
-
 @dataclass(frozen=True)
 class LayerStudy:
     """How the runner measures an experiment: a replicate is a block.
@@ -191,11 +162,7 @@ class LayerStudy:
         return block_numbers(self.question)
 
     def prepare(self) -> None:
-        """Load and check what makes W.
-
-        Raises:
-            InputError: It cannot be used.
-        """
+        """Load and check what makes W, or raise an InputError."""
         verify_initializer(self.question)
 
     def empty(self) -> Totals:
@@ -207,20 +174,32 @@ class LayerStudy:
         return sample_block(self.question, index, self._bins)
 
     def next_check(self, totals: Totals) -> int | None:
-        """Return the number of blocks at which to decide next, or None."""
-        return next_check(self.question, totals)
+        """Return the number of blocks at which to decide next, or None where there are enough.
+
+        With a precision the first check is where theory expects it to be met, and every later one
+        where the error measured at this one does: a function of the experiment and its blocks
+        alone, and never of time or workers.
+        """
+        experiment, first = self.question, planned_blocks(self.question)
+        if totals.blocks < first:
+            return first
+        if experiment.precision is None or totals.blocks >= experiment.blocks:
+            return None
+        error = Result(experiment, totals).relative_error
+        if error <= experiment.precision:
+            return None
+        needed = math.ceil(totals.blocks * _MARGIN * (error / experiment.precision) ** 2)
+        return min(needed, experiment.blocks)
 
     def rows(self, totals: Totals) -> list[Result]:
         """Return the row of the totals."""
         return [conclude(self.question, totals, self.confidence)]
 
     def resume(self, rows: Sequence[Result]) -> tuple[LayerStudy, Totals | None, bool]:
-        """Return how to continue from the row of a file: what to measure, from which totals.
+        """Return how to continue from the row of a file.
 
-        Returns:
-            The study; the totals that blocks are added to, None where the row is stale: of another
-            package, with blocks of another size, or without a histogram that is asked for; and
-            whether the row is all that was asked.
+        It is stale if it is of another package, has blocks of another size, or lacks a histogram
+        that is asked for.
         """
         (row,), asked = rows, self.question
         if row.init_package != asked.initializer.package:
@@ -329,10 +308,6 @@ def _samples_for(experiment: Experiment, error: float) -> int:
     return MAX_SAMPLES
 
 
-def _empirical(result: Result) -> str:
-    return with_error(result.empirical, result.estimate.half_width(result.confidence))
-
-
 def _ratio(result: Result) -> str:
     if result.ratio is None:
         return ""
@@ -394,7 +369,8 @@ _FIELDS = (
     Field("theory", f.number, "Variance over x and W: D/k² where both are standardised.",
           lambda r: r.prediction.variance, derived=True, header="theory", show=significant),
     Field("empirical", f.number, "Measured variance; unbiased.", lambda r: r.estimate.value,
-          derived=True, header="empirical ± {level}", cell=_empirical, axis="Var[x @ W]"),
+          derived=True, header="empirical ± {level}", axis="Var[x @ W]",
+          cell=lambda row: row.with_interval(row.estimate)),
     Field("std_error", f.number, "Standard error of empirical, from the spread between blocks.",
           lambda r: r.estimate.std_error, derived=True),
     Field("ci_low", f.number, "Lower end of the interval at confidence.",

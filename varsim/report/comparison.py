@@ -111,7 +111,7 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
         yield Column(f"{side} ± {level(rows)}", cells)
     cells = [_difference(each, confidence) for each in comparisons]
     yield Column("difference, %", cells, drop_priority=1)
-    tested = [each.difference if each.is_tested else None for each in comparisons]
+    tested = [each.difference if each.std_error else None for each in comparisons]
     yield Column("z", [f"{d.z or 0.0:+.2f}" if d else "" for d in tested], drop_priority=0)
     yield Column("verdict", [CELLS[each.verdict] for each in comparisons], numeric=False)
 
@@ -124,7 +124,7 @@ def _difference(comparison: Comparison, confidence: float) -> str:
     if difference.value == 0.0 or not a.value:
         return significant(difference.value)
     percent = 100 / abs(a.value)
-    if not comparison.is_tested:
+    if comparison.std_error is None:
         return significant(percent * difference.value, 2)
     return with_error(percent * difference.value, percent * difference.half_width(confidence))
 
@@ -180,7 +180,7 @@ def _have(number: int) -> str:
 def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
     a, b = comparison.pair
     difference, confidence = comparison.difference, a.confidence
-    tested = difference if comparison.is_tested else None
+    tested = difference if comparison.std_error else None
     ends = tested.interval(confidence) if tested else (None, None)
     more = _OF_RESULTS if kind.schema is RESULTS else ()
     of_each = ("varsim", "seed", "dtype", kind.replicates, "key", *more)

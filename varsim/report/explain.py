@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.scales import canonical_name, find_scale
-from varsim.fields.rounding import significant, with_error
+from varsim.fields.rounding import significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
@@ -106,7 +106,7 @@ def _theory(row: Result) -> str:
 
 
 def _measured(row: Result) -> str:
-    return f"measured {with_error(row.empirical, row.estimate.half_width(row.confidence))}"
+    return f"measured {row.with_interval(row.estimate)}"
 
 
 def _unit(e: Experiment) -> str:

@@ -6,7 +6,7 @@ The networks are the replicates.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from varsim import fields as f
 from varsim.fields import CAVEATS, Field, RowBase, Schema
-from varsim.fields.rounding import significant, with_error
+from varsim.fields.rounding import short, significant
 from varsim.layer.result import VERDICTS
 from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
@@ -276,28 +276,6 @@ def _estimate(
     )  # fmt: skip
 
 
-def infer(
-    network: Network,
-    samples: Iterable[Sampled],
-    confidence: float = 0.95,
-    *,
-    infinite_width: bool = False,
-) -> list[LayerResult]:
-    """Return what at least two networks say of the theory, layer by layer, before a verdict.
-
-    Args:
-        network: What was asked.
-        samples: What was measured.
-        confidence: Level of the intervals.
-        infinite_width: Whether theory leaves out its correction for finite width.
-    """
-    study = StackStudy(network, confidence, infinite_width=infinite_width)
-    totals = study.empty()
-    for sample in samples:
-        totals = totals.plus(sample)
-    return study.rows(totals)
-
-
 def activation_bins(network: Network) -> tuple[Bins, ...]:
     """Return where φ(h) is counted in every layer: over its bounds, or five root mean squares."""
     low, high = network.phi.bounds
@@ -335,11 +313,7 @@ class StackStudy:
         return sum(layer.fan_in * layer.fan_out for layer in self.question.layers)
 
     def prepare(self) -> None:
-        """Load and check the activation and what makes W.
-
-        Raises:
-            InputError: One of them cannot be used.
-        """
+        """Load and check the activation and what makes W, or raise an InputError."""
         verify_network(self.question)
 
     def empty(self) -> StackTotals:
@@ -388,12 +362,10 @@ class StackStudy:
         ]  # fmt: skip
 
     def resume(self, rows: Sequence[LayerResult]) -> tuple[StackStudy, StackTotals | None, bool]:
-        """Return how to continue from the rows of a file: what to measure, from which totals.
+        """Return how to continue from the rows of a file.
 
-        Returns:
-            The study; the totals that networks are added to, None where a layer is missing or the
-            rows are of another package or without a histogram that is asked for; and whether the
-            rows are all that was asked.
+        They are stale if a layer is missing, or if they are of another package or lack a histogram
+        that is asked for.
         """
         network = self.question
         by_layer = {row.layer: row for row in rows}
@@ -473,12 +445,6 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
         yield Caveat("median", f"the medians are of the last {row.median_networks:,} networks")
 
 
-def _with_interval(estimate: Estimate | None, confidence: float) -> str:
-    if estimate is None:
-        return ""
-    return with_error(estimate.value, estimate.half_width(confidence))
-
-
 def _in_runs(widths: Sequence[int]) -> str:
     """Return widths in words: all of them where they are few."""
     runs = [(width, len(list(run))) for width, run in groupby(widths)]
@@ -487,10 +453,6 @@ def _in_runs(widths: Sequence[int]) -> str:
     if len(runs) > _MOST_RUNS:
         return f"widths {min(widths):,} to {max(widths):,}"
     return "widths " + "-".join(f"{w}×{count}" if count > 1 else str(w) for w, count in runs)
-
-
-def _short(value: float) -> str:
-    return significant(value, 4)
 
 
 _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "gradient_square", "within",
@@ -579,12 +541,12 @@ _FIELDS = (
     Field("networks", f.whole, "Number of networks.", derived=True, phrase="{} networks",
           show="{:,}".format),
     Field("theory", f.number, "E h² by theory.", lambda r: r.held_to.variance,
-          header="Var[h] theory", show=_short),
+          header="Var[h] theory", show=short),
     Field("theory_slack", f.number, "Relative allowance for what theory leaves out.",
           lambda r: r.held_to.variance_slack),
     Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
           _total("square"), optional=True, derived=True, header="empirical ± {level}",
-          cell=lambda row: _with_interval(row.forward, row.confidence), axis="E h²"),
+          cell=lambda row: row.with_interval(row.forward), axis="E h²"),
     Field("std_error", f.number, "Standard error of empirical, from the spread between networks.",
           _of("forward", "std_error"), optional=True, derived=True),
     Field("z", f.number, "Difference from theory in standard errors.", _of("forward", "z"),
@@ -595,9 +557,9 @@ _FIELDS = (
           tolerance=1e-6),
     Field("within", f.number, "Variance over units and inputs within one network, averaged over "
           "networks.", _total("within"), optional=True, derived=True, header="within",
-          show=_short, drop_priority=0),
+          show=short, drop_priority=0),
     Field("median", f.number, "empirical of the typical network: the median.", optional=True,
-          header="median", show=_short, drop_priority=1),
+          header="median", show=short, drop_priority=1),
     Field("spread", f.number, "Relative variance of empirical between networks.", optional=True,
           derived=True),
     Field("spread_theory", f.number, "The same by theory, for one input.",
@@ -605,19 +567,19 @@ _FIELDS = (
     Field("mean", f.number, "Mean of h.", _total("mean"), optional=True, derived=True),
     Field("rms_activation", f.number, "Root mean square of φ(h).",
           lambda r: _finite(math.sqrt(r.totals.activation_square)), optional=True,
-          derived=True, header="rms φ", show=_short, drop_priority=5),
+          derived=True, header="rms φ", show=short, drop_priority=5),
     Field("saturated", f.number, "Share of units near a bound of φ.", _total("saturated"),
           optional=True, derived=True, header="saturated", show="{:.1%}".format, drop_priority=3),
     Field("dead", f.number, "Share of units with φ′ = 0.", _total("dead"), optional=True,
           derived=True, header="dead", show="{:.1%}".format, drop_priority=3),
     Field("gradient_theory", f.number, "E (∂h)² by theory, from a cotangent of variance 1 on top.",
           lambda r: r.held_to.gradient if r.question.backward else None, optional=True,
-          header="Var[∂h] theory", show=_short),
+          header="Var[∂h] theory", show=short),
     Field("gradient_slack", f.number, "Relative allowance for what that leaves out.",
           lambda r: r.held_to.gradient_slack),
     Field("gradient", f.number, "Mean of (∂h)²; empty where gradients are not followed.",
           _total("gradient_square"), optional=True, derived=True, header="∂h ± {level}",
-          cell=lambda row: _with_interval(row.back, row.confidence), axis="E (∂h)²"),
+          cell=lambda row: row.with_interval(row.back), axis="E (∂h)²"),
     Field("gradient_std_error", f.number, "Standard error of gradient.", _of("back", "std_error"),
           optional=True, derived=True),
     Field("gradient_z", f.number, "Difference from theory in standard errors.", _of("back", "z"),

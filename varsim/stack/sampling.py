@@ -5,9 +5,7 @@ Knows nothing of the theory it is compared with.
 
 from __future__ import annotations
 
-from collections import abc
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 
 from varsim.activations import Activation, FloatArray
 from varsim.catalog.samplers import SAMPLERS
-from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
 from varsim.layer.sampling import generator, verify_initializer
 from varsim.stack.network import Layer, Network
@@ -64,27 +61,6 @@ class Sampled(NamedTuple):
 
     moments: NDArray[np.float64]
     counts: tuple[tuple[int, ...], ...] | None
-
-
-def stream(
-    network: Network,
-    mapper: Mapper = map,
-    indices: Iterable[int] | None = None,
-    bins: tuple[Bins, ...] | None = None,
-) -> abc.Generator[Sampled, None, None]:
-    """Yield what every network gave, in order.
-
-    A network depends on what is asked and its index alone.
-
-    Args:
-        network: What to sample.
-        mapper: Who computes.
-        indices: Which networks; all that are asked for by default.
-        bins: Where to count φ(h), for every layer, if anywhere.
-    """
-    indices = range(network.networks) if indices is None else indices
-    with one_blas_thread:
-        yield from mapper(partial(sample_network, network, bins=bins), indices)
 
 
 def sample_network(network: Network, index: int, bins: tuple[Bins, ...] | None = None) -> Sampled:

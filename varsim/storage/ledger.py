@@ -71,7 +71,11 @@ class Ledger(AbstractContextManager["Ledger"]):
         os.close(self._file)
 
     def resume(self, study: Any) -> ResumePoint:
-        """Return where a study begins, given what the file holds of its question."""
+        """Return where a study begins, given what the file holds of its question.
+
+        ``study.resume(rows)`` returns the study to continue with, the totals that replicates are
+        added to (None where the rows are stale), and whether the rows are all that was asked.
+        """
         rows = self._groups.get((study.question.key, study.question.seed))
         if rows is None:
             return ResumePoint(study)
