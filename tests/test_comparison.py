@@ -208,7 +208,7 @@ def test_an_x_of_zeros_divides_nothing_by_zero() -> None:
     both = compared(first, second)
     assert both.difference is not None
     assert (both.verdict, both.difference.value, both.p) == ("agrees", 0.0, None)
-    assert (both.is_tested, both.difference.z) == (False, None)
+    assert (both.std_error, both.difference.z) == (None, None)
     for mixed in (compared(first, other), compared(other, first)):
         assert (mixed.verdict, mixed.difference, mixed.p) == ("not compared", None, None)
     zero, unknown = comparison_table(
@@ -275,7 +275,7 @@ def test_rounding_leaves_the_same_draws(
     after = measured(**settings, dtype=dtype)
     found = compared(before, after)
     assert found.verdict == "same draws"
-    assert (found.is_tested, found.std_error, found.p, found.redrawn) == (False, None, None, False)
+    assert (found.std_error, found.p, found.redrawn) == (None, None, False)
     assert found.difference is not None
     assert abs(found.difference.value) <= 16 * FLOAT_TYPES[dtype].rounding * before.empirical
 
