@@ -175,7 +175,7 @@ def test_a_gain_multiplies_w(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, scale in SCALES.items() if not scale.gain])
 def test_a_gain_is_refused_where_there_is_none(name: str) -> None:
     """It is not dropped in silence."""
-    with pytest.raises(InputError, match="has no gain"):
+    with pytest.raises(InputError, match="has none; leave it out"):
         Experiment(dim=100, scale=name, gain=2.0)
 
 

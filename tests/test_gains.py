@@ -335,11 +335,10 @@ def test_an_activation_has_one_spelling(text: str, name: str) -> None:
         assert find_activation(text) is find_activation(name)
 
 
-def test_spellings_of_an_activation_have_one_key() -> None:
-    """Canonical spellings have the key that they always had."""
-    keys = {a: Network(widths=(8, 8, 8), activation=a).key for a in ("silu", "swish", " SiLU")}
-    assert set(keys.values()) == {keys["silu"]}
-    assert keys["silu"] == KEY_OF_SILU
+def test_a_canonical_spelling_has_the_key_that_it_always_had() -> None:
+    """Published streams stay: an alias has a key of its own, as it always had."""
+    keys = [Network(widths=(8, 8, 8), activation=name).key for name in ("silu", "swish")]
+    assert keys[0] == KEY_OF_SILU != keys[1]
 
 
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])

@@ -881,9 +881,10 @@ def test_networks_that_miss_what_carries_the_mean_are_no_alarm() -> None:
     assert min(by_the_measured_error) < 0.001 / len(rows)
 
 
+@pytest.mark.parametrize("gain", [1e-9, 1e9])
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu(0.2)"])
-def test_theory_beyond_a_float_is_refused(activation: str) -> None:
+def test_theory_beyond_a_float_is_refused(activation: str, gain: float) -> None:
     """Its square has to be held, too; and no warning is printed."""
-    network = Network(widths=(8,) * 301, activation=activation, scale="none", batch=2, networks=8)
-    with pytest.raises(InputError, match="go beyond 1e154"):
+    network = Network(widths=(8,) * 61, activation=activation, gain=gain, batch=2, networks=8)
+    with pytest.raises(InputError, match="leaves the floats, which hold variances from 1e-154"):
         predict(network)

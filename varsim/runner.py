@@ -53,7 +53,7 @@ class Progress:
         """Take note of work that is done."""
 
     def expect(self, change: float) -> None:
-        """Take note that the whole run is so much more work than was thought, or less."""
+        """Add a change to the work that the whole run is expected to be."""
 
     def show(self, groups: Sequence[Sequence[Any]]) -> None:
         """Take note of the rows that are done, in groups by question."""
@@ -116,8 +116,8 @@ def sample(work: Replicate) -> Any:
 class Measurement:
     """One question in progress.
 
-    Decisions are a function of the question and its replicates alone, never of workers; only time
-    that is up ends it elsewhere.
+    Decisions are a function of the question and its replicates alone, never of workers; only the
+    time limit ends it elsewhere.
 
     Args:
         study: How it is measured.
@@ -179,7 +179,7 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out; no measured value depends on it, except by when time is up.
+    """How a run is carried out; no measured value depends on it, except through max_seconds.
 
     Attributes:
         alpha: False-alarm rate that the verdicts share.
@@ -228,8 +228,9 @@ class _Run:
     def interrupt(self) -> None:
         """End all open rows where they are, and keep those that have an error bar."""
         for place, measurement in sorted(self._open.items()):
+            was_done = measurement.is_done
             if measurement.stop():
-                self.outcome.partial += 1
+                self.outcome.partial += not was_done
                 self._close(place, measurement)
 
     def finish(self) -> Outcome:
@@ -288,7 +289,6 @@ class _Run:
             self._close(place, measurement)
 
     def _close(self, place: int, measurement: Measurement) -> None:
-        del self._open[place]
         rows, stale = measurement.study.rows(measurement.totals), self._points[place].stale
         is_whole = stale is not None and len(stale) == len(rows)  # a stack may lack layers
         if stale is not None and is_whole and _error(rows) > _error(stale):
@@ -298,6 +298,7 @@ class _Run:
             self._done[place] = rows
             if self._ledger is not None and measurement.count > measurement.begun_at:
                 self._ledger.add(rows)
+        del self._open[place]  # not before: an interrupt in here still finds it open
         self._show()
 
     def _leave_out(self, place: int, error: InputError) -> None:
@@ -352,6 +353,8 @@ def run(
     if outcome.interrupted:
         try:
             running.interrupt()
+        except InputError as error:
+            outcome.failure = str(error)
         except OSError as error:
             outcome.failure = _not_added(ledger, error)
     return running.finish()
@@ -468,8 +471,9 @@ def _error(rows: Sequence[Any]) -> float:
 
 
 def _not_added(ledger: Any, error: OSError) -> str:
-    where = repr(str(ledger.path)) if ledger is not None else "the file"
+    if ledger is None:
+        return f"the machine refuses what the run needs: {error.strerror}; take fewer workers"
     return (
-        f"the last row could not be added to {where}: {error.strerror}; make room and run the same "
-        "command again"
+        f"the last row could not be added to {str(ledger.path)!r}: {error.strerror}; make room and "
+        "run the same command again"
     )

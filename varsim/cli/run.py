@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
 stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
+theory = lazy("varsim.stack.theory")
 check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
 explain = lazy("varsim.report.explain")
 
@@ -108,6 +109,9 @@ def layers(options: dict[str, Any]) -> int:
         stack.StackStudy(n, options["confidence"], options["histogram"], options["infinite_width"])
         for n in networks
     ]
+    with in_user_context([name for n in networks for name in (n.init, n.activation)]):
+        for n in networks:  # what theory refuses is a mistake, told before anything is sampled
+            theory.predict(n)
     kind = Kind(stack.LAYERS, stack_table, "stacks", "layers ", table_per_question=True)
     return _measure(kind, studies, options, notes)
 
@@ -123,7 +127,7 @@ def checks(options: dict[str, Any]) -> int:
     shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
-        # It takes every shape that is allowed.
+        # It allows every shape, so this refuses a wrong one once, and a wrong number of draws.
         check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
@@ -217,6 +221,8 @@ def _publish(
     rows = outcome.rows
     if not rows:
         publisher.say(f"None of the {kind.group} was finished.")
+        if outcome.left_out:
+            publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
         return True
     remarks = []
     if outcome.complete < outcome.asked:

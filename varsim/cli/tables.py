@@ -105,7 +105,7 @@ def rows_in(path: Path) -> list[Any]:
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
     try:
-        text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
+        text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise click.ClickException(
             f"{name} cannot be read: {error.strerror}; give a file that varsim has written"

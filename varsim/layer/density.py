@@ -21,7 +21,7 @@ EXACT, NORMAL = "exact density", "normal with the variance of theory"
 """What a density is called."""
 
 # Nodes of the sum's distribution, and how fine they are: in bins and in deviations of a product.
-_CELLS, _CELLS_A_BIN, _CELLS_A_DEVIATION = 2**18, 32, 32
+_CELLS, _CELLS_PER_BIN, _CELLS_PER_DEVIATION = 2**18, 32, 32
 # Deviations that the nodes must span, for what wraps around at their ends to be nothing.
 _SPAN = 30
 _LATTICE = np.arange(-_CELLS // 2, _CELLS // 2 + 1)
@@ -239,4 +239,4 @@ def _unit(experiment: Experiment) -> float:
 
 
 def _cell(experiment: Experiment, bins: Bins) -> float:
-    return min(bins.width / _unit(experiment) / _CELLS_A_BIN, 1.0 / _CELLS_A_DEVIATION)
+    return min(bins.width / _unit(experiment) / _CELLS_PER_BIN, 1.0 / _CELLS_PER_DEVIATION)

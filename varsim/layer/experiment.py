@@ -32,7 +32,7 @@ _STANDARD = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 
 
 class IndependentEntries:
-    """What makes W where no initializer does; it answers what an ``Initializer`` is asked."""
+    """Stands in for an ``Initializer`` where entries are independent."""
 
     text: None = None
     package: None = None
@@ -41,7 +41,7 @@ class IndependentEntries:
     settings: Mapping[str, str] = MappingProxyType({})
 
     def load(self, *_: object) -> None:
-        """Need nothing, whatever the shape."""
+        """Do nothing: there is nothing to load, to check or to verify."""
 
     check = verify = load
 

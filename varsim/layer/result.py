@@ -219,7 +219,7 @@ class LayerStudy:
     def _pending_check(self, row: Result) -> int | None:
         """Return the check that a row was stopped before, if it is still to come.
 
-        It is what a run at once decides at, whatever the error is where the row was stopped.
+        A run that is not stopped decides there, so one that is resumed does too.
         """
         asked, check = self.question, row.totals.next_check
         same = (row.question.precision, row.question.block) == (asked.precision, asked.block)

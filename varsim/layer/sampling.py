@@ -40,7 +40,7 @@ def stream(
 ) -> abc.Generator[Block, None, None]:
     """Yield the blocks of an experiment in block order, as many as it asks for.
 
-    With a precision that is more than anybody wants: the caller stops when it is met.
+    With a precision that is practically without end: the caller stops when it is met.
 
     A block depends on the experiment and its index alone: not on the mapper, the number of
     workers, or the blocks before it. BLAS has one thread while the stream is open.

@@ -16,7 +16,7 @@ _WHY = "Why? An output of x @ W is a sum of D products x_d · W_dj."
 
 
 def explain(results: Sequence[Result]) -> str:
-    """Return why the variances are what they are, a line a paragraph.
+    """Return why the variances are what they are, one line per paragraph.
 
     The prose follows the first row, and every row with the same D and the same entries lends its
     numbers.

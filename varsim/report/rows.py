@@ -59,9 +59,11 @@ def shared_settings(rows: Sequence[Any]) -> list[str]:
     """Return the settings, but for the seed, that all rows share and that are worth a word."""
     shared, schema = [], rows[0].schema
     for field in map(schema.by_name.__getitem__, schema.settings):
-        values = {field.value(row) for row in rows} - {None}
+        values = {field.value(row) for row in rows}
+        if field.name not in ("init", "w_dist"):  # None is one way to make W; else it is no setting
+            values -= {None}
         worth_a_word = field.always or not all(map(field.usual, rows))
-        if len(values) == 1 and worth_a_word:
+        if len(values) == 1 and values != {None} and worth_a_word:
             shared.append(field.phrase.format(field.show(values.pop())))
     return shared
 
@@ -166,7 +168,7 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
     ]
     return Table(
         columns(rows),
-        [*caption, *shared_rate([r for r in rows if r.claimed] or rows), *remarks],
+        [*caption, *shared_rate(rows), *remarks],
         _records(rows),
         list(caveat_sentences(rows)),
     )

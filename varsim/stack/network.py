@@ -69,7 +69,7 @@ class Network:
             None with an initializer.
         norm: What is normalised; a name in :data:`NORMS`.
         residual: Factor on every branch, or None for a plain stack.
-        batch: Inputs a network.
+        batch: Inputs per network.
         networks: Independent networks, which are the replicates; with a precision, to begin with.
         precision: Relative standard error to sample every layer to, such as 0.01; None for none.
         backward: Whether gradients are followed too.
@@ -125,7 +125,7 @@ class Network:
                 continue
             if not (math.isfinite(number) and 0 <= number <= 1e6):
                 raise InputError(f"{name} is {number!r}; give a number from 0 to 1e6")
-            object.__setattr__(self, name, float(number))  # 1 and 1.0 have one key
+            object.__setattr__(self, name, float(number) + 0.0)  # 1 and 1.0, 0 and -0, have one key
         if self.precision is not None and not 1e-4 <= self.precision < 1:
             raise InputError(
                 f"precision is {self.precision:g}; give a relative standard error from 0.0001 to "

@@ -485,6 +485,7 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         totals.networks < 2
         or any(value < 0.0 for value in squares if value is not None)
         or any(not 0.0 <= share <= 1.0 for share in shares)
+        or min(values["median_networks"], values["next_check"] or 0) < 0
     ):
         raise InputError("invalid row: too few networks, or a value out of range")
     if (bins is None) != (counts is None) or (
@@ -590,7 +591,8 @@ _FIELDS = (
           derived=True, tolerance=1e-6),
     Field("gradient_median", f.number, "gradient of the typical network.", optional=True),
     Field("agrees", f.truth, "The verdict on both ways, Holm-adjusted over the table at alpha.",
-          optional=True, header="verdict", numeric=False, cell=lambda row: VERDICTS[row.agrees]),
+          optional=True, header="verdict", numeric=False,
+          cell=lambda row: "" if row.forward is None else VERDICTS[row.agrees]),
     CAVEATS,
     Field("confidence", f.number, "Level of the intervals."),
     Field("alpha", f.number, "False-alarm rate that all verdicts of the table share.",

@@ -107,20 +107,24 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
         infinite_width: Whether to leave the correction for finite width out.
 
     Raises:
-        InputError: A variance, or its square, is beyond what a float holds.
+        InputError: A variance, or its square, is beyond what a float holds, or φ is not finite.
     """
+    try:
+        return _predict(network, infinite_width)
+    except ArithmeticError:
+        raise InputError(
+            f"theory for {network.depth:,} layers of {network.activation} with scale "
+            f"{network.scale} leaves the floats, which hold variances from 1e-154 to 1e154; take "
+            "fewer layers, another scale or gain, or an activation that is finite"
+        ) from None
+
+
+def _predict(network: Network, infinite_width: bool) -> list[LayerTheory]:
     plain = network.norm == "none" and network.residual is None
     corrected = plain and not infinite_width
-    try:
-        signals = list(_forward(network))
-        gradients = _backward(network, [signal.kernel for signal in signals])
-        shifts = _gradient_shifts(network, signals) if corrected else [0.0] * len(signals)
-    except OverflowError:
-        raise InputError(
-            f"the variances of {network.depth:,} layers with scale {network.scale} go beyond "
-            "1e154, whose square no float holds; take fewer layers, or a scale or gain that keeps "
-            "them small"
-        ) from None
+    signals = list(_forward(network))
+    gradients = _backward(network, [signal.kernel for signal in signals])
+    shifts = _gradient_shifts(network, signals) if corrected else [0.0] * len(signals)
     made = float(network.init is not None)
     return [
         LayerTheory(
@@ -257,7 +261,7 @@ def _initializer_allowance(network: Network, place: int, shift: float) -> float:
     """Return what a finite width may do otherwise than with independent normal entries, relatively.
 
     All of the correction may be missing, as with orthogonal weights, and kurtosis adds terms of
-    order 1/n a layer.
+    order 1/n per layer.
     """
     return abs(shift) + sum(1 / n for n in network.widths[1 : place + 1])
 
@@ -294,8 +298,8 @@ def _averages(activation: Activation, variance: float) -> _Averages:
         skewed = [phi**3, squares * thrice, slopes * thrice, slopes * h / variance, phi * slopes]
         return np.stack(plain + by_kernel + skewed)
 
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         averages = _Averages(*map(float, gaussian_mean(values, variance, activation.kinks)))
-    if variance > 1.0 and not math.isfinite(averages.fourth):
-        raise OverflowError
+    if not all(map(math.isfinite, averages)):
+        raise FloatingPointError
     return averages

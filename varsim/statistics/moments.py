@@ -57,6 +57,7 @@ class Bins(NamedTuple):
         places /= self.width
         np.floor(places, out=places)
         np.clip(places, -1, self.number, out=places)
+        places[np.isnan(places)] = self.number  # an overflow: beyond the end
         return tuple(np.bincount(places.astype(np.int64) + 1, minlength=self.number + 2).tolist())
 
 

@@ -51,8 +51,9 @@ class Ledger(AbstractContextManager["Ledger"]):
         self._schema = schema
         self._path, self._suffix = real_path(path), path.suffix.lower()
         self._groups: dict[tuple[str, int], list[Any]] = {}
-        self._is_new = not self._path.exists()
+        is_new = not self._path.exists()
         self._file = open_locked(self._path)
+        self._is_new = is_new and not os.fstat(self._file).st_size
         try:
             self._load()
             remove_temporary_files(self._path)
