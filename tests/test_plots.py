@@ -37,7 +37,7 @@ from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import student
 from varsim.statistics.moments import Totals
 from varsim.storage import csv_text, json_text, jsonl_text
-from varsim.storage.rows import parse, schema_of
+from varsim.storage.rows import parse
 
 MAGIC = {".svg": b"<?xml", ".png": b"\x89PNG\r\n", ".pdf": b"%PDF-"}
 
@@ -100,7 +100,7 @@ def counted_stack(depth: int = 5, **settings: Any) -> list[LayerResult]:
 
 
 def text_of(rows: Sequence[Any], suffix: str = ".jsonl") -> str:
-    return TEXTS[suffix](list(map(schema_of(rows[0]).record, rows)))
+    return TEXTS[suffix](list(map(rows[0].schema.record, rows)))
 
 
 def file_of(folder: Path, rows: Sequence[Any], name: str = "results.jsonl") -> Path:

@@ -196,11 +196,7 @@ class _Run:
     """The rows of a run: waiting, open and done."""
 
     def __init__(
-        self,
-        points: Sequence[ResumePoint],
-        options: RunOptions,
-        ledger: Any,
-        progress: Any,
+        self, points: Sequence[ResumePoint], options: RunOptions, ledger: Any, progress: Any
     ) -> None:
         self._points, self._options = points, options
         self._ledger, self._progress = ledger, progress
@@ -299,7 +295,7 @@ class _Run:
             if self._ledger is not None and measurement.count > measurement.begun_at:
                 self._ledger.add(rows)
         del self._open[place]  # not before: an interrupt in here still finds it open
-        self._show()
+        self._progress.show([self._done[place] for place in sorted(self._done)])
 
     def _leave_out(self, place: int, error: InputError) -> None:
         point = self._points[place]
@@ -310,9 +306,6 @@ class _Run:
         self.remaining = max(0.0, self.remaining - not_begun)
         self.outcome.asked -= 1
         self.outcome.left_out.setdefault(str(point.study.question.init), error.reason)
-
-    def _show(self) -> None:
-        self._progress.show([self._done[place] for place in sorted(self._done)])
 
 
 def run(

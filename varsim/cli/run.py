@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -124,7 +124,8 @@ def checks(options: dict[str, Any]) -> int:
     _check(options)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
     dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
-    shapes = [(dim, fan_out or dim) for dim, fan_out in itertools.product(dims, fan_outs)]
+    pairs = itertools.product(dims, fan_outs)
+    shapes = [(dim, dim if fan_out is None else fan_out) for dim, fan_out in pairs]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in shapes:
         # It allows every shape, so this refuses a wrong one once, and a wrong number of draws.
@@ -269,8 +270,7 @@ def _summary(rows: Sequence[Any], kind: Kind) -> str:
     wrong = [row for row in rows if row.agrees is False]
     if not wrong:
         return f"{known} of {known} {kind.summary}agree with theory."
-    names = named(wrong, 5)
-    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {names}."
+    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {named(wrong, 5)}."
 
 
 def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check: bool) -> int:
@@ -357,8 +357,7 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
     widths = width if isinstance(width, tuple) else (width,) * (depth + 1)
     if residual == "gpt2":  # Radford et al. (2019), section 2.3: 1/√N of N residual layers
         residual = (2 * depth) ** -0.5
-    asked: Network = network.Network(widths=widths, residual=residual, **fields)
-    return asked
+    return cast("Network", network.Network(widths=widths, residual=residual, **fields))
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -427,8 +426,7 @@ def _opened(
     if path is None or (dry_run and not path.exists()):
         return nullcontext()
     try:
-        ledger: Ledger = storage.Ledger(path, schema)
-        return ledger
+        return cast("Ledger", storage.Ledger(path, schema))
     except OSError as error:
         raise click.ClickException(
             f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"

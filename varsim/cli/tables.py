@@ -22,7 +22,7 @@ from varsim.report.comparison import Names, comparison_table, no_pair, not_of_on
 from varsim.report.gains import critical_table, gains_table
 from varsim.statistics import check_probability
 from varsim.storage import READABLE
-from varsim.storage.rows import parse, schema_of, suffix_of
+from varsim.storage.rows import parse, suffix_of
 
 plots = lazy("varsim.plots")
 
@@ -76,7 +76,7 @@ def plot(options: dict[str, Any]) -> int:
     if not 50 <= dpi <= 1200:
         raise InputError(f"dpi is {dpi:g}; give dots per inch from 50 to 1200, such as 300")
     rows = [(path, rows_in(path)) for path in options["results"]]
-    kinds = {schema_of(of_file[0]).kind: path for path, of_file in rows}
+    kinds = {of_file[0].schema.kind: path for path, of_file in rows}
     if len(kinds) > 1:
         two = list(kinds)[:2]
         raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))

@@ -375,16 +375,13 @@ def _built(values: Mapping[str, Any]) -> InitializerCheck:
     )
 
 
-_SIDE = f.mapping(
-    blocks=f.whole,
-    **dict.fromkeys(("mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv"), f.number),
-)
+_OUTPUTS = ("mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
+_SIDE = f.mapping(blocks=f.whole, **dict.fromkeys(_OUTPUTS, f.number))
 
 
 def _plain(totals: CheckTotals) -> dict[str, Any]:
-    outputs = ("blocks", "mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
     sides = {
-        side: {name: getattr(getattr(totals, side), name) for name in outputs}
+        side: {name: getattr(getattr(totals, side), name) for name in ("blocks", *_OUTPUTS)}
         for side in ("forward", "backward")
     }
     lists = {"powers": list(totals.powers), "comoments": list(map(list, totals.comoments))}

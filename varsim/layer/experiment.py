@@ -36,7 +36,6 @@ class IndependentEntries:
 
     text: None = None
     package: None = None
-    claim: None = None
     bias = False
     settings: Mapping[str, str] = MappingProxyType({})
 

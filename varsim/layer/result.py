@@ -28,7 +28,7 @@ _ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in 
 
 # With a precision: how many more blocks than expected to take, since stopping where the error
 # happens to look small makes intervals cover less.
-_MARGIN = 1.2
+MARGIN = 1.2
 
 # A scheme fits an initializer that is within so many standard errors of it.
 _FITS = 4.0
@@ -135,7 +135,7 @@ def planned_blocks(experiment: Experiment) -> int:
     """Return the number of blocks an experiment takes, by the theory's error with a precision."""
     if experiment.precision is None:
         return experiment.blocks
-    expected = math.ceil(_MARGIN * predict(experiment).block_error2 / experiment.precision**2)
+    expected = math.ceil(MARGIN * predict(experiment).block_error2 / experiment.precision**2)
     return min(max(MIN_BLOCKS, expected), experiment.blocks)
 
 
@@ -188,7 +188,7 @@ class LayerStudy:
         error = Result(experiment, totals).relative_error
         if error <= experiment.precision:
             return None
-        needed = math.ceil(totals.blocks * _MARGIN * (error / experiment.precision) ** 2)
+        needed = math.ceil(totals.blocks * MARGIN * (error / experiment.precision) ** 2)
         return min(needed, experiment.blocks)
 
     def rows(self, totals: Totals) -> list[Result]:

@@ -11,15 +11,16 @@ from varsim.storage import csv_text, json_text, jsonl_text
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "¼": r"$^{1/4}$",
+    "±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "³": r"$^3$", "ᵀ": r"$^T$",
     "σ": r"$\sigma$", "φ": r"$\varphi$", "Φ": r"$\Phi$", "χ": r"$\chi$", "π": r"$\pi$",
     "′": "$'$", "·": r"$\cdot$", "∂": r"$\partial$", "●": r"$\bullet$", "○": r"$\circ$",
-    "◉": r"$\odot$", "│": "$|$",
+    "◉": r"$\odot$", "│": "$|$", "¼": r"$^{1/4}$",
 }  # fmt: skip
 
 _ASCII = {" ± ": "+/-", "±": "+/-", "×": "x", "√": "sqrt", "²": "^2", "¼": "^(1/4)", "σ": "s",
           "φ": "f", "Φ": "P", "χ": "X", "′": "'", "·": "*", "π": "pi",
-          "∂": "d", "●": "*", "○": "o", "◉": "@", "│": "|"}  # fmt: skip
+          "∂": "d", "³": "^3", "ᵀ": "^T", "½": "1/2", "₁": "_1", "●": "*", "○": "o", "◉": "@",
+          "│": "|"}  # fmt: skip
 
 
 def plain_text(table: Table) -> str:
@@ -34,7 +35,7 @@ def markdown(table: Table) -> str:
     """Return the table in GitHub-flavoured Markdown, aligned in the source too."""
     columns = table.printable
     header, *rows = zip(*(column.aligned() for column in columns), strict=True)
-    rule = ["-" * (c.width - 1) + (":" if c.numeric else "-") for c in columns]
+    rule = ["-" * max(1, c.width - 1) + (":" if c.numeric else "-") for c in columns]
     lines = [
         "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
         for cells in (header, rule, *rows)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from varsim import fields as f
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short, significant
-from varsim.layer.result import VERDICTS
+from varsim.layer.result import MARGIN, VERDICTS
 from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
 from varsim.stack.sampling import FIELDS, Sampled, sample_network, verify_network
@@ -28,9 +28,6 @@ from varsim.statistics.moments import Bins
 
 # Relative variance between networks above which their mean says little of a typical one.
 HEAVY = 1.0
-
-# With a precision: how many more networks than measured to be needed are taken.
-_MARGIN = 1.2
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
 
@@ -338,7 +335,7 @@ class StackStudy:
         error = totals.worst_error
         if precision is None or error <= precision or count >= MAX_NETWORKS:
             return None
-        growth = _MARGIN * (error / precision) ** 2
+        growth = MARGIN * (error / precision) ** 2
         return min(MAX_NETWORKS, math.ceil(count * growth))
 
     def rows(self, totals: StackTotals) -> list[LayerResult]:

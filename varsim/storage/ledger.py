@@ -22,7 +22,7 @@ from varsim.storage.files import (
     real_path,
     remove_temporary_files,
 )
-from varsim.storage.rows import parse, schema_of
+from varsim.storage.rows import parse
 
 SUITABLE = (".jsonl", ".csv")
 """Suffixes of the files that rows can be added to one by one."""
@@ -148,8 +148,8 @@ class Ledger(AbstractContextManager["Ledger"]):
             raise self._refusal("it is not text") from None
         except InputError as error:
             raise self._refusal(str(error)) from None
-        if rows and schema_of(rows[0]) is not self._schema:
-            raise self._refusal(f"it holds {schema_of(rows[0]).kind}, not {self._schema.kind}")
+        if rows and rows[0].schema is not self._schema:
+            raise self._refusal(f"it holds {rows[0].schema.kind}, not {self._schema.kind}")
         return rows
 
     def _is_row(self, line: bytes) -> bool:

@@ -27,11 +27,6 @@ def suffix_of(content: str) -> str:
     return ".jsonl" if start == "{" else ".json" if start == "[" else ".csv"
 
 
-def schema_of(row: Any) -> Schema[Any]:
-    """Return the schema of a row."""
-    return next(schema for schema in SCHEMAS if hasattr(row, schema.marker))
-
-
 def parse(content: str, suffix: str) -> list[Any]:
     """Return the rows in the text of a file: all of one kind, of this schema or an older one.
 
