@@ -8,6 +8,7 @@ Exits with 1 when a bar does not hold.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import statistics
@@ -296,9 +297,13 @@ BENCHMARKS = (start_up, question, precision, scaling, clusters, stacks, normals,
 
 
 def main() -> int:
-    """Run every benchmark and print the table."""
+    """Run every benchmark, or one, and print the table."""
+    by_name = {benchmark.__name__: benchmark for benchmark in BENCHMARKS}
+    parser = argparse.ArgumentParser(description="Measure varsim against NumPy and torch.")
+    parser.add_argument("--only", choices=by_name, help="the one benchmark to run")
+    only = parser.parse_args().only
     rows: list[Row] = []
-    for benchmark in BENCHMARKS:
+    for benchmark in [by_name[only]] if only else BENCHMARKS:
         sys.stderr.write(f"{benchmark.__name__} ...\n")
         rows += benchmark()
     table = Table(
