@@ -36,7 +36,7 @@ _EXAMPLES = [
 _EPILOG = (
     "Lists and ranges: 64,512  a:b  a:b:step  16:4096:x2 (factor 2)  1:100:log7 (7 log-spaced); "
     "ends are included, options repeat, and a sweep is every combination. "
-    "Any option can come from the environment: VARSIM_SAMPLES=1e7. "
+    "Any option can come from the environment: VARSIM_SAMPLES=1e7, or VARSIM_LAYERS_SEED=7. "
     "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees (with --check), "
     "4 a precision was not met, 130 interrupted."
 )

@@ -123,7 +123,7 @@ class OneThread:
         self._restore: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
-        """Set one thread, unless somebody has."""
+        """Set one thread, unless another holder has."""
         with self._lock:
             if self._per_thread or self._restore is None:
                 restore = self._limit()
@@ -131,7 +131,7 @@ class OneThread:
             self._holders += 1
 
     def __exit__(self, *_: object) -> None:
-        """Set it back, unless somebody still needs it."""
+        """Set it back, unless another holder still needs it."""
         with self._lock:
             self._holders -= 1
             if self._holders == 0 and self._restore is not None:

@@ -116,7 +116,7 @@ def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
 
 
 def _label(row: Any, told: Sequence[Field]) -> str:
-    """Return what tells a row from others; a scheme goes by its name alone."""
+    """Return what distinguishes a row from the others; a scheme is given by its name alone."""
     phrases = [
         text if field.name == "scale" else field.phrase.format(text)
         for field in told

@@ -119,7 +119,7 @@ def _unit(e: Experiment) -> str:
 
 
 def _sources(rows: Sequence[Result]) -> Iterator[str]:
-    """Yield where the schemes come from that somebody proposed."""
+    """Yield the papers in which schemes were proposed."""
     for name, gain in dict.fromkeys((canonical_name(r.scale), r.gain) for r in rows):
         scale = find_scale(name)
         if scale.source:

@@ -33,7 +33,7 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def atomic_write(target: Path, content: str | bytes) -> None:
-    """Write a regular file, which nobody else writes, at one blow.
+    """Replace the content of a regular file as a whole: a reader sees the old file or the new one.
 
     Raises:
         OSError: It could not be written; the old file, if there was one, is untouched.
@@ -54,7 +54,7 @@ def atomic_write(target: Path, content: str | bytes) -> None:
 
 
 def open_locked(target: Path) -> int:
-    """Open a regular file for this process alone, creating it if need be; closing it gives it back.
+    """Open a regular file and lock it, creating it if need be; closing it unlocks it.
 
     Returns:
         Its descriptor, for reading and writing.
