@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import random
 import statistics
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
@@ -148,6 +150,21 @@ def test_the_stream_is_what_simulate_measures() -> None:
     other.close()
     after = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     assert after == before
+
+
+def test_a_library_that_is_loaded_later_has_one_thread_too() -> None:
+    """What found the libraries of the first run does not hide those of the next."""
+    code = (
+        "from varsim import Experiment, stream; from threadpoolctl import threadpool_info\n"
+        "experiment = Experiment(dim=16, scale='sqrt', samples=640)\n"
+        "list(stream(experiment)); import scipy.linalg; opened = stream(experiment); next(opened)\n"
+        "pools = [p['num_threads'] for p in threadpool_info() if p['user_api'] == 'blas']\n"
+        "print(len(pools), *set(pools))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pools, *threads = map(int, done.stdout.split())
+    assert pools >= 2, "SciPy brings a BLAS of its own"
+    assert threads == [1]
 
 
 def test_the_order_of_completion_changes_nothing() -> None:

@@ -7,6 +7,7 @@ Every mapper yields the results in the order of the items, so it never changes w
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -139,9 +140,15 @@ class OneThread:
                 self._restore = None
 
 
-def limit_blas(loaded: Hashable = None) -> Callable[[], None]:
-    """Hold BLAS to one thread, and return what sets it back."""
-    limits = _blas_libraries(loaded).limit(limits=1, user_api="blas")
+def loaded_libraries() -> frozenset[str]:
+    """Return which libraries are loaded that have a BLAS or threads of their own."""
+    known = {"scipy.linalg", "scipy.special", "torch", "jax", "tensorflow"}
+    return frozenset(known.intersection(sys.modules))
+
+
+def limit_blas() -> Callable[[], None]:
+    """Hold every BLAS that is loaded to one thread, and return what sets it back."""
+    limits = _blas_libraries(loaded_libraries()).limit(limits=1, user_api="blas")
     restore: Callable[[], None] = limits.restore_original_limits
     return restore
 

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS, BlockShape
-from varsim.compute import OneThread, lazy, limit_blas
+from varsim.compute import OneThread, lazy, limit_blas, loaded_libraries
 from varsim.compute.provenance import FRAMEWORKS, frameworks, version
 from varsim.initializers import theory
 from varsim.initializers.documented import CLAIMS, Claim
@@ -234,9 +233,9 @@ class Initializer:
         Raises:
             InputError: As for ``draw``, or a second draw from the same stream differs.
         """
-        before = _loaded()
+        before = loaded_libraries()
         first = self.draw(rng(), shape, dtype).weights.copy()
-        if before != _loaded():  # a library that was loaded by the first draw had all threads
+        if before != loaded_libraries():  # what the first draw loaded had all threads
             first = self.draw(rng(), shape, dtype).weights.copy()
         if not np.array_equal(first, self.draw(rng(), shape, dtype).weights):
             raise InputError(
@@ -399,10 +398,5 @@ def versioned(package: str) -> str:
     return f"{package} {version(package) or 'of unknown version'}"
 
 
-def _loaded() -> frozenset[str]:
-    """Return the loaded libraries with a BLAS or threads of their own."""
-    return frozenset({"scipy.linalg", "torch", "jax", "tensorflow"}.intersection(sys.modules))
-
-
 # The last digits of a decomposition depend on the number of threads.
-_one_blas_thread = OneThread(lambda: limit_blas(_loaded()))
+_one_blas_thread = OneThread(limit_blas)
