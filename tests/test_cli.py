@@ -706,10 +706,18 @@ def test_a_narrow_terminal_drops_the_chart_first() -> None:
     plain = here(*args).stdout.split("\n\n")[0]
     width = max(map(len, plain.splitlines()))
     for columns, has_chart in ((str(width), True), (str(width - 1), False)):
-        table = visible(on_terminal(*args, COLUMNS=columns)).split("\n\n")[0]
+        shown = visible(on_terminal(*args, COLUMNS=columns))
+        table = shown.split("\n\n")[0]
         assert ("●" in table) == has_chart
         assert "median" in table
+        assert "too narrow" not in shown, "no other format has the chart"
         assert max(map(len, table.splitlines())) <= int(columns)
+
+
+def test_a_narrow_terminal_keeps_what_a_verdict_is_about() -> None:
+    """The theory of x@W stands beside its measurement; that of g@Wᵀ goes with what it is of."""
+    shown = visible(on_terminal("init", "trunc_normal", "-d", "8", "--draws", "8", COLUMNS="70"))
+    assert re.search(r"claims E w² +theory +x@W ± 95% +verdict", shown)
 
 
 def test_colour_only_where_it_is_wanted() -> None:

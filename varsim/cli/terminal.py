@@ -63,8 +63,8 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     console.print(_rich_table(columns, stream))
     caption = encodable(wrapped("\n".join(table.caption), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
-    kept, all_of_them = (Counter(c.header for c in these) for these in (columns, table.columns))
-    return list((all_of_them - kept).elements())
+    kept, data = (Counter(c.header for c in these) for these in (columns, table.printable))
+    return list((data - kept).elements())
 
 
 def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
