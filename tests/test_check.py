@@ -6,23 +6,27 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
+from tests.laws import BOUND
 from tests.program import here, needs, run
 from varsim import Experiment, InputError, runner
-from varsim.compute import threads
+from varsim.compute import one_blas_thread, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.initializers import installed
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS
+from varsim.layer import sampling
 from varsim.layer.check import CHECKS, CheckStudy, InitializerCheck, question
 from varsim.layer.sampling import whole
 from varsim.runner import ResumePoint, RunOptions
-from varsim.statistics import judge
+from varsim.statistics import Estimate, judge
 from varsim.storage import jsonl_text
 from varsim.storage.rows import parse
 
@@ -54,6 +58,80 @@ def checked(asked: Experiment, draws: int = 64) -> InitializerCheck:
         totals = totals.plus(study.sample(index))
     (row,) = study.rows(totals)
     return row
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """Entries of variance 1, of the numbers that x would have from the same stream."""
+    return rng.standard_normal(shape)
+
+
+def many(seeds: int = 800, fan_out: int = 6) -> list[InitializerCheck]:
+    """Checks of normal W of 12 x fan-out, with 16 draws each, held to their true E w²."""
+    study = partial(question, "tests.test_check:normal", 12, fan_out, dtype="float64")
+    with one_blas_thread:
+        return [replace(checked(study(seed=s), draws=16), claimed=1.0) for s in range(seeds)]
+
+
+@cache
+def sound() -> list[InitializerCheck]:
+    """Checks by the program as it is."""
+    return many()
+
+
+def laws(estimates: Sequence[Estimate]) -> dict[str, float]:
+    """z-scores: of the mean against the claim, and of squared errors against squared deviations."""
+    values, truths, errors, expected = (
+        np.array([getattr(e, name) for e in estimates])
+        for name in ("value", "claim", "std_error", "expected_error")
+    )
+    deviations = values - truths
+    terms = {"mean": deviations, "error": deviations**2 - errors**2}
+    if expected.any():
+        terms["expected error"] = deviations**2 - expected**2
+    return {
+        name: float(of.mean() / of.std(ddof=1) * math.sqrt(of.size)) for name, of in terms.items()
+    }
+
+
+@pytest.mark.parametrize(("side", "number"), [("estimate", 3), ("back", 2), ("square", 2)])
+def test_errors_are_the_spread_between_seeds(side: str, number: int) -> None:
+    """And no mean is off: 7 z-scores within 6.2, so a right program fails in 4e-9 of all runs."""
+    scores = laws([getattr(row, side) for row in sound()])
+    assert len(scores) == number
+    assert all(abs(z) <= BOUND for z in scores.values()), scores
+
+
+@pytest.mark.parametrize("side", ["estimate", "back", "square"])
+def test_errors_that_are_off_are_caught(side: str) -> None:
+    """Half as large again, or two thirds; measured or expected."""
+    for factor in (1.5, 1 / 1.5):
+        off = [
+            replace(e, std_error=factor * e.std_error, expected_error=factor * e.expected_error)
+            for e in (getattr(row, side) for row in sound())
+        ]
+        scores = laws(off)
+        assert abs(scores.pop("mean")) <= BOUND
+        assert all(abs(z) > BOUND for z in scores.values()), scores
+
+
+def test_inputs_do_not_share_the_stream_of_w(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one column, an x from the stream of W would be W itself, and caught."""
+    independent = laws([row.estimate for row in many(200, fan_out=1)])
+    monkeypatch.setattr("varsim.layer.check._STREAM_OF_INPUTS", sampling._STREAM_OF_W)
+    shared = laws([row.estimate for row in many(200, fan_out=1)])
+    assert abs(independent["mean"]) <= BOUND < abs(shared["mean"])
+
+
+def test_intervals_are_student_s() -> None:
+    """Of 16 draws, as SciPy has them: from the values of each W, and by their width in errors."""
+    row = sound()[0]
+    squares = [np.mean(whole(row.question, index).weights ** 2) for index in range(16)]
+    about = {"loc": np.mean(squares), "scale": stats.sem(squares)}
+    assert row.square.interval(0.95) == pytest.approx(stats.t.interval(0.95, 15, **about))
+    assert row.shape is not None
+    for estimate in (row.estimate, row.back, row.square, row.shape):
+        errors = estimate.half_width(0.95) / estimate.std_error
+        assert errors == pytest.approx(float(stats.t.ppf(0.975, 15)))
 
 
 @pytest.mark.parametrize("init", list(CLAIMS))
