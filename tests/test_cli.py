@@ -20,6 +20,7 @@ from tests.program import VARSIM, environment, here, on_terminal, rows, run
 from varsim import Experiment, simulate
 from varsim.cli import app
 from varsim.cli.options import DURATION
+from varsim.layer.sampling import block_bytes
 from varsim.report.formats import FORMATS, SUFFIXES
 
 SMALL = ("--samples", "6400")
@@ -542,6 +543,10 @@ def test_dry_run_runs_nothing() -> None:
     shape = experiment.block
     assert plan[0]["numbers"] == experiment.blocks * 10**9 * (shape.rows + shape.columns)
     assert plan[0]["samples"] == experiment.blocks * shape.outputs >= 10**9
+    for workers, plans in ((1, "--dry-run --workers 1"), (3, "--dry-run --workers 3")):
+        for row in json.loads(here(*plans.split(), "-f", "json").stdout):
+            e = Experiment(dim=row["dim"], scale=row["scale"])
+            assert row["memory"] == workers * block_bytes(e), "tests of sampling hold that to peaks"
     table = here("--dry-run").stdout
     assert table.splitlines()[0].split()[:3] == ["D", "scale", "blocks"]
     assert "nothing was run" in table
