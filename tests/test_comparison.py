@@ -151,7 +151,7 @@ def test_a_k_that_is_one_percent_wrong_is_found(
 def standing_in(*, seed: int = 0, **estimate: Any) -> Any:
     """A row of any estimate, whatever its blocks."""
     return SimpleNamespace(
-        effective_samples=1.0, conditional_theory=None, key="0", seed=seed, blocks=64, samples=6400,
+        schema=RESULTS, conditional_theory=None, key="0", seed=seed, blocks=64, samples=6400,
         estimate=Estimate(**estimate),
     )  # fmt: skip
 

@@ -68,7 +68,7 @@ KINDS = (
 
 def kind_of(row: Any) -> Kind:
     """Return the kind of a row."""
-    return next(kind for kind in KINDS if hasattr(row, kind.schema.marker))
+    return next(kind for kind in KINDS if kind.schema is row.schema)
 
 
 class Pair(NamedTuple):

@@ -54,6 +54,11 @@ SCALES: dict[str, Scale] = {
 }
 """Every named scheme. Numbers and ``D^p`` are schemes, too: see :func:`find_scale`."""
 
+TAKE_A_GAIN = "leave it out, or take a scheme that has one: " + ", ".join(
+    name for name, scale in SCALES.items() if scale.gain is not None
+)
+"""What to do about a gain where the scheme has none."""
+
 ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
 """Other names of schemes."""
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from varsim.catalog.scales import SCALES, find_scale
+from varsim.catalog.scales import TAKE_A_GAIN, find_scale
 from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
 from varsim.cli.terminal import Progress
 from varsim.compute import check_workers, lazy, threads
@@ -127,7 +127,7 @@ def checks(options: dict[str, Any]) -> int:
     pairs = itertools.product(dims, fan_outs)
     shapes = [(dim, dim if fan_out is None else fan_out) for dim, fan_out in pairs]
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
-    for shape in shapes:
+    for shape in [] if names else shapes:
         # It allows every shape, so this refuses a wrong one once, and a wrong number of draws.
         check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, Any] = {}
@@ -320,11 +320,7 @@ def expand(
         questions.setdefault(built.key, built)
     without = ", ".join(sorted(gainless))
     if gainless.issuperset(swept["scale"]):
-        takers = ", ".join(name for name, scale in SCALES.items() if scale.gain is not None)
-        raise InputError(
-            f"gain does not apply to scale {without}; leave the gain out, or take a scheme "
-            f"that has one: {takers}"
-        )
+        raise InputError(f"gain does not apply to scale {without}; {TAKE_A_GAIN}")
     notes = []
     if repeated:
         rows = "rows are" if repeated > 1 else "row is"

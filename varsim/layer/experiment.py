@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
+from varsim.catalog.scales import ALIASES, SCALES, TAKE_A_GAIN, canonical_name, find_scale
 from varsim.parsing import InputError, nearest
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         """Check every field and bring it to its one form."""
-        self._set(dim=_whole("dim", self.dim, 1, MAX_DIM))
+        self._set(dim=checked_whole("dim", self.dim, 1, MAX_DIM))
         if self.fan_out is not None:
-            self._set(fan_out=_whole("fan_out", self.fan_out, 1, MAX_DIM))
-        self._set(seed=_whole("seed", self.seed, 0, _MAX_SEED))
+            self._set(fan_out=checked_whole("fan_out", self.fan_out, 1, MAX_DIM))
+        self._set(seed=checked_whole("seed", self.seed, 0, _MAX_SEED))
         self._set(design=_known("design", self.design, DESIGNS))
         self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
         self._set(x_dist=_known("distribution of x", self.x_dist, DISTRIBUTIONS))
@@ -296,7 +296,8 @@ def _entries_of_w(e: Experiment) -> dict[str, object]:
     return dict.fromkeys(_STANDARD)
 
 
-def _whole(name: str, value: object, least: int, most: int) -> int:
+def checked_whole(name: str, value: object, least: int, most: int) -> int:
+    """Return a whole number of that name within its limits, or raise an InputError."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -346,7 +347,7 @@ def _precision(value: object, dtype: str) -> float:
 
 def _samples(name: str, value: object) -> int:
     try:
-        return _whole(name, value, MIN_BLOCKS, MAX_SAMPLES)
+        return checked_whole(name, value, MIN_BLOCKS, MAX_SAMPLES)
     except InputError as error:
         raise InputError(
             f"{error}: the error bar needs {MIN_BLOCKS} independent blocks of at least one output"
@@ -386,11 +387,7 @@ def _scale(value: object) -> str:
 
 def _gain(scale: str, gain: object) -> float:
     if find_scale(scale).gain is None:
-        takers = ", ".join(name for name, known in SCALES.items() if known.gain is not None)
-        raise InputError(
-            f"gain is {gain}, but scale {scale!r} has none; leave it out, or take a scheme "
-            f"that has one: {takers}"
-        )
+        raise InputError(f"gain is {gain}, but scale {scale!r} has none; {TAKE_A_GAIN}")
     return _positive("gain", gain)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from varsim.activations import Activation, find_activation
 from varsim.catalog.scales import canonical_name
-from varsim.layer.experiment import Experiment, WeightSource
+from varsim.layer.experiment import Experiment, WeightSource, checked_whole
 from varsim.parsing import InputError, nearest
 
 MIN_NETWORKS = 8
@@ -109,15 +109,13 @@ class Network:
                 f"there are {len(self.widths) - 1} layers; give the width of the input, and then "
                 f"those of 1 to {MAX_DEPTH:,} layers"
             )
-        for name, value, least, most in (
-            *(("width", width, 1, MAX_WIDTH) for width in self.widths),
-            ("batch", self.batch, 2 if self.norm == "batch" else 1, 10**6),
-            ("networks", self.networks, MIN_NETWORKS, 10**7),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-                raise InputError(
-                    f"{name} is {value!r}; give a whole number from {least:,} to {most:,}"
-                )
+        widths = tuple(checked_whole("width", width, 1, MAX_WIDTH) for width in self.widths)
+        object.__setattr__(self, "widths", widths)
+        for name, least, most in (
+            ("batch", 2 if self.norm == "batch" else 1, 10**6), ("networks", MIN_NETWORKS, 10**7)
+        ):  # fmt: skip
+            value = checked_whole(name, getattr(self, name), least, most)
+            object.__setattr__(self, name, value)
         if self.norm not in NORMS:
             raise InputError(f"norm {self.norm!r} is unknown; {nearest(self.norm, NORMS)}")
         for name, number in (("bias_std", self.bias_std), ("residual", self.residual)):
