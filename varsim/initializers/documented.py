@@ -14,14 +14,32 @@ from varsim.catalog.distributions import truncated_moments
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """E w², as a formula and as a function, of D (fan-in) and n (fan-out)."""
+    """E w² as documented.
+
+    Attributes:
+        formula: As a formula of D (fan-in) and n (fan-out).
+        mean_square: As a function of them.
+        remark: What a reader of the formula should know, as documented; claims with the same
+            formula have the same remark.
+    """
 
     formula: str
     mean_square: Callable[[int, int], float]
+    remark: str = ""
 
 
 def _constant(value: float, formula: str) -> Claim:
     return Claim(formula, lambda dim, n: value)
+
+
+def _cut(std: float, formula: str) -> Claim:
+    """Return the claim where std is documented as that of the normal before it is cut at 2 std."""
+    left = truncated_moments(2.0)[0]
+    remark = (
+        f"the variance is {1 - left:.1%} below std² as documented, since std is that of the normal "
+        "before it is cut at two deviations"
+    )
+    return Claim(formula, lambda dim, n: left * std**2, remark)
 
 
 _XAVIER = Claim("2/(D+n)", lambda dim, n: 2 / (dim + n))
@@ -29,8 +47,8 @@ _HE = Claim("2/D", lambda dim, n: 2 / dim)
 _LECUN = Claim("1/D", lambda dim, n: 1 / dim)
 _LINEAR = Claim("1/(3D)", lambda dim, n: 1 / (3 * dim))
 _ORTHOGONAL = Claim("1/max(D,n)", lambda dim, n: 1 / max(dim, n))
-_SPARSE = Claim("0.9·0.01²", lambda dim, n: (n - math.ceil(0.1 * n)) / n * 0.01**2)
-_TRUNCATED = _constant(truncated_moments(2.0)[0], "0.774")
+_SPARSE = Claim("(1-ceil(0.1n)/n)·0.01²", lambda dim, n: (n - math.ceil(0.1 * n)) / n * 0.01**2)
+_TRUNCATED = _cut(1.0, "0.774")
 _ZERO, _ONE = _constant(0.0, "0"), _constant(1.0, "1")
 
 CLAIMS: dict[str, Claim] = {
@@ -46,7 +64,8 @@ CLAIMS: dict[str, Claim] = {
     "torch.nn.init.ones_": _ONE,
     "torch.nn.init.orthogonal_": _ORTHOGONAL,
     "torch.nn.init.sparse_(sparsity=0.1)": _SPARSE,
-    "torch.nn.init.trunc_normal_": _ONE,
+    # "std: the standard deviation of the normal distribution", whose values are redrawn outside
+    "torch.nn.init.trunc_normal_": _TRUNCATED,
     "torch.nn.init.uniform_": _constant(1 / 3, "1/3"),
     "torch.nn.init.xavier_normal_": _XAVIER,
     "torch.nn.init.xavier_uniform_": _XAVIER,
@@ -60,7 +79,8 @@ CLAIMS: dict[str, Claim] = {
     "jax.nn.initializers.normal": _constant(0.01**2, "0.01²"),
     "jax.nn.initializers.ones": _ONE,
     "jax.nn.initializers.orthogonal": _ORTHOGONAL,
-    "jax.nn.initializers.truncated_normal": _constant(0.01**2, "0.01²"),
+    # "stddev: optional; the standard deviation of the untruncated distribution"
+    "jax.nn.initializers.truncated_normal": _cut(0.01, "0.774·0.01²"),
     "jax.nn.initializers.uniform": _constant(0.01**2 / 3, "0.01²/3"),
     'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)': _LECUN,
     "jax.nn.initializers.zeros": _ZERO,
@@ -76,8 +96,12 @@ CLAIMS: dict[str, Claim] = {
     "keras.initializers.Orthogonal": _ORTHOGONAL,
     "keras.initializers.RandomNormal": _constant(0.05**2, "0.05²"),
     "keras.initializers.RandomUniform": _constant(0.05**2 / 3, "0.05²/3"),
+    # "stddev: [...] Standard deviation of the random values to generate"
     "keras.initializers.TruncatedNormal": _constant(0.05**2, "0.05²"),
     "keras.initializers.VarianceScaling": _LECUN,
     "keras.initializers.Zeros": _ZERO,
 }
 """Every known claim; other initializers are measured without one."""
+
+REMARKS = {claim.formula: claim.remark for claim in CLAIMS.values() if claim.remark}
+"""The remarks on claims, by formula: rows hold that, and are read without the framework."""

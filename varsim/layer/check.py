@@ -18,6 +18,7 @@ from varsim.catalog.samplers import FloatArray
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short
 from varsim.initializers import Initializer, find
+from varsim.initializers.documented import REMARKS
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import VERDICTS, fitting_schemes
 from varsim.layer.sampling import generator, verify_initializer, whole
@@ -256,14 +257,17 @@ class CheckStudy:
     def rows(self, totals: CheckTotals) -> list[InitializerCheck]:
         """Return the row of the totals."""
         e = self.question
-        row = InitializerCheck(e, totals, self.draws, confidence=self.confidence)
-        claim = row.initializer.claim
+        initializer = find(str(e.init))
+        claim = initializer.claim
         return [
-            replace(
-                row,
+            InitializerCheck(
+                e,
+                totals,
+                self.draws,
                 claim=None if claim is None else claim.formula,
                 claimed=None if claim is None else claim.mean_square(e.dim, e.n),
-                init_package=row.initializer.package,
+                init_package=initializer.package,
+                confidence=self.confidence,
             )
         ]
 
@@ -272,14 +276,16 @@ class CheckStudy:
     ) -> tuple[CheckStudy, CheckTotals | None, bool]:
         """Return how to continue from the row of a file.
 
-        It is stale if it is of another package, or of a version whose totals cannot be added to.
+        It is stale if it is of another package, or of a version whose totals cannot be added to. A
+        row that is held to what an earlier version took for the claim is concluded again.
         """
         (row,) = rows
         package = self.question.initializer.package
         done = row.draws >= self.draws
         if row.init_package != package or not (done or row.totals.reference is not None):
             return self, None, False
-        return self, row.totals, done
+        (now,) = self.rows(row.totals)
+        return self, row.totals, done and (row.claim, row.claimed) == (now.claim, now.claimed)
 
 
 def draw(asked: Experiment, index: int) -> Draw:
@@ -345,6 +351,8 @@ def _caveats(row: InitializerCheck) -> Iterator[Caveat]:
         )
     if row.agrees is False and row.claimed:
         yield Caveat("initializer", _off_claim(row, row.claimed))
+    if row.claim in REMARKS:
+        yield Caveat("documented", REMARKS[row.claim])
 
 
 def _off_claim(row: InitializerCheck, claimed: float) -> str:
