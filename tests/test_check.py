@@ -84,6 +84,16 @@ def normal(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     return rng.standard_normal(shape)
 
 
+def signs(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """As many entries of 0.1 as of -0.1, in random places: their kurtosis is 1."""
+    return 0.1 * rng.permuted(np.arange(math.prod(shape)) % 2 * 2.0 - 1.0).reshape(shape)
+
+
+def permutation(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """A permutation of the units, times 0.1."""
+    return 0.1 * np.eye(*shape)[rng.permutation(shape[0])]
+
+
 def many(seeds: int = 800, fan_out: int = 6) -> list[InitializerCheck]:
     """Checks of normal W of 12 x fan-out, with 16 draws each, held to their true E w²."""
     study = partial(question, "tests.test_check:normal", 12, fan_out, dtype="float64")
@@ -345,6 +355,25 @@ def test_the_error_of_the_kurtosis_is_near_the_jackknife_s(init: str) -> None:
     left_out = [kurtosis_of(np.delete(powers, i, axis=0).mean(axis=0)) for i in range(64)]
     jackknife = math.sqrt(np.var(left_out) * 63)
     assert checked(asked).kurtosis_error == pytest.approx(jackknife, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("init", "shape", "shown"),
+    [
+        ("signs", (2, 10), "1"),
+        ("signs", (64, 10), "1"),
+        ("permutation", (10, 10), "8.11111"),
+        ("permutation", (64, 64), "62.0159"),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_kurtosis_that_is_exact_has_six_digits(
+    init: str, shape: tuple[int, int], shown: str, dtype: str
+) -> None:
+    """Its error between draws is of rounding, and machine formats have it as it is."""
+    row = checked(question(f"tests.test_check:{init}", *shape, dtype=dtype))
+    assert CHECKS.by_name["kurtosis"].text(row) == shown
+    assert CHECKS.record(row)["kurtosis"] == row.kurtosis == pytest.approx(float(shown), rel=1e-5)
 
 
 def test_workers_do_not_matter() -> None:

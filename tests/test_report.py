@@ -40,6 +40,15 @@ def test_rounding_moves_a_value_by_less_than_its_error(value: float, relative: f
     assert abs(float(rounded(value, error)) - value) <= 0.15 * error
 
 
+@given(st.floats(1e-12, 1e12), st.floats(0.0, 9e-8))
+def test_an_error_of_rounding_is_not_shown(value: float, relative: float) -> None:
+    """Nor the digits that it would leave: what is exact has six."""
+    for sign in (1, -1):
+        exact = significant(sign * value)
+        assert with_error(sign * value, value * relative) == exact
+        assert rounded(sign * value, value * relative) == exact
+
+
 @given(st.floats(1e-300, 1e300))
 def test_significant_keeps_six_digits(value: float) -> None:
     """To a relative 5e-6, and in at most 12 characters."""

@@ -7,6 +7,9 @@ import math
 # Magnitudes outside are written with an exponent.
 _PLAIN_FROM, _PLAIN_BELOW = 1e-3, 1e7
 
+# A relative error below is that of rounding, finer than any precision that can be asked for.
+_EXACT = 1e-7
+
 
 def significant(value: float, digits: int = 6) -> str:
     """Return a number to some significant digits, without trailing zeros.
@@ -41,10 +44,14 @@ def short(value: float) -> str:
 def with_error(value: float, error: float) -> str:
     """Return ``value ± error``, both rounded to the digits that the error leaves.
 
+    A value that is exact, but for rounding, is :func:`significant`.
+
     >>> with_error(511.2345, 1.834), with_error(1.95312e-06, 6.5e-09), with_error(262144.0, 412.0)
     ('511.2 ± 1.8', '(1.953 ± 0.007)e-06', '262100 ± 400')
+    >>> with_error(62.015873015873133, 9e-15)
+    '62.0159'
     """
-    if not error > 0.0:
+    if _is_exact(value, error):
         return significant(value)
     magnitude = max(abs(value), error)
     if _PLAIN_FROM <= magnitude < _PLAIN_BELOW:
@@ -59,7 +66,11 @@ def rounded(value: float, error: float) -> str:
     >>> rounded(0.99837, 0.0036)
     '0.998'
     """
-    return _places(value, error_digits(error)[1]) if error > 0.0 else significant(value)
+    return significant(value) if _is_exact(value, error) else _places(value, error_digits(error)[1])
+
+
+def _is_exact(value: float, error: float) -> bool:
+    return not error > _EXACT * abs(value)
 
 
 def _fixed(value: float, error: float) -> str:
