@@ -209,6 +209,13 @@ def test_keras_runs_on_any_backend(backend: str, tmp_path: Path) -> None:
         ("torch.nn.Linears", "did you mean torch.nn.Linear?"),
         ("jax.nn.initializers.he_norm", "did you mean he_normal?"),
         ("jax.nn.initializers.he_normal(3, 4, 5, 6, 7)", "too many positional arguments"),
+        ('jax.nn.initializers.lecun_normal(dtype="complex64")', "float32 or float64: W is real"),
+        ('jax.nn.initializers.orthogonal(dtype="complex128")', "has a dtype, but varsim passes"),
+        ('jax.nn.initializers.normal(0.1, "complex64")', "has a dtype, but varsim passes its own"),
+        ('jax.nn.initializers.zeros(dtype="complex64")', "has a dtype, but varsim passes its own"),
+        ('jax.nn.initializers.he_uniform(dtype="bfloat16")', "take --dtype float32 or float64"),
+        ("torch.nn.init.normal_(0, 1, None)", "has a generator, but varsim passes its own"),
+        ("keras.initializers.RandomNormal(0, 1, 5)", "has a seed, but varsim passes its own"),
         ("keras.initializers.HeNormal(seed=1)", "varsim passes its own"),
         ("keras.initializers.Initializer", "has no initializer 'Initializer'"),
     ],
@@ -220,6 +227,33 @@ def test_what_a_framework_does_not_have_is_one_sentence(init: str, sentence: str
     assert done.stderr.count("\n") <= 6
     assert sentence in " ".join(done.stderr.split())
     assert done.stdout == ""
+
+
+COMPLEX = 'jax.nn.initializers.lecun_normal(dtype="complex64")'
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("-i", COMPLEX, "-s", "lecun", "-d", "8"),
+        ("init", COMPLEX, "-d", "8"),
+        ("layers", "--init", COMPLEX, "-s", "lecun", "--width", "8", "--depth", "2"),
+    ],
+    ids=["one layer", "init", "layers"],
+)
+def test_complex_numbers_are_refused_before_any_draw(
+    args: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JAX would draw real ones of the dtype that varsim passes."""
+    needs(COMPLEX)
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("varsim.initializers.jax.seed_from", fail)
+    done = here(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "has a dtype, but varsim passes its own" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax", "keras"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
@@ -56,7 +56,7 @@ class Adapter(ABC):
         name: The package; ``"varsim"`` or ``"user"`` for the others.
         prefix: The module of the initializers, with a dot at its end.
         layers: Full names outside that module.
-        reserved: Arguments that varsim passes itself, such as seeds.
+        reserved: Arguments that varsim passes itself, such as seeds, and what to do instead.
         parameters: The usual number of parameters before those that a call gives.
         examples: Calls of initializers that have arguments without defaults.
     """
@@ -64,7 +64,7 @@ class Adapter(ABC):
     name: ClassVar[str]
     prefix: ClassVar[str] = ""
     layers: ClassVar[tuple[str, ...]] = ()
-    reserved: ClassVar[tuple[str, ...]] = ()
+    reserved: ClassVar[dict[str, str]] = {}
     parameters: ClassVar[int] = 0
     examples: ClassVar[dict[str, str]] = {}
 
@@ -250,10 +250,9 @@ class Initializer:
             return None
         self.load()
         function = self._adapter.function(self.call.name)
-        leading, signature = self._adapter.leading(function), inspect.signature(function)
-        bound = signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
-        given = list(bound.arguments.items())[leading:]
-        keywords = [(k, v) for k, v in given if v != signature.parameters[k].default]
+        given = self._bound(function, self._adapter.leading(function))
+        defaults = inspect.signature(function).parameters
+        keywords = [(k, v) for k, v in given.items() if v != defaults[k].default]
         plain = Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
         return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
 
@@ -265,13 +264,9 @@ class Initializer:
     def _drawer(self) -> Drawer:
         adapter = self._adapter
         try:
-            for name in adapter.reserved:
-                if name in self.call.options:
-                    raise InputError(
-                        f"{self.text} has a {name}, but varsim passes its own; leave it out"
-                    )
+            self._check_reserved(self.call.options)
             function = adapter.function(self.call.name)
-            self._check_arguments(function, adapter.leading(function))
+            self._check_reserved(self._bound(function, adapter.leading(function)))
             return adapter.drawer(self.call, function)
         except InputError:
             raise
@@ -281,18 +276,25 @@ class Initializer:
                 f"({error_summary(error)}); {adapter.remedy()}"
             ) from None
 
-    def _check_arguments(self, function: Any, leading: int) -> None:
+    def _check_reserved(self, names: Iterable[str]) -> None:
+        for name, remedy in self._adapter.reserved.items():
+            if name in names:
+                raise InputError(f"{self.text} has a {name}, but varsim passes its own; {remedy}")
+
+    def _bound(self, function: Any, leading: int) -> dict[str, Any]:
+        """Return the arguments that the call gives by their names, or raise an InputError."""
         try:
             signature = inspect.signature(function)
-            signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
+            bound = signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
         except ValueError:  # some functions of C have no signature
-            return
+            return self.call.options
         except TypeError as error:
             parameters = list(signature.parameters.values())[leading:]
             takes = ", ".join(str(p.replace(annotation=p.empty)) for p in parameters) or "none"
             raise InputError(
                 f"{self.text} has wrong arguments ({error}); it takes: {takes}"
             ) from None
+        return dict(list(bound.arguments.items())[leading:])
 
     def _checked(
         self, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[np.floating]

@@ -22,6 +22,7 @@ jax = lazy("jax")
 class _Jax(Adapter):
     name = "jax"
     prefix = "jax.nn.initializers."
+    reserved: ClassVar = {"dtype": "leave it out, and take --dtype float32 or float64: W is real"}
     examples: ClassVar = {
         "jax.nn.initializers.variance_scaling": (
             'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)'

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from varsim.compute import lazy
 from varsim.compute.provenance import frameworks
@@ -30,7 +30,7 @@ _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 class _Keras(Adapter):
     name = "keras"
     prefix = "keras.initializers."
-    reserved = ("seed",)
+    reserved: ClassVar = {"seed": "leave it out"}
 
     @cached_property
     def functions(self) -> dict[str, Any]:
