@@ -41,6 +41,7 @@ CONSOLE = re.compile(r"(?<=```console\n)(.*?)(?=```)", re.DOTALL)
 RENDERED = re.compile(r"(?<=<!-- )\$ (.*?) -->\n(.*?)(?=<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(?<=\| topic \| what it explains \|\n\| --- \| --- \|\n)(?:\|.*\n)*")
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)\)")
+FILE = re.compile(r"(?<=```python\n)# (\w+\.py)\n(.*?)(?=```)", re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
 
 TEXT = {page.stem: page.read_text(encoding="utf-8") for page in PAGES}
@@ -63,7 +64,9 @@ def commands_of(block: str) -> list[str]:
 
 
 def executed(block: str, folder: Path) -> str:
-    """The block as it should be: every command with its output."""
+    """The block as it should be: every command with its output; the pages' files are there."""
+    for name, source in FILE.findall(ALL_TEXT):
+        (folder / name).write_text(source)
     return "".join(f"$ {command}\n{output_of(command, folder)}" for command in commands_of(block))
 
 
@@ -94,8 +97,10 @@ PASTED = [
 @pytest.mark.parametrize("block", BLOCKS)
 def test_commands_print_what_the_pages_show(block: str, tmp_path: Path) -> None:
     """Word for word, and number for number to what another machine's rounding may change."""
+    used = [source for name, source in FILE.findall(ALL_TEXT) if f"{name[:-3]}:" in block]
+    text = "".join([block, *used])
     for framework in FRAMEWORKS:
-        if f"{framework}.nn" in block or f"{framework}.init" in block:
+        if f"{framework}.nn" in text or f"{framework}.init" in text:
             needs(framework)
     assert_same(block, executed(block, tmp_path))
 

@@ -229,6 +229,38 @@ def test_what_a_framework_does_not_have_is_one_sentence(init: str, sentence: str
     assert done.stdout == ""
 
 
+LAYERS = [
+    "torch.nn.Conv2d", "torch.nn.Conv2d(3, 64, 3)", "torch.nn.ConvTranspose1d",
+    "torch.nn.Embedding", "torch.nn.LSTM", "torch.nn.GRUCell", "torch.nn.Bilinear",
+    "torch.nn.LazyLinear", "keras.layers.Conv2D", "keras.layers.Dense", "flax.linen.Conv",
+    "flax.nnx.Linear",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("command", [("init",), ("-s", "sqrt", "-i"), ("layers", "--init")])
+def test_a_layer_is_one_sentence(layer: str, command: tuple[str, ...]) -> None:
+    """It says that W has two dimensions, and how to hand over a reshaped one; nothing is loaded."""
+    done = here(*command, layer)
+    assert (done.returncode, done.stdout) == (2, "")
+    sentence = " ".join(done.stderr.split())
+    assert f"{layer.partition('(')[0]} is not an initializer, and W must be two-dim" in sentence
+    assert "reshaped to shape = (D, fan-out), and give it as module:function." in sentence
+    assert "did you mean" not in sentence
+
+
+def test_every_layer_of_a_framework_is_known_for_one() -> None:
+    """But for Linear, which is an initializer too."""
+    needs("torch")
+    import torch
+
+    classes = {name for name, member in vars(torch.nn).items() if isinstance(member, type)}
+    assert {"Conv2d", "Linear", "LSTM"} <= classes
+    for name in sorted(classes - {"Linear"}):
+        with pytest.raises(InputError, match="must be two-dimensional"):
+            find(f"torch.nn.{name}")
+
+
 COMPLEX = 'jax.nn.initializers.lecun_normal(dtype="complex64")'
 
 

@@ -50,11 +50,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     >>> nearest("sqr", ["sqrt", "none"])
     'did you mean sqrt?'
     """
+    known = list(known)
+    close = near(name.lower(), known)
+    return f"did you mean {close}?" if close else f"known are {', '.join(known)}"
+
+
+def near(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
+    """Return the known name that is nearest, of those that are alike to some degree, or None.
+
+    >>> near("torch.nn.Linears", ["torch.nn.Linear"], least=0.9)
+    'torch.nn.Linear'
+    """
     import difflib  # only mistakes need it, and start-up time matters
 
-    known = list(known)
-    close = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=least)), None)
 
 
 def error_summary(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from varsim.compute import OneThread, lazy, limit_blas, loaded_libraries
 from varsim.compute.provenance import FRAMEWORKS, frameworks, version
 from varsim.initializers import theory
 from varsim.initializers.documented import CLAIMS, Claim
-from varsim.parsing import Call, InputError, error_summary, nearest, parse_call
+from varsim.parsing import Call, InputError, error_summary, near, nearest, parse_call
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +56,7 @@ class Adapter(ABC):
         name: The package; ``"varsim"`` or ``"user"`` for the others.
         prefix: The module of the initializers, with a dot at its end.
         layers: Full names outside that module.
+        layer_modules: Modules of layers, which are refused but for those, each with a dot.
         reserved: Arguments that varsim passes itself, such as seeds, and what to do instead.
         parameters: The usual number of parameters before those that a call gives.
         examples: Calls of initializers that have arguments without defaults.
@@ -64,6 +65,7 @@ class Adapter(ABC):
     name: ClassVar[str]
     prefix: ClassVar[str] = ""
     layers: ClassVar[tuple[str, ...]] = ()
+    layer_modules: ClassVar[tuple[str, ...]] = ()
     reserved: ClassVar[dict[str, str]] = {}
     parameters: ClassVar[int] = 0
     examples: ClassVar[dict[str, str]] = {}
@@ -364,7 +366,21 @@ def find(text: str) -> Initializer:
     for framework, adapter in adapters().items():
         if call.name in adapter.layers or call.name.startswith(adapter.prefix):
             return Initializer(call, framework)
+    if _is_layer(call.name):
+        raise InputError(
+            f"{call.name} is not an initializer, and W must be two-dimensional; write a function "
+            "f(rng, shape) that returns its weight, reshaped to shape = (D, fan-out), and give it "
+            "as module:function"
+        )
     raise InputError(f"initializer {call.name!r} is unknown; {nearest(call.name, patterns())}")
+
+
+def _is_layer(name: str) -> bool:
+    """Tell whether a name reads like that of a layer of a framework, and not like a slip of one."""
+    modules = tuple(module for a in adapters().values() for module in a.layer_modules)
+    known = [layer for adapter in adapters().values() for layer in adapter.layers]
+    is_class = name.rpartition(".")[2][:1].isupper()
+    return is_class and name.startswith(modules) and near(name, known, least=0.9) is None
 
 
 def installed() -> Iterator[str]:

@@ -30,6 +30,7 @@ _BACKENDS = ("tensorflow", "jax", "torch", "numpy")
 class _Keras(Adapter):
     name = "keras"
     prefix = "keras.initializers."
+    layer_modules = ("keras.layers.", "tf.keras.layers.")
     reserved: ClassVar = {"seed": "leave it out"}
 
     @cached_property

@@ -45,6 +45,7 @@ class _Torch(Adapter):
     name = "torch"
     prefix = "torch.nn.init."
     layers = (_LINEAR,)
+    layer_modules = ("torch.nn.",)
     reserved: ClassVar = {"generator": "leave it out"}
     examples: ClassVar = {"torch.nn.init.sparse_": "torch.nn.init.sparse_(sparsity=0.1)"}
 
