@@ -473,6 +473,13 @@ def test_a_mistake_is_one_sentence(name: str) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_a_constant_has_no_std_gain() -> None:
+    """Its variance is 0, or what rounding leaves of it: the value is unknown, not an error."""
+    for row in rows("gains", "numpy:ones_like", "--variance", "0.1:3:0.1"):
+        assert (row["gain"], row["std_gain"]) == (pytest.approx(row["variance"] ** 0.5), None)
+    assert here("gains", "numpy:ones_like").returncode == 0
+
+
 def test_variances_outside_are_refused() -> None:
     """Zero, negative and overflowing ones are wrong usage."""
     for variance in ("0", "-1", "1e300"):

@@ -48,9 +48,14 @@ class Gains:
         return math.sqrt(self.variance / self.second_moment)
 
     @property
-    def std_gain(self) -> float:
-        """G with g² Var φ = q, for layers that subtract the mean of φ, as a normalisation does."""
-        return math.sqrt(self.variance / (self.second_moment - self.mean**2))
+    def std_gain(self) -> float | None:
+        """G with g² Var φ = q, for layers that subtract the mean of φ, as a normalisation does.
+
+        None where Var φ is below the rounding of E φ², as for a constant.
+        """
+        around_mean = self.second_moment - self.mean**2
+        is_rounding = around_mean <= 1e-14 * self.second_moment
+        return None if is_rounding else math.sqrt(self.variance / around_mean)
 
     @property
     def chi(self) -> float:

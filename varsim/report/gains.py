@@ -31,7 +31,7 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
         Column("E φ", [_mean(row) for _, row in rows], drop_priority=4),
         Column("E φ²", [significant(row.second_moment) for _, row in rows], drop_priority=5),
         Column("gain", [significant(row.gain) for _, row in rows]),
-        Column("std gain", [significant(row.std_gain) for _, row in rows], drop_priority=3),
+        Column("std gain", [_optional(row.std_gain, 6) for _, row in rows], drop_priority=3),
         Column("E φ′²", [significant(row.derivative_second_moment) for _, row in rows],
                drop_priority=2),
         Column("χ", [significant(row.chi) for _, row in rows]),
