@@ -376,8 +376,8 @@ def test_activations_without_a_critical_point_have_a_line(
         ("numpy:expm1", "K* = 0", 1.0),
         ("numpy:sinh", "K* = 0", 1.0),
         ("scipy.special:erfinv", "K* = 0", 4 / math.pi),
-        ("numpy:exp", "line only", None),
-        ("numpy:cosh", "line only", None),
+        ("numpy:exp:exp", "line only", math.exp(-2)),
+        ("relu2", "line only", None),
         ("numpy:zeros_like", "none", None),
         ("tests.test_gains:rectified", "scale-invariant", 2.0),
     ],
@@ -389,6 +389,23 @@ def test_functions_that_leave_the_floats_have_their_critical_point(
     at = critical(find_activation(name))
     assert at.kind == kind
     assert at.weights == (None if weights is None else pytest.approx(weights, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("sigmoid", None), ("numpy:exp:exp", 1.0), ("numpy:cosh:sinh", 1.19967864)]
+)
+def test_a_line_begins_where_no_bias_is_needed(name: str, least: float | None) -> None:
+    """C_b = K - 1 of exp; K tanh K = 1 for cosh. Below, C_b is negative."""
+    at = critical(find_activation(name))
+    assert at.variance is not None
+    assert at.bias == 0.0
+    assert at.variance == (at.variance if least is None else pytest.approx(least, rel=1e-8))
+    below, above = (
+        critical_at(find_activation(name), at.variance * by) for by in (1 - 1e-6, 1 + 1e-6)
+    )
+    assert below.bias < 0 < above.bias  # type: ignore[operator]
+    assert at.weights == pytest.approx(above.weights, rel=1e-5)
+    assert at.chi_parallel == pytest.approx(above.chi_parallel, rel=1e-5)
 
 
 def rectified(h: Any) -> Any:
@@ -531,7 +548,7 @@ def test_the_kind_and_both_susceptibilities_are_in_the_table() -> None:
     points = rows("gains", "tanh,gelu,sigmoid,softplus", "--critical")
     assert [row["critical"] for row in points] == ["K* = 0", "half-stable", "line only", "none"]
     assert [row["chi_perpendicular"] for row in points] == [1.0, 1.0, 1.0, None]
-    assert [row["chi_parallel"] for row in points] == [1.0, 1.0, None, None]
+    assert [row["chi_parallel"] for row in points[:2]] == [1.0, 1.0]
     line = rows("gains", "tanh,sigmoid", "--critical", "--variance", "2,100")
     assert [(row["activation"], row["variance"], row["critical"]) for row in line] == [
         ("tanh", 2, "stable"), ("sigmoid", 2, "none"),

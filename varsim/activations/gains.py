@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -149,33 +149,23 @@ def critical(activation: Activation) -> Critical:
     Returns:
         Its kind is ``scale-invariant``: at every K; ``half-stable``: at one K, which deviations to
         one side leave; ``K* = 0``: in the limit of small signals; ``line only``: nowhere, but χ⊥
-        alone is 1 on a line; or ``none``: χ⊥ = 1 needs a negative C_b at every K.
+        alone is 1 on a line, which begins where C_b = 0; or ``none``: χ⊥ = 1 needs a negative C_b
+        at every K. K is searched from 1e-4 to 1e6.
 
     Raises:
         InputError: The averages of the activation cannot be computed.
     """
     if activation.homogeneous:
-        return Critical(
-            "scale-invariant", 1.0 / gains(activation).second_moment, 0.0, None, 1.0, 1.0
-        )
+        weights = 1.0 / gains(activation).second_moment
+        return Critical("scale-invariant", weights, 0.0, None, 1.0, 1.0)
     points = list(_points(activation))
-    if all(abs(at.mismatch) <= _NOISE and at.bias == 0.0 for at in points):
-        return Critical("scale-invariant", points[-1].weights, 0.0, None, 1.0, 1.0)
-    clear = [at for at in points if abs(at.mismatch) > _NOISE]
-    for left, right in pairwise(clear):
-        if (left.mismatch > 0) != (right.mismatch > 0):
-            at = _root(activation, left, right)
-            if at.bias >= 0.0:
-                return Critical("half-stable", at.weights, at.bias, at.variance, 1.0, 1.0)
-    # The limit K -> 0 depends on the two one-sided slopes at 0 alone.
-    around = np.array([-1e-15, 0.0, 1e-15])
-    left_square, _, right_square = activation.derivative(around) ** 2
-    slope = float(left_square + right_square) / 2.0
-    if activation.phi(around)[1] == 0.0 and slope > _NOISE:
-        return Critical("K* = 0", 1.0 / slope, 0.0, 0.0, 1.0, 1.0)
-    if any(at.bias >= 0.0 for at in points):
-        return Critical("line only", chi_perpendicular=1.0)
-    return Critical("none")
+    return (
+        _scale_invariant(points)
+        or _half_stable(activation, points)
+        or _vanishing(activation)
+        or _line_only(activation, points)
+        or Critical("none")
+    )
 
 
 def critical_at(activation: Activation, variance: float) -> Critical:
@@ -265,14 +255,52 @@ def _points(activation: Activation) -> Iterator[_Point]:
             return
 
 
-def _root(activation: Activation, left: _Point, right: _Point) -> _Point:
-    """Return the point between two where χ∥ = χ⊥, to the last bit."""
+def _root(
+    activation: Activation, left: _Point, right: _Point, value: Callable[[_Point], float]
+) -> _Point:
+    """Return the point between two at which a value changes its sign, to the last bit of log K."""
     low, high = math.log(left.variance), math.log(right.variance)
     at = right
     while low < (middle := (low + high) / 2) < high:
         between = _Point.of(activation, math.exp(middle))
-        if (between.mismatch > 0) == (right.mismatch > 0):
+        if (value(between) > 0.0) == (value(right) > 0.0):
             high, at = middle, between
         else:
             low = middle
     return at
+
+
+def _scale_invariant(points: Sequence[_Point]) -> Critical | None:
+    if any(abs(at.mismatch) > _NOISE or at.bias != 0.0 for at in points):
+        return None
+    return Critical("scale-invariant", points[-1].weights, 0.0, None, 1.0, 1.0)
+
+
+def _half_stable(activation: Activation, points: Sequence[_Point]) -> Critical | None:
+    clear = [at for at in points if abs(at.mismatch) > _NOISE]
+    for left, right in pairwise(clear):
+        if (left.mismatch > 0) != (right.mismatch > 0):
+            at = _root(activation, left, right, lambda at: at.mismatch)
+            if at.bias >= 0.0:
+                return Critical("half-stable", at.weights, at.bias, at.variance, 1.0, 1.0)
+    return None
+
+
+def _vanishing(activation: Activation) -> Critical | None:
+    # The limit K -> 0 depends on the two one-sided slopes at 0 alone.
+    around = np.array([-1e-15, 0.0, 1e-15])
+    left, _, right = activation.derivative(around) ** 2
+    slope = float(left + right) / 2.0
+    if activation.phi(around)[1] != 0.0 or slope < _NOISE:
+        return None
+    return Critical("K* = 0", 1.0 / slope, 0.0, 0.0, 1.0, 1.0)
+
+
+def _line_only(activation: Activation, points: Sequence[_Point]) -> Critical | None:
+    if points[0].bias >= 0.0:
+        return Critical("line only", chi_perpendicular=1.0)
+    for left, right in pairwise(at for at in points if at.bias != 0.0):
+        if left.bias < 0.0 < right.bias:
+            at = _root(activation, left, right, lambda at: at.variance - at.weights * at.second)
+            return Critical("line only", at.weights, 0.0, at.variance, 1.0, at.chi_parallel)
+    return None

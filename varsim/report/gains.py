@@ -49,8 +49,8 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
 def critical_table(activations: Mapping[str, Activation]) -> Table:
     """Return where both susceptibilities of networks of activations are 1."""
     rows = [(name, critical(activation)) for name, activation in activations.items()]
-    kept = ["any" if row.kind == "scale-invariant" else _optional(row.variance) for _, row in rows]
-    name, kind, *others = _critical_columns(rows, "critical")
+    kept = [_kept(row) for _, row in rows]
+    name, kind, *others = _critical_columns(rows, "critical", 2)
     columns = [name, kind, *others[:2], Column("K*", kept), *others[2:]]
     caption = [
         "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
@@ -58,8 +58,8 @@ def critical_table(activations: Mapping[str, Activation]) -> Table:
         "per layer of gradients, and χ∥ = C_W dE φ²/dK, that of a small change of K.",
         "scale-invariant: at any K*. half-stable: at one K*; a variance on one side of it slowly "
         "returns, one on the other side leaves. K* = 0: for ever smaller signals, which change "
-        "more slowly than exponentially. line only: at no K*, but χ⊥ alone can be 1. none: neither "
-        "can be, as C_b would be negative.",
+        "more slowly than exponentially. line only: at no K*, but χ⊥ alone can be 1, from this K* "
+        "on. none: neither can be 1, as C_b would be negative.",
         "--variance K gives the C_W and C_b with χ⊥ = 1 alone that keep K: a line, the edge of "
         "chaos.",
     ]
@@ -69,7 +69,7 @@ def critical_table(activations: Mapping[str, Activation]) -> Table:
 def line_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:
     """Return the initializations with χ⊥ = 1 that keep the variances."""
     rows = [(name, critical_at(phi, k)) for k in variances for name, phi in activations.items()]
-    name, *others = _critical_columns(rows, "K is")
+    name, *others = _critical_columns(rows, "K is", 6)
     columns = [name, Column("K", [_optional(row.variance) for _, row in rows]), *others]
     caption = [
         "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
@@ -81,14 +81,14 @@ def line_table(activations: Mapping[str, Activation], variances: Sequence[float]
     return _critical_table(rows, columns, caption)
 
 
-def _critical_columns(rows: Sequence[tuple[str, Critical]], kind: str) -> list[Column]:
+def _critical_columns(rows: Sequence[tuple[str, Critical]], kind: str, digits: int) -> list[Column]:
     return [
         Column("activation", [name for name, _ in rows], numeric=False),
         Column(kind, [row.kind for _, row in rows], numeric=False),
         Column("C_W", [_optional(row.weights) for _, row in rows]),
         Column("C_b", [_bias(row) for _, row in rows]),
         Column("χ⊥", [_optional(row.chi_perpendicular) for _, row in rows], drop_priority=0),
-        Column("χ∥", [_chi_parallel(row) for _, row in rows], drop_priority=1),
+        Column("χ∥", [_chi_parallel(row, digits) for _, row in rows], drop_priority=1),
     ]
 
 
@@ -116,6 +116,11 @@ def _optional(value: float | None, digits: int = 10) -> str:
     return "" if value is None else significant(value, digits)
 
 
+def _kept(row: Critical) -> str:
+    is_free = row.variance is None and row.kind != "none"
+    return "any" if is_free else _optional(row.variance)
+
+
 def _bias(row: Critical) -> str:
     """Return C_b to the digits that the difference K - C_W E φ² leaves."""
     if not row.bias or not row.variance:
@@ -124,9 +129,9 @@ def _bias(row: Critical) -> str:
     return _optional(row.bias, min(10, max(1, 12 - lost)))
 
 
-def _chi_parallel(row: Critical) -> str:
+def _chi_parallel(row: Critical, digits: int) -> str:
     value = row.chi_parallel
-    return "0" if value is not None and abs(value) < 1e-12 else _optional(value, 6)
+    return "0" if value is not None and abs(value) < 1e-12 else _optional(value, digits)
 
 
 def _gains_record(name: str, row: Gains) -> dict[str, Any]:
