@@ -579,6 +579,7 @@ def test_every_format_has_the_gains(name: str) -> None:
     ) in done.stdout
     done = here("gains", "--critical", "-f", name)
     assert "3.56155281" in done.stdout
+    assert name != "latex" or r"$\chi$$_\perp$ & $\chi$$_\parallel$ \\" in done.stdout
 
 
 def test_several_variances_are_rows() -> None:
