@@ -306,6 +306,11 @@ def test_a_critical_point_is_a_fixed_point_with_susceptibilities_of_one(name: st
     perpendicular = at.weights * gains(activation, at.variance).derivative_second_moment
     assert perpendicular == pytest.approx(1.0, rel=1e-12)
     assert (at.chi_perpendicular, at.chi_parallel) == (1.0, 1.0)
+    # Half-stable: the variance moves the same way on both sides of K*, though slowly.
+    below, above = (following(at.variance * by) / at.variance - by for by in (0.99, 1.01))
+    assert (below > 0) == (above > 0)
+    assert 1e-9 < abs(below) < 1e-4
+    assert 1e-9 < abs(above) < 1e-4
 
 
 LINE: dict[str, Callable[[float], tuple[float, float, float]]] = {
