@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import mpmath
 import numpy as np
 import pytest
 from mpmath import mpf
+from scipy import integrate, stats
 
-from tests.program import here, run
+from tests.program import here, on_terminal, rows, run
 from varsim import InputError
 from varsim.activations import (
     ACTIVATIONS,
@@ -22,9 +24,10 @@ from varsim.activations import (
     canonical_name,
     find_activation,
 )
-from varsim.activations.gains import TORCH, critical, gain, gains
+from varsim.activations.gains import TORCH, critical, critical_at, gain, gains
 from varsim.activations.quadrature import gaussian_mean
 from varsim.stack.network import Network
+from varsim.stack.theory import predict
 
 KEY_OF_SILU = "84ef2dc14588ec7f442a77b253d82f9d"
 
@@ -85,6 +88,13 @@ def test_gains_have_ten_digits(name: str, variance: float) -> None:
     assert found.derivative_second_moment == pytest.approx(of_slope, rel=1e-9)
     assert found.chi == pytest.approx(variance / second * of_slope, rel=1e-9)
     assert found.std_gain == pytest.approx(math.sqrt(variance / (second - mean**2)), rel=1e-9)
+    # The same on the line χ⊥ = 1, where dE φ²/dK = E φ² (h² - K) / 2K² takes no derivative.
+    tilt = integral(lambda h: phi(h) ** 2 * (h**2 - variance), variance, kinks) / 2 / variance**2
+    at = critical_at(ACTIVATIONS[name], variance)
+    assert at.weights == pytest.approx(1 / of_slope, rel=1e-9)
+    assert at.bias == pytest.approx(variance - second / of_slope, abs=1e-8 * variance)
+    assert at.chi_parallel == pytest.approx(tilt / of_slope, rel=1e-8, abs=1e-8)
+    assert at.chi_perpendicular == pytest.approx(1.0, rel=1e-14)
 
 
 def test_every_activation_has_an_oracle() -> None:
@@ -168,6 +178,81 @@ def test_quadrature_splits_at_kinks_where_gauss_hermite_fails() -> None:
     )
 
 
+@pytest.mark.parametrize("variance", [1e-3, 1.0, 50.0, 100.0])
+def test_quadrature_goes_as_far_as_its_integrand(variance: float) -> None:
+    """E sinh² = (exp(2q) - 1) / 2 has its mass at 2√q deviations: at 20 for q = 100."""
+    second = gains(find_activation("numpy:sinh:cosh"), variance).second_moment
+    assert second == pytest.approx(math.expm1(2 * variance) / 2, rel=1e-12)
+
+
+UNRESOLVED: dict[str, tuple[Callable[[Any], Any], float, str]] = {
+    "overflows": (np.exp, 1e3, "at h = 710.* not finite"),
+    "has no value": (np.arctanh, 1.0, "at h = -1.* not finite"),
+    "grows as the density falls": (lambda h: np.exp(h * h * 0.49), 1.0, "beyond 38 standard"),
+    "is infinite": (lambda h: 1 / np.abs(h), 1.0, "at h = .* not finite"),
+    "oscillates": (lambda h: np.sin(h) ** 2, 1e12, "changes too often"),
+    "is noise": (
+        lambda h: np.random.default_rng(0).normal(size=h.shape), 1.0, "compute in float64"
+    ),
+    "is of single precision": (lambda h: in_single(h) ** 2, 1.0, "compute in float64"),
+    "is too large": (lambda h: h * 1e308, 1e10, "not finite"),
+    "is too small": (lambda h: h * 1e-320, 1.0, "beyond the normal range"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNRESOLVED)
+def test_quadrature_refuses_what_it_cannot_resolve(case: str) -> None:
+    """In one sentence, and after a bounded number of evaluations."""
+    function, variance, reason = UNRESOLVED[case]
+    nodes = []
+
+    def counted(h: Any) -> Any:
+        nodes.append(h.size)
+        return function(h)
+
+    with pytest.raises(InputError, match=rf"^the averages of f at [^\n]*{reason}[^\n]*$"):
+        gaussian_mean(counted, variance, name="f")
+    assert sum(nodes) < 2.2e6
+
+
+def test_quadrature_finds_jumps_that_it_is_not_told() -> None:
+    """Only the pieces at them are halved, so that they cost little."""
+    nodes = []
+
+    def jump(h: Any) -> Any:
+        nodes.append(h.size)
+        return (h > 0.3).astype(float)
+
+    exact = math.erfc(0.3 / math.sqrt(2)) / 2
+    assert float(gaussian_mean(jump, 1.0)) == pytest.approx(exact, rel=1e-12)
+    assert sum(nodes) < 60_000
+
+
+@pytest.mark.parametrize("variance", [1e4, 1e6, 1e8])
+def test_fast_oscillations_are_resolved(variance: float) -> None:
+    """Of sin, a thousand per deviation; at 1e10, where its averages were wrong, it is refused."""
+    found = gains(ACTIVATIONS["sin"], variance)
+    assert found.second_moment == pytest.approx(0.5, rel=1e-11)
+    with pytest.raises(InputError, match="changes too often"):
+        gains(ACTIVATIONS["sin"], 1e10)
+
+
+def test_functions_of_single_precision_have_theory_but_no_ten_digits() -> None:
+    """A stack of them is predicted as tanh is; a gain is refused. Their step is a larger one."""
+    single = find_activation("tests.test_gains:in_single")
+    h = np.linspace(-3, 3, 101)
+    assert single.derivative(h) == pytest.approx(1 - np.tanh(h) ** 2, abs=2e-4)
+    with pytest.raises(InputError, match="compute in float64"):
+        gains(single)
+    ours, exact = (
+        predict(Network(widths=(64,) * 4, activation=name))
+        for name in ("tests.test_gains:in_single", "tanh")
+    )
+    for mine, other in zip(ours, exact, strict=True):
+        assert mine.variance == pytest.approx(other.variance, rel=1e-4)
+        assert mine.gradient == pytest.approx(other.gradient, rel=1e-3)
+
+
 @pytest.mark.parametrize("variance", [1e-8, 1e-3, 1e3, 1e8])
 def test_gains_hold_far_from_one(variance: float) -> None:
     """ReLU's does not depend on the variance; tanh tends to the identity or to a sign."""
@@ -181,9 +266,10 @@ def test_gains_hold_far_from_one(variance: float) -> None:
 
 KINDS = {
     "scale-invariant": {"identity", "relu", "leaky_relu", "abs"},
-    "finite K*": {"gelu", "gelu_tanh", "quick_gelu", "silu", "mish", "hardswish"},
+    "half-stable": {"gelu", "gelu_tanh", "quick_gelu", "silu", "mish", "hardswish"},
     "K* = 0": {"tanh", "sin", "erf", "softsign", "hardtanh", "elu", "celu", "selu", "relu6"},
-    "none": {"sigmoid", "softplus", "relu2"},
+    "line only": {"sigmoid", "relu2"},
+    "none": {"softplus"},
 }
 
 
@@ -202,7 +288,7 @@ def test_critical_points_are_those_of_the_book() -> None:
     assert found["relu6"].weights == pytest.approx(2.0, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(KINDS["finite K*"]))
+@pytest.mark.parametrize("name", sorted(KINDS["half-stable"]))
 def test_a_critical_point_is_a_fixed_point_with_susceptibilities_of_one(name: str) -> None:
     """K* maps to itself, and both derivatives of the map are 1 there, numerically."""
     activation, at = ACTIVATIONS[name], critical(ACTIVATIONS[name])
@@ -219,6 +305,120 @@ def test_a_critical_point_is_a_fixed_point_with_susceptibilities_of_one(name: st
     assert parallel == pytest.approx(1.0, abs=1e-7)
     perpendicular = at.weights * gains(activation, at.variance).derivative_second_moment
     assert perpendicular == pytest.approx(1.0, rel=1e-12)
+    assert (at.chi_perpendicular, at.chi_parallel) == (1.0, 1.0)
+    # Half-stable: the variance moves the same way on both sides of K*, though slowly.
+    below, above = (following(at.variance * by) / at.variance - by for by in (0.99, 1.01))
+    assert (below > 0) == (above > 0)
+    assert 1e-9 < abs(below) < 1e-4
+    assert 1e-9 < abs(above) < 1e-4
+
+
+LINE: dict[str, Callable[[float], tuple[float, float, float]]] = {
+    # relu2: E φ² = 3K²/2 and E φ′² = 2K.
+    "relu2": lambda k: (1 / (2 * k), k / 4, 1.5),
+    "relu": lambda k: (2.0, 0.0, 1.0),
+    "numpy:exp:exp": lambda k: (math.exp(-2 * k), k - 1, 2.0),
+    "numpy:sinh:cosh": lambda k: (
+        2 / (math.exp(2 * k) + 1), k - math.tanh(k), 2 / (1 + math.exp(-2 * k))
+    ),
+    "numpy:cosh:sinh": lambda k: (
+        2 / math.expm1(2 * k), k - 1 / math.tanh(k), -2 / math.expm1(-2 * k)
+    ),
+    "sin": lambda k: (
+        2 / (1 + math.exp(-2 * k)), k - math.tanh(k), 2 / (1 + math.exp(2 * k))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variance", [0.5, 2.0, 50.0])
+@pytest.mark.parametrize("name", LINE)
+def test_the_line_in_closed_form(name: str, variance: float) -> None:
+    """C_W, C_b and χ∥ on the line χ⊥ = 1; a negative C_b is none, and χ∥ says whether K is kept."""
+    weights, bias, parallel = LINE[name](variance)
+    at = critical_at(find_activation(name), variance)
+    assert at.weights == pytest.approx(weights, rel=1e-9)
+    assert at.bias == pytest.approx(bias, abs=1e-9 * variance)
+    assert at.chi_parallel == pytest.approx(parallel, rel=1e-9, abs=1e-12)
+    stability = "marginal" if parallel == 1 else "stable" if parallel < 1 else "unstable"
+    assert at.kind == ("none" if bias < 0 else stability)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "bias"), [("sigmoid", 151.36, 30.26), ("relu2", 0.005, 25.0)]
+)
+def test_activations_without_a_critical_point_have_a_line(
+    name: str, weights: float, bias: float
+) -> None:
+    """At K = 100, by SciPy, a fixed point with χ⊥ = 1 is there, though --critical has no point."""
+    phi = ACTIVATIONS[name].phi
+
+    def mean(function: Callable[[float], float]) -> float:
+        parts = [
+            integrate.quad(
+                lambda h: function(h) * float(stats.norm.pdf(h, scale=10)), *ends,
+                epsabs=1e-14, epsrel=1e-11, limit=500,
+            )[0]
+            for ends in pairwise((-150, -20, -5, 0, 5, 20, 150))
+        ]  # fmt: skip
+        return float(sum(parts))
+
+    def value(h: float) -> float:
+        return float(phi(np.array([h]))[0])
+
+    def slope(h: float) -> float:
+        return 2 * max(h, 0.0) if name == "relu2" else value(h) * value(-h)
+
+    second, of_slope = mean(lambda h: value(h) ** 2), mean(lambda h: slope(h) ** 2)
+    at = critical_at(ACTIVATIONS[name], 100.0)
+    assert at.weights == pytest.approx(1 / of_slope, rel=1e-9)
+    assert at.bias == pytest.approx(100 - second / of_slope, rel=1e-9)
+    assert (at.weights, at.bias) == pytest.approx((weights, bias), rel=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "weights"),
+    [
+        ("numpy:expm1", "K* = 0", 1.0),
+        ("numpy:sinh", "K* = 0", 1.0),
+        ("scipy.special:erfinv", "K* = 0", 4 / math.pi),
+        ("numpy:exp:exp", "line only", math.exp(-2)),
+        ("relu2", "line only", None),
+        ("numpy:zeros_like", "none", None),
+        ("tests.test_gains:rectified", "scale-invariant", 2.0),
+    ],
+)
+def test_functions_that_leave_the_floats_have_their_critical_point(
+    name: str, kind: str, weights: float | None
+) -> None:
+    """The search ends where averages cannot be computed: nothing is made of what is beyond."""
+    at = critical(find_activation(name))
+    assert at.kind == kind
+    assert at.weights == (None if weights is None else pytest.approx(weights, rel=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("sigmoid", None), ("numpy:exp:exp", 1.0), ("numpy:cosh:sinh", 1.19967864)]
+)
+def test_a_line_begins_where_no_bias_is_needed(name: str, least: float | None) -> None:
+    """C_b = K - 1 of exp; K tanh K = 1 for cosh. Below, C_b is negative."""
+    at = critical(find_activation(name))
+    assert at.variance is not None
+    assert at.bias == 0.0
+    assert at.variance == (at.variance if least is None else pytest.approx(least, rel=1e-8))
+    below, above = (
+        critical_at(find_activation(name), at.variance * by) for by in (1 - 1e-6, 1 + 1e-6)
+    )
+    assert below.bias < 0 < above.bias  # type: ignore[operator]
+    assert at.weights == pytest.approx(above.weights, rel=1e-5)
+    assert at.chi_parallel == pytest.approx(above.chi_parallel, rel=1e-5)
+
+
+def rectified(h: Any) -> Any:
+    return np.maximum(h, 0)
+
+
+def in_single(h: Any) -> Any:
+    return np.tanh(h.astype(np.float32))
 
 
 def test_gains_by_name() -> None:
@@ -295,12 +495,19 @@ def test_a_mistake_is_one_sentence(name: str) -> None:
         assert done.stderr.count("\n") == 1
 
 
+def test_a_constant_has_no_std_gain() -> None:
+    """Its variance is 0, or what rounding leaves of it: the value is unknown, not an error."""
+    for row in rows("gains", "numpy:ones_like", "--variance", "0.1:3:0.1"):
+        assert (row["gain"], row["std_gain"]) == (pytest.approx(row["variance"] ** 0.5), None)
+    assert here("gains", "numpy:ones_like").returncode == 0
+
+
 def test_variances_outside_are_refused() -> None:
     """Zero, negative and overflowing ones are wrong usage."""
     for variance in ("0", "-1", "1e300"):
         assert here("gains", "tanh", "--variance", variance).returncode == 2
-    with pytest.raises(InputError, match="no gain"):
-        gains(find_activation("leaky_relu(0)"), 1e-320)
+    with pytest.raises(InputError, match="beyond the normal range of floats"):
+        gains(ACTIVATIONS["relu"], 1e-320)
 
 
 def test_names_and_parameters() -> None:
@@ -341,6 +548,32 @@ def test_a_canonical_spelling_has_the_key_that_it_always_had() -> None:
     assert keys[0] == KEY_OF_SILU != keys[1]
 
 
+def test_the_kind_and_both_susceptibilities_are_in_the_table() -> None:
+    """Without a variance, the points; with some, a row for each, and a negative C_b is none."""
+    points = rows("gains", "tanh,gelu,sigmoid,softplus", "--critical")
+    assert [row["critical"] for row in points] == ["K* = 0", "half-stable", "line only", "none"]
+    assert [row["chi_perpendicular"] for row in points] == [1.0, 1.0, 1.0, None]
+    assert [row["chi_parallel"] for row in points[:2]] == [1.0, 1.0]
+    line = rows("gains", "tanh,sigmoid", "--critical", "--variance", "2,100")
+    assert [(row["activation"], row["variance"], row["critical"]) for row in line] == [
+        ("tanh", 2, "stable"), ("sigmoid", 2, "none"),
+        ("tanh", 100, "stable"), ("sigmoid", 100, "stable"),
+    ]  # fmt: skip
+    assert [row["bias_variance"] > 0 for row in line] == [True, False, True, True]
+    assert all(row["chi_perpendicular"] == pytest.approx(1) for row in line)
+    done = here("gains", "relu6", "--critical", "-v", "1")
+    assert "1.876e-09" in done.stdout  # to the digits that K - C_W E φ² has
+    assert "none: C_b is negative, so no such network exists" in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--critical"], ["--critical", "-v", "1,100"]])
+def test_critical_tables_fit_a_terminal_of_80_columns(options: list[str]) -> None:
+    """With all of their columns."""
+    shown = on_terminal("gains", *options)
+    assert "χ∥" in shown.splitlines()[0]
+    assert "too narrow" not in shown
+
+
 @pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
 def test_every_format_has_the_gains(name: str) -> None:
     """The critical points are there too."""
@@ -351,6 +584,7 @@ def test_every_format_has_the_gains(name: str) -> None:
     ) in done.stdout
     done = here("gains", "--critical", "-f", name)
     assert "3.56155281" in done.stdout
+    assert name != "latex" or r"$\chi$$_\perp$ & $\chi$$_\parallel$ \\" in done.stdout
 
 
 def test_several_variances_are_rows() -> None:

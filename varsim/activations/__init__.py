@@ -290,14 +290,20 @@ def find_activation(text: str) -> Activation:
     if len(derivatives) > 1:
         raise InputError(f"{text!r} has too many parts; write module:function[:derivative]")
     phi = _checked(f"{module}:{function}")
-    derivative = _checked(f"{module}:{derivatives[0]}") if derivatives else None
-    return Activation(
-        formula=text, phi=phi, derivative=derivative or partial(_central_difference, phi)
+    derivative = (
+        partial(_in_dtype, _checked(f"{module}:{derivatives[0]}"))
+        if derivatives
+        else partial(_central_difference, phi)
     )
+    return Activation(formula=text, phi=partial(_in_dtype, phi), derivative=derivative)
+
+
+def _in_dtype(function: Function, h: FloatArray) -> FloatArray:
+    return function(h).astype(h.dtype, copy=False)
 
 
 def _checked(text: str) -> Function:
-    """Return a user's function that raises nothing but InputErrors, and keeps shape and dtype."""
+    """Return a user's function that raises nothing but InputErrors, and keeps the shape."""
     function = load_function(text)
 
     def checked(h: FloatArray) -> FloatArray:
@@ -313,14 +319,20 @@ def _checked(text: str) -> Function:
             )
         if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
             raise InputError(f"{text!r} returns {values.dtype}; return an array of floats")
-        return values.astype(h.dtype, copy=False)
+        return values
 
     return checked
 
 
 def _central_difference(phi: Function, h: FloatArray) -> FloatArray:
-    """Return the derivative by central differences in float64, with an error of about 1e-10."""
+    """Return the derivative by central differences, with an error of about 1e-10 in float64.
+
+    The step is for the precision that φ computes in: JAX, for one, takes float64 and gives float32.
+    """
     exact = h.astype(np.float64)
-    step = 6e-6 * np.maximum(1.0, np.abs(exact))
-    slope: FloatArray = (phi(exact + step) - phi(exact - step)) / (2 * step)
+    given = phi(exact.ravel()[:1]).dtype
+    rounding = np.finfo(given if given.kind == "f" else np.float64).eps
+    factor = max(1.0, math.cbrt(float(rounding) / 2.0**-52))
+    step = 6e-6 * factor * np.maximum(1.0, np.abs(exact))
+    slope: FloatArray = (_in_dtype(phi, exact + step) - _in_dtype(phi, exact - step)) / (2 * step)
     return slope.astype(h.dtype)

@@ -82,6 +82,10 @@ _GAINS_EXAMPLES = [
     ("varsim gains", "Every activation in the table, and torch's gain beside it."),
     ("varsim gains gelu silu tanh --variance 1,2,4", "Some, for other variances of the input."),
     ("varsim gains --critical", "Where deep networks neither explode nor vanish."),
+    (
+        "varsim gains sigmoid --critical --variance 100",
+        "The point with χ⊥ = 1 that keeps this variance.",
+    ),
     ("varsim gains mypackage.layers:phi", "A function of your own."),
 ]
 
@@ -89,9 +93,11 @@ _GAINS_EXAMPLES = [
 @click.command("gains", cls=GroupedCommand, examples=_GAINS_EXAMPLES)
 @click.argument("activations", nargs=-1, metavar="[ACTIVATION ...]")
 @swept("-v", "--variance", type=common.NUMBERS, group="What is asked", metavar="Q",
-       help="Variance of the inputs; takes lists and ranges.  [default: 1]")  # fmt: skip
+       help="Variance of the inputs; takes lists and ranges.  [default: 1; with --critical, "
+       "none]")  # fmt: skip
 @option("--critical", is_flag=True, group="What is asked",
-        help="Solve for the variances of W and bias at which χ = 1 at a fixed point.")  # fmt: skip
+        help="Solve for the variances of W and bias at which deep networks keep signals and "
+        "gradients; with --variance, those that keep this variance, and gradients.")  # fmt: skip
 @common.formats
 @common.outputs
 @option("-q", "--quiet", is_flag=True, group=OUT, help="Nothing but errors on stderr.")

@@ -19,7 +19,7 @@ from varsim.comparison import compare as compared
 from varsim.compute import lazy
 from varsim.parsing import InputError, in_user_context, split_calls
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
-from varsim.report.gains import critical_table, gains_table
+from varsim.report.gains import critical_table, gains_table, line_table
 from varsim.statistics import check_probability
 from varsim.storage import READABLE
 from varsim.storage.rows import parse, suffix_of
@@ -31,14 +31,18 @@ def gains(options: dict[str, Any]) -> int:
     """Print the gains of activations: the command ``varsim gains``."""
     publisher = Publisher(options["format"], options["output"], quiet=options["quiet"])
     names = list(chain.from_iterable(map(split_calls, options["activations"])))
-    variances = list(chain.from_iterable(options["variance"])) or [1.0]
+    variances = list(chain.from_iterable(options["variance"]))
     for variance in variances:
         if not 1e-12 <= variance <= 1e12:
             raise InputError(f"variance is {variance:g}; give numbers from 1e-12 to 1e12")
     with in_user_context(names):
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
-        is_critical = options["critical"]
-        table = critical_table(activations) if is_critical else gains_table(activations, variances)
+        if not options["critical"]:
+            table = gains_table(activations, variances or [1.0])
+        elif variances:
+            table = line_table(activations, variances)
+        else:
+            table = critical_table(activations)
     return DONE if publisher.write(table) else FAILED
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 from varsim.activations import Activation
-from varsim.activations.gains import TORCH, Critical, Gains, critical, gains
+from varsim.activations.gains import TORCH, Critical, Gains, critical, critical_at, gains
 from varsim.fields.rounding import significant
 from varsim.report import Column, Table
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the schema of the records; raised whenever their names change."""
 
 _OF_GAINS = ("variance", "mean", "second_moment", "gain", "std_gain", "derivative_second_moment",
@@ -27,10 +28,10 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
         columns.append(Column("q", [significant(row.variance) for _, row in rows]))
     columns += [
         Column("φ(h)", [activations[name].formula for name, _ in rows], False, drop_priority=0),
-        Column("E φ", [_near_zero(row.mean) for _, row in rows], drop_priority=4),
+        Column("E φ", [_mean(row) for _, row in rows], drop_priority=4),
         Column("E φ²", [significant(row.second_moment) for _, row in rows], drop_priority=5),
         Column("gain", [significant(row.gain) for _, row in rows]),
-        Column("std gain", [significant(row.std_gain) for _, row in rows], drop_priority=3),
+        Column("std gain", [_optional(row.std_gain, 6) for _, row in rows], drop_priority=3),
         Column("E φ′²", [significant(row.derivative_second_moment) for _, row in rows],
                drop_priority=2),
         Column("χ", [significant(row.chi) for _, row in rows]),
@@ -46,23 +47,55 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
 
 
 def critical_table(activations: Mapping[str, Activation]) -> Table:
-    """Return where networks of activations are critical."""
-    rows = {name: critical(activation) for name, activation in activations.items()}
-    columns = [
-        Column("activation", list(rows), numeric=False),
-        Column("critical", [row.kind for row in rows.values()], numeric=False),
-        Column("C_W", [_optional(row.weights) for row in rows.values()]),
-        Column("C_b", [_optional(row.bias) for row in rows.values()]),
-        Column("K*", ["any" if row.kind == "scale-invariant" else _optional(row.variance)
-                      for row in rows.values()]),
-    ]  # fmt: skip
+    """Return where both susceptibilities of networks of activations are 1."""
+    rows = [(name, critical(activation)) for name, activation in activations.items()]
+    kept = [_kept(row) for _, row in rows]
+    name, kind, *others = _critical_columns(rows, "critical", 2)
+    columns = [name, kind, *others[:2], Column("K*", kept), *others[2:]]
     caption = [
-        "W has variance C_W / fan-in and the bias C_b. There, a variance K* of the signal is kept "
-        "from layer to layer, and that of gradients too (χ = 1).",
-        "scale-invariant: at any K. K* = 0: the signal dies out slowly, as a power of the depth. "
-        "none: no C_W and C_b do it.",
+        "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
+        "K* = C_b + C_W E φ², and both susceptibilities are 1 there: χ⊥ = C_W E φ′², the factor "
+        "per layer of gradients, and χ∥ = C_W dE φ²/dK, that of a small change of K.",
+        "scale-invariant: at any K*. half-stable: at one K*; a variance on one side of it slowly "
+        "returns, one on the other side leaves. K* = 0: for ever smaller signals, which change "
+        "more slowly than exponentially. line only: at no K*, but χ⊥ alone can be 1, from this K* "
+        "on. none: neither can be 1, as C_b would be negative.",
+        "--variance K gives the C_W and C_b with χ⊥ = 1 alone that keep K: a line, the edge of "
+        "chaos.",
     ]
-    return Table(columns, caption, [_critical_record(name, row) for name, row in rows.items()])
+    return _critical_table(rows, columns, caption)
+
+
+def line_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:
+    """Return the initializations with χ⊥ = 1 that keep the variances."""
+    rows = [(name, critical_at(phi, k)) for k in variances for name, phi in activations.items()]
+    name, *others = _critical_columns(rows, "K is", 6)
+    columns = [name, Column("K", [_optional(row.variance) for _, row in rows]), *others]
+    caption = [
+        "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
+        "K = C_b + C_W E φ², and χ⊥ = C_W E φ′², the factor per layer of gradients, is 1. Over all "
+        "K this is a line, the edge of chaos.",
+        "χ∥ = C_W dE φ²/dK is the factor per layer of a small change of K. stable: below 1. "
+        "unstable: above 1. marginal: 1. none: C_b is negative, so no such network exists.",
+    ]
+    return _critical_table(rows, columns, caption)
+
+
+def _critical_columns(rows: Sequence[tuple[str, Critical]], kind: str, digits: int) -> list[Column]:
+    return [
+        Column("activation", [name for name, _ in rows], numeric=False),
+        Column(kind, [row.kind for _, row in rows], numeric=False),
+        Column("C_W", [_optional(row.weights) for _, row in rows]),
+        Column("C_b", [_bias(row) for _, row in rows]),
+        Column("χ⊥", [_optional(row.chi_perpendicular) for _, row in rows], drop_priority=0),
+        Column("χ∥", [_chi_parallel(row, digits) for _, row in rows], drop_priority=1),
+    ]
+
+
+def _critical_table(
+    rows: Sequence[tuple[str, Critical]], columns: Sequence[Column], caption: Sequence[str]
+) -> Table:
+    return Table(columns, caption, [_critical_record(name, row) for name, row in rows])
 
 
 def _torch(name: str) -> str:
@@ -74,12 +107,31 @@ def _torch(name: str) -> str:
     return " ".join(filter(None, [text, entry.remark]))
 
 
-def _near_zero(value: float) -> str:
-    return "0" if abs(value) < 1e-12 else significant(value)
+def _mean(row: Gains) -> str:
+    is_rounding = abs(row.mean) < 1e-12 * math.sqrt(row.second_moment)
+    return "0" if is_rounding else significant(row.mean)
 
 
-def _optional(value: float | None) -> str:
-    return "" if value is None else significant(value, 10)
+def _optional(value: float | None, digits: int = 10) -> str:
+    return "" if value is None else significant(value, digits)
+
+
+def _kept(row: Critical) -> str:
+    is_free = row.variance is None and row.kind != "none"
+    return "any" if is_free else _optional(row.variance)
+
+
+def _bias(row: Critical) -> str:
+    """Return C_b to the digits that the difference K - C_W E φ² leaves."""
+    if not row.bias or not row.variance:
+        return _optional(row.bias)
+    lost = math.floor(math.log10(row.variance / abs(row.bias)))
+    return _optional(row.bias, min(10, max(1, 12 - lost)))
+
+
+def _chi_parallel(row: Critical, digits: int) -> str:
+    value = row.chi_parallel
+    return "0" if value is not None and abs(value) < 1e-12 else _optional(value, digits)
 
 
 def _gains_record(name: str, row: Gains) -> dict[str, Any]:
@@ -102,4 +154,6 @@ def _critical_record(name: str, row: Critical) -> dict[str, Any]:
         "weight_variance": row.weights,
         "bias_variance": row.bias,
         "variance": row.variance,
+        "chi_perpendicular": row.chi_perpendicular,
+        "chi_parallel": row.chi_parallel,
     }
