@@ -125,7 +125,7 @@ class _Sample:
         self._dtype = np.dtype(network.dtype)
         self._initializer = network.initializer
         self._needs_slope = network.backward or network.phi.flat
-        self._first_kept = _first_kept(network)
+        self._kept = _kept_weights(network)
         self._ways_back: list[_WayBack] = []
 
     def forward(self) -> Iterator[_Units]:
@@ -171,16 +171,15 @@ class _Sample:
 
     def _weights(self, place: int) -> FloatArray:
         """Return a layer's weights before their division by k: drawn, or kept from the way up."""
-        layer, kept = self._network.layers[place], place >= self._first_kept
-        shape = (layer.fan_in, layer.fan_out)
-        name = f"w{place}" if kept else "w"
-        if kept and place < len(self._ways_back):
-            return scratch(name, shape[0] * shape[1], self._dtype).reshape(shape)
+        layer, out = self._network.layers[place], self._kept.get(place)
+        if out is None:
+            out = scratch("w", layer.fan_in * layer.fan_out, self._dtype)
+            out = out.reshape(layer.fan_in, layer.fan_out)
+        elif place < len(self._ways_back):
+            return out
         if self._network.init is None:
-            return self._draw(name, self._network.w_dist or "normal", shape, place + 1)
-        made = self._initializer.draw(self._stream(place + 1), shape, self._dtype).weights
-        out: FloatArray = scratch(name, made.size, self._dtype).reshape(shape)
-        out[:] = made
+            return self._fill(out, self._network.w_dist or "normal", place + 1)
+        out[:] = self._initializer.draw(self._stream(place + 1), out.shape, self._dtype).weights
         return out
 
     def _bias(self, place: int, layer: Layer) -> FloatArray:
@@ -192,8 +191,11 @@ class _Sample:
     def _draw(self, name: str, distribution: str, shape: tuple[int, int], layer: int) -> FloatArray:
         """Return draws from a layer's own stream: the same every time they are asked for."""
         out: FloatArray = scratch(name, shape[0] * shape[1], self._dtype)
-        SAMPLERS[distribution](self._stream(layer), out)
-        return out.reshape(shape)
+        return self._fill(out.reshape(shape), distribution, layer)
+
+    def _fill(self, out: FloatArray, distribution: str, layer: int) -> FloatArray:
+        SAMPLERS[distribution](self._stream(layer), out.reshape(-1))
+        return out
 
     def _stream(self, layer: int) -> Generator:
         return generator(self._network.key, self._network.seed, self._index, layer)
@@ -220,11 +222,19 @@ class _WayBack(NamedTuple):
         return back
 
 
-def _first_kept(network: Network) -> int:
-    """Return the first layer whose weights are kept for the way back, with all above it."""
-    sizes = [layer.fan_in * layer.fan_out for layer in reversed(network.layers)]
-    kept = sum(size <= _KEPT_NUMBERS for size in accumulate(sizes))
-    return network.depth - kept if network.backward else network.depth
+def _kept_weights(network: Network) -> dict[int, FloatArray]:
+    """Return memory for the weights of the last layers, which the way back needs again.
+
+    It is one piece: from 4 MiB on, NumPy asks the system for huge pages, which are faster.
+    """
+    shapes = [(layer.fan_in, layer.fan_out) for layer in reversed(network.layers)]
+    ends = [0, *accumulate(fan_in * fan_out for fan_in, fan_out in shapes)]
+    count = sum(end <= _KEPT_NUMBERS for end in ends[1:]) if network.backward else 0
+    memory = scratch("kept", ends[count], np.dtype(network.dtype))
+    return {
+        network.depth - 1 - i: memory[ends[i] : ends[i + 1]].reshape(shapes[i])
+        for i in range(count)
+    }
 
 
 def _normalised(norm: str, h: FloatArray) -> tuple[FloatArray, FloatArray]:
