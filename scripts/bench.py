@@ -244,10 +244,10 @@ def stack_in_torch() -> list[float]:
 def stacks() -> list[Row]:
     """A deep stack, forward and backward: depth 20, width 512, 64 networks."""
     ours = partial(simulate_layers, STACK, workers=2)
-    rows = [Row("20 layers of 512: NumPy / varsim", ratios(stack_in_numpy, ours, 5), 2, True)]
+    rows = [Row("20 layers of 512: NumPy / varsim", ratios(stack_in_numpy, ours, 5), 4, True)]
     if importlib.util.find_spec("torch"):
         values = ratios(stack_in_torch, ours, 5)
-        rows.append(Row("20 layers of 512: torch / varsim", values, 1.5, True))
+        rows.append(Row("20 layers of 512: torch / varsim", values, 1.7, True))
     code = (
         "from varsim.stack.network import Network; "
         "from varsim.runner import simulate_layers; "

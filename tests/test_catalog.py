@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from varsim import Experiment, InputError
+from varsim.catalog import samplers
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS, FloatArray
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
@@ -76,6 +77,18 @@ def test_any_length_is_filled(name: str, dtype: str, count: int) -> None:
     assert np.isfinite(out).all()
 
 
+@pytest.mark.parametrize("count", [1, 2, 63, 1000])
+def test_words_are_those_of_uniform_integers(count: int) -> None:
+    """The bits of a stream are NumPy's uniform integers, one draw after the other."""
+    ours, numpys = (np.random.Generator(np.random.SFC64(5)) for _ in range(2))
+    for _ in range(2):
+        words = samplers._random_words(ours, count)
+        np.testing.assert_array_equal(
+            words, numpys.integers(2**64 - 1, size=count, dtype=np.uint64, endpoint=True)
+        )
+    assert ours.random() == numpys.random()
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_neighbours_are_uncorrelated(name: str) -> None:
     """No lag at which draws come from one word or one angle shows in the draws or their squares."""
@@ -95,8 +108,9 @@ class Words:
 
     def __init__(self, words: np.ndarray) -> None:
         self.words = words.astype(np.uint32)
+        self.bit_generator = self
 
-    def integers(self, *_: object, size: int, **__: object) -> np.ndarray:
+    def random_raw(self, size: int) -> np.ndarray:
         assert self.words.size == 2 * size
         return self.words.view(np.uint64)
 
@@ -127,7 +141,11 @@ def test_logarithms_see_no_zero() -> None:
 class ZeroWords:
     """Stands in for a generator whose every bit is 0."""
 
-    def integers(self, *_: object, size: int, **__: object) -> np.ndarray:
+    @property
+    def bit_generator(self) -> ZeroWords:
+        return self
+
+    def random_raw(self, size: int) -> np.ndarray:
         return np.zeros(size, np.uint64)
 
     def random(self, out: np.ndarray) -> None:

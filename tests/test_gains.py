@@ -116,6 +116,19 @@ def test_derivatives_are_those_of_the_functions(name: str) -> None:
         assert single == pytest.approx(function(h), abs=2e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_both_at_once_are_each_alone(name: str, dtype: str) -> None:
+    """To the last bit, in both precisions; and h stays as it was."""
+    activation = ACTIVATIONS[name]
+    h = np.linspace(-30, 30, 10_001).astype(dtype)
+    before = h.copy()
+    phi, slope = activation.both(h)
+    np.testing.assert_array_equal(phi, activation.phi(h), strict=True)
+    np.testing.assert_array_equal(slope, activation.derivative(h), strict=True)
+    np.testing.assert_array_equal(h, before)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_bounds_and_homogeneity_are_as_declared(name: str) -> None:
     """No value is beyond the bounds, some come near, and φ(3h) = 3φ(h) where it is declared."""

@@ -308,7 +308,7 @@ def test_gradients_are_the_differences_of_the_function(
     first += network.bias_std * drawn(network, "normal", (1, 5), network.depth + 2)
     cotangent = drawn(network, "normal", (3, 5), network.depth + 1)
     sample = sampling._Sample(network, 3)
-    signals = [h.astype(np.float64) for h in sample.forward()]
+    signals = [units.h.astype(np.float64) for units in sample.forward()]
     for ours, theirs in zip(upwards(network, first, 0), signals, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
 
@@ -337,6 +337,26 @@ def test_weights_drawn_again_are_those_of_the_way_up(
     monkeypatch.setattr(sampling, "_KEPT_NUMBERS", kept)
     for index, moments in enumerate(all_kept):
         np.testing.assert_array_equal(sample_network(network, index).moments, moments)
+
+
+@pytest.mark.parametrize("size", [1, 7, 511, 512, 513, 32_768, 100_003])
+@pytest.mark.parametrize("scale", [1e-35, 1e-16, 1.0, 1e15, 1e19, 1e37])
+def test_mean_squares_of_float32_are_exact_to_two_ten_millionths(size: int, scale: float) -> None:
+    """Anywhere in float32's range, whose squares leave it; and for any size."""
+    values = np.random.default_rng(size).standard_normal(size).astype(np.float32)
+    values *= np.float32(scale)
+    exact = math.fsum(float(value) ** 2 for value in values) / size
+    with np.errstate(over="ignore"):
+        assert sampling._mean_square(values) == pytest.approx(exact, rel=2e-7, abs=0.0)
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_mean_squares_of_what_is_not_finite_are_not(value: float) -> None:
+    """One such number is enough."""
+    values = np.ones((3, 600), np.float32)
+    values[1, 1] = value
+    with np.errstate(invalid="ignore"):
+        assert not math.isfinite(sampling._mean_square(values))
 
 
 # Backward: theory.
@@ -608,7 +628,7 @@ def test_the_derivative_of_another_activation_is_caught() -> None:
     """Gradients of tanh through erf's derivative disagree; signals still agree."""
     network = stack("tanh", *(64,) * 7, batch=16, networks=64)
     assert agrees(network, alpha=0.001)
-    wrong = replace(network.phi, derivative=find_activation("erf").derivative)
+    wrong = replace(network.phi, derivative=find_activation("erf").derivative, shared=None)
     rows = judge(infer(network, list(stream(_Faulty.of(network, wrong)))))
     assert [row.agrees for row in rows] == [False] * 5 + [True]
     assert all(row.p is not None and row.p > 1e-4 for row in rows)

@@ -37,6 +37,7 @@ class Activation:
         bounds: Infimum and supremum of φ.
         homogeneous: Whether φ(c h) = c φ(h) for every c > 0.
         flat: Whether φ′ = 0 on some interval, where units are dead.
+        shared: φ and φ′ at once, where that takes less than one after the other.
     """
 
     formula: str
@@ -46,6 +47,11 @@ class Activation:
     bounds: tuple[float, float] = (-math.inf, math.inf)
     homogeneous: bool = False
     flat: bool = False
+    shared: Callable[[FloatArray], tuple[FloatArray, FloatArray]] | None = None
+
+    def both(self, h: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return φ and φ′."""
+        return (self.phi(h), self.derivative(h)) if self.shared is None else self.shared(h)
 
     @property
     def bounded(self) -> bool:
@@ -69,6 +75,18 @@ def _logistic(h: FloatArray) -> FloatArray:
 
 def _softplus(h: FloatArray) -> FloatArray:
     return np.logaddexp(h, h.dtype.type(0))
+
+
+def _tanh_and_slope(h: FloatArray) -> tuple[FloatArray, FloatArray]:
+    phi = np.tanh(h)
+    slope = phi * phi
+    return phi, np.subtract(1, slope, out=slope)
+
+
+def _sigmoid_and_slope(h: FloatArray) -> tuple[FloatArray, FloatArray]:
+    half = h.dtype.type(0.5)
+    odd = half * np.tanh(half * h)
+    return half + odd, (half + odd) * (half - odd)
 
 
 def _leaky_relu(slope: float = 0.01) -> Activation:
@@ -109,13 +127,14 @@ def _gated(
 ) -> Activation:
     """H · gate(h), where the gate has the derivative slope(h, gate(h))."""
 
-    def derivative(h: FloatArray) -> FloatArray:
+    def shared(h: FloatArray) -> tuple[FloatArray, FloatArray]:
         value = gate(h)
-        return value + h * slope(h, value)
+        return h * value, value + h * slope(h, value)
 
     return Activation(
-        formula=formula, phi=lambda h: h * gate(h), derivative=derivative, bounds=(low, math.inf)
-    )
+        formula=formula, phi=lambda h: h * gate(h), derivative=lambda h: shared(h)[1],
+        bounds=(low, math.inf), shared=shared,
+    )  # fmt: skip
 
 
 def _silu(steepness: float = 1.0) -> Activation:
@@ -177,10 +196,11 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": Activation(
         formula="1 / (1 + exp(-h))", phi=_logistic,
         derivative=lambda h: _logistic(h) * _logistic(-h), bounds=(0.0, 1.0),
+        shared=_sigmoid_and_slope,
     ),
     "tanh": Activation(
         formula="tanh(h)", phi=np.tanh, derivative=lambda h: 1 - np.tanh(h) ** 2,
-        bounds=(-1.0, 1.0),
+        bounds=(-1.0, 1.0), shared=_tanh_and_slope,
     ),
     "hardtanh": Activation(
         formula="h within ±1", phi=lambda h: np.clip(h, -1, 1),
@@ -299,7 +319,7 @@ def find_activation(text: str) -> Activation:
 
 
 def _in_dtype(function: Function, h: FloatArray) -> FloatArray:
-    return function(h).astype(h.dtype, copy=False)
+    return function(h).astype(h.dtype)  # a copy: the function may give the same array again
 
 
 def _checked(text: str) -> Function:
@@ -308,7 +328,7 @@ def _checked(text: str) -> Function:
 
     def checked(h: FloatArray) -> FloatArray:
         try:
-            values = np.asarray(function(h))
+            values = np.asarray(function(h.copy()))  # which may be worked on in place
         except (Exception, SystemExit) as error:  # noqa: BLE001  # other code
             raise InputError(
                 f"{text!r} fails on an array of {h.dtype}: {error_summary(error)}; correct it"

@@ -18,12 +18,13 @@ from varsim.compute.memory import scratch
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 
-_ALL_ONES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _TRUNCATION = 2.0
 
 
 def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
-    return rng.integers(_ALL_ONES, size=count, dtype=np.uint64, endpoint=True)
+    """Return the next words of a generator of 64 bits at a time."""
+    words: NDArray[np.uint64] = rng.bit_generator.random_raw(count)
+    return words
 
 
 def fill_normal(rng: Generator, out: FloatArray) -> None:

@@ -6,6 +6,7 @@ Knows nothing of the theory it is compared with.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +23,21 @@ from varsim.statistics.moments import Bins
 # Weights are drawn once more for the way back, but for so many of the last, which are kept.
 _KEPT_NUMBERS = 2**23
 
+# So many numbers are summed in their own precision, and such sums in float64.
+_BLOCK = 512
+
+# A sum of squares within these has neither overflowed in float32 nor lost digits to underflow.
+_SAFE = 1e-30, 1e38
+
 # A unit is saturated within this share of half the range of φ from a bound.
 _NEAR = 0.03
 
+# What a norm averages over: the batch, or the units of a layer.
+_AXIS = {"batch": 0, "layer": 1, "rms": 1}
+
 _TINY = 1e-30
+
+_EMPTY: FloatArray = np.empty(0)
 
 
 class LayerMoments(NamedTuple):
@@ -69,12 +81,10 @@ def sample_network(network: Network, index: int, bins: tuple[Bins, ...] | None =
     moments = np.zeros((network.depth, len(FIELDS)))
     counts = []
     with np.errstate(over="ignore", invalid="ignore"):  # an explosion is a result
-        for place, h in enumerate(sample.forward()):
-            normed = _normalised(network.norm, h)
-            phi = network.phi.phi(normed)
-            moments[place, :-1] = _moments(network.phi, h, normed, phi)
+        for place, units in enumerate(sample.forward()):
+            moments[place, :-1] = _moments(network.phi, units)
             if bins is not None:
-                counts.append(bins[place].counts(phi))
+                counts.append(bins[place].counts(units.phi))
         if network.backward:
             for place, gradient in sample.backward():
                 moments[place, -1] = _mean_square(gradient)
@@ -93,6 +103,20 @@ def verify_network(network: Network) -> None:
     verify_initializer(network.experiment(*network.widths[:2]))
 
 
+class _Units(NamedTuple):
+    """What the units of a layer gave, each of shape (batch, width).
+
+    Attributes:
+        h: What comes in.
+        phi: φ of h, after the norm if there is one.
+        slope: φ′ there; empty where neither the way back nor the share of dead units needs it.
+    """
+
+    h: FloatArray
+    phi: FloatArray
+    slope: FloatArray
+
+
 class _Sample:
     """One random network with its batch. Layers are counted from 0, the input is none of them."""
 
@@ -100,23 +124,29 @@ class _Sample:
         self._network, self._index = network, index
         self._dtype = np.dtype(network.dtype)
         self._initializer = network.initializer
-        self._signals: list[FloatArray] = []
+        self._needs_slope = network.backward or network.phi.flat
+        self._kept = _kept_weights(network)
+        self._ways_back: list[_WayBack] = []
 
-    def forward(self) -> Iterator[FloatArray]:
-        """Yield h of every layer, of shape (batch, width)."""
-        network = self._network
+    def forward(self) -> Iterator[_Units]:
+        """Yield the units of every layer."""
+        network, phi = self._network, self._network.phi
         signal = self._draw("x", network.x_dist, (network.batch, network.widths[0]), 0)
+        below = signal
         for place, layer in enumerate(network.layers):
-            h = self._signal(place)
-            np.matmul(signal / self._divisor(place), self._weights(place), out=h)
+            h = (signal / self._divisor(place)) @ self._weights(place)
             if network.bias_std:
                 h += self._bias(place, layer)
             if place and network.residual is not None:
                 h *= self._dtype.type(network.residual)
-                h += self._signals[-1]
-            self._signals.append(h)
-            yield h
-            signal = network.phi.phi(_normalised(network.norm, h))
+                h += below
+            normed, deviation = _normalised(network.norm, h)
+            signal, slope = phi.both(normed) if self._needs_slope else (phi.phi(normed), _EMPTY)
+            if network.backward:
+                kept = _EMPTY if normed is h else normed
+                self._ways_back.append(_WayBack(slope, kept, deviation))
+            yield _Units(h, signal, slope)
+            below = h
 
     def backward(self) -> Iterator[tuple[int, FloatArray]]:
         """Yield the gradient of every layer's h, from the top, where it is standard normal."""
@@ -125,20 +155,13 @@ class _Sample:
         gradient = self._draw("cotangent", "normal", shape, network.depth + 1).copy()
         yield network.depth - 1, gradient
         for place in reversed(range(network.depth - 1)):
-            h = self._signals[place]
-            normed = _normalised(network.norm, h)
             through = (gradient / self._divisor(place + 1)) @ self._weights(place + 1).T
-            through *= network.phi.derivative(normed)
-            through = _back_through_norm(network.norm, h, normed, through)
+            through = self._ways_back[place].gradient(network.norm, through)
             if network.residual is not None:
                 through *= self._dtype.type(network.residual)
                 through += gradient
             gradient = through
             yield place, gradient
-
-    def _signal(self, place: int) -> FloatArray:
-        shape = (self._network.batch, self._network.widths[place + 1])
-        return scratch(f"h{place}", shape[0] * shape[1], self._dtype).reshape(shape)
 
     def _divisor(self, place: int) -> np.floating[Any]:
         """Return what a layer's weights are to be divided by: 1 where they come as they are."""
@@ -148,21 +171,16 @@ class _Sample:
 
     def _weights(self, place: int) -> FloatArray:
         """Return a layer's weights before their division by k: drawn, or kept from the way up."""
-        layer, kept = self._network.layers[place], self._is_kept(place)
-        shape = (layer.fan_in, layer.fan_out)
-        name = f"w{place}" if kept else "w"
-        if kept and place < len(self._signals):
-            return scratch(name, shape[0] * shape[1], self._dtype).reshape(shape)
+        layer, out = self._network.layers[place], self._kept.get(place)
+        if out is None:
+            out = scratch("w", layer.fan_in * layer.fan_out, self._dtype)
+            out = out.reshape(layer.fan_in, layer.fan_out)
+        elif place < len(self._ways_back):
+            return out
         if self._network.init is None:
-            return self._draw(name, self._network.w_dist or "normal", shape, place + 1)
-        made = self._initializer.draw(self._stream(place + 1), shape, self._dtype).weights
-        out: FloatArray = scratch(name, made.size, self._dtype).reshape(shape)
-        out[:] = made
+            return self._fill(out, self._network.w_dist or "normal", place + 1)
+        out[:] = self._initializer.draw(self._stream(place + 1), out.shape, self._dtype).weights
         return out
-
-    def _is_kept(self, place: int) -> bool:
-        above = sum(layer.fan_in * layer.fan_out for layer in self._network.layers[place:])
-        return self._network.backward and above <= _KEPT_NUMBERS
 
     def _bias(self, place: int, layer: Layer) -> FloatArray:
         stream = self._network.depth + 2 + place
@@ -173,63 +191,83 @@ class _Sample:
     def _draw(self, name: str, distribution: str, shape: tuple[int, int], layer: int) -> FloatArray:
         """Return draws from a layer's own stream: the same every time they are asked for."""
         out: FloatArray = scratch(name, shape[0] * shape[1], self._dtype)
-        SAMPLERS[distribution](self._stream(layer), out)
-        return out.reshape(shape)
+        return self._fill(out.reshape(shape), distribution, layer)
+
+    def _fill(self, out: FloatArray, distribution: str, layer: int) -> FloatArray:
+        SAMPLERS[distribution](self._stream(layer), out.reshape(-1))
+        return out
 
     def _stream(self, layer: int) -> Generator:
         return generator(self._network.key, self._network.seed, self._index, layer)
 
 
-def _moments(
-    activation: Activation, h: FloatArray, normed: FloatArray, phi: FloatArray
-) -> tuple[float, ...]:
+class _WayBack(NamedTuple):
+    """What is kept of a layer for the way back: φ′, and what the norm gave and divided by."""
+
+    slope: FloatArray
+    normed: FloatArray
+    deviation: FloatArray
+
+    def gradient(self, norm: str, above: FloatArray) -> FloatArray:
+        """Return the gradient of h from that of φ, which is overwritten."""
+        above *= self.slope
+        if norm == "none":
+            return above
+        axis = _AXIS[norm]
+        along = np.mean(self.normed * above, axis=axis, keepdims=True)
+        back: FloatArray = above - self.normed * along
+        if norm != "rms":
+            back -= above.mean(axis=axis, keepdims=True)
+        back /= self.deviation
+        return back
+
+
+def _kept_weights(network: Network) -> dict[int, FloatArray]:
+    """Return memory for the weights of the last layers, which the way back needs again.
+
+    It is one piece: from 4 MiB on, NumPy asks the system for huge pages, which are faster.
+    """
+    shapes = [(layer.fan_in, layer.fan_out) for layer in reversed(network.layers)]
+    ends = [0, *accumulate(fan_in * fan_out for fan_in, fan_out in shapes)]
+    count = sum(end <= _KEPT_NUMBERS for end in ends[1:]) if network.backward else 0
+    memory = scratch("kept", ends[count], np.dtype(network.dtype))
+    return {
+        network.depth - 1 - i: memory[ends[i] : ends[i + 1]].reshape(shapes[i])
+        for i in range(count)
+    }
+
+
+def _normalised(norm: str, h: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return what the activation sees, and what the norm divided by."""
+    if norm == "none":
+        return h, _EMPTY
+    axis = _AXIS[norm]
+    centred = h if norm == "rms" else h - h.mean(axis=axis, keepdims=True)
+    square = np.mean(np.square(centred), axis=axis, keepdims=True)
+    deviation = np.sqrt(np.maximum(square, square.dtype.type(_TINY)))
+    return centred / deviation, deviation
+
+
+def _moments(activation: Activation, units: _Units) -> tuple[float, ...]:
+    h, phi, slope = units
     low, high = activation.bounds
     near = _NEAR * (high - low) / 2
-    saturated = np.mean((phi < low + near) | (phi > high - near)) if activation.bounded else 0.0
-    dead = np.mean(activation.derivative(normed) == 0) if activation.flat else 0.0
+    saturated = (phi < low + near) | (phi > high - near) if activation.bounded else _EMPTY
     return (
         float(h.mean(dtype=np.float64)),
         _mean_square(h),
         _mean_square(phi),
-        float(saturated),
-        float(dead),
+        np.count_nonzero(saturated) / h.size,
+        np.count_nonzero(slope == 0) / h.size if activation.flat else 0.0,
     )
 
 
 def _mean_square(values: FloatArray) -> float:
+    """Return the mean square: short sums are of the values' precision, sums of these float64."""
     flat = values.ravel()
-    if flat.dtype != np.float64:
-        wide = scratch("wide", flat.size, np.float64)
-        np.copyto(wide, flat)
-        flat = wide
-    return float(flat @ flat) / flat.size
-
-
-def _normalised(norm: str, h: FloatArray) -> FloatArray:
-    """Return what the activation sees."""
-    if norm == "none":
-        return h
-    axis = 0 if norm == "batch" else 1
-    centred = h if norm == "rms" else h - h.mean(axis=axis, keepdims=True)
-    return centred / _deviation(centred, axis)
-
-
-def _deviation(centred: FloatArray, axis: int) -> FloatArray:
-    square = np.mean(np.square(centred), axis=axis, keepdims=True)
-    deviation: FloatArray = np.sqrt(np.maximum(square, square.dtype.type(_TINY)))
-    return deviation
-
-
-def _back_through_norm(
-    norm: str, h: FloatArray, normed: FloatArray, gradient: FloatArray
-) -> FloatArray:
-    """Return the gradient of h from that of the normalised h."""
-    if norm == "none":
-        return gradient
-    axis = 0 if norm == "batch" else 1
-    centred = h if norm == "rms" else h - h.mean(axis=axis, keepdims=True)
-    back = gradient - normed * np.mean(normed * gradient, axis=axis, keepdims=True)
-    if norm != "rms":
-        back -= gradient.mean(axis=axis, keepdims=True)
-    result: FloatArray = back / _deviation(centred, axis)
-    return result
+    whole = flat.size - flat.size % _BLOCK
+    blocks, rest = flat[:whole].reshape(-1, _BLOCK), flat[whole:]
+    total = float(np.vecdot(blocks, blocks).sum(dtype=np.float64)) + float(rest @ rest)
+    if not _SAFE[0] < total < _SAFE[1]:
+        total = float(np.square(flat, dtype=np.float64).sum())
+    return total / flat.size
