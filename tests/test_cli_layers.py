@@ -118,11 +118,25 @@ def test_without_gradients_their_cells_are_empty() -> None:
     assert "∂" not in run(*SMALL, "--no-backward").stdout
 
 
-def test_batch_norm_says_what_is_not_known() -> None:
-    """Gradients below the top have no theory, and a caveat says why."""
-    table = rows("--norm", "batch")
-    assert [row["gradient_theory"] for row in table] == [None, None, None, 1.0]
-    assert "batch norm mixes the gradients" in run(*SMALL, "--norm", "batch").stderr
+def test_what_is_not_known_is_empty_and_a_caveat_says_why() -> None:
+    """In a batch of three, gradients below batch norm have no mean."""
+    few = "--norm", "batch", "--batch", "3"
+    assert [row["gradient_theory"] for row in rows(*few)] == [None, None, None, 1.0]
+    assert "below batch norm theory needs a batch of at least 4" in run(*SMALL, *few).stderr
+
+
+def test_correlated_inputs_have_columns_of_their_own() -> None:
+    """Their correlation is followed from layer to layer, beside theory and χ⊥."""
+    table = rows("--correlation", "0.5")
+    assert table[0]["correlation_theory"] == pytest.approx(0.5)
+    assert abs(table[0]["output_correlation"] - 0.5) < 0.2  # type: ignore[operator]
+    assert table[0]["correlation_theory"] > table[3]["correlation_theory"]  # type: ignore[operator]
+    assert 0 < table[0]["chi"] < table[2]["chi"] < 1  # type: ignore[operator]
+    shown = run(*SMALL, "--correlation", "0.5").stdout
+    assert "corr[h]" in shown
+    assert "corr[h]" not in run(*SMALL).stdout
+    refused = here(*SMALL, "--correlation", "0.5", "-x", "uniform")
+    assert "inputs with one are normal" in refused.stderr
 
 
 def test_residuals_have_numbers_and_a_name() -> None:

@@ -28,11 +28,11 @@ from varsim.catalog.samplers import SAMPLERS
 from varsim.layer.sampling import generator
 from varsim.parsing import InputError
 from varsim.runner import simulate_layers
-from varsim.stack import sampling, theory
+from varsim.stack import sampling
 from varsim.stack.network import Network
 from varsim.stack.result import LAYERS, LayerResult, LayerTotals, StackStudy, StackTotals
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
-from varsim.stack.theory import LayerTheory, predict
+from varsim.stack.theory import LayerTheory, predict, weights
 from varsim.statistics import judge
 from varsim.storage import csv_text, jsonl_text
 from varsim.storage.rows import parse
@@ -90,8 +90,9 @@ def z_of(values: Array, truth: float) -> float:
 
 
 def agrees(network: Network, samples: list[Sampled] | None = None, alpha: float = ALPHA) -> bool:
+    """Whether no layer disagrees; those without theory say nothing."""
     rows = judge(infer(network, samples or list(stream(network))), alpha)
-    return all(row.agrees for row in rows)
+    return all(row.agrees is not False for row in rows) and any(row.agrees for row in rows)
 
 
 # Forward.
@@ -198,10 +199,7 @@ def test_infinite_width_alone_is_rejected(activation: str, width: int) -> None:
 
 @pytest.mark.parametrize("activation", SCHEMES)
 def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
-    """For one input, Σh²/n varies between networks by V/K² + 2/n, and by neither of them alone.
-
-    Its square stands for what is beyond the leading order: (1+2/n)(1+5/n)^L - 1 for ReLU.
-    """
+    """For one input, Σh²/n varies by the kernel's variance and 2/n, and by neither alone."""
     network = stack(activation, *(128,) * 5, batch=1, backward=False, networks=3000)
     relative = field(list(stream(network)), "square")
     relative /= relative.mean(axis=0)
@@ -211,7 +209,7 @@ def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
         spread, unit = layer.spread, 2 / 128
         error = float(deviations[:, place].std()) / math.sqrt(len(relative))
         measured = float(deviations[:, place].mean())
-        assert abs(measured - spread) < BOUND * error + spread**2
+        assert abs(measured - spread) < BOUND * error
         assert measured - unit > BOUND * error
         if place == 0:
             assert measured - (spread - unit) > BOUND * error
@@ -241,12 +239,14 @@ def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: s
 
 
 def test_a_linear_stack_has_its_exact_spread_in_theory() -> None:
-    """Theory has the leading order of the exact law: Σ 2/n over the input and the layers."""
+    """Theory has the exact law: Π (1 + 2/n) over the input and the layers."""
     widths = (16, 24, 40, 32)
     network = stack("identity", *widths, scheme={"scale": "lecun"})
     for place, layer in enumerate(predict(network)):
         assert layer.variance == pytest.approx(1.0)
-        assert layer.spread == pytest.approx(sum(2 / n for n in widths[: place + 2]))
+        exact = math.prod(1 + 2 / n for n in widths[: place + 2])
+        assert layer.spread is not None
+        assert 1 + layer.spread == pytest.approx(exact)
 
 
 # Backward: the gradient itself.
@@ -369,9 +369,8 @@ def test_gradients_agree_with_theory_within_the_allowance(activation: str) -> No
     network = stack(activation, *(64,) * 11, scheme=scheme, batch=8, networks=600)
     rows = judge(infer(network, list(stream(network))), ALPHA)
     assert all(row.agrees for row in rows)
-    for row in rows:
-        assert row.gradient_slack >= sum(1 / 64 for _ in range(row.layer, 10))
-        assert row.gradient_slack < 0.15
+    assert all(row.gradient_slack < 1e-3 and row.theory_slack < 1e-3 for row in rows)
+    assert not any(row.lacks_theory for row in rows)
 
 
 def test_the_correction_of_gradients_is_measurable() -> None:
@@ -399,8 +398,8 @@ def test_gradients_agree_where_signals_explode(activation: str, gain: float, dep
     rows = infer(network, list(stream(network)))
     infinite = predict(network, infinite_width=True)
     for row, layer in zip(rows, infinite, strict=True):
-        assert row.gradient_theory == pytest.approx(layer.gradient, rel=0.02)
-        assert row.gradient_slack < 0.32
+        assert row.gradient_theory == pytest.approx(layer.gradient, rel=0.3)
+        assert row.gradient_slack < 0.01
         assert row.gradient_p is None or row.gradient_p > ALPHA
 
 
@@ -437,7 +436,7 @@ def test_the_kurtosis_of_weights_counts(
     z = []
     for kurtosis in (DISTRIBUTIONS[w].kurtosis, 3.0):
         shape = replace(DISTRIBUTIONS[w], kurtosis=kurtosis)
-        monkeypatch.setattr(theory, "DISTRIBUTIONS", {**DISTRIBUTIONS, w: shape})
+        monkeypatch.setattr(weights, "DISTRIBUTIONS", {**DISTRIBUTIONS, w: shape})
         truth = np.array([layer.variance for layer in predict(network)][1:])
         z.append(z_of((squares / truth).mean(axis=1), 1.0))
     assert abs(z[0]) < BOUND
@@ -458,7 +457,7 @@ def test_the_skewness_of_weights_counts(monkeypatch: pytest.MonkeyPatch) -> None
     samples = list(stream(network))
     assert agrees(network, samples)
     normal = replace(DISTRIBUTIONS["exponential"], skewness=0.0)
-    monkeypatch.setattr(theory, "DISTRIBUTIONS", {**DISTRIBUTIONS, "exponential": normal})
+    monkeypatch.setattr(weights, "DISTRIBUTIONS", {**DISTRIBUTIONS, "exponential": normal})
     rows = infer(network, samples)
     assert min(row.p for row in rows if row.p is not None) < ALPHA
     assert min(row.gradient_p for row in rows if row.gradient_p is not None) < ALPHA
@@ -470,21 +469,13 @@ def test_the_skewness_of_weights_counts(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("activation", ["tanh", "relu", "selu"])
 @pytest.mark.parametrize("norm", ["layer", "rms", "batch"])
 def test_norms_agree_within_the_allowance(norm: str, activation: str) -> None:
-    """Both ways agree; below batch norm gradients have no theory, and a caveat says so.
-
-    The allowance is of the order 1/n: at width 256 a twentieth.
-    """
+    """Both ways agree; at most 3 % is allowed for below batch norm, and next to nothing else."""
     network = stack(activation, *(256,) * 6, norm=norm, batch=64, networks=48)
     rows = judge(infer(network, list(stream(network))), ALPHA)
     assert all(row.agrees for row in rows)
-    assert all(row.theory_slack <= 0.06 for row in rows)
-    if norm == "batch":
-        assert [row.gradient_theory for row in rows] == [None] * 4 + [1.0]
-        assert [c.id for c in rows[0].caveats] == ["no-theory"]
-        assert all(row.gradient and row.gradient_p is None for row in rows[:-1])
-    else:
-        assert all(row.gradient_slack <= 0.06 for row in rows)
-        assert not any(row.caveats for row in rows)
+    largest = 0.03 if norm == "batch" else 1e-3
+    assert all(max(row.theory_slack, row.gradient_slack) <= largest for row in rows)
+    assert not any(row.caveats for row in rows)
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "rms"])
@@ -567,9 +558,9 @@ def test_gradients_go_back_through_the_same_weights(init: str) -> None:
     sample = sampling._Sample(network, 0)
     first = [sample._weights(place).copy() for place in range(network.depth)]
     list(sample.forward())
-    for place, weights in enumerate(first):
-        assert np.array_equal(sample._weights(place), weights)
-    assert len({weights.tobytes() for weights in first}) == network.depth
+    for place, drawn_first in enumerate(first):
+        assert np.array_equal(sample._weights(place), drawn_first)
+    assert len({each.tobytes() for each in first}) == network.depth
 
 
 def test_rows_of_initializers_are_read_again() -> None:
@@ -588,11 +579,13 @@ def test_rows_of_initializers_are_read_again() -> None:
 
 
 def test_theory_allows_for_what_it_does_not_know_of_an_initializer_and_no_more() -> None:
-    """The allowance grows by the whole correction and 1/n per layer, for initializers only."""
-    plain = predict(Network(widths=(64,) * 6, scale="xavier"))
-    allowing = predict(Network(widths=(64,) * 6, scale="xavier", init="orthogonal"))
-    limit = predict(Network(widths=(64,) * 6, scale="xavier"), infinite_width=True)
+    """The allowance grows by the whole correction and 1/n per layer where the law is unknown."""
+    network = Network(widths=(64,) * 6, scale="xavier")
+    plain, limit = predict(network), predict(network, infinite_width=True)
+    allowing = predict(replace(network, w_dist=None, init="sparse"))
     for place, (a, b, c) in enumerate(zip(plain, allowing, limit, strict=True)):
+        assert a.variance is not None
+        assert c.variance is not None
         assert a.variance == b.variance
         more = b.variance_slack - a.variance_slack
         assert more == pytest.approx(abs(a.variance / c.variance - 1) + place / 64, rel=1e-9)
@@ -887,7 +880,7 @@ def test_p_is_student_s_by_the_larger_of_two_errors() -> None:
         assert row.empirical is not None
         assert row.std_error is not None
         assert row.spread_theory is not None
-        expected = row.theory * math.sqrt(math.expm1(row.spread_theory) / 9)
+        expected = row.theory * math.sqrt(row.spread_theory / 9)
         far = abs(row.empirical - row.theory) - row.theory_slack * row.theory
         t = max(0.0, far) / max(row.std_error, expected)
         assert row.p == pytest.approx(2 * float(stats.t.sf(t, 8)), rel=1e-9)

@@ -85,6 +85,18 @@ def gaussian_mean(
     return integrand.refined(edges, tolerance)
 
 
+def gaussian_rule(
+    variance: float, kinks: Iterable[float] = (), halvings: int = 0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes h and weights for means over h ~ N(0, variance), finer by every halving."""
+    deviation = math.sqrt(variance)
+    edges = _edges(_REACHES[0], deviation, kinks)
+    for _halving in range(halvings):
+        edges = np.sort(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
+    z, mass = _rule(edges[:-1], edges[1:])
+    return deviation * z, mass
+
+
 class _Integrand(NamedTuple):
     """Several f times the normal density, as functions of z = h / deviation."""
 
@@ -94,12 +106,9 @@ class _Integrand(NamedTuple):
 
     def first(self, kinks: Iterable[float]) -> tuple[NDArray[np.float64], Means]:
         """Return the edges of the first pieces, as far out as any f matters, and their means."""
-        # Activations change at the scale of h = 1 for every variance, so pieces are finer there.
-        in_h = [sign * 2.0**power for power in range(-2, 6) for sign in (-1, 1)]
-        inner = np.array([0.0, *in_h, *kinks]) / self.deviation
+        kinks = tuple(kinks)
         for reach in _REACHES:
-            whole = np.linspace(-reach, reach, 2 * reach + 1)
-            edges = np.unique(np.concatenate([whole, inner[np.abs(inner) < reach]]))
+            edges = _edges(reach, self.deviation, kinks)
             mean, size = self.over(edges)
             if not np.all(np.isfinite(size) & ((size == 0.0) | (size >= np.finfo(float).tiny))):
                 raise self.unresolved("they are beyond the normal range of floats")
@@ -150,11 +159,7 @@ class _Integrand(NamedTuple):
         self, low: NDArray[np.float64], high: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the values of every f at the nodes of pieces, and the weight of every node."""
-        nodes, weights = _legendre(_NODES)
-        half = (high - low)[:, None] / 2
-        z = ((high + low)[:, None] / 2 + half * nodes).ravel()
-        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        mass = (half * weights).ravel() * density
+        z, mass = _rule(low, high)
         h = self.deviation * z
         values = np.asarray(self.functions(h), np.float64)
         finite = np.isfinite(values).reshape(-1, h.size).all(axis=0)
@@ -169,6 +174,25 @@ class _Integrand(NamedTuple):
             f"the averages of {self.name} at variance {self.deviation**2:g} cannot be computed: "
             f"{reason}; {advice}take another variance or activation"
         )
+
+
+def _edges(reach: int, deviation: float, kinks: Iterable[float]) -> NDArray[np.float64]:
+    """Return the ends of the pieces, in deviations."""
+    # Activations change at the scale of h = 1 for every variance, so pieces are finer there.
+    in_h = [sign * 2.0**power for power in range(-2, 6) for sign in (-1, 1)]
+    inner = np.array([0.0, *in_h, *kinks]) / deviation
+    whole = np.linspace(-reach, reach, 2 * reach + 1)
+    return np.unique(np.concatenate([whole, inner[np.abs(inner) < reach]]))
+
+
+def _rule(
+    low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return nodes on pieces, in deviations, and their weights with the normal density."""
+    nodes, weights = _legendre(_NODES)
+    half = (high - low)[:, None] / 2
+    z = ((high + low)[:, None] / 2 + half * nodes).ravel()
+    return z, (half * weights).ravel() * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
 
 
 _legendre = cache(np.polynomial.legendre.leggauss)

@@ -50,6 +50,9 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
        help="Add every layer, times S, to a residual stream: a number, or gpt2 for 1/√(2L).  "
        "[default without a number: 1]")  # fmt: skip
 @common.x_dist(group=_LAYERS_WHAT, help="Distribution of the inputs.  [default: normal]")
+@swept("--correlation", type=common.NUMBERS, group=_LAYERS_WHAT, metavar="C",
+       help="Correlation between each two inputs of a batch, from 0 to 1; shows what becomes of it."
+       "  [default: 0]")  # fmt: skip
 @common.w_dist(group=_LAYERS_WHAT, help="Distribution of the weights.  [default: normal]")
 @common.init(group=_LAYERS_WHAT,
        help="Take every W from an initializer, undivided, and compare it with the scheme, as "

@@ -96,7 +96,7 @@ def layers(options: dict[str, Any]) -> int:
     defaults: dict[str, list[Any]] = {
         "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
         "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
-        "init": [None], "scale": ["xavier"],
+        "init": [None], "scale": ["xavier"], "correlation": [0.0],
     }  # fmt: skip
     swept, widths = _swept(options, defaults), options["widths"]
     if widths:

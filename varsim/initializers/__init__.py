@@ -197,6 +197,12 @@ class Initializer:
         """
         return theory.gram(self.call, dim, n) if self.framework == "varsim" else None
 
+    def entries(self, dim: int, n: int) -> tuple[str, float]:
+        """Return the law and the kurtosis of the entries of W of shape (dim, n), where known."""
+        if self.framework == "user":
+            return "unknown", 3.0
+        return theory.entry_law(self.call, dim, n)
+
     def load(self) -> None:
         """Load the framework or the function and check the arguments, or raise an InputError."""
         self._drawer  # noqa: B018  # cached

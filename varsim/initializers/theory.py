@@ -133,3 +133,35 @@ def gram(call: Call, dim: int, n: int) -> Gram:
             f"{call} has wrong arguments; write {call.name}{known.summary.partition(':')[0]}"
         ) from None
     return known.gram(dim, n, *call.positional, **call.options)
+
+
+_FAMILIES = ("glorot", "xavier", "he", "kaiming", "lecun")
+
+
+def entry_law(call: Call, dim: int, n: int) -> tuple[str, float]:
+    """Return the law of the entries of an initializer of shape (dim, n), from its full name.
+
+    Returns:
+        ``independent`` entries of mean 0, ``orthogonal`` by Haar's measure, or ``unknown``; and
+        the kurtosis of an entry, 3 where it is not known.
+
+    >>> entry_law(Call("torch.nn.init.kaiming_uniform_"), 8, 8)
+    ('independent', 1.8)
+    """
+    package, _, name = call.name.rpartition(".")
+    name = name.lower().replace("_", "")
+    if name == "orthogonal":
+        return "orthogonal", 3.0
+    if call.name in ("truncated_normal", "trunc_normal"):
+        moments = gram(call, dim, n)
+        return "independent", 1 + dim * n * moments.trace_variance / moments.trace**2
+    in_family = name.startswith(_FAMILIES)
+    if (in_family and name.endswith("uniform")) or call.name == "torch.nn.Linear":
+        return "independent", 1.8
+    if in_family and name.endswith("normal"):
+        cut = not package.startswith("torch")  # JAX and Keras cut at two deviations
+        return "independent", truncated_moments(2)[1] if cut else 3.0
+    centred = not call.positional and "mean" not in call.options
+    if package and name in ("normal", "randomnormal") and centred:
+        return "independent", 3.0
+    return "unknown", 3.0

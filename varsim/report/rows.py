@@ -184,10 +184,19 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         "the units and inputs of one. Errors are between networks.",
     ]
     if any(row.gradient is not None for row in rows):
-        slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
+        caption.append("∂h is the gradient from a cotangent of variance 1 on top.")
+    slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
+    if slack >= 0.0005:
+        allowed = (
+            f"Verdicts allow theory for what it leaves out at finite width, at most {slack:.1%}"
+        )
+        if any(row.is_loose for row in rows):
+            allowed += ": how the weights depend on each other is not known"
+        caption.append(allowed + ".")
+    if first.question.correlation:
         caption.append(
-            "∂h is the gradient from a cotangent of variance 1 on top; verdicts allow theory for "
-            f"what it leaves out at finite width (up to {slack:.1%})."
+            "corr[h] is between two inputs of a batch, its theory that of infinite width; χ⊥ above "
+            "1 is chaos, below 1 order."
         )
     return Table(
         [*columns(rows), _chart(rows)],
@@ -223,7 +232,8 @@ def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
     last = {c.id: f"layer {row.layer}: {c.message}." for row in rows for c in row.caveats}
     first = {c.id: f"layer {row.layer}: {c.message}." for row in rows[::-1] for c in row.caveats}
     last |= {id_: first[id_] for id_ in first if "gradient" in id_}
-    for sentence in last.values():
+    gaps = {c.id: f"{c.message}." for row in rows for c in row.caveats if c.id == "no-theory"}
+    for sentence in (last | gaps).values():
         yield f"{row_name(rows[0])}: {sentence}"
 
 

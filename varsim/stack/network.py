@@ -65,6 +65,7 @@ class Network:
         gain: g, for the schemes that have one; their own default by default.
         bias_std: Standard deviation of the normal biases.
         x_dist: Distribution of the inputs' entries.
+        correlation: Correlation between each two inputs of a batch, entry by entry.
         w_dist: Distribution of the weights' entries before the division by k; normal by default,
             None with an initializer.
         norm: What is normalised; a name in :data:`NORMS`.
@@ -91,6 +92,7 @@ class Network:
     gain: float | None = None
     bias_std: float = 0.0
     x_dist: str = "normal"
+    correlation: float = 0.0
     w_dist: str | None = None
     norm: str = "none"
     residual: float | None = None
@@ -129,6 +131,9 @@ class Network:
                 f"precision is {self.precision:g}; give a relative standard error from 0.0001 to "
                 "below 1, such as 0.01 for 1%"
             )
+        if not 0 <= self.correlation <= 1:
+            raise InputError(f"correlation is {self.correlation!r}; give a number from 0 to 1")
+        object.__setattr__(self, "correlation", float(self.correlation) + 0.0)
         self._check_shapes()
         if ":" not in self.activation:
             self.phi  # noqa: B018  # refuses an unknown name
@@ -136,6 +141,11 @@ class Network:
         first = self.experiment(*self.widths[:2])
         for name in ("x_dist", "w_dist", "init"):
             object.__setattr__(self, name, getattr(first, name))
+        if self.correlation and self.x_dist != "normal":
+            raise InputError(
+                f"correlation is {self.correlation:g}, and inputs with one are normal; leave "
+                f"x_dist {self.x_dist} or the correlation out"
+            )
 
     def _check_shapes(self) -> None:
         if self.residual is not None and len(set(self.widths[1:])) > 1:
@@ -182,6 +192,8 @@ class Network:
         without = {"seed", "networks", "precision", "x_dist", "w_dist", "init"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
+        if not self.correlation:
+            del fields["correlation"]
         # Named as in the first release, so that published streams stay.
         fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
         fields |= self.initializer.settings

@@ -22,7 +22,7 @@ from varsim.layer.result import MARGIN, VERDICTS
 from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
 from varsim.stack.sampling import FIELDS, Sampled, sample_network, verify_network
-from varsim.stack.theory import LayerTheory, predict
+from varsim.stack.theory import LARGEST_SLACK, LayerTheory, predict
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Bins
 
@@ -47,6 +47,7 @@ class LayerTotals(NamedTuple):
         activation_square: Mean of φ(h)².
         saturated: Share of units near a bound of φ; None where φ is not bounded.
         dead: Share of units where φ′ = 0; None where φ has no flat part.
+        product: Mean of h h of two inputs of a batch; None where there is one.
         gradient_square: Mean of (∂h)²; None where gradients are not followed.
         within: Mean over networks of the variance within one.
         square_m2: Σ (q / mean - 1)² over the networks' mean squares q of h: relative to the mean,
@@ -60,6 +61,7 @@ class LayerTotals(NamedTuple):
     activation_square: float = 0.0
     saturated: float | None = 0.0
     dead: float | None = 0.0
+    product: float | None = 0.0
     gradient_square: float | None = 0.0
     within: float = 0.0
     square_m2: float = 0.0
@@ -72,11 +74,11 @@ class LayerTotals(NamedTuple):
         values = (*moments, square - mean * mean)
         means = [
             None if old is None else old + (value - old) / count
-            for old, value in zip(self[1:8], values, strict=True)
+            for old, value in zip(self[1:9], values, strict=True)
         ]
         square_m2 = _with_one_more(self.square_m2, count, self.square, means[1], square)
         gradient_m2 = _with_one_more(
-            self.gradient_m2, count, self.gradient_square, means[5], moments[5]
+            self.gradient_m2, count, self.gradient_square, means[_GRADIENT], moments[_GRADIENT]
         )
         # None stays None, and no other mean is.
         return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type, call-arg]
@@ -188,9 +190,7 @@ class LayerResult(RowBase):
     def forward(self) -> Estimate | None:
         """E h² with its error, and its claim; None after an overflow."""
         theory, totals = self.held_to, self.totals
-        # Fluctuations multiply from layer to layer, which makes products about lognormal: they
-        # compound as (1 + 5/n)^L does for ReLU.
-        expected = 0.0 if theory.spread is None else math.expm1(min(theory.spread, 100.0))
+        expected = theory.spread or 0.0
         claim = theory.variance, theory.variance_slack
         return _estimate(totals, (totals.square, totals.square_m2), claim, expected)
 
@@ -218,6 +218,12 @@ class LayerResult(RowBase):
         return _finite(self.totals.gradient_m2 / (self.networks - 1))
 
     @property
+    def output_correlation(self) -> float | None:
+        """Correlation of h between two inputs of a batch; None for one input."""
+        product, square = self.totals.product, self.totals.square
+        return _finite(product / square) if product is not None and square else None
+
+    @property
     def signals_are_heavy(self) -> bool:
         """Whether a few networks carry the mean of h²."""
         return max(self.held_to.spread or 0.0, self.spread or 0.0) > HEAVY
@@ -240,6 +246,17 @@ class LayerResult(RowBase):
         if precision is None:
             return self.networks >= self.question.networks
         return self.relative_error <= precision
+
+    @property
+    def lacks_theory(self) -> bool:
+        """Whether a cell of theory is empty."""
+        unknown = self.held_to.gradient is None and self.question.backward
+        return unknown or self.held_to.variance is None
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether theory is allowed more than usual, since the law of the weights is not known."""
+        return max(self.held_to.variance_slack, self.held_to.gradient_slack) > LARGEST_SLACK
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
@@ -277,8 +294,9 @@ def activation_bins(network: Network) -> tuple[Bins, ...]:
     """Return where φ(h) is counted in every layer: over its bounds, or five root mean squares."""
     low, high = network.phi.bounds
     bins = []
-    for theory in predict(network):
-        reach = _HISTOGRAM_REACH * max(math.sqrt(theory.variance), network.phi.bounded or 1e-30)
+    for theory in predict(network, infinite_width=True):
+        scale = math.sqrt(theory.variance or 0.0)
+        reach = _HISTOGRAM_REACH * max(scale, network.phi.bounded or 1e-30)
         start, end = max(low, -reach), min(high, reach)
         # A little wider, so that what rounds to the upper bound is within.
         bins.append(Bins(start, (end - start) * (1 + 1e-9) / _HISTOGRAM_BINS, _HISTOGRAM_BINS))
@@ -319,6 +337,7 @@ class StackStudy:
         layer = LayerTotals(
             saturated=0.0 if phi.bounded else None,
             dead=0.0 if phi.flat else None,
+            product=0.0 if self.question.batch > 1 else None,
             gradient_square=0.0 if self.question.backward else None,
         )
         return StackTotals(0, (layer,) * self.question.depth, None, [])
@@ -377,6 +396,8 @@ class StackStudy:
         totals = _totals_of(known)
         if known[0].question.precision != network.precision:
             totals = totals._replace(next_check=None)
+        if counted and known[0].histogram != activation_bins(network)[0]:
+            return self, None, False  # of a version that counts elsewhere
         done = totals.next_check is None and self.next_check(totals) is None
         return replace(self, histogram=counted), totals, done
 
@@ -422,12 +443,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
             f"{row.gradient_spread:.2g}), so there is no verdict on it; the typical network has "
             f"{row.gradient_median:.3g}",
         )
-    if network.backward and row.gradient_theory is None and row.layer == 1:
-        yield Caveat(
-            "no-theory",
-            "batch norm mixes the gradients of a batch, and varsim has no theory for that: its "
-            "cells below the top layer are empty",
-        )
+    if row.held_to.gap is not None and row.lacks_theory:
+        yield Caveat("no-theory", row.held_to.gap)
     if network.precision is None and not row.met:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"
@@ -452,13 +469,15 @@ def _in_runs(widths: Sequence[int]) -> str:
     return "widths " + "-".join(f"{w}×{count}" if count > 1 else str(w) for w, count in runs)
 
 
-_MEANS = ("mean", "square", "activation_square", "saturated", "dead", "gradient_square", "within",
-          "square_m2", "gradient_m2")  # fmt: skip
+_MEANS = ("mean", "square", "activation_square", "saturated", "dead", "product", "gradient_square",
+          "within", "square_m2", "gradient_m2")  # fmt: skip
 
 
 def _held(network: Network, name: str, value: Any) -> Any:
     """Return a total as a file holds it: null is NaN, but for what is not known of the network."""
-    unknown = {"saturated", "dead"} | ({"gradient_square"} if not network.backward else set())
+    unknown = {"saturated", "dead"}
+    unknown |= {"gradient_square"} if not network.backward else set()
+    unknown |= {"product"} if network.batch == 1 else set()
     return math.nan if value is None and name not in unknown else value
 
 
@@ -467,7 +486,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     network = Network(**asked | {"networks": values["networks_asked"]})
     held_to = LayerTheory(
         values["theory"], values["theory_slack"], values["spread_theory"],
-        values["gradient_theory"], values["gradient_slack"],
+        values["gradient_theory"], values["gradient_slack"], values["theory_gap"],
+        values["correlation_theory"], values["chi"],
     )  # fmt: skip
     bins, counts = values["histogram"], values["counts"]
     if not 1 <= values["layer"] <= network.depth:
@@ -496,6 +516,12 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         histogram=None if bins is None else Bins(**bins),
         **{name: values[name] for name in state} | LayerResult.state(values),
     )  # fmt: skip
+
+
+def _where_correlated(row: LayerResult, name: str) -> str:
+    """Return the cell of a value that tables show where inputs are correlated."""
+    value = LAYERS.by_name[name].value(row)
+    return "" if value is None or not row.question.correlation else f"{value:.4f}"
 
 
 def _total(name: str) -> Callable[[LayerResult], float | None]:
@@ -531,6 +557,8 @@ _FIELDS = (
           phrase="residual {}", show=significant, always=True),
     Field("x_dist", f.text, "Distribution of the inputs' entries.", phrase="x {}", always=True,
           usual=lambda n: n.x_dist == "normal"),
+    Field("correlation", f.number, "Correlation between each two inputs of a batch.",
+          phrase="correlation {}", show=significant, usual=lambda n: n.correlation == 0.0),
     Field("w_dist", f.text, "Distribution of the weights' entries; empty with an initializer.",
           optional=True, phrase="W {}", always=True, usual=lambda n: n.w_dist == "normal"),
     Field("dtype", f.text, "Floating-point type of draws and products.", phrase="{}", always=True,
@@ -538,8 +566,8 @@ _FIELDS = (
     Field("batch", f.whole, "Inputs per network.", phrase="batch {}", show="{:,}".format),
     Field("networks", f.whole, "Number of networks.", derived=True, phrase="{} networks",
           show="{:,}".format),
-    Field("theory", f.number, "E h² by theory.", lambda r: r.held_to.variance,
-          header="Var[h] theory", show=short),
+    Field("theory", f.number, "E h² by theory; empty where varsim does not know it.",
+          lambda r: r.held_to.variance, optional=True, header="Var[h] theory", show=short),
     Field("theory_slack", f.number, "Relative allowance for what theory leaves out.",
           lambda r: r.held_to.variance_slack),
     Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
@@ -587,6 +615,19 @@ _FIELDS = (
           lambda r: None if r.gradients_are_heavy else _of("back", "joint_p")(r), optional=True,
           derived=True, tolerance=1e-6),
     Field("gradient_median", f.number, "gradient of the typical network.", optional=True),
+    Field("correlation_theory", f.number, "Correlation of h between two inputs of a batch, by "
+          "theory at infinite width.", lambda r: r.held_to.correlation, optional=True,
+          header="corr[h] theory", cell=lambda row: _where_correlated(row, "correlation_theory"),
+          drop_priority=2),
+    Field("output_correlation", f.number, "The same, measured; empty for one input.", optional=True,
+          derived=True, header="corr[h]", axis="corr[h]",
+          cell=lambda row: _where_correlated(row, "output_correlation"), drop_priority=2),
+    Field("chi", f.number, "χ⊥: by how much squared gradients grow from the next layer to this one "
+          "at infinite width and equal widths; empty on top.", lambda r: r.held_to.chi,
+          optional=True, header="χ⊥", cell=lambda row: _where_correlated(row, "chi"),
+          drop_priority=2),
+    Field("theory_gap", f.text, "Why a cell of theory is empty.", lambda r: r.held_to.gap,
+          optional=True),
     Field("agrees", f.truth, "The verdict on both ways, Holm-adjusted over the table at alpha.",
           optional=True, header="verdict", numeric=False,
           cell=lambda row: "" if row.forward is None else VERDICTS[row.agrees]),
@@ -623,16 +664,17 @@ _FIELDS = (
 )  # fmt: skip
 
 _SETTINGS = ("activation", "scale", "gain", "bias_std", "norm", "residual", "init", "x_dist",
-             "w_dist", "dtype")  # fmt: skip
+             "correlation", "w_dist", "dtype")  # fmt: skip
 
 LAYERS = Schema(
     "layers of deep stacks",
-    3,
+    4,
     _FIELDS,
     _built,
     marker="layer",
     table=("layer", "width", "theory", "empirical", "z", "median", "within", "rms_activation",
-           "saturated", "dead", "gradient_theory", "gradient", "gradient_z", "agrees"),
+           "saturated", "dead", "correlation_theory", "output_correlation", "chi",
+           "gradient_theory", "gradient", "gradient_z", "agrees"),
     settings=_SETTINGS,
     named_by=_SETTINGS[:7],
 )  # fmt: skip

@@ -5,6 +5,7 @@ Knows nothing of the theory it is compared with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ class LayerMoments(NamedTuple):
         activation_square: Mean of φ(h)², after the norm if there is one.
         saturated: Share of units near a bound of φ; 0 for an unbounded one.
         dead: Share of units where φ′ = 0.
+        product: Mean of h h of two inputs of the batch; 0 where there is one.
         gradient_square: Mean of (∂h)²; 0 where gradients are not followed.
     """
 
@@ -57,6 +59,7 @@ class LayerMoments(NamedTuple):
     activation_square: float
     saturated: float
     dead: float
+    product: float
     gradient_square: float
 
 
@@ -131,7 +134,7 @@ class _Sample:
     def forward(self) -> Iterator[_Units]:
         """Yield the units of every layer."""
         network, phi = self._network, self._network.phi
-        signal = self._draw("x", network.x_dist, (network.batch, network.widths[0]), 0)
+        signal = self._inputs()
         below = signal
         for place, layer in enumerate(network.layers):
             h = (signal / self._divisor(place)) @ self._weights(place)
@@ -181,6 +184,17 @@ class _Sample:
             return self._fill(out, self._network.w_dist or "normal", place + 1)
         out[:] = self._initializer.draw(self._stream(place + 1), out.shape, self._dtype).weights
         return out
+
+    def _inputs(self) -> FloatArray:
+        """Return a batch of x; correlated inputs share a part, which has a stream of its own."""
+        network, width = self._network, self._network.widths[0]
+        x = self._draw("x", network.x_dist, (network.batch, width), 0)
+        if network.correlation:
+            shared = self._draw("shared", network.x_dist, (1, width), 2 * network.depth + 2)
+            shared *= self._dtype.type(math.sqrt(network.correlation))
+            x *= self._dtype.type(math.sqrt(1 - network.correlation))
+            x += shared
+        return x
 
     def _bias(self, place: int, layer: Layer) -> FloatArray:
         stream = self._network.depth + 2 + place
@@ -259,7 +273,18 @@ def _moments(activation: Activation, units: _Units) -> tuple[float, ...]:
         _mean_square(phi),
         np.count_nonzero(saturated) / h.size,
         np.count_nonzero(slope == 0) / h.size if activation.flat else 0.0,
+        _mean_product(h),
     )
+
+
+def _mean_product(h: FloatArray) -> float:
+    """Return the mean of h h over units and pairs of inputs, of shape (batch, width)."""
+    batch = len(h)
+    if batch < 2:
+        return 0.0
+    total = h.sum(axis=0, dtype=np.float64)
+    own = _mean_square(h) * h.size
+    return (float(total @ total) - own) / (batch - 1) / h.size
 
 
 def _mean_square(values: FloatArray) -> float:

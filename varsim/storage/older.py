@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from varsim.stack.result import LAYERS
 Record = Mapping[str, Any]
 Numbered = tuple[int, Record]
 
-OLDER: dict[str, tuple[int, ...]] = {RESULTS.kind: (3,), LAYERS.kind: (2,), CHECKS.kind: (1,)}
+OLDER: dict[str, tuple[int, ...]] = {RESULTS.kind: (3,), LAYERS.kind: (2, 3), CHECKS.kind: (1,)}
 """The numbers of older schemas that can be read, by kind of row."""
 
 _OUTPUTS = ("blocks", "mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
@@ -54,10 +55,23 @@ def _result(record: Record) -> dict[str, Any]:
 def _layers(old: Sequence[Numbered]) -> list[Numbered]:
     """Return layers with the widths of their stack, which are those of its other layers."""
     stacks: dict[Any, list[Numbered]] = {}
+    new = [(number, _uncorrelated(record)) for number, record in old if record["schema"] == 3]
     for number, record in old:
+        if record["schema"] == 3:
+            continue
         name = record["key"], record["seed"], record["networks"]
         stacks.setdefault(name, []).append((number, record))
-    return [row for stack in stacks.values() for row in _stack(stack)]
+    return new + [row for stack in stacks.values() for row in _stack(stack)]
+
+
+def _uncorrelated(record: Record) -> dict[str, Any]:
+    """Return a layer of schema 3, which knew nothing of correlations."""
+    unknown = dict.fromkeys(("correlation_theory", "output_correlation", "chi", "theory_gap"))
+    totals = dict(record["totals"]) | {"product": None}
+    new = {"schema": LAYERS.number, "correlation": 0.0, "totals": totals}
+    if record["spread_theory"] is not None:  # it was that of one layer's order, and compounds
+        new["spread_theory"] = math.expm1(min(record["spread_theory"], 100.0))
+    return dict(record) | unknown | new
 
 
 def _stack(layers: Sequence[Numbered]) -> list[Numbered]:
@@ -96,7 +110,7 @@ def _layer(record: Record) -> dict[str, Any]:
     }
     new = {"networks_asked": count, "precision": None, "median_networks": count}
     new |= {"next_check": None, "totals": totals}
-    return _renamed(record, LAYERS.number) | new
+    return _uncorrelated(_renamed(record, LAYERS.number) | new)
 
 
 def _m2(mean: float | None, std_error: float | None, count: int) -> float | None:

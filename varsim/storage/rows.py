@@ -68,7 +68,8 @@ def _refusal(schema: Schema[Any], record: Record) -> str | None:
             f"its schema is {found}, newer than {schema.number}, which this varsim writes; update "
             "varsim"
         )
-    numbers = " and ".join(map(str, known))
+    *most, last = map(str, known)
+    numbers = f"{', '.join(most)} and {last}" if most else last
     return f"its schema is {shortened(repr(found))}, and this varsim reads schema {numbers}"
 
 

@@ -1,0 +1,303 @@
+"""Theory of deep stacks: E h² and E (∂h)² of every layer, at their own finite widths.
+
+=========================  =======================================================================
+stack                      theory
+=========================  =======================================================================
+plain                      :mod:`.chain`: exact for normal and for orthogonal weights
+RMS or layer norm          :mod:`.sphere`: exact for normal and for orthogonal weights
+residual                   :mod:`.branches`: the limit with its leading correction, of order 1/n
+batch norm                 :mod:`.batch`: the limit, exact for the batch's size
+=========================  =======================================================================
+
+:mod:`.weights` adds what skewness and kurtosis of weights change. A correction is given where it is
+small; where it is not, or where the order that counts is not known, the cell is empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varsim.catalog.distributions import raw_moment
+from varsim.layer.theory import Entries
+from varsim.parsing import InputError
+from varsim.stack.network import Network
+from varsim.stack.theory import batch, chain, sphere
+from varsim.stack.theory.batch import LEAST
+from varsim.stack.theory.branches import Branches, corrections
+from varsim.stack.theory.chain import Finite, Plain
+from varsim.stack.theory.laws import NODES, Array, Rule, gamma, mean_of
+from varsim.stack.theory.limit import Limit, limit, variance_of_weights
+from varsim.stack.theory.weights import Law, law_of, shifts
+
+# A cell that would have to allow for more than this is empty: its verdict could hardly fail.
+LARGEST_SLACK = 0.01
+
+# The same below batch norm, where theory is of the leading order in the batch, too, and for skewed
+# weights, for which it is a series in 1/√n.
+_LARGEST_OF_SERIES = 0.03
+
+# The fewest units on a sphere whose moments are worked out, by the norm that puts them there.
+_LEAST = {"none": 8, "rms": 8, "layer": 16}
+
+# The most layers of a residual stack whose correction is worked out.
+_MOST_BRANCHES = 1500
+
+
+class LayerTheory(NamedTuple):
+    """What theory says of one layer.
+
+    Attributes:
+        variance: E h², over inputs, networks and units; None where it is not known.
+        variance_slack: Relative allowance for what is left out of it.
+        spread: Relative variance of Σh²/n between networks, for one input; None where it is not
+            known.
+        gradient: E (∂h)², from a cotangent of variance 1 on top; None where it is not known.
+        gradient_slack: Relative allowance for what is left out of it.
+        gap: Why one of them is not known, or None.
+        correlation: c, that of h between two inputs of a batch, at infinite width.
+        chi: χ⊥, by which squared gradients grow from the next layer down to this one, at infinite
+            width and equal widths; None on top.
+    """
+
+    variance: float | None
+    variance_slack: float
+    spread: float | None
+    gradient: float | None
+    gradient_slack: float
+    gap: str | None = None
+    correlation: float | None = None
+    chi: float | None = None
+
+
+class _Known(NamedTuple):
+    """Values by layer with the sizes of what is missing; None where nothing is known."""
+
+    variance: Sequence[float | None]
+    variance_slack: Sequence[float]
+    spread: Sequence[float | None]
+    gradient: Sequence[float | None]
+    gradient_slack: Sequence[float]
+    gap: str | None = None
+
+
+def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheory]:
+    """Return what theory says of every layer.
+
+    Args:
+        network: What is asked.
+        infinite_width: Whether to take the limit of infinite width, and allow for nothing.
+
+    Raises:
+        InputError: A variance, or its square, is beyond what a float holds, or φ is not finite.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
+            at_limit = limit(network)
+            known = _at_limit(at_limit) if infinite_width else _finite(network, at_limit)
+    except ArithmeticError:
+        raise InputError(
+            f"theory for {network.depth:,} layers of {network.activation} with scale "
+            f"{network.scale} leaves the floats, which hold variances from 1e-154 to 1e154; take "
+            "fewer layers, another scale or gain, or an activation that is finite"
+        ) from None
+    # Rounding is all that varies where W only turns a signal whose length is given.
+    rounding = 2 * float(np.finfo(network.dtype).eps) * network.depth
+    return [
+        LayerTheory(
+            variance=known.variance[place],
+            variance_slack=known.variance_slack[place] + rounding,
+            spread=known.spread[place],
+            gradient=known.gradient[place],
+            gradient_slack=known.gradient_slack[place] + rounding,
+            gap=known.gap,
+            correlation=at_limit.correlations[place],
+            chi=at_limit.chis[place],
+        )
+        for place in range(network.depth)
+    ]
+
+
+def _at_limit(at_limit: Limit) -> _Known:
+    exact = [0.0] * len(at_limit.kernels)
+    return _Known(at_limit.kernels, exact, [None] * len(exact), at_limit.gradients, exact)
+
+
+def _finite(network: Network, at_limit: Limit) -> _Known:
+    law = law_of(network)
+    if network.norm == "batch":
+        return _batch(network, at_limit, law)
+    if network.residual is not None:
+        return _residual(network, at_limit, law)
+    return _exact(network, at_limit, law)
+
+
+def _exact(network: Network, at_limit: Limit, law: Law) -> _Known:
+    """Plain stacks: a chain of kernels, or renewals below a norm."""
+    inner = min(network.widths[1:-1], default=math.inf)
+    turned = law.kind == "orthogonal" and _turns(network)
+    least = _LEAST[network.norm] if network.norm != "none" or turned else 0
+    if inner < least:
+        reason = f"theory needs layers of at least {least} units here"
+        return _ends(network, at_limit, reason)
+    found, coarse = (_at_width(network, at_limit, turned, nodes) for nodes in (NODES, NODES - 1))
+    variance, fourth, gradient = (np.array(column) for column in zip(*found, strict=True))
+    rough = [np.array(column) for column in zip(*coarse, strict=True)]
+    slacks = [np.abs(rough[0] / variance - 1), np.abs(rough[2] / gradient - 1)]
+    widths = np.array(network.widths[1:], float)
+    spread = fourth / variance**2 * (1.0 if turned else 1 + 2 / widths) - 1
+    if law.kind == "independent":
+        spread = spread + (law.kurtosis - 3) / widths
+    elif not turned:
+        law = Law("unknown")
+        off = [np.abs(variance / at_limit.kernels - 1), np.abs(gradient / at_limit.gradients - 1)]
+        slacks = [slack + each for slack, each in zip(slacks, off, strict=True)]
+    return _judged(network, at_limit, law, _Found([variance, gradient], slacks, spread.tolist()))
+
+
+def _at_width(network: Network, at_limit: Limit, turned: bool, nodes: int) -> list[Finite]:
+    stack = _plain(network, at_limit, turned, nodes)
+    return chain.finite(stack) if network.norm == "none" else sphere.finite(stack, network.norm)
+
+
+def _plain(network: Network, at_limit: Limit, turned: bool, nodes: int = NODES) -> Plain:
+    variances, bias = variance_of_weights(network), network.bias_std**2
+    first = _first(network, variances[0], turned)
+    return Plain(
+        network.phi, network.layers, variances, bias, first, at_limit.kernels, turned, nodes
+    )
+
+
+def _turns(network: Network) -> bool:
+    """Tell whether every orthogonal W only turns what it gets, and the rest of theory is exact.
+
+    Where W has more rows than columns it takes a part of its input; a bias is not turned. Normal
+    inputs may be cut.
+    """
+    widths = network.widths if network.x_dist != "normal" else network.widths[1:]
+    grows = all(a <= b for a, b in pairwise(widths))
+    return grows and network.bias_std == 0.0
+
+
+def _first(network: Network, variance: float, turned: bool) -> Rule:
+    """Return the law of the first layer's kernel, of which the inputs' mean squares decide."""
+    n, bias = network.widths[0], network.bias_std**2
+    if network.x_dist == "normal":
+        means, weights = gamma(min(network.widths[:2]) if turned else n)
+    else:
+        means, weights = mean_of([raw_moment(network.x_dist, 2 * k) for k in range(2 * NODES)], n)
+    return Rule(variance * means + bias, weights)
+
+
+def _residual(network: Network, at_limit: Limit, law: Law) -> _Known:
+    """Residual stacks: the limit and its leading correction."""
+    if network.depth > _MOST_BRANCHES:
+        reason = f"theory takes at most {_MOST_BRANCHES:,} residual layers"
+        return _ends(network, at_limit, reason)
+    variances, n = variance_of_weights(network), network.widths[1]
+    kernels = np.array(at_limit.kernels)
+    factor = (network.residual or 0.0) ** 2
+    first = _first(network, variances[0], turned=False)
+    inputs = float(first.means**2 @ first.weights) - float(first.means @ first.weights) ** 2
+    step = None
+    if network.norm != "none" and n >= _LEAST[network.norm]:
+        turned = law.kind == "orthogonal" and network.bias_std == 0.0
+        step = sphere.first_step(_plain(network, at_limit, turned), network.norm)
+    found = corrections(
+        Branches(
+            network.phi, network.norm, kernels, factor * np.array(variances[1:]), n, inputs, step
+        )
+    )
+    parts = [found.variance_parts, found.gradient_parts]
+    values = [
+        kernels * (1 + found.variance), np.array(at_limit.gradients) * (1 + found.gradient)
+    ]  # fmt: skip
+    slacks = [part**2 for part in parts]
+    spread: list[float | None] = np.expm1(np.minimum(found.spread, 100.0)).tolist()
+    if law.kind != "independent":
+        slacks = [slack + part for slack, part in zip(slacks, parts, strict=True)]
+        spread = [None] * network.depth
+    return _judged(network, at_limit, law, _Found(values, slacks, spread))
+
+
+def _ends(network: Network, at_limit: Limit, reason: str) -> _Known:
+    """Return the little that is known whatever the widths: h of the first layer, ∂h of the last."""
+    exact, nothing = [0.0] * network.depth, [None] * (network.depth - 1)
+    return _Known(
+        [at_limit.kernels[0], *nothing], exact, [None] * network.depth, [*nothing, 1.0], exact,
+        reason,
+    )  # fmt: skip
+
+
+def _unless(gap: NDArray[np.bool_], values: Array) -> list[float | None]:
+    return [None if missing else float(value) for missing, value in zip(gap, values, strict=True)]
+
+
+def _one_per_width(network: Network) -> tuple[Array, Array]:
+    """Return the order 1/n of every layer that signals, and gradients, have passed."""
+    inverse = 1.0 / np.array(network.widths[1:], float)
+    below = np.concatenate([[0.0], np.cumsum(inverse[:-1])])
+    above = np.concatenate([np.cumsum(inverse[:0:-1])[::-1][1:], [0.0, 0.0]])[: network.depth]
+    return below, above
+
+
+def _batch(network: Network, at_limit: Limit, law: Law) -> _Known:
+    """Batch norm: the limit with its leading correction, or in residual stacks allowing for it."""
+    if network.batch < LEAST:
+        reason = f"below batch norm theory needs a batch of at least {LEAST}"
+        return _ends(network, at_limit, reason)
+    spreads, kept = np.array(at_limit.spreads), network.residual is not None
+    shares = 1 - np.append(0.0, spreads[:-1] / spreads[1:]) if kept else np.ones(network.depth)
+    x = Entries.of(network.x_dist, 0.0, 1.0)
+    found = batch.corrections(
+        network.phi, network.batch, network.widths, shares.tolist(), x.fourth / x.variance**2 - 1
+    )
+    values = [np.array(at_limit.kernels), np.array(at_limit.gradients)]
+    relative, slacks = [found.variance, found.gradient], [found.variance_rest, found.gradient_rest]
+    if law.kind == "independent" and not kept:
+        values = [value * (1 + change) for value, change in zip(values, relative, strict=True)]
+    else:
+        slacks = [np.abs(change) + rest for change, rest in zip(relative, slacks, strict=True)]
+    return _judged(network, at_limit, law, _Found(values, slacks, [None] * network.depth))
+
+
+class _Found(NamedTuple):
+    """Arrays by layer, for normal weights: E h² and E (∂h)², and what is missing of each."""
+
+    values: list[Array]
+    slacks: list[Array]
+    spread: Sequence[float | None]
+
+
+def _judged(network: Network, at_limit: Limit, law: Law, found: _Found) -> _Known:
+    """Return E h² and E (∂h)² with what the law of the weights changes, where that is enough."""
+    values, slacks, spread = found
+    largest = LARGEST_SLACK if network.norm != "batch" else _LARGEST_OF_SERIES
+    if law.kind == "unknown":
+        largest = math.inf
+        more = _one_per_width(network)
+        slacks = [slack + each for slack, each in zip(slacks, more, strict=True)]
+    elif law.kind == "independent" and not law.normal:
+        changes = shifts(network, law, at_limit, variance_of_weights(network))
+        relative = changes.variance, changes.gradient
+        values = [value * (1 + change) for value, change in zip(values, relative, strict=True)]
+        rests = [changes.variance_rest, changes.gradient_rest]
+        if network.norm == "batch":  # which skewness and kurtosis change in more ways than these
+            rests = [rest + np.abs(change) for rest, change in zip(rests, relative, strict=True)]
+        slacks = [slack + rest for slack, rest in zip(slacks, rests, strict=True)]
+        largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
+    gaps = [np.logical_not(slack <= largest) for slack in slacks]
+    allowed = [np.where(gap, 0.0, slack).tolist() for gap, slack in zip(gaps, slacks, strict=True)]
+    reason = None
+    if any(gap.any() for gap in gaps):
+        reason = (
+            f"theory of an empty cell would leave out more than {largest:.0%} at this width and "
+            "depth; take wider layers, or --infinite-width"
+        )
+    forward, back = (_unless(gap, value) for gap, value in zip(gaps, values, strict=True))
+    return _Known(forward, allowed[0], spread, back, allowed[1], reason)

@@ -1,0 +1,228 @@
+"""Batch norm: means over what it hands to φ, and the leading correction for finite width.
+
+Where inputs are exchangeable, a unit's B values after the norm are a uniform point y of the sphere
+Σy = 0, Σy² = B. Two of its coordinates have a density in closed form, so the limit of infinite
+width is exact for the batch's own size.
+
+At finite width the batch's Gram matrix fluctuates about that of exchangeable inputs. What of it
+counts to the order 1/n are the variances of its diagonal and of its off-diagonal, relative to the
+variance of h over the batch, and those of the same matrix between h and a tangent. Each follows
+from its layer below by a linear response and fresh noise of order 1/n. Derived here, for large B:
+terms of order 1/B beside these are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from varsim.activations import Activation
+from varsim.stack.theory.laws import Array, hermite, resolved_rule
+
+_ANGLES = 512
+_PIECES = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0])
+
+LEAST = 4
+"""The smallest batch whose gradients have a mean: E 1/σ² is infinite below."""
+
+
+class BatchMeans(NamedTuple):
+    """Means for a batch of B.
+
+    Attributes:
+        square: E φ(y)².
+        product: E φ(y) φ(y′) of two inputs.
+        whole: How much of a squared gradient the norm and φ hand down, times the variance of h
+            over the batch; infinite below :data:`LEAST`.
+        passed: The same of its part that differs between inputs: Yang et al. (2019), A mean field
+            theory of batch normalization.
+    """
+
+    square: float
+    product: float
+    whole: float
+    passed: float
+
+
+@cache
+def batch_means(phi: Activation, batch: int) -> BatchMeans:
+    """Return the means for a batch.
+
+    With P = 1 - 11ᵀ/B - yyᵀ/B and D = diag φ′, ``whole`` is B/(B-3) E tr(D P D)/B, and ``passed``
+    has the batch's mean taken off on the left, too.
+    """
+    y, other, mass = _pairs(batch)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value, slope = phi.phi(y), phi.derivative(y)
+        square = float(value**2 @ mass)
+        product = float(value * phi.phi(other) @ mass)
+        inverse = batch / (batch - 3) if batch >= LEAST else math.inf
+        trace = float(slope**2 * (1 - (1 + y * y) / batch) @ mass)
+        mixed = float(slope * phi.derivative(other) * (1 + y * other) @ mass)
+    if not all(map(math.isfinite, (square, product, trace, mixed))):
+        raise FloatingPointError
+    return BatchMeans(square, product, inverse * trace, inverse * (trace + mixed / batch))
+
+
+class Responses(NamedTuple):
+    """How fluctuations of the Gram matrix pass φ, and what they change: means at variance 1.
+
+    Attributes:
+        off: λ of the off-diagonal, exact for the batch's size.
+        diagonal: λ of the diagonal.
+        diagonal_noise: n times its fresh variance; that of the off-diagonal is 1.
+        tangent_off: Squared λ of the off-diagonal between h and a tangent.
+        tangent_diagonal: The same of the diagonal.
+        tangent_noise: n times the fresh variance of that.
+        shared: n times the fresh covariance of the diagonals of h and of a tangent.
+        bend: E φ² He₄, over E φ².
+        spread_bend: The same of (φ - E φ)², over Var φ.
+        slope_level: E φ′² He₂, over E φ′².
+        slope_bend: E φ′² He₄, over E φ′².
+    """
+
+    off: float
+    diagonal: float
+    diagonal_noise: float
+    tangent_off: float
+    tangent_diagonal: float
+    tangent_noise: float
+    shared: float
+    bend: float
+    spread_bend: float
+    slope_level: float
+    slope_bend: float
+
+
+@cache
+def responses(phi: Activation, batch: int) -> Responses:
+    """Return the responses of an activation, for a batch of at least 4."""
+    h, mass = resolved_rule(phi, 1.0)
+    value, slope = phi.phi(h), phi.derivative(h)
+    centred = value - value @ mass
+    spread, steep, mean_slope = (float(each @ mass) for each in (centred**2, slope**2, slope))
+    both_square = float((centred * slope) ** 2 @ mass)
+    functions = np.stack([value**2, centred**2, slope**2])
+    square, own, slopes = hermite(h, functions * mass, 5)
+    y, other, share = _pairs(batch)
+    a, b = phi.phi(y), phi.phi(other)
+    third = -(y + other) / (batch - 2)  # the mean of a third coordinate, and of two more
+    both = ((y + other) ** 2 - (batch - y * y - other * other)) / ((batch - 2) * (batch - 3))
+    means = batch_means(phi, batch)
+    off = (
+        (batch - 1)
+        / batch
+        * float((a * y * b * other - 2 * a * y * b * third + a * b * both) @ share)
+    )
+    half, norm = own[2] / math.sqrt(2), spread * steep
+    found = Responses(
+        off / (means.square - means.product),
+        half / spread,
+        float((centred**2 - spread) ** 2 @ mass) / spread**2,
+        mean_slope**4 / norm * (batch - 1) / (batch + 1),
+        half**2 / norm,
+        both_square / norm,
+        both_square / norm - 1,
+        square[4] * math.sqrt(24) / means.square,
+        own[4] * math.sqrt(24) / spread,
+        slopes[2] * math.sqrt(2) / steep,
+        slopes[4] * math.sqrt(24) / steep,
+    )
+    if not all(map(math.isfinite, found)):
+        raise FloatingPointError
+    return found
+
+
+class Corrections(NamedTuple):
+    """Relative corrections of order 1/n by layer, and the sizes of what comes after them.
+
+    Attributes:
+        variance: Of E h².
+        variance_rest: What the next order is about, relatively.
+        gradient: Of E (∂h)².
+        gradient_rest: The same of that.
+    """
+
+    variance: Array
+    variance_rest: Array
+    gradient: Array
+    gradient_rest: Array
+
+
+def corrections(
+    phi: Activation, batch: int, widths: Sequence[int], shares: Sequence[float], first: float
+) -> Corrections:
+    """Return the leading corrections of a stack with batch norm.
+
+    Args:
+        phi: The activation.
+        batch: B, at least 4.
+        widths: Of the input and of all layers.
+        shares: Of every layer's spread over the batch, what its last branch has: 1 in plain stacks.
+        first: Relative variance of Σx²/n between inputs, times n.
+    """
+    r, depth = responses(phi, batch), len(widths) - 1
+    diagonal, off = [first / widths[0]], [1 / widths[0]]
+    for n, share in zip(widths[1:-1], shares[1:], strict=True):
+        hold = 1 - share
+        diagonal.append(
+            (hold + share * r.diagonal) ** 2 * diagonal[-1] + share**2 * r.diagonal_noise / n
+        )
+        off.append((hold + share * r.off) ** 2 * off[-1] + share**2 / n)
+    d, o = np.array(diagonal), np.array(off)
+    o = o + d / batch  # what makes a unit's variance over the batch fluctuate
+    # The next order has another factor of these fluctuations: a power series in them, whose
+    # coefficients are of order 1 to 4, as those of E 1/σ² are.
+    next_order = 4 * (d + o)
+    variance = np.append(0.0, (r.bend * (d / 8 - o / 4))[:-1])
+    rest = np.append(0.0, (abs(r.bend) * (d / 8 + o / 4) * next_order)[:-1])
+    scale = np.append(0.0, (r.spread_bend * (d / 8 - o / 4))[:-1])
+    fixed = o * (2 - r.slope_bend / 4) + r.slope_bend / 8 * d - scale
+    sizes = o * (2 + abs(r.slope_bend) / 4) + abs(r.slope_bend) / 8 * d
+    sizes += np.append(0.0, (abs(r.spread_bend) * (d / 8 + o / 4))[:-1])
+    # Each column is a tangent that starts at that layer; it meets the steps k above.
+    gradient, parts, gradient_rest = np.zeros((3, depth))
+    tangent_off, tangent, both = np.zeros((3, depth))
+    for k, n in enumerate(widths[1:-1]):
+        begun = slice(0, k + 1)
+        along = tangent_off[begun] + tangent[begun] / batch
+        step = (
+            fixed[k]
+            - along * (2 + r.slope_level)
+            + r.slope_level * (both[begun] / 2 + tangent[begun])
+        )
+        gradient[begun] += step
+        parts[begun] += np.abs(step)
+        gradient_rest[begun] += sizes[k] * next_order[k]
+        both[begun] = r.diagonal * (both[begun] + r.slope_level / 2 * d[k]) + r.shared / n
+        tangent_off[begun] = r.tangent_off * tangent_off[begun] + 1 / n
+        tangent[begun] = r.tangent_diagonal * tangent[begun] + r.tangent_noise / n
+    gradient_rest += parts**2 + parts * 3 / batch
+    return Corrections(variance, rest + np.abs(variance) * 3 / batch, gradient, gradient_rest)
+
+
+def _pairs(batch: int) -> tuple[Array, Array, Array]:
+    """Return two coordinates of y at nodes, and the nodes' weights.
+
+    In the plane of their sum and difference a point has the squared radius 1 - exp(-2s/(B-3)) with
+    s from the exponential distribution, and a uniform angle; on a circle for B = 3.
+    """
+    angles = 2 * math.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
+    if batch == 2:
+        return np.array([1.0, -1.0]), np.array([-1.0, 1.0]), np.array([0.5, 0.5])
+    if batch == 3:
+        radius, share = np.ones(1), np.ones(1)
+    else:
+        nodes, weights = np.polynomial.legendre.leggauss(16)
+        half = np.diff(_PIECES)[:, None] / 2
+        s = ((_PIECES[1:] + _PIECES[:-1])[:, None] / 2 + half * nodes).ravel()
+        radius = np.sqrt(-np.expm1(-2 * s / (batch - 3)))
+        share = (half * weights).ravel() * np.exp(-s)
+    u = math.sqrt(batch - 2) * np.outer(radius, np.cos(angles)).ravel()
+    v = math.sqrt(batch) * np.outer(radius, np.sin(angles)).ravel()
+    mass = np.repeat(share / _ANGLES, _ANGLES)
+    return (u + v) / math.sqrt(2), (u - v) / math.sqrt(2), mass

@@ -1,0 +1,301 @@
+"""Laws of the mean of φ² over a layer's units, as quadrature rules that are exact for polynomials.
+
+Weights are independent of what they multiply. So a layer's units enter the next one through their
+mean square alone, and what is asked of it are expectations of smooth functions of a mean over n
+units. A Gauss rule with the mean's own moments takes them with an error of order n^-5.
+
+The moments come from powers of truncated series: with m_k the moments of a unit's φ², the n-th
+power of Σ m_k x^k / k! is the series of the sum's. Where units are bound to a sphere, as below a
+norm or orthogonal weights, they are independent once more under a Fourier integral over the bonds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from varsim.activations import Activation
+from varsim.activations.quadrature import gaussian_rule
+
+Array: TypeAlias = "NDArray[np.float64]"
+Complex: TypeAlias = "NDArray[np.complex128] | NDArray[np.float64]"
+
+Bond = Literal["free", "sphere", "centred sphere"]
+"""What binds the units h of a layer of variance K: nothing; Σh² = nK; and Σh = 0, too."""
+
+ORDERS = 64
+"""Hermite polynomials that are taken of a function."""
+
+NODES = 5
+"""Nodes of a rule."""
+
+_ORDERS = 2 * NODES
+_FACTORIALS = np.array([math.factorial(k) for k in range(_ORDERS)], float)
+
+# Points of the Fourier integral where the integrand is smaller than this share are left out.
+_NEGLIGIBLE = 1e-11
+_MOST_POINTS = 6000
+
+_MAX_HALVINGS = 6
+
+# Of a law as narrow as this, in units of that of independent units, higher moments are rounding.
+_ROUNDING = 1e-6
+
+
+class Rule(NamedTuple):
+    """A quadrature rule over the mean of φ², of shape (kernels, nodes) each.
+
+    Attributes:
+        means: The nodes.
+        weights: Their weights, which sum to the expectation of the factor that the rule is for.
+    """
+
+    means: Array
+    weights: Array
+
+    @property
+    def total(self) -> Array:
+        """The expectation of the factor itself, of shape (kernels,)."""
+        total: Array = self.weights.sum(axis=-1)
+        return total
+
+
+class Rules(NamedTuple):
+    """Rules for E[factor · f(mean of φ²)], by the factor.
+
+    With D = diag φ′(h), r = φ(h) and P the projection off whatever binds h:
+
+    Attributes:
+        signal: 1.
+        trace: tr(D P D) / n: the square that D leaves of a tangent in P's space.
+        overlap: r D P D r / n²: its square along r, over n.
+        radial: |D h|² / (n K): the same of a tangent along h itself.
+        radial_overlap: (r D h)² / (n² K).
+    """
+
+    signal: Rule
+    trace: Rule
+    overlap: Rule
+    radial: Rule
+    radial_overlap: Rule
+
+
+@cache
+def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES) -> Rules:
+    """Return the rules for n units of variance ``kernel``.
+
+    Raises:
+        FloatingPointError: A moment leaves the floats.
+    """
+    if phi.homogeneous and kernel != 1.0:
+        return _scaled(rules(phi, 1.0, n, bond, nodes), kernel)
+    center, spread, series, weights = _moments(phi, kernel, n, bond)
+    one, slope, slope_h, slope_phi, both, cross, across = series
+    first, second, third = (_power(one, n - k) for k in range(3))
+    squared = _product(both, second) + (n - 1) * _product(_product(cross, cross), third)
+    trace, overlap = _product(slope, second), _product(slope_phi, second)
+    if bond != "free":
+        trace = trace - _product(slope_h, second) / n
+        overlap = overlap - squared / n
+    if bond == "centred sphere":
+        trace = trace - _product(slope, second) / n
+        slant = _product(slope_phi, second) + (n - 1) * _product(_product(across, across), third)
+        overlap = overlap - slant / n
+
+    def rule(series: Complex, bound: Complex | None = None) -> Rule:
+        moments = np.real(weights @ series) * _FACTORIALS / float(n) ** (np.arange(_ORDERS) / 2)
+        if bound is not None and moments[0] <= 1e-9 * np.real(weights @ bound[:, 0]):
+            moments[:] = 0.0  # what is left of a difference is rounding
+        x, w = gauss(moments, nodes)
+        return Rule(np.maximum(center + spread / math.sqrt(n) * x, 0.0), w)
+
+    return Rules(
+        rule(first),
+        rule(trace),
+        rule(overlap / n, bound=_product(slope_phi, second) / n),
+        rule(_product(slope_h, second)),
+        rule(squared / n),
+    )
+
+
+def _scaled(unit: Rules, kernel: float) -> Rules:
+    """Return the rules of a homogeneous φ from those at variance 1; its φ′ has no scale."""
+    powers = 0, 0, 1, 0, 1  # of φ², as the factors have it
+    return Rules(
+        *(Rule(r.means * kernel, r.weights * kernel**p) for r, p in zip(unit, powers, strict=True))
+    )
+
+
+def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
+    """Return nodes and weights of the Gauss rule of a measure, from its first 2 nodes moments.
+
+    The recurrence of its orthogonal polynomials by Chebyshev's algorithm, then Golub & Welsch
+    (1969). A measure on fewer points has fewer nodes; the others get no weight.
+    """
+    mass = moments[0]
+    if not mass:
+        return np.zeros(nodes), np.zeros(nodes)
+    before, now = np.zeros(2 * nodes), moments / mass
+    diagonal = np.full(nodes, now[1])
+    squares = np.zeros(nodes)
+    for k in range(1, nodes):
+        lower, upper = k, 2 * nodes - k
+        after = np.zeros(2 * nodes)
+        after[lower:upper] = (
+            now[lower + 1 : upper + 1]
+            - diagonal[k - 1] * now[lower:upper]
+            - squares[k - 1] * before[lower:upper]
+        )
+        if not after[k] > _ROUNDING:  # the mean square of a polynomial: what is left is noise
+            break
+        squares[k] = after[k] / now[k - 1]
+        diagonal[k] = after[k + 1] / after[k] - now[k] / now[k - 1]
+        before, now = now, after
+    x, weights = _golub_welsch(diagonal, np.sqrt(squares[1:]))
+    return x, weights * mass
+
+
+def _golub_welsch(diagonal: NDArray[Any], beside: NDArray[Any]) -> tuple[Array, Array]:
+    x, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return x, vectors[0] ** 2
+
+
+def gamma(dof: float, nodes: int = 16) -> tuple[Array, Array]:
+    """Return the Gauss rule of a mean of ``dof`` squares of normal variables."""
+    shape, k = dof / 2, np.arange(nodes)
+    x, weights = _golub_welsch(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
+    return x / shape, weights
+
+
+def mean_of(moments: Sequence[float], n: int) -> tuple[Array, Array]:
+    """Return the Gauss rule of a mean of n independent terms, from a term's raw moments."""
+    center = moments[1]
+    central = np.array(
+        [
+            sum(math.comb(k, j) * moments[j] * (-center) ** (k - j) for j in range(k + 1))
+            for k in range(_ORDERS)
+        ]
+    )
+    spread = math.sqrt(max(0.0, central[2])) or 1.0
+    series = (central / spread ** np.arange(_ORDERS) / _FACTORIALS)[None]
+    scaled = _power(series, n)[0] * _FACTORIALS / float(n) ** (np.arange(_ORDERS) / 2)
+    x, weights = gauss(scaled, NODES)
+    return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
+
+
+@lru_cache(maxsize=2048)
+def _moments(
+    phi: Activation, kernel: float, n: int, bond: Bond
+) -> tuple[float, float, Complex, Complex]:
+    """Return center and spread of φ², series of its moments about that by factor, and weights.
+
+    The series have the shape (factors, points of the Fourier integral, orders), in units of the
+    spread. The factors are 1, φ′², φ′²z², φ′²φ², (φ′φz)², φ′φz and φ′φ with z = h/√K.
+    """
+    h, mass = resolved_rule(phi, kernel)
+    value, slope = phi.phi(h), phi.derivative(h)
+    z, square = h / math.sqrt(kernel), value * value
+    center = float(square @ mass)
+    spread = math.sqrt(max(0.0, float((square - center) ** 2 @ mass))) or 1.0
+    powers = ((square - center) / spread) ** np.arange(_ORDERS)[:, None] / _FACTORIALS[:, None]
+    slopes, cross = slope * slope, slope * value
+    factors = np.stack(
+        [np.ones_like(z), slopes, slopes * z * z, cross * cross, (cross * z) ** 2, cross * z, cross]
+    )
+    table = (factors[:, None] * powers * mass).reshape(-1, z.size).T
+    if not np.isfinite(table).all():
+        raise FloatingPointError
+    if bond == "free":
+        series = table.sum(axis=0).reshape(len(factors), 1, _ORDERS)
+        return center, spread, series, np.ones(1)
+    omega, mu = _points(n, bond == "centred sphere")
+    blocks = []
+    for start in range(0, omega.size, 256):
+        some = slice(start, start + 256)
+        angle = mu[some, None] * z - omega[some, None] * (z * z - 1)
+        blocks.append(np.cos(angle) @ table + 1j * (np.sin(angle) @ table))
+    series = np.concatenate(blocks).reshape(-1, len(factors), _ORDERS).transpose(1, 0, 2)
+    # Points and their mirror images have conjugate integrands: half of the plane is enough.
+    share = np.where(omega == 0.0, 1.0, 2.0)
+    return center, spread, series, share / np.sum(share * np.real(series[0, :, 0] ** n))
+
+
+def _points(n: int, centred: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the points (ω ≥ 0, μ) of the trapezoidal rule for δ(Σz² - n) and δ(Σz).
+
+    A spacing of 2π/T adds the densities at multiples of T to that at the bond; both are chosen so
+    far apart that they do not matter. The integrand of 1 has a modulus in closed form.
+    """
+    step = 2 * math.pi / (12 * math.sqrt(2 * n) + 100)
+    reach = math.sqrt(max(0.0, _NEGLIGIBLE ** (-4 / n) - 1)) / 2
+    omega = step * np.arange(min(math.ceil(reach / step), _MOST_POINTS) + 1)
+    if not centred:
+        return omega, 0.0 * omega
+    step = 2 * math.pi / (14 * math.sqrt(n) + 10)
+    width = 1 + 4 * omega**2
+    reach = math.sqrt(-2 * math.log(_NEGLIGIBLE) / n * float(width.max()))
+    mu = step * np.arange(-math.ceil(reach / step), math.ceil(reach / step) + 1)
+    at, across = np.repeat(omega, mu.size), np.tile(mu, omega.size)
+    width = 1 + 4 * at**2
+    kept = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(_NEGLIGIBLE)
+    return at[kept], across[kept]
+
+
+def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
+    """Return nodes and weights for means over h ~ N(0, kernel) that resolve the activation.
+
+    Raises:
+        FloatingPointError: φ² or φ′² has no finite mean.
+    """
+    before: Any = math.nan
+    coarse = gaussian_rule(kernel, phi.kinks)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for halvings in range(_MAX_HALVINGS):
+            h, mass = gaussian_rule(kernel, phi.kinks, halvings)
+            means = np.stack([phi.phi(h) ** 2, phi.derivative(h) ** 2]) @ mass
+            if not np.isfinite(means).all():
+                raise FloatingPointError
+            if np.all(np.abs(means - before) <= 1e-12 * means):
+                break
+            before, coarse = means, (h, mass)
+    return coarse
+
+
+def hermite(z: Array, weighted: Array, orders: int = ORDERS) -> Array:
+    """Return coefficients in Hermite polynomials of unit norm, of shape (functions, orders).
+
+    Args:
+        z: Nodes of a normal variable.
+        weighted: Functions there times the weights of the nodes, of shape (functions, nodes).
+        orders: Polynomials that are taken.
+    """
+    before, now = np.zeros_like(z), np.ones_like(z)
+    coefficients = np.empty((len(weighted), orders))
+    for p in range(orders):
+        coefficients[:, p] = weighted @ now
+        before, now = now, (z * now - math.sqrt(p) * before) / math.sqrt(p + 1)
+    return coefficients
+
+
+def _product(a: Complex, b: Complex) -> Complex:
+    """Return the product of two truncated series, of shape (points, orders)."""
+    out = np.zeros_like(a * b)
+    for k in range(_ORDERS):
+        out[:, k:] += a[:, k : k + 1] * b[:, : _ORDERS - k]
+    return out
+
+
+def _power(series: Complex, n: int) -> Complex:
+    """Return the n-th power of a truncated series by J. C. P. Miller's recurrence."""
+    lead = series[:, :1]
+    unit = series / lead
+    out = np.zeros_like(unit)
+    out[:, 0] = 1
+    for k in range(1, _ORDERS):
+        out[:, k] = sum((n * j - k + j) * unit[:, j] * out[:, k - j] for j in range(1, k + 1)) / k
+    return out * lead**n

@@ -1,0 +1,171 @@
+"""Deep stacks in the limit of infinite width: kernels, gradients, and correlations of inputs.
+
+The limit holds for weights of any distribution. Batch norm is taken at the batch's own size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from varsim.activations import Activation
+from varsim.layer.theory import Entries
+from varsim.stack.network import Network
+from varsim.stack.theory.batch import batch_means
+from varsim.stack.theory.laws import Array, hermite, resolved_rule
+
+# Hermite polynomials for correlations, near 1 of which a kink needs many.
+_ORDERS = 200
+
+
+class Limit(NamedTuple):
+    """What the layers have in the limit, each a list by layer.
+
+    Attributes:
+        kernels: K = E h².
+        spreads: The part of K that the inputs of a batch do not share.
+        gradients: E (∂h)², from a cotangent of variance 1 on top.
+        correlations: c, that of h between two inputs of a batch.
+        chis: χ⊥ = C E φ′², divided by what the norm divides by: the growth of squared gradients
+            from the next layer down to this one at equal widths; None on top and where infinite.
+    """
+
+    kernels: list[float]
+    spreads: list[float]
+    gradients: list[float]
+    correlations: list[float]
+    chis: list[float | None]
+
+
+def variance_of_weights(network: Network) -> list[float]:
+    """Return C of every layer: the variance of the entries of W times fan-in."""
+    return [layer.fan_in / layer.k_squared for layer in network.layers]
+
+
+def limit(network: Network) -> Limit:
+    """Return the limit of every layer.
+
+    Forward: Poole et al. (2016), eq. 3 and 5. Backward: Schoenholz et al. (2017), eq. 9; Yang &
+    Schoenholz (2017) for residual stacks; Yang et al. (2019) for batch norm.
+
+    Raises:
+        ArithmeticError: A kernel leaves the floats, or φ is not finite.
+    """
+    kernels, spreads, covariances = _forward(network)
+    gradients, chis = _backward(network, kernels, spreads)
+    return Limit(
+        kernels,
+        spreads,
+        gradients,
+        [c / k for c, k in zip(covariances, kernels, strict=True)],
+        chis,
+    )
+
+
+def _forward(network: Network) -> tuple[list[float], list[float], list[float]]:
+    """Return K of every layer, the part of it that inputs do not share, and the covariance."""
+    first, *others = variance_of_weights(network)
+    x, bias = Entries.of(network.x_dist, 0.0, 1.0), network.bias_std**2
+    shared = x.mean**2 + network.correlation * x.variance
+    kernels = [first * x.mean_square + bias]
+    spreads = [first * (x.mean_square - shared)]
+    covariances = [first * shared + bias]
+    factor = 1.0 if network.residual is None else network.residual**2
+    for weight in others:
+        second, product = _moments(network, kernels[-1], covariances[-1])
+        steps = (
+            weight * second + bias, weight * (second - product), weight * product + bias
+        )  # fmt: skip
+        for known, step in zip((kernels, spreads, covariances), steps, strict=True):
+            before = 0.0 if network.residual is None else known[-1]
+            known.append(before + factor * step)
+        if not 1e-154 < kernels[-1] < 1e154:
+            raise FloatingPointError
+    return kernels, spreads, covariances
+
+
+def _moments(network: Network, kernel: float, covariance: float) -> tuple[float, float]:
+    """Return E φ² of one input, and E φφ of two."""
+    if network.norm == "batch":
+        means = batch_means(network.phi, network.batch)
+        return means.square, means.product
+    at = kernel_means(network.phi, kernel if network.norm == "none" else 1.0)
+    correlation = min(1.0, max(-1.0, covariance / kernel))
+    return at.square, at.square if correlation == 1.0 else at.product(correlation)
+
+
+def _backward(
+    network: Network, kernels: list[float], spreads: list[float]
+) -> tuple[list[float], list[float | None]]:
+    """Return E (∂h)² and χ⊥ of every layer.
+
+    Below batch norm a gradient is ``shared`` + ``own``: the first part is alike for all inputs of
+    the batch, and the norm takes it off.
+    """
+    factor = 1.0 if network.residual is None else network.residual**2
+    kept = 0.0 if network.residual is None else 1.0
+    own, shared = 0.0, 1.0
+    gradients = [1.0]
+    chis: list[float | None] = [None]
+    for place in range(network.depth - 2, -1, -1):
+        layer = network.layers[place + 1]
+        if network.norm == "batch":
+            means, scale = batch_means(network.phi, network.batch), spreads[place]
+            passed, whole = means.passed / scale, means.whole / scale
+        else:
+            seen = kernels[place] if network.norm == "none" else 1.0
+            passed = whole = kernel_means(network.phi, seen).slope * seen / kernels[place]
+        weight = factor * layer.fan_out / layer.k_squared
+        own, shared = own * (kept + weight * passed) + shared * weight * whole, shared * kept
+        gradients.append(own + shared)
+        chi = layer.fan_in / layer.k_squared * passed
+        chis.append(chi if math.isfinite(chi) else None)
+    return gradients[::-1], chis[::-1]
+
+
+@dataclass(frozen=True)
+class KernelMeans:
+    """Averages over h ~ N(0, K).
+
+    Attributes:
+        phi: The activation.
+        kernel: K.
+        mean: E φ.
+        square: E φ².
+        slope: E φ′².
+    """
+
+    phi: Activation
+    kernel: float
+    mean: float
+    square: float
+    slope: float
+
+    def product(self, correlation: float) -> float:
+        """Return E φ(u) φ(v) at a correlation of u and v, by Mehler's formula."""
+        if abs(correlation) < 1e-12:
+            return self.mean**2
+        known = self._coefficients**2
+        rest = max(0.0, self.square - float(known.sum()))
+        powers = correlation ** np.arange(len(known))
+        return float(known @ powers) + rest * correlation ** len(known)
+
+    @cached_property
+    def _coefficients(self) -> Array:
+        h, mass = resolved_rule(self.phi, self.kernel)
+        z, values = h / math.sqrt(self.kernel), (self.phi.phi(h) * mass)[None]
+        coefficients: Array = hermite(z, values, _ORDERS)[0]
+        return coefficients
+
+
+@cache
+def kernel_means(phi: Activation, kernel: float) -> KernelMeans:
+    """Return the averages at a kernel, or raise a FloatingPointError where one is not finite."""
+    h, mass = resolved_rule(phi, kernel)
+    value, slope = phi.phi(h), phi.derivative(h)
+    means = (float(each @ mass) for each in (value, value**2, slope**2))
+    return KernelMeans(phi, kernel, *means)
