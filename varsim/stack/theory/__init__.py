@@ -167,7 +167,7 @@ def _at_width(network: Network, at_limit: Limit, turned: bool, nodes: int) -> li
 
 def _plain(network: Network, at_limit: Limit, turned: bool, nodes: int = NODES) -> Plain:
     variances, bias = variance_of_weights(network), network.bias_std**2
-    first = _first(network, variances[0], turned)
+    first = _first(network, variances[0], turned, nodes)
     return Plain(
         network.phi, network.layers, variances, bias, first, at_limit.kernels, turned, nodes
     )
@@ -184,13 +184,14 @@ def _turns(network: Network) -> bool:
     return grows and network.bias_std == 0.0
 
 
-def _first(network: Network, variance: float, turned: bool) -> Rule:
+def _first(network: Network, variance: float, turned: bool, nodes: int = NODES) -> Rule:
     """Return the law of the first layer's kernel, of which the inputs' mean squares decide."""
     n, bias = network.widths[0], network.bias_std**2
     if network.x_dist == "normal":
         means, weights = gamma(min(network.widths[:2]) if turned else n)
     else:
-        means, weights = mean_of([raw_moment(network.x_dist, 2 * k) for k in range(2 * NODES)], n)
+        moments = [raw_moment(network.x_dist, 2 * k) for k in range(2 * NODES)]
+        means, weights = mean_of(moments, n, nodes)
     return Rule(variance * means + bias, weights)
 
 
@@ -199,28 +200,36 @@ def _residual(network: Network, at_limit: Limit, law: Law) -> _Known:
     if network.depth > _MOST_BRANCHES:
         reason = f"theory takes at most {_MOST_BRANCHES:,} residual layers"
         return _ends(network, at_limit, reason)
+    least = _LEAST[network.norm] if network.norm != "none" else 0
+    if network.widths[1] < least:
+        return _ends(network, at_limit, f"theory needs layers of at least {least} units here")
     variances, n = variance_of_weights(network), network.widths[1]
     kernels = np.array(at_limit.kernels)
     factor = (network.residual or 0.0) ** 2
     first = _first(network, variances[0], turned=False)
     inputs = float(first.means**2 @ first.weights) - float(first.means @ first.weights) ** 2
-    step = None
-    if network.norm != "none" and n >= _LEAST[network.norm]:
+    step = rough = on_sphere = None
+    if network.norm != "none":
         turned = law.kind == "orthogonal" and network.bias_std == 0.0
-        step = sphere.first_step(_plain(network, at_limit, turned), network.norm)
+        (on_sphere, step), (_, rough) = (
+            sphere.branch(_plain(network, at_limit, turned, nodes), network.norm)
+            for nodes in (NODES, NODES - 1)
+        )
     found = corrections(
         Branches(
-            network.phi, network.norm, kernels, factor * np.array(variances[1:]), n, inputs, step
+            network.phi, network.norm, kernels, factor * np.array(variances[1:]), n, inputs,
+            on_sphere, step,
         )
-    )
-    parts = [found.variance_parts, found.gradient_parts]
+    )  # fmt: skip
     values = [
         kernels * (1 + found.variance), np.array(at_limit.gradients) * (1 + found.gradient)
     ]  # fmt: skip
-    slacks = [part**2 for part in parts]
+    slacks = [found.variance_rest, found.gradient_rest]
+    if step is not None and rough is not None:
+        slacks[1][0] += abs(rough / step - 1)
     spread: list[float | None] = np.expm1(np.minimum(found.spread, 100.0)).tolist()
-    if law.kind != "independent":
-        slacks = [slack + part for slack, part in zip(slacks, parts, strict=True)]
+    if law.kind != "independent":  # the corrections are those of normal weights
+        slacks = [slack + np.sqrt(slack) for slack in slacks]
         spread = [None] * network.depth
     return _judged(network, at_limit, law, _Found(values, slacks, spread))
 
@@ -255,8 +264,11 @@ def _batch(network: Network, at_limit: Limit, law: Law) -> _Known:
     shares = 1 - np.append(0.0, spreads[:-1] / spreads[1:]) if kept else np.ones(network.depth)
     x = Entries.of(network.x_dist, 0.0, 1.0)
     found = batch.corrections(
-        network.phi, network.batch, network.widths, shares.tolist(), x.fourth / x.variance**2 - 1
-    )
+        batch.Stack(
+            network.phi, network.batch, network.widths, shares.tolist(),
+            x.fourth / x.variance**2 - 1, law.kurtosis - 3,
+        )
+    )  # fmt: skip
     values = [np.array(at_limit.kernels), np.array(at_limit.gradients)]
     relative, slacks = [found.variance, found.gradient], [found.variance_rest, found.gradient_rest]
     if law.kind == "independent" and not kept:

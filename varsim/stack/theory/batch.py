@@ -153,18 +153,29 @@ class Corrections(NamedTuple):
     gradient_rest: Array
 
 
-def corrections(
-    phi: Activation, batch: int, widths: Sequence[int], shares: Sequence[float], first: float
-) -> Corrections:
-    """Return the leading corrections of a stack with batch norm.
+class Stack(NamedTuple):
+    """A stack with batch norm.
 
-    Args:
+    Attributes:
         phi: The activation.
         batch: B, at least 4.
         widths: Of the input and of all layers.
         shares: Of every layer's spread over the batch, what its last branch has: 1 in plain stacks.
         first: Relative variance of Σx²/n between inputs, times n.
+        excess: Kurtosis of the weights less 3.
     """
+
+    phi: Activation
+    batch: int
+    widths: Sequence[int]
+    shares: Sequence[float]
+    first: float
+    excess: float
+
+
+def corrections(stack: Stack) -> Corrections:
+    """Return the leading corrections of every layer."""
+    phi, batch, widths, shares, first, excess = stack
     r, depth = responses(phi, batch), len(widths) - 1
     diagonal, off = [first / widths[0]], [1 / widths[0]]
     for n, share in zip(widths[1:-1], shares[1:], strict=True):
@@ -174,16 +185,17 @@ def corrections(
         )
         off.append((hold + share * r.off) ** 2 * off[-1] + share**2 / n)
     d, o = np.array(diagonal), np.array(off)
-    o = o + d / batch  # what makes a unit's variance over the batch fluctuate
+    # What makes a unit's variance over the batch fluctuate: twice this is its relative variance.
+    o = o + d / batch + excess / (2 * np.array(widths[:-1], float))
     # The next order has another factor of these fluctuations: a power series in them, whose
     # coefficients are of order 1 to 4, as those of E 1/σ² are.
-    next_order = 4 * (d + o)
+    next_order = 4 * (d + np.abs(o))
     variance = np.append(0.0, (r.bend * (d / 8 - o / 4))[:-1])
-    rest = np.append(0.0, (abs(r.bend) * (d / 8 + o / 4) * next_order)[:-1])
+    rest = np.append(0.0, (abs(r.bend) * (d / 8 + np.abs(o) / 4) * next_order)[:-1])
     scale = np.append(0.0, (r.spread_bend * (d / 8 - o / 4))[:-1])
     fixed = o * (2 - r.slope_bend / 4) + r.slope_bend / 8 * d - scale
-    sizes = o * (2 + abs(r.slope_bend) / 4) + abs(r.slope_bend) / 8 * d
-    sizes += np.append(0.0, (abs(r.spread_bend) * (d / 8 + o / 4))[:-1])
+    sizes = np.abs(o) * (2 + abs(r.slope_bend) / 4) + abs(r.slope_bend) / 8 * d
+    sizes += np.append(0.0, (abs(r.spread_bend) * (d / 8 + np.abs(o) / 4))[:-1])
     # Each column is a tangent that starts at that layer; it meets the steps k above.
     gradient, parts, gradient_rest = np.zeros((3, depth))
     tangent_off, tangent, both = np.zeros((3, depth))

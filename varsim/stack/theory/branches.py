@@ -37,6 +37,7 @@ class Branches(NamedTuple):
         amplitudes: Of every branch, its factor squared times C, of shape (layers - 1,).
         n: The width.
         inputs: Variance of the first layer's kernel between inputs.
+        on_sphere: E φ² over a sphere in n dimensions, which a norm hands to φ; None without one.
         first_step: What the first branch hands down of a squared gradient, over its amplitude,
             where it is known exactly.
     """
@@ -47,33 +48,36 @@ class Branches(NamedTuple):
     amplitudes: Array
     n: int
     inputs: float
+    on_sphere: float | None = None
     first_step: float | None = None
 
 
 class Corrections(NamedTuple):
-    """Relative corrections of order 1/n, and the sums of their parts' sizes, by layer.
+    """Relative corrections of order 1/n, and about how much is left out, by layer.
+
+    Left out are the squares of all corrections and of each branch's own, by the sizes of their
+    parts, and the next power of a kernel's relative variance v in what depends on it: E 1/(1+δ) is
+    1 + v + 3v² for a normal δ.
 
     Attributes:
         variance: Of E h².
-        variance_parts: Sum of the absolute values of what it consists of.
+        variance_rest: What is left out of it.
         gradient: Of E (∂h)².
-        gradient_parts: The same of that.
+        gradient_rest: What is left out of it.
         spread: Relative variance of Σh²/n between networks, for one input.
     """
 
     variance: Array
-    variance_parts: Array
+    variance_rest: Array
     gradient: Array
-    gradient_parts: Array
+    gradient_rest: Array
     spread: Array
 
 
 def corrections(stack: Branches) -> Corrections:
     """Return the corrections of every layer."""
     expansion = _Expansion(stack)
-    variance, variance_parts = expansion.forward
-    gradient, gradient_parts = expansion.backward()
-    return Corrections(variance, variance_parts, gradient, gradient_parts, expansion.spread())
+    return Corrections(*expansion.forward, *expansion.backward(), expansion.spread())
 
 
 class _Expansion:
@@ -134,24 +138,37 @@ class _Expansion:
 
     @cached_property
     def forward(self) -> tuple[Array, Array]:
-        """The relative correction of E h², and the size of its parts."""
+        """The relative correction of E h², and what is left out."""
         kernel = self.kernel
         bent = _second(self.square)
         level = np.zeros_like(kernel)
-        constant = -self.square[4] * math.sqrt(24) / (4 * self.n)
-        if self.normed:
+        second = self.square[0]
+        if self.stack.on_sphere is not None:
+            constant = self.stack.on_sphere - second
             bent = bent - _times(_once(self.square))
         else:
             level = self.square[2] / math.sqrt(2) / kernel
-            variance = np.diag(self.fluctuations)[:-1]
-            constant = self.square[4] * math.sqrt(24) / (8 * kernel**2) * variance
+            constant = self.square[4] * math.sqrt(24) / 8 * self.variance
         history = self._with_history(bent)
-        found, sizes = [0.0], [0.0]
+        next_power = 0.0 * kernel if self.normed else 3 * self.variance
+        found, sizes, rest = [0.0], [0.0], [0.0]
         for k, a in enumerate(self.amplitude):
             found.append(found[-1] * (1 + a * level[k]) + a * (constant[k] + history[k]))
-            size = abs(constant[k]) + abs(history[k])
+            own = 0.0 if self.normed else abs(constant[k])
+            size = own + abs(history[k])
             sizes.append(sizes[-1] * (1 + a * abs(level[k])) + a * size)
-        return np.array(found) / self.stack.kernels, np.array(sizes) / self.stack.kernels
+            beyond = own * next_power[k] + size**2 / second[k]
+            rest.append(rest[-1] * (1 + a * abs(level[k])) + a * beyond)
+        relative, size, beyond = (
+            np.array(each) / self.stack.kernels for each in (found, sizes, rest)
+        )
+        return relative, size**2 + beyond
+
+    @cached_property
+    def variance(self) -> Array:
+        """Relative variance of the kernel of every layer below the top."""
+        variance: Array = np.diag(self.fluctuations)[:-1] / self.kernel**2
+        return variance
 
     def _with_history(self, bent: Array) -> Array:
         """Return what a unit's own part in the branches below does, by half of a second derivative.
@@ -171,18 +188,21 @@ class _Expansion:
         return (np.diag(self.fluctuations) + 2 * (kernels**2 + both) / self.n) / kernels**2
 
     def backward(self) -> tuple[Array, Array]:
-        """Return the relative correction of E (∂h)², and the size of its parts."""
+        """Return the relative correction of E (∂h)², and what is left out."""
         steps, pairs = self._normed_terms() if self.normed else self._plain_terms()
         alpha = self.amplitude / self.unit
         first = None
         if self.stack.first_step is not None and alpha.size:
             exact = self.amplitude[0] * self.stack.first_step
             first = (exact - alpha[0] * self.slope[0, 0]) / self._growth[0]
-        parts = [np.abs(steps).sum(axis=0), np.abs(pairs).sum(axis=0)]
-        return (
-            self._from_top(np.sum(steps, axis=0), np.sum(pairs, axis=0), first),
-            self._from_top(parts[0], parts[1], None if first is None else 0.0),
-        )
+        sizes = [np.abs(steps), np.abs(pairs)]
+        known = None if first is None else 0.0
+        size = self._from_top(sizes[0].sum(axis=0), sizes[1].sum(axis=0), known)
+        # The second step and the first pair are those by the kernel's variance.
+        next_power = 3 * self.variance
+        beyond = self._from_top(sizes[0][1] * next_power, sizes[1][0] * next_power[:, None], known)
+        found = self._from_top(np.sum(steps, axis=0), np.sum(pairs, axis=0), first)
+        return found, size**2 + beyond
 
     def _from_top(self, steps: Array, pairs: Array, first: float | None) -> Array:
         """Sum what a tangent meets: steps k from its layer on, and pairs with its own m < k."""
@@ -206,13 +226,12 @@ class _Expansion:
     def _plain_terms(self) -> tuple[list[Array], list[Array]]:
         kernel, second = self.kernel, self.slope[2] * math.sqrt(2)
         fourth = self.slope[4] * math.sqrt(24)
-        variance = np.diag(self.fluctuations)[:-1]
         shift = self.forward[0][:-1] * kernel
         with_kernel, with_slope = self._tangents(self._taken * second / (2 * kernel))
         turned, slanted = self._crossings(_once(self.slope))
         steps = [
             second / (2 * kernel) * shift,
-            fourth / (8 * kernel**2) * variance,
+            fourth / 8 * self.variance,
             self._with_history(_second(self.slope)),
         ]
         column = (second / kernel)[:, None]
@@ -221,14 +240,13 @@ class _Expansion:
     def _normed_terms(self) -> tuple[list[Array], list[Array]]:
         kernel, n, flat = self.kernel, self.n, self.slope[0]
         second, fourth = self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
-        variance = np.diag(self.fluctuations)[:-1]
         shift = self.forward[0][:-1] * kernel
         with_kernel, with_slope = self._tangents(-self._taken * flat / kernel)
         turned, slanted = self._crossings(_once(self.slope) - _times(self.slope))
         bent = _second(self.slope) - _times(_once(self.slope)) - 2 * self.slope
         steps = [
             -flat * shift / kernel,
-            flat * variance / kernel**2,
+            flat * self.variance,
             (flat - second - fourth / 4) / n,
             self._with_history(bent),
         ]

@@ -172,7 +172,7 @@ def gamma(dof: float, nodes: int = 16) -> tuple[Array, Array]:
     return x / shape, weights
 
 
-def mean_of(moments: Sequence[float], n: int) -> tuple[Array, Array]:
+def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
     """Return the Gauss rule of a mean of n independent terms, from a term's raw moments."""
     center = moments[1]
     central = np.array(
@@ -184,7 +184,7 @@ def mean_of(moments: Sequence[float], n: int) -> tuple[Array, Array]:
     spread = math.sqrt(max(0.0, central[2])) or 1.0
     series = (central / spread ** np.arange(_ORDERS) / _FACTORIALS)[None]
     scaled = _power(series, n)[0] * _FACTORIALS / float(n) ** (np.arange(_ORDERS) / 2)
-    x, weights = gauss(scaled, NODES)
+    x, weights = gauss(scaled, nodes)
     return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
 
 

@@ -47,12 +47,13 @@ def finite(stack: Plain, norm: str) -> list[Finite]:
     return [Finite(*of_layer) for of_layer in found]
 
 
-def first_step(stack: Plain, norm: str) -> float:
-    """Return E tr(D P D)/n · E 1/ρ² of the first layer: see ``finite``."""
+def branch(stack: Plain, norm: str) -> tuple[float, float]:
+    """Return E φ², and E tr(D P D)/n · E 1/ρ² of the first layer, as in ``finite``."""
     n, first = stack.layers[0].fan_out, stack.first
-    trace = float(rules(stack.phi, 1.0, n, _BONDS[norm]).trace.total)
-    inverse = float((first.weights / first.means).sum())
-    return _inverse(norm, n, orthogonal=stack.orthogonal) * inverse * trace
+    here = rules(stack.phi, 1.0, n, _BONDS[norm])
+    inverse = _inverse(norm, n, orthogonal=stack.orthogonal)
+    step = inverse * float((first.weights / first.means).sum()) * float(here.trace.total)
+    return float(here.signal.means @ here.signal.weights), step
 
 
 def _inverse(norm: str, n: int, *, orthogonal: bool = False) -> float:
