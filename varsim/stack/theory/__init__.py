@@ -149,6 +149,9 @@ def _exact(network: Network, at_limit: Limit, law: Law) -> _Known:
     variance, fourth, gradient = (np.array(column) for column in zip(*found, strict=True))
     rough = [np.array(column) for column in zip(*coarse, strict=True)]
     slacks = [np.abs(rough[0] / variance - 1), np.abs(rough[2] / gradient - 1)]
+    if network.norm != "none":  # which makes nothing of a dead layer
+        dead = 1 - chain.alive_shares(_plain(network, at_limit, turned))[-1]
+        slacks = [slack + dead for slack in slacks]
     widths = np.array(network.widths[1:], float)
     spread = fourth / variance**2 * (1.0 if turned else 1 + 2 / widths) - 1
     if law.kind == "independent":
@@ -248,11 +251,16 @@ def _unless(gap: NDArray[np.bool_], values: Array) -> list[float | None]:
 
 
 def _one_per_width(network: Network) -> tuple[Array, Array]:
-    """Return the order 1/n of every layer that signals, and gradients, have passed."""
+    """Return the order 1/n of every layer that signals, and gradients, have passed.
+
+    A norm divides a gradient by its own layer's scale, too: E 1/ρ² is about 1 + 3/n.
+    """
     inverse = 1.0 / np.array(network.widths[1:], float)
     below = np.concatenate([[0.0], np.cumsum(inverse[:-1])])
-    above = np.concatenate([np.cumsum(inverse[:0:-1])[::-1][1:], [0.0, 0.0]])[: network.depth]
-    return below, above
+    from_here = np.cumsum(inverse[::-1])[::-1]
+    if network.norm != "none":
+        return below, np.append(3 * from_here[:-1], 0.0)
+    return below, np.append(from_here[2:], [0.0, 0.0])[: network.depth]
 
 
 def _batch(network: Network, at_limit: Limit, law: Law) -> _Known:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class BatchMeans(NamedTuple):
     passed: float
 
 
-@cache
+@lru_cache(maxsize=4096)
 def batch_means(phi: Activation, batch: int) -> BatchMeans:
     """Return the means for a batch.
 
@@ -98,7 +98,7 @@ class Responses(NamedTuple):
     slope_bend: float
 
 
-@cache
+@lru_cache(maxsize=4096)
 def responses(phi: Activation, batch: int) -> Responses:
     """Return the responses of an activation, for a batch of at least 4."""
     h, mass = resolved_rule(phi, 1.0)

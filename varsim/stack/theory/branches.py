@@ -14,7 +14,7 @@ polynomial; layer norm takes their mean, the first one, too.
 from __future__ import annotations
 
 import math
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -56,8 +56,8 @@ class Corrections(NamedTuple):
     """Relative corrections of order 1/n, and about how much is left out, by layer.
 
     Left out are the squares of all corrections and of each branch's own, by the sizes of their
-    parts, and the next power of a kernel's relative variance v in what depends on it: E 1/(1+δ) is
-    1 + v + 3v² for a normal δ.
+    parts; these times the relative variance of the branch; and the next power of a kernel's
+    relative variance v in what depends on it: E 1/(1+δ) is 1 + v + 3v² for a normal δ.
 
     Attributes:
         variance: Of E h².
@@ -157,12 +157,18 @@ class _Expansion:
             own = 0.0 if self.normed else abs(constant[k])
             size = own + abs(history[k])
             sizes.append(sizes[-1] * (1 + a * abs(level[k])) + a * size)
-            beyond = own * next_power[k] + size**2 / second[k]
+            beyond = own * next_power[k] + size * (size / second[k] + self.own_variance[k])
             rest.append(rest[-1] * (1 + a * abs(level[k])) + a * beyond)
         relative, size, beyond = (
             np.array(each) / self.stack.kernels for each in (found, sizes, rest)
         )
         return relative, size**2 + beyond
+
+    @cached_property
+    def own_variance(self) -> Array:
+        """Relative variance of what the mean of φ² over a layer's own units adds to a branch."""
+        own: Array = (self.square_noise**2).sum(axis=0) / self.square[0] ** 2 / self.n
+        return own
 
     @cached_property
     def variance(self) -> Array:
@@ -297,6 +303,10 @@ def _coefficients(phi: Activation, kernels: Array) -> Array:
 
     They have the shape (kernels, 3, orders); of many kernels they are interpolated.
     """
+    if phi.homogeneous:
+        scales = np.stack([kernels, np.ones_like(kernels), np.sqrt(kernels)], axis=1)
+        scaled: Array = scales[:, :, None] * _at(phi, 1.0)
+        return scaled
     known = sorted(set(kernels.tolist()))
     if len(known) <= _MANY:
         by_kernel = {kernel: _at(phi, kernel) for kernel in known}
@@ -308,7 +318,7 @@ def _coefficients(phi: Activation, kernels: Array) -> Array:
     return result
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _at(phi: Activation, kernel: float) -> Array:
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)

@@ -18,10 +18,19 @@ import numpy as np
 
 from varsim.activations import Activation
 from varsim.stack.network import Layer
-from varsim.stack.theory.laws import NODES, Array, Bond, Rule, Rules, rules
+from varsim.stack.theory.laws import (
+    NODES,
+    STEP,
+    Array,
+    Bond,
+    Rule,
+    Rules,
+    nearest,
+    resolved_rule,
+    rules,
+)
 
-# Functions of q are kept at multiples of this in log q, and interpolated by polynomials.
-_STEP = 0.25
+# Points of the polynomials that interpolate functions of q.
 _POINTS = 6
 
 # How far beyond the kernel of infinite width q is followed, in standard deviations of log q.
@@ -89,21 +98,16 @@ class Grid:
 
     def __init__(self, low: float, high: float) -> None:
         """Take the points from the logarithm ``low`` to ``high``, and a few beyond."""
-        self._first = math.floor(low / _STEP) - _POINTS
-        self.size = math.ceil(high / _STEP) + _POINTS - self._first
+        self._first = math.floor(low / STEP) - _POINTS
+        self.size = math.ceil(high / STEP) + _POINTS - self._first
         self.kernels = np.array(
-            [math.exp((self._first + i) * _STEP) for i in range(self.size)]
+            [math.exp((self._first + i) * STEP) for i in range(self.size)]
         )  # as ``nearest`` has them
-
-    @staticmethod
-    def nearest(kernel: float) -> float:
-        """Return the kernel of the grids that is next to one."""
-        return math.exp(round(math.log(kernel) / _STEP) * _STEP)
 
     def places(self, kernels: Array) -> tuple[np.ndarray, Array]:
         """Return the points and weights that interpolate at kernels; ends are not passed."""
         with np.errstate(divide="ignore"):
-            t = np.log(kernels) / _STEP - self._first
+            t = np.log(kernels) / STEP - self._first
         t = np.clip(t, 0.0, self.size - 1.0)
         start = np.clip(np.floor(t).astype(int) - _POINTS // 2 + 1, 0, self.size - _POINTS)
         offset = (t - start)[..., None] - np.arange(_POINTS)
@@ -121,8 +125,33 @@ def finite(stack: Plain) -> list[Finite]:
     Raises:
         ArithmeticError: A kernel or a moment leaves the floats.
     """
-    if stack.phi.homogeneous and not stack.bias:
-        return _scale_free(stack)
+    scale_free = stack.phi.homogeneous and not stack.bias
+    found = _scale_free(stack) if scale_free else _followed(stack)
+    alive = alive_shares(stack)[:-1]  # on top the gradient is given
+    below = [
+        each._replace(gradient=each.gradient * share)
+        for each, share in zip(found[:-1], alive, strict=True)
+    ]
+    return [*below, found[-1]]
+
+
+def alive_shares(stack: Plain) -> list[float]:
+    """Return the probability that a layer's h is not 0 for an input, by layer.
+
+    It is 0 where all units below are where φ is 0. A bias mends that.
+    """
+    phi = stack.phi
+    if stack.bias or not phi.flat or np.any(phi.derivative(np.zeros(1))):
+        return [1.0] * len(stack.layers)
+    h, mass = resolved_rule(phi, 1.0)
+    dead = float(mass[phi.phi(h) == 0.0].sum())
+    shares = [1.0]
+    for layer in stack.layers[1:]:
+        shares.append(shares[-1] * (1.0 - dead**layer.fan_in))
+    return shares
+
+
+def _followed(stack: Plain) -> list[Finite]:
     chain, first = _Chain(stack), stack.first
     at, shares = chain.grid.places(first.means)
     law = np.bincount(at.ravel(), (shares * first.weights[:, None]).ravel(), chain.grid.size)
@@ -251,7 +280,7 @@ def _reach(stack: Plain) -> float:
     spread = worst = 2.0 / stack.layers[0].fan_in
     for place in range(1, len(stack.layers)):
         kernel, n = stack.kernels[place - 1], stack.layers[place].fan_in
-        here = rules(stack.phi, Grid.nearest(kernel), n, "free")
+        here = rules(stack.phi, nearest(kernel), n, "free")
         mean = float(here.signal.means @ here.signal.weights)
         if mean == 0.0:
             raise FloatingPointError

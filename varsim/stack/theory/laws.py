@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -33,6 +33,9 @@ ORDERS = 64
 
 NODES = 5
 """Nodes of a rule."""
+
+STEP = 0.25
+"""Functions of a kernel are kept at multiples of this in its logarithm."""
 
 _ORDERS = 2 * NODES
 _FACTORIALS = np.array([math.factorial(k) for k in range(_ORDERS)], float)
@@ -85,7 +88,7 @@ class Rules(NamedTuple):
     radial_overlap: Rule
 
 
-@cache
+@lru_cache(maxsize=8192)
 def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES) -> Rules:
     """Return the rules for n units of variance ``kernel``.
 
@@ -252,8 +255,18 @@ def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
     Raises:
         FloatingPointError: φ² or φ′² has no finite mean.
     """
+    return gaussian_rule(kernel, phi.kinks, _halvings(phi, nearest(kernel)))
+
+
+def nearest(kernel: float) -> float:
+    """Return the point next to a kernel of the grid that functions of kernels are kept on."""
+    return math.exp(round(math.log(kernel) / STEP) * STEP)
+
+
+@lru_cache(maxsize=4096)
+def _halvings(phi: Activation, kernel: float) -> int:
+    """Return how often the pieces of the rule have to be halved."""
     before: Any = math.nan
-    coarse = gaussian_rule(kernel, phi.kinks)
     with np.errstate(over="ignore", invalid="ignore"):
         for halvings in range(_MAX_HALVINGS):
             h, mass = gaussian_rule(kernel, phi.kinks, halvings)
@@ -261,9 +274,9 @@ def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
             if not np.isfinite(means).all():
                 raise FloatingPointError
             if np.all(np.abs(means - before) <= 1e-12 * means):
-                break
-            before, coarse = means, (h, mass)
-    return coarse
+                return halvings - 1
+            before = means
+    return _MAX_HALVINGS - 1
 
 
 def hermite(z: Array, weighted: Array, orders: int = ORDERS) -> Array:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -149,20 +149,23 @@ class KernelMeans:
         """Return E φ(u) φ(v) at a correlation of u and v, by Mehler's formula."""
         if abs(correlation) < 1e-12:
             return self.mean**2
-        known = self._coefficients**2
+        known = self.coefficients**2
         rest = max(0.0, self.square - float(known.sum()))
         powers = correlation ** np.arange(len(known))
         return float(known @ powers) + rest * correlation ** len(known)
 
     @cached_property
-    def _coefficients(self) -> Array:
+    def coefficients(self) -> Array:
+        """The coefficients of φ in Hermite polynomials of h/√K, of unit norm."""
+        if self.phi.homogeneous and self.kernel != 1.0:
+            return math.sqrt(self.kernel) * kernel_means(self.phi, 1.0).coefficients
         h, mass = resolved_rule(self.phi, self.kernel)
         z, values = h / math.sqrt(self.kernel), (self.phi.phi(h) * mass)[None]
-        coefficients: Array = hermite(z, values, _ORDERS)[0]
-        return coefficients
+        found: Array = hermite(z, values, _ORDERS)[0]
+        return found
 
 
-@cache
+@lru_cache(maxsize=4096)
 def kernel_means(phi: Activation, kernel: float) -> KernelMeans:
     """Return the averages at a kernel, or raise a FloatingPointError where one is not finite."""
     h, mass = resolved_rule(phi, kernel)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -184,7 +184,7 @@ def _gradients(steps: Array, kept: float) -> tuple[Array, Array]:
     return from_top(own, pairs), beyond + from_top(*sizes) ** 2 / 2
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _means(phi: Activation, kernel: float, centred: bool) -> _Means:
     h, mass = resolved_rule(phi, kernel)
     plain, slope = phi.phi(h), phi.derivative(h) ** 2
