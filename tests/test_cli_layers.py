@@ -122,7 +122,7 @@ def test_what_is_not_known_is_empty_and_a_caveat_says_why() -> None:
     """In a batch of three, gradients below batch norm have no mean."""
     few = "--norm", "batch", "--batch", "3"
     assert [row["gradient_theory"] for row in rows(*few)] == [None, None, None, 1.0]
-    assert "below batch norm theory needs a batch of at least 4" in run(*SMALL, *few).stderr
+    assert "theory of batch norm needs a batch of at least 4" in run(*SMALL, *few).stderr
 
 
 def test_correlated_inputs_have_columns_of_their_own() -> None:
@@ -136,7 +136,7 @@ def test_correlated_inputs_have_columns_of_their_own() -> None:
     assert "corr[h]" in shown
     assert "corr[h]" not in run(*SMALL).stdout
     refused = here(*SMALL, "--correlation", "0.5", "-x", "uniform")
-    assert "inputs with one are normal" in refused.stderr
+    assert "which needs normal inputs" in refused.stderr
 
 
 def test_residuals_have_numbers_and_a_name() -> None:

@@ -111,7 +111,8 @@ NOT_THE_SAME = {"caveats", "totals", "kurtosis_error"}
 
 THEORY = {
     "theory", "theory_slack", "z", "p", "spread_theory", "gradient_theory", "gradient_slack",
-    "gradient_z", "gradient_p", "correlation_theory", "output_correlation", "chi",
+    "gradient_z", "gradient_p", "batch_spread_theory", "correlation_theory",
+    "output_correlation", "chi",
 }  # fmt: skip
 """Of layers: what older versions knew less of, and are held to."""
 

@@ -418,6 +418,32 @@ def test_rectangular_stacks_agree() -> None:
     assert rows[0].gradient_theory == pytest.approx(1024 / 4096 / 3 * 0.62, rel=0.1)
 
 
+LEADING = [
+    stack("gelu", *(64,) * 21, networks=200, batch=8),
+    stack("silu", *(64,) * 11, scheme={"scale": "lecun", "gain": 1.6}, networks=200, batch=8),
+    stack("tanh", 10, 96, 96, norm="layer", networks=800, batch=8),
+    stack("relu", 64, 32, 96, 96, norm="rms", networks=800, batch=8),
+    stack("relu", 5, 48, 48, 48, x_dist="exponential", networks=1500, batch=8),
+    stack("relu6", *(64,) * 31, scheme={"scale": "he"}, networks=400, batch=8, backward=False),
+    stack("relu", 16, 4, 24, 4, 24, networks=3000, batch=4),
+]
+"""Small or unequal widths, and terms that cancel: where a leading correction alone is wrong."""
+
+
+@pytest.mark.parametrize("network", LEADING, ids=lambda n: f"{n.activation}-{n.norm}-{n.widths[0]}")
+def test_small_and_unequal_widths_agree(network: Network) -> None:
+    """Every cell that a few networks do not carry agrees, with hardly an allowance."""
+    rows = judge(infer(network, list(stream(network))), ALPHA)
+    assert all(row.agrees for row in rows)
+    assert all(max(row.theory_slack, row.gradient_slack) < 0.01 for row in rows)
+
+
+def test_gradients_of_dead_layers_are_missing() -> None:
+    """Of four ReLU units all are off for one input in 16, and then nothing passes."""
+    theory = predict(stack("relu", 16, 4, 24, 24))
+    assert theory[1].gradient == pytest.approx((1 - 1 / 16) * 1.0, rel=1e-6)
+
+
 # Weights that are not normal.
 
 
@@ -879,8 +905,8 @@ def test_p_is_student_s_by_the_larger_of_two_errors() -> None:
     for row in simulate_layers(stack("tanh", *(48,) * 5, batch=1, networks=9)):
         assert row.empirical is not None
         assert row.std_error is not None
-        assert row.spread_theory is not None
-        expected = row.theory * math.sqrt(row.spread_theory / 9)
+        assert row.batch_spread_theory is not None
+        expected = row.theory * math.sqrt(row.batch_spread_theory / 9)
         far = abs(row.empirical - row.theory) - row.theory_slack * row.theory
         t = max(0.0, far) / max(row.std_error, expected)
         assert row.p == pytest.approx(2 * float(stats.t.sf(t, 8)), rel=1e-9)

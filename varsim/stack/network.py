@@ -143,8 +143,13 @@ class Network:
             object.__setattr__(self, name, getattr(first, name))
         if self.correlation and self.x_dist != "normal":
             raise InputError(
-                f"correlation is {self.correlation:g}, and inputs with one are normal; leave "
-                f"x_dist {self.x_dist} or the correlation out"
+                f"correlation is {self.correlation:g}, which needs normal inputs, and x_dist is "
+                f"{self.x_dist}; leave one of them out"
+            )
+        if self.correlation == 1 and self.norm == "batch":
+            raise InputError(
+                "correlation is 1, and batch norm divides by the spread between inputs, which is "
+                "then 0; take a smaller one, or another norm"
             )
 
     def _check_shapes(self) -> None:

@@ -190,7 +190,7 @@ class LayerResult(RowBase):
     def forward(self) -> Estimate | None:
         """E h² with its error, and its claim; None after an overflow."""
         theory, totals = self.held_to, self.totals
-        expected = theory.spread or 0.0
+        expected = (theory.spread if theory.batch_spread is None else theory.batch_spread) or 0.0
         claim = theory.variance, theory.variance_slack
         return _estimate(totals, (totals.square, totals.square_m2), claim, expected)
 
@@ -256,7 +256,8 @@ class LayerResult(RowBase):
     @property
     def is_loose(self) -> bool:
         """Whether theory is allowed more than usual, since the law of the weights is not known."""
-        return max(self.held_to.variance_slack, self.held_to.gradient_slack) > LARGEST_SLACK
+        slack = max(self.held_to.variance_slack, self.held_to.gradient_slack)
+        return self.question.init is not None and slack > 3 * LARGEST_SLACK
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
@@ -486,7 +487,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     network = Network(**asked | {"networks": values["networks_asked"]})
     held_to = LayerTheory(
         values["theory"], values["theory_slack"], values["spread_theory"],
-        values["gradient_theory"], values["gradient_slack"], values["theory_gap"],
+        values["gradient_theory"], values["gradient_slack"],
+        values["batch_spread_theory"], values["theory_gap"],
         values["correlation_theory"], values["chi"],
     )  # fmt: skip
     bins, counts = values["histogram"], values["counts"]
@@ -590,6 +592,8 @@ _FIELDS = (
           derived=True),
     Field("spread_theory", f.number, "The same by theory, for one input.",
           lambda r: r.held_to.spread, optional=True),
+    Field("batch_spread_theory", f.number, "spread_theory of the mean over a batch.",
+          lambda r: r.held_to.batch_spread, optional=True),
     Field("mean", f.number, "Mean of h.", _total("mean"), optional=True, derived=True),
     Field("rms_activation", f.number, "Root mean square of φ(h).",
           lambda r: _finite(math.sqrt(r.totals.activation_square)), optional=True,
@@ -618,14 +622,14 @@ _FIELDS = (
     Field("correlation_theory", f.number, "Correlation of h between two inputs of a batch, by "
           "theory at infinite width.", lambda r: r.held_to.correlation, optional=True,
           header="corr[h] theory", cell=lambda row: _where_correlated(row, "correlation_theory"),
-          drop_priority=2),
+          drop_priority=7),
     Field("output_correlation", f.number, "The same, measured; empty for one input.", optional=True,
           derived=True, header="corr[h]", axis="corr[h]",
-          cell=lambda row: _where_correlated(row, "output_correlation"), drop_priority=2),
+          cell=lambda row: _where_correlated(row, "output_correlation"), drop_priority=7),
     Field("chi", f.number, "χ⊥: by how much squared gradients grow from the next layer to this one "
           "at infinite width and equal widths; empty on top.", lambda r: r.held_to.chi,
           optional=True, header="χ⊥", cell=lambda row: _where_correlated(row, "chi"),
-          drop_priority=2),
+          drop_priority=7),
     Field("theory_gap", f.text, "Why a cell of theory is empty.", lambda r: r.held_to.gap,
           optional=True),
     Field("agrees", f.truth, "The verdict on both ways, Holm-adjusted over the table at alpha.",

@@ -64,9 +64,13 @@ def _layers(old: Sequence[Numbered]) -> list[Numbered]:
     return new + [row for stack in stacks.values() for row in _stack(stack)]
 
 
+_UNKNOWN = ("batch_spread_theory", "correlation_theory", "output_correlation", "chi", "theory_gap")
+"""Of layers: what schema 3 does not have."""
+
+
 def _uncorrelated(record: Record) -> dict[str, Any]:
     """Return a layer of schema 3, which knew nothing of correlations."""
-    unknown = dict.fromkeys(("correlation_theory", "output_correlation", "chi", "theory_gap"))
+    unknown = dict.fromkeys(_UNKNOWN)
     totals = dict(record["totals"]) | {"product": None}
     new = {"schema": LAYERS.number, "correlation": 0.0, "totals": totals}
     if record["spread_theory"] is not None:  # it was that of one layer's order, and compounds

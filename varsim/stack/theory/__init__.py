@@ -31,8 +31,13 @@ from varsim.stack.theory import batch, chain, sphere
 from varsim.stack.theory.batch import LEAST
 from varsim.stack.theory.branches import Branches, corrections
 from varsim.stack.theory.chain import Finite, Plain
-from varsim.stack.theory.laws import NODES, Array, Rule, gamma, mean_of
-from varsim.stack.theory.limit import Limit, limit, variance_of_weights
+from varsim.stack.theory.laws import NODES, Array, Rule, gamma, inverse_mean, mean_of
+from varsim.stack.theory.limit import (
+    Limit,
+    layers_in_limit,
+    shares_of_batch,
+    variance_of_weights,
+)
 from varsim.stack.theory.weights import Law, law_of, shifts
 
 # A cell that would have to allow for more than this is empty: its verdict could hardly fail.
@@ -42,8 +47,11 @@ LARGEST_SLACK = 0.01
 # weights, for which it is a series in 1/√n.
 _LARGEST_OF_SERIES = 0.03
 
+# The same where the law of the weights is not known.
+_LARGEST_OF_UNKNOWN = 0.25
+
 # The fewest units on a sphere whose moments are worked out, by the norm that puts them there.
-_LEAST = {"none": 8, "rms": 8, "layer": 16}
+_LEAST = {"none": 16, "rms": 12, "layer": 24}
 
 # The most layers of a residual stack whose correction is worked out.
 _MOST_BRANCHES = 1500
@@ -57,6 +65,7 @@ class LayerTheory(NamedTuple):
         variance_slack: Relative allowance for what is left out of it.
         spread: Relative variance of Σh²/n between networks, for one input; None where it is not
             known.
+        batch_spread: The same of the mean over the batch.
         gradient: E (∂h)², from a cotangent of variance 1 on top; None where it is not known.
         gradient_slack: Relative allowance for what is left out of it.
         gap: Why one of them is not known, or None.
@@ -70,6 +79,7 @@ class LayerTheory(NamedTuple):
     spread: float | None
     gradient: float | None
     gradient_slack: float
+    batch_spread: float | None = None
     gap: str | None = None
     correlation: float | None = None
     chi: float | None = None
@@ -98,7 +108,7 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
     """
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            at_limit = limit(network)
+            at_limit = layers_in_limit(network)
             known = _at_limit(at_limit) if infinite_width else _finite(network, at_limit)
     except ArithmeticError:
         raise InputError(
@@ -106,6 +116,7 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
             f"{network.scale} leaves the floats, which hold variances from 1e-154 to 1e154; take "
             "fewer layers, another scale or gain, or an activation that is finite"
         ) from None
+    shares = shares_of_batch(network, at_limit)
     # Rounding is all that varies where W only turns a signal whose length is given.
     rounding = 2 * float(np.finfo(network.dtype).eps) * network.depth
     return [
@@ -115,6 +126,7 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
             spread=known.spread[place],
             gradient=known.gradient[place],
             gradient_slack=known.gradient_slack[place] + rounding,
+            batch_spread=None if (one := known.spread[place]) is None else one * shares[place],
             gap=known.gap,
             correlation=at_limit.correlations[place],
             chi=at_limit.chis[place],
@@ -148,19 +160,24 @@ def _exact(network: Network, at_limit: Limit, law: Law) -> _Known:
     found, coarse = (_at_width(network, at_limit, turned, nodes) for nodes in (NODES, NODES - 1))
     variance, fourth, gradient = (np.array(column) for column in zip(*found, strict=True))
     rough = [np.array(column) for column in zip(*coarse, strict=True)]
-    slacks = [np.abs(rough[0] / variance - 1), np.abs(rough[2] / gradient - 1)]
-    if network.norm != "none":  # which makes nothing of a dead layer
-        dead = 1 - chain.alive_shares(_plain(network, at_limit, turned))[-1]
-        slacks = [slack + dead for slack in slacks]
+    pairs = (variance, rough[0]), (gradient, rough[2])
+    slacks = [np.where(fine == other, 0.0, np.abs(other / fine - 1)) for fine, other in pairs]
+    if network.norm != "none":  # which makes nothing of a layer or an input that is 0
+        slacks = [slack + _dead(network, at_limit) for slack in slacks]
     widths = np.array(network.widths[1:], float)
     spread = fourth / variance**2 * (1.0 if turned else 1 + 2 / widths) - 1
-    if law.kind == "independent":
-        spread = spread + (law.kurtosis - 3) / widths
-    elif not turned:
+    if law.kind != "independent" and not turned:
         law = Law("unknown")
         off = [np.abs(variance / at_limit.kernels - 1), np.abs(gradient / at_limit.gradients - 1)]
         slacks = [slack + each for slack, each in zip(slacks, off, strict=True)]
     return _judged(network, at_limit, law, _Found([variance, gradient], slacks, spread.tolist()))
+
+
+def _dead(network: Network, at_limit: Limit) -> float:
+    """Return the probability that an input, or a layer below the top, is 0 throughout."""
+    alive = chain.alive_shares(_plain(network, at_limit, turned=False))[-1]
+    empty = 0.5 ** network.widths[0] if network.x_dist == "rectified" else 0.0
+    return 1 - alive + empty * (network.bias_std == 0.0)
 
 
 def _at_width(network: Network, at_limit: Limit, turned: bool, nodes: int) -> list[Finite]:
@@ -171,9 +188,18 @@ def _at_width(network: Network, at_limit: Limit, turned: bool, nodes: int) -> li
 def _plain(network: Network, at_limit: Limit, turned: bool, nodes: int = NODES) -> Plain:
     variances, bias = variance_of_weights(network), network.bias_std**2
     first = _first(network, variances[0], turned, nodes)
+    inverse = float((first.weights / np.maximum(first.means, 1e-300)).sum())
+    if network.x_dist == "normal":
+        inverse = inverse_mean(_dof(network, turned), variances[0], bias)
     return Plain(
-        network.phi, network.layers, variances, bias, first, at_limit.kernels, turned, nodes
-    )
+        network.phi, network.layers, variances, bias, first, inverse, at_limit.kernels, turned,
+        nodes,
+    )  # fmt: skip
+
+
+def _dof(network: Network, turned: bool) -> int:
+    """Return how many normal variables a normal input's length in the first layer is made of."""
+    return min(network.widths[:2]) if turned else network.widths[0]
 
 
 def _turns(network: Network) -> bool:
@@ -191,7 +217,7 @@ def _first(network: Network, variance: float, turned: bool, nodes: int = NODES) 
     """Return the law of the first layer's kernel, of which the inputs' mean squares decide."""
     n, bias = network.widths[0], network.bias_std**2
     if network.x_dist == "normal":
-        means, weights = gamma(min(network.widths[:2]) if turned else n)
+        means, weights = gamma(_dof(network, turned))
     else:
         moments = [raw_moment(network.x_dist, 2 * k) for k in range(2 * NODES)]
         means, weights = mean_of(moments, n, nodes)
@@ -228,8 +254,9 @@ def _residual(network: Network, at_limit: Limit, law: Law) -> _Known:
         kernels * (1 + found.variance), np.array(at_limit.gradients) * (1 + found.gradient)
     ]  # fmt: skip
     slacks = [found.variance_rest, found.gradient_rest]
-    if step is not None and rough is not None:
+    if step and rough is not None:
         slacks[1][0] += abs(rough / step - 1)
+        slacks = [slack + _dead(network, at_limit) for slack in slacks]
     spread: list[float | None] = np.expm1(np.minimum(found.spread, 100.0)).tolist()
     if law.kind != "independent":  # the corrections are those of normal weights
         slacks = [slack + np.sqrt(slack) for slack in slacks]
@@ -251,22 +278,22 @@ def _unless(gap: NDArray[np.bool_], values: Array) -> list[float | None]:
 
 
 def _one_per_width(network: Network) -> tuple[Array, Array]:
-    """Return the order 1/n of every layer that signals, and gradients, have passed.
+    """Return 1/fan-in of every W that the law of h of a layer depends on, or its gradient.
 
-    A norm divides a gradient by its own layer's scale, too: E 1/ρ² is about 1 + 3/n.
+    A norm divides a gradient by a layer's scale, too: E 1/ρ² is about 1 + 3/n.
     """
-    inverse = 1.0 / np.array(network.widths[1:], float)
+    inverse = 1.0 / np.array(network.widths[:-1], float)
     below = np.concatenate([[0.0], np.cumsum(inverse[:-1])])
-    from_here = np.cumsum(inverse[::-1])[::-1]
-    if network.norm != "none":
-        return below, np.append(3 * from_here[:-1], 0.0)
-    return below, np.append(from_here[2:], [0.0, 0.0])[: network.depth]
+    factor = 1.0 if network.norm == "none" else 3.0
+    gradient = np.full(network.depth, factor * float(inverse.sum()))
+    gradient[-1] = 0.0
+    return below, gradient
 
 
 def _batch(network: Network, at_limit: Limit, law: Law) -> _Known:
     """Batch norm: the limit with its leading correction, or in residual stacks allowing for it."""
     if network.batch < LEAST:
-        reason = f"below batch norm theory needs a batch of at least {LEAST}"
+        reason = f"theory of batch norm needs a batch of at least {LEAST}"
         return _ends(network, at_limit, reason)
     spreads, kept = np.array(at_limit.spreads), network.residual is not None
     shares = 1 - np.append(0.0, spreads[:-1] / spreads[1:]) if kept else np.ones(network.depth)
@@ -277,8 +304,14 @@ def _batch(network: Network, at_limit: Limit, law: Law) -> _Known:
             x.fourth / x.variance**2 - 1, law.kurtosis - 3,
         )
     )  # fmt: skip
-    values = [np.array(at_limit.kernels), np.array(at_limit.gradients)]
-    relative, slacks = [found.variance, found.gradient], [found.variance_rest, found.gradient_rest]
+    kernels = np.array(at_limit.kernels)
+    values = [kernels, np.array(at_limit.gradients)]
+    # What a branch has of E h², without the stream below and the bias.
+    below = np.append(0.0, kernels[:-1]) if kept else 0.0
+    scale = 1.0 if network.residual is None else network.residual**2
+    part = (kernels - below - scale * network.bias_std**2) / kernels
+    relative = [found.variance * part, found.gradient]
+    slacks = [found.variance_rest * part, found.gradient_rest]
     if law.kind == "independent" and not kept:
         values = [value * (1 + change) for value, change in zip(values, relative, strict=True)]
     else:
@@ -299,7 +332,7 @@ def _judged(network: Network, at_limit: Limit, law: Law, found: _Found) -> _Know
     values, slacks, spread = found
     largest = LARGEST_SLACK if network.norm != "batch" else _LARGEST_OF_SERIES
     if law.kind == "unknown":
-        largest = math.inf
+        largest = _LARGEST_OF_UNKNOWN
         more = _one_per_width(network)
         slacks = [slack + each for slack, each in zip(slacks, more, strict=True)]
     elif law.kind == "independent" and not law.normal:
@@ -317,7 +350,7 @@ def _judged(network: Network, at_limit: Limit, law: Law, found: _Found) -> _Know
     if any(gap.any() for gap in gaps):
         reason = (
             f"theory of an empty cell would leave out more than {largest:.0%} at this width and "
-            "depth; take wider layers, or --infinite-width"
+            "depth; take wider layers"
         )
     forward, back = (_unless(gap, value) for gap, value in zip(gaps, values, strict=True))
     return _Known(forward, allowed[0], spread, back, allowed[1], reason)

@@ -187,8 +187,8 @@ def corrections(stack: Stack) -> Corrections:
     d, o = np.array(diagonal), np.array(off)
     # What makes a unit's variance over the batch fluctuate: twice this is its relative variance.
     o = o + d / batch + excess / (2 * np.array(widths[:-1], float))
-    # The next order has another factor of these fluctuations: a power series in them, whose
-    # coefficients are of order 1 to 4, as those of E 1/σ² are.
+    # The next order has another factor of these fluctuations. With 2v the relative variance of σ²,
+    # E 1/σ² is 1 + 2v + 12v²: coefficients grow by 6 a power, those of smoother means by less.
     next_order = 4 * (d + np.abs(o))
     variance = np.append(0.0, (r.bend * (d / 8 - o / 4))[:-1])
     rest = np.append(0.0, (abs(r.bend) * (d / 8 + np.abs(o) / 4) * next_order)[:-1])

@@ -60,6 +60,7 @@ class Plain(NamedTuple):
         variances: C of each, the variance of its entries times fan-in.
         bias: Variance of the biases.
         first: The law of the first layer's kernel.
+        inverse: The mean of one over that, which its rule is too coarse for.
         kernels: Those of every layer at infinite width.
         orthogonal: Whether weights turn what they get, so that its length stays.
         nodes: Nodes of the rules.
@@ -70,6 +71,7 @@ class Plain(NamedTuple):
     variances: Sequence[float]
     bias: float
     first: Rule
+    inverse: float
     kernels: Sequence[float]
     orthogonal: bool = False
     nodes: int = NODES

@@ -175,6 +175,16 @@ def gamma(dof: float, nodes: int = 16) -> tuple[Array, Array]:
     return x / shape, weights
 
 
+def inverse_mean(dof: int, variance: float, bias: float) -> float:
+    """Return E 1/(C χ²/n + b) of n normal variables; infinite where it is."""
+    if not bias:
+        return dof / (dof - 2) / variance if dof > 2 else math.inf
+    log_mean = np.linspace(-40.0, 8.0, 4801)
+    mean, shape = np.exp(log_mean), dof / 2
+    density = np.exp(shape * (log_mean - mean + math.log(shape)) - math.lgamma(shape))
+    return float(np.sum(density / (variance * mean + bias)) * (log_mean[1] - log_mean[0]))
+
+
 def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
     """Return the Gauss rule of a mean of n independent terms, from a term's raw moments."""
     center = moments[1]
@@ -191,7 +201,7 @@ def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array
     return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=256)
 def _moments(
     phi: Activation, kernel: float, n: int, bond: Bond
 ) -> tuple[float, float, Complex, Complex]:

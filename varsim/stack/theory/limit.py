@@ -21,6 +21,9 @@ from varsim.stack.theory.laws import Array, hermite, resolved_rule
 # Hermite polynomials for correlations, near 1 of which a kink needs many.
 _ORDERS = 200
 
+# Layers up to which correlations are followed though they are not asked for.
+_MOST_CORRELATED = 256
+
 
 class Limit(NamedTuple):
     """What the layers have in the limit, each a list by layer.
@@ -29,7 +32,8 @@ class Limit(NamedTuple):
         kernels: K = E h².
         spreads: The part of K that the inputs of a batch do not share.
         gradients: E (∂h)², from a cotangent of variance 1 on top.
-        correlations: c, that of h between two inputs of a batch.
+        correlations: c, that of h between two inputs of a batch; None in very deep stacks where it
+            is not asked for.
         chis: χ⊥ = C E φ′², divided by what the norm divides by: the growth of squared gradients
             from the next layer down to this one at equal widths; None on top and where infinite.
     """
@@ -37,7 +41,7 @@ class Limit(NamedTuple):
     kernels: list[float]
     spreads: list[float]
     gradients: list[float]
-    correlations: list[float]
+    correlations: list[float | None]
     chis: list[float | None]
 
 
@@ -46,7 +50,7 @@ def variance_of_weights(network: Network) -> list[float]:
     return [layer.fan_in / layer.k_squared for layer in network.layers]
 
 
-def limit(network: Network) -> Limit:
+def layers_in_limit(network: Network) -> Limit:
     """Return the limit of every layer.
 
     Forward: Poole et al. (2016), eq. 3 and 5. Backward: Schoenholz et al. (2017), eq. 9; Yang &
@@ -57,11 +61,12 @@ def limit(network: Network) -> Limit:
     """
     kernels, spreads, covariances = _forward(network)
     gradients, chis = _backward(network, kernels, spreads)
+    known = network.correlation > 0 or network.depth <= _MOST_CORRELATED
     return Limit(
         kernels,
         spreads,
         gradients,
-        [c / k for c, k in zip(covariances, kernels, strict=True)],
+        [c / k if known else None for c, k in zip(covariances, kernels, strict=True)],
         chis,
     )
 
@@ -94,6 +99,8 @@ def _moments(network: Network, kernel: float, covariance: float) -> tuple[float,
         means = batch_means(network.phi, network.batch)
         return means.square, means.product
     at = kernel_means(network.phi, kernel if network.norm == "none" else 1.0)
+    if network.depth > _MOST_CORRELATED and not network.correlation:
+        return at.square, 0.0  # which nothing needs
     correlation = min(1.0, max(-1.0, covariance / kernel))
     return at.square, at.square if correlation == 1.0 else at.product(correlation)
 
@@ -146,7 +153,10 @@ class KernelMeans:
     slope: float
 
     def product(self, correlation: float) -> float:
-        """Return E φ(u) φ(v) at a correlation of u and v, by Mehler's formula."""
+        """Return E φ(u) φ(v) at a correlation of u and v, by Mehler's formula.
+
+        What 200 polynomials leave of E φ² is taken at the next power: below 1e-4 with a kink.
+        """
         if abs(correlation) < 1e-12:
             return self.mean**2
         known = self.coefficients**2
@@ -172,3 +182,47 @@ def kernel_means(phi: Activation, kernel: float) -> KernelMeans:
     value, slope = phi.phi(h), phi.derivative(h)
     means = (float(each @ mass) for each in (value, value**2, slope**2))
     return KernelMeans(phi, kernel, *means)
+
+
+def shares_of_batch(network: Network, at: Limit) -> list[float]:
+    """Return how much of one input's variance between networks the mean of a batch has.
+
+    Inputs share W, not x: of what layers add to the variance of a kernel, two inputs share
+    Σ_p g_p² c^p, with g_p the coefficients of φ² in Hermite polynomials and c their correlation,
+    squared with that of finite vectors, 1/n; of a layer's own 2/n they share c².
+    """
+    if network.norm == "batch" or at.correlations[-1] is None:
+        return [1.0] * network.depth
+    first, *others = variance_of_weights(network)
+    x, batch = Entries.of(network.x_dist, 0.0, 1.0), network.batch
+    kept = float(network.residual is not None)
+    factor = 1.0 if network.residual is None else network.residual**2
+    one = first**2 * x.square_variance / network.widths[0]
+    both = one * network.correlation**2
+    shares = []
+    for place, n in enumerate(network.widths[1:]):
+        kernel, c = at.kernels[place], at.correlations[place] or 0.0
+        alike = min(1.0, c * c + 1 / network.widths[place])
+        single, pair = one + 2 * kernel**2 / n, both + 2 * kernel**2 * alike / n
+        shares.append((1 + (batch - 1) * min(1.0, pair / single)) / batch)
+        if place == len(others):
+            break
+        seen = kernel if network.norm == "none" else 1.0
+        g = _square_coefficients(network.phi, seen)
+        if network.norm != "none":
+            g = np.concatenate([g[:2], [0.0], g[3:]])
+        p = np.arange(1, len(g))
+        own = (factor * others[place]) ** 2 / n
+        chi = factor * others[place] * g[2] / math.sqrt(2) / kernel
+        handed = float(kept + chi) ** 2
+        one, both = handed * one, handed * both
+        one += own * float(g[1:] @ g[1:])
+        both += own * float(g[1:] ** 2 @ np.where(p == 1, c, alike ** (p / 2)))
+    return shares
+
+
+@lru_cache(maxsize=4096)
+def _square_coefficients(phi: Activation, kernel: float) -> Array:
+    h, mass = resolved_rule(phi, kernel)
+    found: Array = hermite(h / math.sqrt(kernel), (phi.phi(h) ** 2 * mass)[None], 32)[0]
+    return found

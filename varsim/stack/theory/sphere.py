@@ -41,7 +41,8 @@ def finite(stack: Plain, norm: str) -> list[Finite]:
             across = above / (above - 1) if orthogonal else 1.0
             passed *= inverse(above) * across * _factor(known, variance, bias)
         law = below[place - 1]
-        growth = inverse(n) * float((law.weights / law.means).sum()) * passed
+        one_over = float((law.weights / law.means).sum()) if place > 1 else stack.inverse
+        growth = inverse(n) * one_over * passed
         gradients.append(growth * layers[-1].fan_out / n)
     found = zip(seconds, fourths, reversed(gradients), strict=True)
     return [Finite(*of_layer) for of_layer in found]
@@ -49,10 +50,10 @@ def finite(stack: Plain, norm: str) -> list[Finite]:
 
 def branch(stack: Plain, norm: str) -> tuple[float, float]:
     """Return E φ², and E tr(D P D)/n · E 1/ρ² of the first layer, as in ``finite``."""
-    n, first = stack.layers[0].fan_out, stack.first
+    n = stack.layers[0].fan_out
     here = rules(stack.phi, 1.0, n, _BONDS[norm])
     inverse = _inverse(norm, n, orthogonal=stack.orthogonal)
-    step = inverse * float((first.weights / first.means).sum()) * float(here.trace.total)
+    step = inverse * stack.inverse * float(here.trace.total)
     return float(here.signal.means @ here.signal.weights), step
 
 

@@ -113,6 +113,9 @@ def shifts(network: Network, law: Law, at_limit: Limit, variances: Sequence[floa
     # Cumulants of h.
     third = skew * first**1.5 * raw / math.sqrt(network.widths[0])
     fourth = excess * first**2 * square / network.widths[0]
+    if batch:  # of what inputs do not share
+        third *= (1 - network.correlation) ** 1.5
+        fourth *= (1 - network.correlation) ** 2
     shift, spread_shift, sizes = 0.0, 0.0, np.zeros(2)  # sizes: of what is there, and comes next
     relative, bounds, steps = [0.0], [sizes], []
     for place in range(1, network.depth):
