@@ -284,7 +284,9 @@ def test_unequal_widths_and_biases_are_within_the_allowance(activation: str, nor
 def test_a_small_input_below_a_norm() -> None:
     """E 1/q of few normal variables is far above 1/E q, and infinite for two."""
     for width in (8, 11):
-        network = Network(widths=(width, 48, 48), activation="tanh", norm="rms", batch=INPUTS)
+        network = Network(
+            widths=(width, 48, 48), activation="tanh", norm="rms", scale="lecun", batch=INPUTS
+        )
         found = list(cells(network, 3000))
         assert len(found) == 3
         assert all(cell.beyond < SIGMAS for cell in found)
