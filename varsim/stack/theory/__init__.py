@@ -344,7 +344,10 @@ def _judged(network: Network, at_limit: Limit, law: Law, found: _Found) -> _Know
             rests = [rest + np.abs(change) for rest, change in zip(rests, relative, strict=True)]
         slacks = [slack + rest for slack, rest in zip(slacks, rests, strict=True)]
         largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
-    gaps = [np.logical_not(slack <= largest) for slack in slacks]
+    gaps = [
+        np.logical_not((slack <= largest) & np.isfinite(value))
+        for slack, value in zip(slacks, values, strict=True)
+    ]
     allowed = [np.where(gap, 0.0, slack).tolist() for gap, slack in zip(gaps, slacks, strict=True)]
     reason = None
     if any(gap.any() for gap in gaps):
