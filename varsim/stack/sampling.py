@@ -267,24 +267,28 @@ def _moments(activation: Activation, units: _Units) -> tuple[float, ...]:
     low, high = activation.bounds
     near = _NEAR * (high - low) / 2
     saturated = (phi < low + near) | (phi > high - near) if activation.bounded else _EMPTY
+    square = _mean_square(h)
     return (
         float(h.mean(dtype=np.float64)),
-        _mean_square(h),
+        square,
         _mean_square(phi),
         np.count_nonzero(saturated) / h.size,
         np.count_nonzero(slope == 0) / h.size if activation.flat else 0.0,
-        _mean_product(h),
+        _mean_product(h, square),
     )
 
 
-def _mean_product(h: FloatArray) -> float:
-    """Return the mean of h h over units and pairs of inputs, of shape (batch, width)."""
+def _mean_product(h: FloatArray, square: float) -> float:
+    """Return the mean of h h over units and pairs of inputs, from h of shape (batch, width).
+
+    Args:
+        h: The units of every input.
+        square: Their mean square.
+    """
     batch = len(h)
     if batch < 2:
         return 0.0
-    total = h.sum(axis=0, dtype=np.float64)
-    own = _mean_square(h) * h.size
-    return (float(total @ total) - own) / (batch - 1) / h.size
+    return (batch * _mean_square(h.mean(axis=0)) - square) / (batch - 1)
 
 
 def _mean_square(values: FloatArray) -> float:
