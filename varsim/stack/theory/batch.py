@@ -7,7 +7,13 @@ width is exact for the batch's own size.
 At finite width the batch's Gram matrix fluctuates about that of exchangeable inputs. What of it
 counts to the order 1/n are the variances of its diagonal and of its off-diagonal, relative to the
 variance of h over the batch, and those of the same matrix between h and a tangent. Each follows
-from its layer below by a linear response and fresh noise of order 1/n. Derived here, for large B:
+from its layer below by a linear response and fresh noise of order 1/n. With d and o the variances
+of the diagonal and the off-diagonal, and x_d and x_o those of h with a tangent, E φ² changes by
+(d/8 - o/4) E φ²He₄, and a layer's factor on squared gradients, relatively, by
+
+    o (2 - s₄/4) + d s₄/8 - x_o (2 + s₂) + (x_d + e/2) s₂ - (the change of Var φ below),
+
+where s_p = E φ′²He_p / E φ′² and e is the covariance of both diagonals. Derived here, for large B:
 terms of order 1/B beside these are left out.
 """
 

@@ -4,8 +4,13 @@ Given what is below, a layer's h is an isotropic normal vector (normal weights) 
 on a sphere (orthogonal weights), whose variance q is all that the layers above see of it. So E h²
 follows from the law of q, layer by layer. The gradient is followed as a tangent t from the bottom:
 by isotropy it has a part along h and one across, whose expected squares after the layers above are
-two functions of q. Nothing is expanded in 1/n: the rules of :mod:`varsim.stack.theory.laws` carry
-each step. Derived here.
+two functions of q, A and B. With r = φ(h), s = φ′(h) t and the next q' = C|r|²/n + σ_b², each of
+them is, for t along h or across,
+
+    E[C/n (|s|² B(q') + (s·r)²/|r|² (1 - σ_b²/q') (A(q') - B(q')))],
+
+since the part of s along r goes along the next h, but for what the bias turns away. Nothing is
+expanded in 1/n: the rules of :mod:`varsim.stack.theory.laws` carry each step. Derived here.
 """
 
 from __future__ import annotations

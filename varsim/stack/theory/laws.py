@@ -37,8 +37,8 @@ NODES = 5
 STEP = 0.25
 """Functions of a kernel are kept at multiples of this in its logarithm."""
 
-_ORDERS = 2 * NODES
-_FACTORIALS = np.array([math.factorial(k) for k in range(_ORDERS)], float)
+_MOMENTS = 2 * NODES
+_FACTORIALS = np.array([math.factorial(k) for k in range(_MOMENTS)], float)
 
 # Points of the Fourier integral where the integrand is smaller than this share are left out.
 _NEGLIGIBLE = 1e-11
@@ -51,7 +51,7 @@ _ROUNDING = 1e-6
 
 
 class Rule(NamedTuple):
-    """A quadrature rule over the mean of φ², of shape (kernels, nodes) each.
+    """A quadrature rule over the mean of φ²; both of shape (nodes,).
 
     Attributes:
         means: The nodes.
@@ -63,7 +63,7 @@ class Rule(NamedTuple):
 
     @property
     def total(self) -> Array:
-        """The expectation of the factor itself, of shape (kernels,)."""
+        """The expectation of the factor itself."""
         total: Array = self.weights.sum(axis=-1)
         return total
 
@@ -111,7 +111,7 @@ def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES
         overlap = overlap - slant / n
 
     def rule(series: Complex, bound: Complex | None = None) -> Rule:
-        moments = np.real(weights @ series) * _FACTORIALS / float(n) ** (np.arange(_ORDERS) / 2)
+        moments = np.real(weights @ series) * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
         if bound is not None and moments[0] <= 1e-9 * np.real(weights @ bound[:, 0]):
             moments[:] = 0.0  # what is left of a difference is rounding
         x, w = gauss(moments, nodes)
@@ -191,12 +191,12 @@ def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array
     central = np.array(
         [
             sum(math.comb(k, j) * moments[j] * (-center) ** (k - j) for j in range(k + 1))
-            for k in range(_ORDERS)
+            for k in range(_MOMENTS)
         ]
     )
     spread = math.sqrt(max(0.0, central[2])) or 1.0
-    series = (central / spread ** np.arange(_ORDERS) / _FACTORIALS)[None]
-    scaled = _power(series, n)[0] * _FACTORIALS / float(n) ** (np.arange(_ORDERS) / 2)
+    series = (central / spread ** np.arange(_MOMENTS) / _FACTORIALS)[None]
+    scaled = _power(series, n)[0] * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
     x, weights = gauss(scaled, nodes)
     return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
 
@@ -215,7 +215,7 @@ def _moments(
     z, square = h / math.sqrt(kernel), value * value
     center = float(square @ mass)
     spread = math.sqrt(max(0.0, float((square - center) ** 2 @ mass))) or 1.0
-    powers = ((square - center) / spread) ** np.arange(_ORDERS)[:, None] / _FACTORIALS[:, None]
+    powers = ((square - center) / spread) ** np.arange(_MOMENTS)[:, None] / _FACTORIALS[:, None]
     slopes, cross = slope * slope, slope * value
     factors = np.stack(
         [np.ones_like(z), slopes, slopes * z * z, cross * cross, (cross * z) ** 2, cross * z, cross]
@@ -224,7 +224,7 @@ def _moments(
     if not np.isfinite(table).all():
         raise FloatingPointError
     if bond == "free":
-        series = table.sum(axis=0).reshape(len(factors), 1, _ORDERS)
+        series = table.sum(axis=0).reshape(len(factors), 1, _MOMENTS)
         return center, spread, series, np.ones(1)
     omega, mu = _points(n, bond == "centred sphere")
     blocks = []
@@ -232,7 +232,7 @@ def _moments(
         some = slice(start, start + 256)
         angle = mu[some, None] * z - omega[some, None] * (z * z - 1)
         blocks.append(np.cos(angle) @ table + 1j * (np.sin(angle) @ table))
-    series = np.concatenate(blocks).reshape(-1, len(factors), _ORDERS).transpose(1, 0, 2)
+    series = np.concatenate(blocks).reshape(-1, len(factors), _MOMENTS).transpose(1, 0, 2)
     # Points and their mirror images have conjugate integrands: half of the plane is enough.
     share = np.where(omega == 0.0, 1.0, 2.0)
     return center, spread, series, share / np.sum(share * np.real(series[0, :, 0] ** n))
@@ -308,8 +308,8 @@ def hermite(z: Array, weighted: Array, orders: int = ORDERS) -> Array:
 def _product(a: Complex, b: Complex) -> Complex:
     """Return the product of two truncated series, of shape (points, orders)."""
     out = np.zeros_like(a * b)
-    for k in range(_ORDERS):
-        out[:, k:] += a[:, k : k + 1] * b[:, : _ORDERS - k]
+    for k in range(_MOMENTS):
+        out[:, k:] += a[:, k : k + 1] * b[:, : _MOMENTS - k]
     return out
 
 
@@ -319,6 +319,6 @@ def _power(series: Complex, n: int) -> Complex:
     unit = series / lead
     out = np.zeros_like(unit)
     out[:, 0] = 1
-    for k in range(1, _ORDERS):
+    for k in range(1, _MOMENTS):
         out[:, k] = sum((n * j - k + j) * unit[:, j] * out[:, k - j] for j in range(1, k + 1)) / k
     return out * lead**n

@@ -19,7 +19,7 @@ from varsim.stack.theory.batch import batch_means
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
 # Hermite polynomials for correlations, near 1 of which a kink needs many.
-_ORDERS = 200
+_MANY_ORDERS = 200
 
 # Layers up to which correlations are followed though they are not asked for.
 _MOST_CORRELATED = 256
@@ -81,7 +81,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float]]:
     covariances = [first * shared + bias]
     factor = 1.0 if network.residual is None else network.residual**2
     for weight in others:
-        second, product = _moments(network, kernels[-1], covariances[-1])
+        second, product = _second_moments(network, kernels[-1], covariances[-1])
         steps = (
             weight * second + bias, weight * (second - product), weight * product + bias
         )  # fmt: skip
@@ -93,7 +93,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float]]:
     return kernels, spreads, covariances
 
 
-def _moments(network: Network, kernel: float, covariance: float) -> tuple[float, float]:
+def _second_moments(network: Network, kernel: float, covariance: float) -> tuple[float, float]:
     """Return E φ² of one input, and E φφ of two."""
     if network.norm == "batch":
         means = batch_means(network.phi, network.batch)
@@ -171,7 +171,7 @@ class KernelMeans:
             return math.sqrt(self.kernel) * kernel_means(self.phi, 1.0).coefficients
         h, mass = resolved_rule(self.phi, self.kernel)
         z, values = h / math.sqrt(self.kernel), (self.phi.phi(h) * mass)[None]
-        found: Array = hermite(z, values, _ORDERS)[0]
+        found: Array = hermite(z, values, _MANY_ORDERS)[0]
         return found
 
 

@@ -2,7 +2,12 @@
 
 Whatever is below, h of a layer is an isotropic vector, so what the norm hands on is a uniform point
 of a sphere, independent of everything below. Layers are renewals: each has its own mean and its own
-factor on the gradient, and nothing fluctuates from one to the next. Derived here.
+factor on the gradient, and nothing fluctuates from one to the next. With D = diag φ′(y), r = φ(y),
+P the projection off y (and off the mean) and q' = C|r|²/n + σ_b², the factor is
+
+    E[C tr(D P D)/n / q' - C² r D P D r/n² / q'²] · n/(n - 2),
+
+or n/(n - 3) with layer norm: E 1/ρ² of the next layer's h. Derived here.
 """
 
 from __future__ import annotations
