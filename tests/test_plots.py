@@ -633,7 +633,7 @@ def test_a_mistake_is_one_sentence(
         "layers.jsonl": layers,
         "figure.txt": "",
         "empty.jsonl": "",
-        "broken.jsonl": layers + '{"layer": 3, "schema": 3}\n',
+        "broken.jsonl": layers + '{"layer": 3, "schema": 4}\n',
         "mixed.jsonl": layers + results,
         "header.csv": "schema,layer\n1,2\n",
         "newer.jsonl": re.sub('"schema": [0-9]+', '"schema": 99', layers),
