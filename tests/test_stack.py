@@ -643,6 +643,24 @@ def test_he_without_its_factor_of_two_is_caught() -> None:
     assert [row.agrees for row in rows] == [False] * 5 + [False]
 
 
+def test_one_w_of_ten_that_is_a_hundredth_too_large_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the default number of networks at width 256, where without it all layers agree."""
+    network = Network(widths=(256,) * 11)
+    assert all(row.agrees for row in simulate_layers(network))
+    honest = sampling._Sample._weights
+
+    def wrong(sample: sampling._Sample, place: int) -> Any:
+        w = honest(sample, place)
+        return w * w.dtype.type(1.01) if place == 4 else w
+
+    monkeypatch.setattr(sampling._Sample, "_weights", wrong)
+    rows = simulate_layers(network)
+    assert not all(row.agrees for row in rows)
+    assert all(row.p is None or row.p > 1e-4 for row in rows[:4])  # below it nothing is wrong
+
+
 def test_the_derivative_of_another_activation_is_caught() -> None:
     """Gradients of tanh through erf's derivative disagree; signals still agree."""
     network = stack("tanh", *(64,) * 7, batch=16, networks=64)

@@ -195,8 +195,8 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         caption.append(allowed + ".")
     if first.question.correlation:
         caption.append(
-            "corr[h] is between two inputs of a batch; its theory is that of infinite width, and it "
-            "has no verdict. χ⊥ above 1 is chaos, below 1 order."
+            "corr[h] is between two inputs of a batch; its theory is that of infinite width, and "
+            "it has no verdict. χ⊥ above 1 is chaos, below 1 order."
         )
     return Table(
         [*columns(rows), _chart(rows)],
