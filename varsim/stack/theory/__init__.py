@@ -340,8 +340,11 @@ def _judged(network: Network, at_limit: Limit, law: Law, found: _Found) -> _Know
         relative = changes.variance, changes.gradient
         values = [value * (1 + change) for value, change in zip(values, relative, strict=True)]
         rests = [changes.variance_rest, changes.gradient_rest]
-        if network.norm == "batch":  # which skewness and kurtosis change in more ways than these
-            rests = [rest + np.abs(change) for rest, change in zip(rests, relative, strict=True)]
+        # Below a norm they change gradients in more ways, and below batch norm signals, too.
+        if network.norm == "batch" or (network.norm != "none" and law.skewness):
+            rests[1] = rests[1] + np.abs(relative[1])
+        if network.norm == "batch":
+            rests[0] = rests[0] + np.abs(relative[0])
         slacks = [slack + rest for slack, rest in zip(slacks, rests, strict=True)]
         largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
     gaps = [
