@@ -101,43 +101,31 @@ def shifts(network: Network, law: Law, at_limit: Limit, variances: Sequence[floa
         variances: C of every layer.
     """
     batch, kernels = network.norm == "batch", at_limit.kernels
-    spreads = at_limit.spreads if batch else kernels
+    spreads, normed = at_limit.spreads if batch else kernels, network.norm != "none"
     kept = float(network.residual is not None)
     branch = 1.0 if network.residual is None else network.residual
-    skew, excess, first = law.skewness, law.kurtosis - 3.0, variances[0]
-    x = Entries.of(network.x_dist, 0.0, 1.0)
-    raw, square = x.third, x.fourth
-    if not batch:
-        raw += 3 * x.mean * x.variance + x.mean**3
-        square = x.square_variance + x.mean_square**2
-    # Cumulants of h.
-    third = skew * first**1.5 * raw / math.sqrt(network.widths[0])
-    fourth = excess * first**2 * square / network.widths[0]
-    if batch:  # of what inputs do not share
-        third *= (1 - network.correlation) ** 1.5
-        fourth *= (1 - network.correlation) ** 2
+    skew, excess = law.skewness, law.kurtosis - 3.0
+    third, fourth = _first_cumulants(network, law, variances[0])
     shift, spread_shift, sizes = 0.0, 0.0, np.zeros(2)  # sizes: of what is there, and comes next
     relative, bounds, steps = [0.0], [sizes], []
     for place in range(1, network.depth):
         kernel, n, a = spreads[place - 1], network.widths[place], branch**2 * variances[place]
-        unit = kernel if network.norm != "none" else 1.0
+        unit = kernel if normed else 1.0
         at = _means(network.phi, kernel / unit, batch)
         k3, k4 = third / kernel**1.5, fourth / kernel**2
         # By how much φ² and φ′² follow the kernel, relatively: norms take that off.
-        level = 0.0 if unit == kernel else at.square[2] / math.sqrt(2)
-        slope_level = -1.0 if unit == kernel else at.slope[2] / math.sqrt(2) / at.slope[0]
-        following = (k3**2 + abs(k4)) / 2
-        own = _edgeworth(at.slope, k3, k4) / at.slope[0]
+        level = 0.0 if normed else at.square[2] / math.sqrt(2)
+        slope_level = -1.0 if normed else at.slope[2] / math.sqrt(2) / at.slope[0]
+        following, own = (k3**2 + abs(k4)) / 2, _edgeworth(at.slope, k3, k4) / at.slope[0]
         steps.append(
-            (
-                a * at.slope[0] / unit,
-                float(own.sum()) + slope_level * spread_shift / kernel,
-                following,
-                # what a tangent's cumulants with h change here, and what this branch gives to them
-                at.slope[1] / at.slope[0] / math.sqrt(kernel),
-                at.slope[2] / math.sqrt(2) / at.slope[0] / kernel,
-                skew * a**1.5 * at.cross / unit / math.sqrt(n),
-                excess * a**2 * at.both / unit / n,
+            _Step(
+                growth=a * at.slope[0] / unit,
+                own=float(own.sum()) + slope_level * spread_shift / kernel,
+                following=following,
+                turn=at.slope[1] / at.slope[0] / math.sqrt(kernel),
+                bend=at.slope[2] / math.sqrt(2) / at.slope[0] / kernel,
+                third=skew * a**1.5 * at.cross / unit / math.sqrt(n),
+                fourth=excess * a**2 * at.both / unit / n,
             )
         )
         own = a * _edgeworth(at.square, k3, k4)
@@ -152,7 +140,48 @@ def shifts(network: Network, law: Law, at_limit: Limit, variances: Sequence[floa
         third = kept * third + skew * a**1.5 * cube / math.sqrt(n)
         fourth = kept * fourth + excess * a**2 * at.fourth / n
     size, beyond = np.array(bounds).T
-    return Shifts(np.array(relative), beyond + size**2 / 2, *_gradients(np.array(steps).T, kept))
+    return Shifts(np.array(relative), beyond + size**2 / 2, *_gradients(steps, kept))
+
+
+def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float, float]:
+    """Return the third and the fourth cumulant of h of the first layer, given its C.
+
+    Below batch norm, of what the inputs of a batch do not share.
+    """
+    x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
+    cube, square = x.third, x.fourth
+    if network.norm == "batch":
+        cube *= (1 - network.correlation) ** 1.5
+        square *= (1 - network.correlation) ** 2
+    else:
+        cube += 3 * x.mean * x.variance + x.mean**3
+        square = x.square_variance + x.mean_square**2
+    return (
+        law.skewness * variance**1.5 * cube / math.sqrt(n),
+        (law.kurtosis - 3.0) * variance**2 * square / n,
+    )
+
+
+class _Step(NamedTuple):
+    """What one branch, and the layer below it, do to the square of a tangent.
+
+    Attributes:
+        growth: The square that it gives, over the tangent's.
+        own: Its relative change by the cumulants of h and the shift of its kernel.
+        following: About how much the next powers of those cumulants are of that.
+        turn: Its relative change by a third cumulant of h with the tangent, over that.
+        bend: The same by a fourth cumulant.
+        third: What the branch gives to that third cumulant, over the tangent's square.
+        fourth: What it gives to the fourth.
+    """
+
+    growth: float
+    own: float
+    following: float
+    turn: float
+    bend: float
+    third: float
+    fourth: float
 
 
 def _edgeworth(coefficients: Array, k3: float, k4: float) -> Array:
@@ -161,16 +190,16 @@ def _edgeworth(coefficients: Array, k3: float, k4: float) -> Array:
     return coefficients[[3, 4, 6]] * factors
 
 
-def _gradients(steps: Array, kept: float) -> tuple[Array, Array]:
+def _gradients(steps: Sequence[_Step], kept: float) -> tuple[Array, Array]:
     """Return the relative changes of E (∂h)² of every layer, and what is left out of them.
 
     Steps are counted from the bottom. A gradient at layer l is a tangent that starts there, so it
     meets the steps k from l on, and has the cumulants of the branches m from l to k - 1; in a plain
     stack those of the last branch alone.
     """
-    if not steps.size:
+    if not steps:
         return np.zeros(1), np.zeros(1)
-    growth, own, following, turn, bend, third, fourth = steps
+    growth, own, following, turn, bend, third, fourth = np.array(steps).T
     taken = growth / (kept + growth)
     size = len(growth)
     lags = np.tri(size, size, -1) - (0.0 if kept else np.tri(size, size, -2))
