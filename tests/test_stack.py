@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from functools import reduce
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -213,6 +214,47 @@ def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
         assert measured - unit > BOUND * error
         if place == 0:
             assert measured - (spread - unit) > BOUND * error
+
+
+@pytest.mark.parametrize(
+    ("activation", "correlation"), [("relu", 0.0), ("relu", 0.6), ("tanh", 0.6), ("gelu", 0.0)]
+)
+def test_spread_of_a_batch_is_that_of_theory(activation: str, correlation: float) -> None:
+    """Inputs share W and their common part alone: within a quarter, where one input has 2 to 30 x.
+
+    It is of the leading order in 1/n; the measured variance of 1,500 networks has an error of 5 %.
+    """
+    network = stack(
+        activation, *(256,) * 5, batch=32, backward=False, networks=1500, correlation=correlation
+    )
+    relative = field(list(stream(network)), "square")
+    relative /= relative.mean(axis=0)
+    for layer, measured in zip(predict(network), relative.var(axis=0, ddof=1), strict=True):
+        assert layer.batch_spread is not None
+        assert layer.spread is not None
+        assert measured == pytest.approx(layer.batch_spread, rel=0.25)
+        assert layer.spread > 1.5 * layer.batch_spread
+
+
+def test_products_of_inputs_are_means_over_all_pairs() -> None:
+    """By a loop over the pairs."""
+    h = np.random.default_rng(0).standard_normal((5, 700)) + 0.3
+    square = float(np.mean(h**2))
+    pairs = [float(h[a] @ h[b]) / 700 for a in range(5) for b in range(5) if a != b]
+    assert sampling._mean_product(h, square) == pytest.approx(float(np.mean(pairs)))
+    assert sampling._mean_product(h[:1], square) == 0.0
+
+
+def test_chi_is_the_growth_of_squared_gradients() -> None:
+    """At equal widths and infinite width; 1 for ReLU with the scheme of He."""
+    he = Network(widths=(64,) * 6, activation="relu", scale="he")
+    for network in (he, *(Network(widths=(64,) * 6, norm=norm) for norm in ("layer", "batch"))):
+        layers = predict(network, infinite_width=True)[:-1]
+        for below, above in pairwise(layers):
+            assert below.gradient is not None
+            assert above.gradient is not None
+            assert below.chi == pytest.approx(below.gradient / above.gradient)
+    assert predict(he)[0].chi == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("activation", "growth"), [("identity", 2), ("relu", 5)])

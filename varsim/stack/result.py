@@ -248,6 +248,11 @@ class LayerResult(RowBase):
         return self.relative_error <= precision
 
     @property
+    def has_claim(self) -> bool:
+        """Whether there is something that a verdict can be about."""
+        return any(estimate.joint_p is not None for estimate in self.estimates)
+
+    @property
     def lacks_theory(self) -> bool:
         """Whether a cell of theory is empty."""
         unknown = self.held_to.gradient is None and self.question.backward
@@ -634,7 +639,7 @@ _FIELDS = (
           optional=True),
     Field("agrees", f.truth, "The verdict on both ways, Holm-adjusted over the table at alpha.",
           optional=True, header="verdict", numeric=False,
-          cell=lambda row: "" if row.forward is None else VERDICTS[row.agrees]),
+          cell=lambda row: VERDICTS[row.agrees] if row.has_claim else ""),
     CAVEATS,
     Field("confidence", f.number, "Level of the intervals."),
     Field("alpha", f.number, "False-alarm rate that all verdicts of the table share.",
