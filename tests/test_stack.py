@@ -236,6 +236,35 @@ def test_spread_of_a_batch_is_that_of_theory(activation: str, correlation: float
         assert layer.spread > 1.5 * layer.batch_spread
 
 
+def test_correlated_inputs_are_standard_normal_and_share_one_part() -> None:
+    """Every input has variance 1, and every pair the correlation: 200 batches of 4, 6.2 errors."""
+    network = Network(widths=(500, 8), batch=4, correlation=0.3)
+    batches = np.stack([sampling._Sample(network, index)._inputs().copy() for index in range(200)])
+    products = np.einsum("kaj,kbj->kab", batches, batches, dtype=float) / 500
+    means, errors = products.mean(axis=0), products.std(axis=0, ddof=1) / math.sqrt(200)
+    expected = np.where(np.eye(4) > 0, 1.0, 0.3)
+    assert np.all(np.abs(means - expected) < BOUND * errors)
+
+
+def test_no_two_draws_of_a_network_share_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs and their common part, weights, biases and the cotangent have one each."""
+    drawn_from: dict[str, set[int]] = {}
+    honest = sampling._Sample._fill
+
+    def recorded(sample: sampling._Sample, out: Any, distribution: str, layer: int) -> Any:
+        drawn_from.setdefault(f"{out.shape}", set()).add(layer)
+        return honest(sample, out, distribution, layer)
+
+    monkeypatch.setattr(sampling._Sample, "_fill", recorded)
+    network = Network(widths=(3, 4, 5, 6), batch=2, correlation=0.5, bias_std=0.1)
+    sample = sampling._Sample(network, 0)
+    list(sample.forward())
+    list(sample.backward())
+    streams = [stream for of_shape in drawn_from.values() for stream in of_shape]
+    assert len(drawn_from) == 9  # x, its common part, three W, three biases, the cotangent
+    assert sorted(streams) == list(range(9))
+
+
 def test_products_of_inputs_are_means_over_all_pairs() -> None:
     """By a loop over the pairs."""
     h = np.random.default_rng(0).standard_normal((5, 700)) + 0.3
