@@ -54,8 +54,9 @@ def critical_table(activations: Mapping[str, Activation]) -> Table:
     columns = [name, kind, *others[:2], Column("K*", kept), *others[2:]]
     caption = [
         "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
-        "K* = C_b + C_W E φ², and both susceptibilities are 1 there: χ⊥ = C_W E φ′², the factor "
-        "per layer of gradients, and χ∥ = C_W dE φ²/dK, that of a small change of K.",
+        "K* = C_b + C_W E φ². There both susceptibilities are 1, except for line only: "
+        "χ⊥ = C_W E φ′², the factor per layer of gradients, and χ∥ = C_W dE φ²/dK, that of a small "
+        "change of K.",
         "scale-invariant: at any K*. half-stable: at one K*; a variance on one side of it slowly "
         "returns, one on the other side leaves. K* = 0: for ever smaller signals, which change "
         "more slowly than exponentially. line only: at no K*, but χ⊥ alone can be 1, from this K* "
