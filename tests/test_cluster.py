@@ -21,7 +21,7 @@ import pytest
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
 from varsim.compute import ComputeError, Mapper, ordered_map
-from varsim.compute.cluster import _budget, _taken, grouped
+from varsim.compute.cluster import _budget, _taken, _Task, grouped
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
@@ -167,6 +167,40 @@ def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> N
     assert stderr.splitlines()[-1] == "Error: the connection to the scheduler was lost."
     assert 2 <= file.read_bytes().count(b"\n") < 5
     assert run(*LONG, "--output", str(file), "--resume").stdout == run(*LONG).stdout
+
+
+class FakeFuture:
+    """Of a call that ends in an error, or of a scheduler that has gone."""
+
+    def __init__(self, status: str, error: Exception) -> None:
+        self.status, self._error = status, error
+
+    def result(self, timeout: float) -> None:
+        raise self._error
+
+    def cancel(self) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [
+        ("lost", RuntimeError("Cannot change state of expiring Timeout"), ComputeError("the conn")),
+        ("cancelled", OSError("Timed out"), ComputeError("the connection to the scheduler was")),
+        ("error", RuntimeError("can't start new thread"), RuntimeError("can't start new thread")),
+        ("error", ComputeError("a worker has NumPy 1"), ComputeError("a worker has NumPy 1")),
+    ],
+)
+def test_what_a_lost_connection_raises_is_told_from_the_error_of_a_call(
+    status: str, error: Exception, expected: Exception
+) -> None:
+    """A scheduler that dies ends calls in whatever asyncio raises as it closes."""
+    task: Any = _Task(None, FakeFuture(status, error))  # type: ignore[arg-type]
+    with pytest.raises(type(expected), match=str(expected)) as raised:
+        task.result()
+    assert type(raised.value) is type(expected)
+    if status != "error":
+        task.cancel()
 
 
 def test_without_distributed_it_is_one_sentence(tmp_path: Path) -> None:

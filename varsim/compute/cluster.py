@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from varsim import __version__
 from varsim.compute import ComputeError, Mapper, one_blas_thread, ordered_map
@@ -82,7 +82,8 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
     with ExitStack() as stack:
         if address == "local":
             address = stack.enter_context(_local(workers)).scheduler_address
-        client = stack.enter_context(_connected(address))
+        client = _connected(address)
+        stack.callback(_close, client)
         _check_workers(client)
 
         def capacity() -> int:  # at any moment, as workers come and go
@@ -148,6 +149,11 @@ def _connected(address: str) -> Client:
         f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
         "address, such as tcp://localhost:8786"
     )
+
+
+def _close(client: Client) -> None:
+    with suppress(ComputeError), _lost_as_compute_error():  # it is known by then
+        client.close()
 
 
 def _bounded(call: Callable[[], R], seconds: float) -> R:
@@ -291,7 +297,8 @@ class _Tasks:
 
 
 @contextmanager
-def _lost_as_compute_error() -> Iterator[None]:
+def _lost_as_compute_error(future: Future[Any] | None = None) -> Iterator[None]:
+    """Tell in a sentence what a client raises, except for the error of a future's own call."""
     from distributed import KilledWorker
 
     try:
@@ -301,7 +308,11 @@ def _lost_as_compute_error() -> Iterator[None]:
             "some blocks were lost with several workers, one after the other; see the workers' "
             "logs: they may be short of memory"
         ) from None
-    except (CancelledError, OSError):
+    except ComputeError:
+        raise
+    except (CancelledError, OSError, RuntimeError):  # RuntimeError: of asyncio, as it closes
+        if future is not None and future.status == "error":
+            raise
         raise ComputeError("the connection to the scheduler was lost") from None
 
 
@@ -314,7 +325,7 @@ class _Task(Generic[R]):
 
     def result(self) -> R:
         waiting_since = time.monotonic()
-        with _lost_as_compute_error():
+        with _lost_as_compute_error(self.future):
             while True:
                 try:
                     return self.future.result(timeout=_POLL_SECONDS)
@@ -325,4 +336,5 @@ class _Task(Generic[R]):
                         raise ComputeError("the cluster has lost all of its workers") from None
 
     def cancel(self) -> None:
-        self.future.cancel()
+        with suppress(ComputeError), _lost_as_compute_error():
+            self.future.cancel()
