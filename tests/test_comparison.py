@@ -559,7 +559,7 @@ def test_check_is_3_only_when_a_pair_differs(
     assert varsim("compare", one, other, "--check") == 0
     assert varsim("compare", one, bad, "--check", "--alpha", "1e-300") == 0
     out, err = capsys.readouterr()
-    assert out.count("DIFFERS") == 2
+    assert out.count("  DIFFERS\n") == 2
     assert err.splitlines()[-1] == "2 of 2 pairs agree: 1 identical, 1 within errors."
     assert "1 of 2 pairs differ: D = 16, scale sqrt.\n" in err
 
@@ -574,7 +574,7 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     assert re.search(rf"^a: '{one}', [\d,]+ outputs per row, seed 0\.$", out, re.MULTILINE)
     assert re.search(rf"^b: '{other}', [\d,]+ outputs per row, seed 1\.$", out, re.MULTILINE)
     assert "varsim 0" not in out
-    assert "a false-alarm rate of 0.01 (Holm)" in out
+    assert "the chance of any DIFFERS in this table is at most 1% (Holm)" in out
     older = replace(measured(seed=3), varsim="0.0.9")
     matching = match([older], [measured()])
     caption = comparison_table(compare(matching.pairs), matching, Names("a", "b")).caption

@@ -77,9 +77,9 @@ def test_an_experiment_is_frozen() -> None:
 
 
 def test_a_changed_copy_follows_what_was_not_asked() -> None:
-    """The fan-out stays D and the gain the scheme's own, when D and the scheme change."""
+    """The fan-out stays D, the gain the scheme's own and the samples the default."""
     he = replace(Experiment(dim=512, scale="xavier"), dim=64, scale="he")
-    assert (he.n, he.g) == (64, math.sqrt(2))
+    assert (he.n, he.g, he.outputs) == (64, math.sqrt(2), 6_080_000)
     assert he.key == Experiment(dim=64, scale="he", fan_out=64, gain=math.sqrt(2)).key
 
 
@@ -141,7 +141,21 @@ def test_every_field_is_in_the_key(change: dict[str, Any]) -> None:
 
 def test_the_key_does_not_change_from_release_to_release() -> None:
     """It names rows on disk and roots the streams: a change must be meant."""
-    assert Experiment(dim=512, scale="sqrt").key[:16] == "3253782806a7a3c4"
+    asked = Experiment(dim=512, scale="sqrt", samples=1_000_000)
+    assert asked.key[:16] == "3253782806a7a3c4"
+    assert Experiment(dim=512, scale="sqrt").key[:16] == "26405455eb739f46"
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7, 8, 64, 512, 1000, 4096, 10**6])
+def test_the_default_is_a_standard_error_of_a_thousandth(dim: int) -> None:
+    """Not a thousand outputs per block fewer would do; other designs take one million."""
+    default = Experiment(dim=dim, scale="sqrt")
+    assert default.outputs is not None
+    assert predict(default).relative_error(default.blocks) <= 0.001
+    less = replace(default, samples=default.outputs - 64_000)
+    assert predict(less).relative_error(less.blocks) > 0.001
+    for other in ({"design": "paired"}, {"design": "fixed-x"}):
+        assert replace(default, **other).outputs == 1_000_000  # type: ignore[arg-type]
 
 
 def test_the_seed_is_not_in_the_key() -> None:

@@ -102,7 +102,8 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
 @swept("--w-std", type=common.NUMBERS, group=_ENTRIES, metavar="S",
         help="Standard deviation of W's entries before the division.  [default: 1]")  # fmt: skip
 @option("-n", "--samples", type=common.COUNT, group=HOW, metavar="N",
-        help="Minimum number of outputs of x @ W per row.  [default: 1,000,000]")  # fmt: skip
+        help="Minimum number of outputs of x @ W per row.  [default: as many as give a relative "
+        "standard error of 0.1% for crossed, 1,000,000 for others]")  # fmt: skip
 @common.precision(
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
         "0.001.")  # fmt: skip
@@ -117,7 +118,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
 @common.check
 @option("--plot", is_flag=True, group=OUT,
         help="Draw the rows as text: variances with theory, ratios with intervals.")  # fmt: skip
-@option("--explain", is_flag=True, group=OUT, help="Say why, with this run's own numbers.")
+@common.explain
 @option("--dry-run", is_flag=True, group=OUT, help="Show what would run, its cost and its error.")
 @common.quiet
 @option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,

@@ -69,6 +69,7 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 @common.measuring
 @common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
+@common.explain
 @common.check
 @common.quiet
 def layers(**options: Any) -> int:
@@ -131,6 +132,7 @@ _INIT_WHAT = "What is asked"
 @option("--draws", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
 @common.measuring
+@common.explain
 @common.check
 @common.quiet
 def init(**options: Any) -> int:

@@ -230,6 +230,7 @@ resume = option(
     "missing there.",
 )  # fmt: skip
 
+explain = option("--explain", is_flag=True, group=OUT, help="Say why, with this run's own numbers.")
 check = option("--check", is_flag=True, group=OUT, help="Exit with 3 if a verdict disagrees.")
 
 formats = option(

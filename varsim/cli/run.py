@@ -47,7 +47,9 @@ cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
 stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
 theory = lazy("varsim.stack.theory")
 check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
-explain = lazy("varsim.report.explain")
+explain_layer, explain_stack, explain_checks = (
+    lazy(f"varsim.report.explain.{kind}") for kind in ("layer", "stack", "checks")
+)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Kind:
     Attributes:
         schema: The fields of its rows.
         table: Makes a table of rows, with further sentences for its caption.
+        why: The module that explains rows.
         group: What the rows of one question are called, in the plural.
         summary: What the rows are called in the last sentence; None for no such sentence.
         table_per_question: Whether the rows of each question have a table of their own.
@@ -64,6 +67,7 @@ class Kind:
 
     schema: Schema[Any]
     table: Callable[[Sequence[Any], Sequence[str]], Table]
+    why: Any
     group: str
     summary: str | None
     table_per_question: bool = False
@@ -87,7 +91,9 @@ def results(options: dict[str, Any]) -> int:
         LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
         for experiment in experiments
     ]
-    return _measure(Kind(RESULTS, results_table, "rows", ""), studies, options, notes)
+    return _measure(
+        Kind(RESULTS, results_table, explain_layer, "rows", ""), studies, options, notes
+    )
 
 
 def layers(options: dict[str, Any]) -> int:
@@ -112,7 +118,9 @@ def layers(options: dict[str, Any]) -> int:
     with in_user_context([name for n in networks for name in (n.init, n.activation)]):
         for n in networks:  # what theory refuses is a mistake, told before anything is sampled
             theory.predict(n)
-    kind = Kind(stack.LAYERS, stack_table, "stacks", "layers ", table_per_question=True)
+    kind = Kind(
+        stack.LAYERS, stack_table, explain_stack, "stacks", "layers ", table_per_question=True
+    )
     return _measure(kind, studies, options, notes)
 
 
@@ -148,7 +156,7 @@ def checks(options: dict[str, Any]) -> int:
             study = check.CheckStudy(asked, options["draws"], options["confidence"])
             studies.setdefault(asked.key, study)
     notes = [] if names else [_found()]
-    kind = Kind(check.CHECKS, checks_table, "initializers", None)
+    kind = Kind(check.CHECKS, checks_table, explain_checks, "initializers", None)
     return _measure(kind, list(studies.values()), options, notes, None if names else left_out)
 
 
@@ -235,7 +243,7 @@ def _publish(
     tables = [kind.table(of_table, remarks) for of_table in of_tables]
     written = publisher.write(
         *tables,
-        prose=explain.explain(rows) if options.get("explain") else "",
+        prose=kind.why.explain(rows) if options["explain"] else "",
         drawn=rows if options.get("plot") else (),
     )
     if ledger is not None:

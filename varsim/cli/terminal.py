@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import Any, TextIO
 
@@ -61,7 +62,8 @@ def draw(table: Table, stream: TextIO) -> list[str]:
         file=stream, highlight=False, width=max(width, table_width(columns))
     )
     console.print(_rich_table(columns, stream))
-    caption = encodable(wrapped("\n".join(table.caption), stream), stream)
+    shown = replace(table, columns=columns)
+    caption = encodable(wrapped("\n".join(shown.caption), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
     kept, data = (Counter(c.header for c in these) for these in (columns, table.printable))
     return list((data - kept).elements())

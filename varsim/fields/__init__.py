@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
-from varsim.fields.rounding import with_error
+from varsim.fields.rounding import beside, power_of, with_error
 from varsim.parsing import InputError
 from varsim.statistics import Caveat, Estimate
 
@@ -43,6 +43,9 @@ class Field:
         header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
             where it has no column.
         cell: Returns the text of the cell, from the row.
+        measured: Returns the estimate to whose digits a number is shown, from the row.
+        interval: Whether the cell is that estimate itself, with the half-width of its interval.
+        note: What a reader must know of the column, for the lines below a table.
         numeric: Whether the column is aligned to the right.
         drop_priority: Rank at which a narrow terminal leaves the column out, lowest first; None
             for never.
@@ -65,6 +68,9 @@ class Field:
     plain: Callable[[Any], Any] = lambda value: value
     header: str = ""
     cell: Callable[[Any], str] | None = None
+    measured: Callable[[Any], Estimate | None] | None = None
+    interval: bool = False
+    note: str = ""
     numeric: bool = True
     drop_priority: int | None = None
     phrase: str = ""
@@ -78,12 +84,26 @@ class Field:
         """Return the value of a row, or of a question."""
         return getattr(row, self.name) if self.of is None else self.of(row)
 
-    def text(self, row: Any) -> str:
-        """Return the cell of a row."""
+    def text(self, row: Any, *, exponent: bool | None = None) -> str:
+        """Return the cell of a row.
+
+        Args:
+            row: The row.
+            exponent: Whether a number beside a measurement has an exponent, as all of its column
+                have; by default where it needs one.
+        """
         if self.cell is not None:
             return self.cell(row)
         value = self.value(row)
-        return "" if value is None else self.show(value)
+        if value is None:
+            return ""
+        estimate = None if self.measured is None else self.measured(row)
+        if estimate is None:
+            return self.show(value)
+        if self.interval:
+            return interval_text(estimate, row.confidence, exponent=exponent)
+        power = _power(estimate, exponent=exponent) or 0
+        return beside(value, estimate.value, estimate.half_width(row.confidence), power=power)
 
     def read(self, value: Any) -> Any:
         """Return the value that a file holds, or raise one of :data:`UNUSABLE`."""
@@ -201,12 +221,6 @@ class RowBase:
         """The relative standard error of that; 0 where there is nothing to measure."""
         return max((each.relative_error for each in self.estimates), default=0.0)
 
-    def with_interval(self, estimate: Estimate | None) -> str:
-        """Return the text of an estimate with the half-width of its interval; nothing for None."""
-        if estimate is None:
-            return ""
-        return with_error(estimate.value, estimate.half_width(self.confidence))
-
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a row holds beside its question and its totals, from the values of a file."""
@@ -222,6 +236,22 @@ class RowBase:
             if field is not None or name in question.__dataclass_fields__:
                 return getattr(question, name)
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+
+def interval_text(estimate: Estimate, confidence: float, *, exponent: bool | None = None) -> str:
+    """Return an estimate with the half-width of its interval; ``exponent`` is as for a field."""
+    half_width, power = estimate.half_width(confidence), _power(estimate, exponent=exponent)
+    return with_error(estimate.value, half_width, power=power)
+
+
+def _power(estimate: Estimate, *, exponent: bool | None) -> int | None:
+    """Return the exponent of 10 of a measurement and its claim: one, if they are alike."""
+    if not exponent:
+        return None if exponent is None else 0
+    value, claim = estimate.value, estimate.claim
+    near = value and claim and 0.1 < value / claim < 10.0
+    shown = claim if near else value or claim
+    return power_of(shown) if shown else None
 
 
 def shortened(value: object, most: int = 60) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 # Magnitudes outside are written with an exponent.
-_PLAIN_FROM, _PLAIN_BELOW = 1e-3, 1e7
+_PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e7
 
 # A relative error below is that of rounding, finer than any precision that can be asked for.
 _EXACT = 1e-7
@@ -29,7 +29,7 @@ def error_digits(error: float) -> tuple[float, int]:
     355 to 949, and 950-999 becomes 1000 and keeps two. PDG, Review of Particle Physics (2024),
     Introduction, section 5.3. Negative numbers of decimals are places before the point.
     """
-    exponent = math.floor(math.log10(error))
+    exponent = power_of(error)
     leading = round(error / 10.0 ** (exponent - 2))
     if leading >= 950:
         return 10.0 ** (exponent + 1), -exponent
@@ -41,23 +41,70 @@ def short(value: float) -> str:
     return significant(value, 4)
 
 
-def with_error(value: float, error: float) -> str:
+def needs_exponent(value: float) -> bool:
+    """Tell whether a number is too large or too small to be written without an exponent."""
+    return value != 0.0 and not _PLAIN_FROM <= abs(value) < _PLAIN_BELOW
+
+
+def with_error(value: float, error: float, *, power: int | None = None) -> str:
     """Return ``value ± error``, both rounded to the digits that the error leaves.
 
-    A value that is exact, but for rounding, is :func:`significant`.
+    A value that is exact, but for rounding, has six significant digits.
+
+    Args:
+        value: The value.
+        error: Its error.
+        power: The exponent of 10 that both are written with, 0 for none; by default the value's
+            own, where it needs one.
 
     >>> with_error(511.2345, 1.834), with_error(1.95312e-06, 6.5e-09), with_error(262144.0, 412.0)
     ('511.2 ± 1.8', '(1.953 ± 0.007)e-06', '262100 ± 400')
-    >>> with_error(62.015873015873133, 9e-15)
-    '62.0159'
+    >>> with_error(62.015873015873133, 9e-15), with_error(0.00998, 0.00004, power=-2)
+    ('62.0159', '(0.998 ± 0.004)e-02')
     """
+    largest = max(abs(value), error)
+    if power is None:
+        power = power_of(largest) if needs_exponent(largest) else 0
     if _is_exact(value, error):
         return significant(value)
-    magnitude = max(abs(value), error)
-    if _PLAIN_FROM <= magnitude < _PLAIN_BELOW:
-        return _fixed(value, error)
-    exponent = math.floor(math.log10(magnitude))
-    return f"({_fixed(value / 10.0**exponent, error / 10.0**exponent)})e{exponent:+03d}"
+    scale = 10.0**power
+    shown = _fixed(value / scale, error / scale)
+    return f"({shown})e{power:+03d}" if power else shown
+
+
+def beside(value: float, measured: float, error: float, *, power: int = 0) -> str:
+    """Return a number to the digits of a measurement that it stands beside, and to its exponent.
+
+    It keeps three significant digits, all digits before the point, and no zeros that are no more
+    than padding: what is exact looks exact.
+
+    >>> beside(1 / 512, 0.00196, 7e-6), beside(1.0, 0.998, 0.004), beside(512.0, 511.2, 1.8)
+    ('0.001953', '1', '512')
+    >>> beside(1 / 2048, 4.8e-4, 3.4e-5, power=-4)
+    '4.88e-04'
+    """
+    if value == 0.0:
+        return "0"
+    if power and not 0.01 <= abs(value) / 10.0**power < 1000.0:
+        power = power_of(value)
+    shown = value / 10.0**power
+    if _is_exact(measured, error):
+        decimals = 5 - power_of(shown)
+    else:
+        decimals = max(error_digits(error / 10.0**power)[1], 2 - power_of(shown))
+    text = f"{shown:.{max(0, decimals)}f}"
+    if "." in text and math.isclose(float(text), shown, rel_tol=1e-12):
+        text = text.rstrip("0").rstrip(".")
+    return f"{text}e{power:+03d}" if power else text
+
+
+def power_of(value: float) -> int:
+    """Return the exponent of 10 of a number other than 0.
+
+    >>> power_of(512.0), power_of(-1 / 512)
+    (2, -3)
+    """
+    return math.floor(math.log10(abs(value)))
 
 
 def rounded(value: float, error: float) -> str:

@@ -19,17 +19,19 @@ class Claim:
     Attributes:
         formula: As a formula of D (fan-in) and n (fan-out).
         mean_square: As a function of them.
+        meaning: Which fan and which gain that is.
         remark: What a reader of the formula should know, as documented; claims with the same
             formula have the same remark.
     """
 
     formula: str
     mean_square: Callable[[int, int], float]
+    meaning: str
     remark: str = ""
 
 
 def _constant(value: float, formula: str) -> Claim:
-    return Claim(formula, lambda dim, n: value)
+    return Claim(formula, lambda dim, n: value, "whatever the shape: it has no fan")
 
 
 def _cut(std: float, formula: str) -> Claim:
@@ -39,15 +41,30 @@ def _cut(std: float, formula: str) -> Claim:
         f"the variance is {1 - left:.1%} below std² as documented, since std is that of the normal "
         "before it is cut at two deviations"
     )
-    return Claim(formula, lambda dim, n: left * std**2, remark)
+    meaning = f"{left:.1%} of std² whatever the shape: it is cut at two deviations and has no fan"
+    return Claim(formula, lambda dim, n: left * std**2, meaning, remark)
 
 
-_XAVIER = Claim("2/(D+n)", lambda dim, n: 2 / (dim + n))
-_HE = Claim("2/D", lambda dim, n: 2 / dim)
-_LECUN = Claim("1/D", lambda dim, n: 1 / dim)
-_LINEAR = Claim("1/(3D)", lambda dim, n: 1 / (3 * dim))
-_ORTHOGONAL = Claim("1/max(D,n)", lambda dim, n: 1 / max(dim, n))
-_SPARSE = Claim("(1-ceil(0.1n)/n)·0.01²", lambda dim, n: (n - math.ceil(0.1 * n)) / n * 0.01**2)
+_XAVIER = Claim(
+    "2/(D+n)",
+    lambda dim, n: 2 / (dim + n),
+    "Xavier's: the fan is the mean of fan-in and fan-out, and the gain is 1",
+)
+_HE = Claim(
+    "2/D", lambda dim, n: 2 / dim, "He's for ReLU: the fan is the fan-in, and the gain is √2"
+)
+_LECUN = Claim("1/D", lambda dim, n: 1 / dim, "LeCun's: the fan is the fan-in, and the gain is 1")
+_LINEAR = Claim("1/(3D)", lambda dim, n: 1 / (3 * dim), "the fan is the fan-in, the gain is 1/√3")
+_ORTHOGONAL = Claim(
+    "1/max(D,n)",
+    lambda dim, n: 1 / max(dim, n),
+    "the fan is the larger side, since the rows or the columns have length 1",
+)
+_SPARSE = Claim(
+    "(1-ceil(0.1n)/n)·0.01²",
+    lambda dim, n: (n - math.ceil(0.1 * n)) / n * 0.01**2,
+    "std² times the share of entries that are not 0: it has no fan",
+)
 _TRUNCATED = _cut(1.0, "0.774")
 _ZERO, _ONE = _constant(0.0, "0"), _constant(1.0, "1")
 
@@ -103,5 +120,8 @@ CLAIMS: dict[str, Claim] = {
 }
 """Every known claim; other initializers are measured without one."""
 
+MEANINGS = {claim.formula: claim.meaning for claim in CLAIMS.values()}
+"""What claims mean, by formula: rows hold that, and are read without the framework."""
+
 REMARKS = {claim.formula: claim.remark for claim in CLAIMS.values() if claim.remark}
-"""The remarks on claims, by formula: rows hold that, and are read without the framework."""
+"""The remarks on claims, by formula."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
@@ -396,6 +397,8 @@ def _plain(totals: CheckTotals) -> dict[str, Any]:
     return totals._asdict() | sides | lists
 
 
+_FORWARD, _BACK = operator.attrgetter("estimate"), operator.attrgetter("back")
+
 _FIELDS = (
     Field("varsim", f.text, "Version of varsim that measured the row."),
     Field("init", f.text, "The initializer, with its arguments.", header="initializer",
@@ -411,29 +414,31 @@ _FIELDS = (
     Field("draws", f.whole, "Number of independent W: the replicates of all errors.",
           derived=True),
     Field("claim", f.text, "E w² as documented, as a formula.", optional=True,
-          header="claims E w²", numeric=False),
+          header="claims E w²", numeric=False, note="E w² is claimed as documented"),
     Field("claimed", f.number, "E w² as documented.", optional=True),
     Field("mean_square", f.number, "E w², measured.", lambda r: r.square.value, derived=True,
-          header="std", cell=lambda row: short(math.sqrt(row.square.value)), drop_priority=2),
+          header="std", cell=lambda row: short(math.sqrt(row.square.value)), drop_priority=2,
+          note="std is the root mean square of the entries"),
     Field("mean_square_error", f.number, "Its standard error.", lambda r: r.square.std_error,
           derived=True),
     Field("kurtosis", f.number, "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
           lambda r: r.shape and r.shape.value, optional=True, derived=True, header="kurtosis",
-          cell=lambda row: row.with_interval(row.shape), drop_priority=1),
+          measured=operator.attrgetter("shape"), interval=True, drop_priority=1),
     Field("kurtosis_error", f.number, "Its standard error.",
           lambda r: r.shape and r.shape.std_error, optional=True, derived=True, tolerance=1e-12),
     Field("forward_theory", f.number, "D E w² by the claim.", lambda r: r.estimate.claim,
-          optional=True, derived=True, header="theory", show=short, drop_priority=4),
+          optional=True, derived=True, header="x@W theory", measured=_FORWARD, drop_priority=4),
     Field("forward", f.number, "Variance of x @ W over W and standard normal x, measured.",
-          lambda r: r.estimate.value, derived=True, header="x@W ± {level}",
-          cell=lambda row: row.with_interval(row.estimate)),
+          lambda r: r.estimate.value, derived=True, header="x@W ± {level}", measured=_FORWARD,
+          interval=True, note="x@W and g@Wᵀ are variances, forward and backward, for standard "
+          "normal x and g; the verdict is about x@W"),
     Field("forward_error", f.number, "Its standard error.", lambda r: r.estimate.std_error,
           derived=True),
     Field("backward_theory", f.number, "n E w² by the claim.", lambda r: r.back.claim,
-          optional=True, derived=True, header="theory", show=short, drop_priority=0),
+          optional=True, derived=True, header="g@Wᵀ theory", measured=_BACK, drop_priority=0),
     Field("backward", f.number, "Variance of g @ Wᵀ over W and standard normal g, measured.",
           lambda r: r.back.value, derived=True, header="g@Wᵀ ± {level}", drop_priority=3,
-          cell=lambda row: row.with_interval(row.back)),
+          measured=_BACK, interval=True),
     Field("backward_error", f.number, "Its standard error.", lambda r: r.back.std_error,
           derived=True),
     Field("ratio", f.number, "forward over its theory.", lambda r: r.estimate.ratio, optional=True,

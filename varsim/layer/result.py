@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -342,6 +343,8 @@ def _effective_samples(result: Result) -> float | None:
     return claim.pair_error2 * (claim.variance / error) ** 2
 
 
+_ESTIMATE = operator.attrgetter("estimate")
+
 _FIELDS = (
     Field("varsim", f.text, "Version of varsim that measured the row."),
     Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
@@ -367,10 +370,10 @@ _FIELDS = (
     Field("blocks", f.whole, "Number of independent blocks.", derived=True),
     Field("samples", f.whole, "Number of outputs drawn, all blocks together.", derived=True),
     Field("theory", f.number, "Variance over x and W: D/k² where both are standardised.",
-          lambda r: r.prediction.variance, derived=True, header="theory", show=significant),
+          lambda r: r.prediction.variance, derived=True, header="theory", measured=_ESTIMATE),
     Field("empirical", f.number, "Measured variance; unbiased.", lambda r: r.estimate.value,
-          derived=True, header="empirical ± {level}", axis="Var[x @ W]",
-          cell=lambda row: row.with_interval(row.estimate)),
+          derived=True, header="empirical ± {level}", axis="Var[x @ W]", measured=_ESTIMATE,
+          interval=True),
     Field("std_error", f.number, "Standard error of empirical, from the spread between blocks.",
           lambda r: r.estimate.std_error, derived=True),
     Field("ci_low", f.number, "Lower end of the interval at confidence.",
@@ -379,17 +382,18 @@ _FIELDS = (
           lambda r: r.estimate.interval(r.confidence)[1], derived=True),
     Field("ratio", f.number, "empirical over the theory that the row is held to.",
           lambda r: r.estimate.ratio, optional=True, derived=True, header="ratio", cell=_ratio,
-          drop_priority=1, axis="measured / theory"),
+          drop_priority=1, axis="measured / theory", note="ratio is empirical / theory"),
     Field("z", f.number, "Difference from that theory, in standard errors.",
           lambda r: r.estimate.z, optional=True, derived=True, tolerance=1e-6, header="z",
-          show="{:+.2f}".format, drop_priority=2),
+          show="{:+.2f}".format, drop_priority=2,
+          note="z is their difference in standard errors"),
     Field("p", f.number, "Two-sided probability of a difference at least so large, Student t; of "
           "this row alone.", lambda r: r.estimate.p, optional=True, derived=True, tolerance=1e-6),
     Field("agrees", f.truth, "The verdict, Holm-adjusted over the table at alpha.", optional=True,
           header="verdict", numeric=False, cell=lambda row: VERDICTS[row.agrees]),
     Field("conditional_theory", f.number, "||x||² σw²/k² for a fixed x, to which the row is held.",
           lambda r: None if r.totals.x_sums is None else r.claim.variance, optional=True,
-          derived=True, header="given x", show=significant),
+          derived=True, header="given x", measured=_ESTIMATE),
     Field("effective_samples", f.number, "Number of independent pairs (x, w) that would give this "
           "error; of w for a fixed x.", _effective_samples, optional=True, derived=True),
     CAVEATS,
@@ -410,7 +414,7 @@ _FIELDS = (
           optional=True),
     Field("key", f.text, "What was measured, without the seed."),
     Field("samples_asked", f.whole, "Number of outputs that were asked for.",
-          lambda r: r.question.samples, optional=True),
+          lambda r: r.question.outputs, optional=True),
     Field("precision", f.number, "Relative standard error that was asked for.", optional=True),
     Field("max_samples", f.whole, "Bound on the outputs with a precision.", optional=True),
     Field(

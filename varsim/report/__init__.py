@@ -27,6 +27,7 @@ class Column:
         drop_priority: Rank at which a narrow terminal leaves it out, lowest first; None for never.
         shortenable: Whether a narrow terminal may cut its cells, with an ellipsis.
         chart: Whether it is a small chart, for terminals and plain text only.
+        note: What a reader must know of it, as a part of a sentence; may be empty.
     """
 
     header: str
@@ -35,6 +36,7 @@ class Column:
     drop_priority: int | None = None
     shortenable: bool = False
     chart: bool = False
+    note: str = ""
 
     @property
     def width(self) -> int:
@@ -65,15 +67,23 @@ class Table:
 
     Attributes:
         columns: For people: rounded and aligned.
-        caption: Sentences below the table.
+        sentences: Sentences below the table.
         records: For machines: every digit, one mapping per row, all with the same names.
         caveats: Sentences that a pasted table must not lose.
+        remarks: Further sentences, which come last.
     """
 
     columns: Sequence[Column]
-    caption: Sequence[str]
+    sentences: Sequence[str]
     records: Sequence[Mapping[str, Any]]
     caveats: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+
+    @property
+    def caption(self) -> Sequence[str]:
+        """The lines below the table; its columns' notes are those of columns that it has."""
+        notes = "; ".join(filter(None, (column.note for column in self.columns)))
+        return [*self.sentences, *([f"{notes}."] if notes else []), *self.remarks]
 
     @property
     def printable(self) -> Sequence[Column]:

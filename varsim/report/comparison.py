@@ -17,8 +17,8 @@ from varsim.comparison import (
     Matching,
     kind_of,
 )
-from varsim.fields import level
-from varsim.fields.rounding import significant, with_error
+from varsim.fields import interval_text, level
+from varsim.fields.rounding import needs_exponent, significant, with_error
 from varsim.layer.result import RESULTS
 from varsim.report import Column, Table
 from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings, span
@@ -105,9 +105,10 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
         of_side = [getattr(each.pair, side).seed for each in comparisons]
         if len(set(of_side)) > 1:
             yield Column(f"seed {side}", list(map(str, of_side)), drop_priority=2)
-    for side in ("a", "b"):
-        estimates = [getattr(each, side) for each in comparisons]
-        cells = [with_error(e.value, e.half_width(confidence)) if e else "" for e in estimates]
+    sides = {side: [getattr(each, side) for each in comparisons] for side in ("a", "b")}
+    exponent = any(needs_exponent(e.value) for of_side in sides.values() for e in of_side if e)
+    for side, estimates in sides.items():
+        cells = [interval_text(e, confidence, exponent=exponent) if e else "" for e in estimates]
         yield Column(f"{side} ± {level(rows)}", cells)
     cells = [_difference(each, confidence) for each in comparisons]
     yield Column("difference, %", cells, drop_priority=1)
@@ -143,7 +144,10 @@ def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Ite
     if any(each.pair.by_ratio for each in comparisons):
         yield "With fixed-x, a and b are ratios to the theory given x: each x has its own variance."
     alpha = comparisons[0].alpha
-    yield f"The difference is b - a; verdicts share a false-alarm rate of {alpha:g} (Holm)."
+    yield (
+        "The difference is b - a. agrees: it lies within the errors; if no pair truly differs, the "
+        f"chance of any DIFFERS in this table is at most {100 * alpha:.12g}% (Holm)."
+    )
 
 
 def _texts(name: str, rows: Sequence[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
 from varsim.fields import Field, level
-from varsim.fields.rounding import significant
+from varsim.fields.rounding import needs_exponent, significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result, planned_blocks
 from varsim.layer.sampling import block_bytes, block_numbers
@@ -31,11 +31,13 @@ _AXIS = 15
 def columns(rows: Sequence[Any]) -> list[Column]:
     """Return the columns of a table of rows: settings that vary, and what was measured."""
     found, schema = [], rows[0].schema
-    for field in map(schema.by_name.__getitem__, schema.table):
-        if not field.when_varying or _varies(field, rows):
-            column = _column(field, rows)
-            if any(column.cells) or not field.optional or field.name == "agrees":
-                found.append(column)
+    table = [schema.by_name[name] for name in schema.table]
+    fields = [field for field in table if not field.when_varying or _varies(field, rows)]
+    for field in fields:
+        alike = [each for each in fields if each.measured is field.measured]
+        column = _column(field, rows, exponent=field.measured is not None and _large(alike, rows))
+        if any(column.cells) or not field.optional or field.name == "agrees":
+            found.append(column)
     return found
 
 
@@ -47,12 +49,18 @@ def setting_columns(rows: Sequence[Any]) -> list[Column]:
     return [_column(f, rows) for f in fields if not f.when_varying or _varies(f, rows)]
 
 
-def _column(field: Field, rows: Sequence[Any]) -> Column:
+def _large(fields: Sequence[Field], rows: Sequence[Any]) -> bool:
+    """Tell whether some number of columns beside each other needs an exponent."""
+    return any(needs_exponent(field.value(row) or 0.0) for field in fields for row in rows)
+
+
+def _column(field: Field, rows: Sequence[Any], *, exponent: bool = False) -> Column:
     header = field.header.format(level=level(rows)) if "{" in field.header else field.header
-    cells = [field.text(row) for row in rows]
+    cells = [field.text(row, exponent=exponent) for row in rows]
     return Column(
-        header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init"
-    )
+        header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init",
+        note=field.note,
+    )  # fmt: skip
 
 
 def shared_settings(rows: Sequence[Any]) -> list[str]:
@@ -131,10 +139,15 @@ def caveat_sentences(rows: Sequence[Any]) -> Iterator[str]:
             yield f"{more} more {have} the caveat {kind!r}; --format csv shows all of them."
 
 
-def shared_rate(rows: Sequence[Any]) -> list[str]:
-    """Return the sentence on the verdicts' false-alarm rate; none before they are passed."""
-    alpha = rows[0].alpha
-    return [] if alpha is None else [f"Verdicts share a false-alarm rate of {alpha:g} (Holm)."]
+def verdict_sentence(rows: Sequence[Any]) -> list[str]:
+    """Return what the verdicts of rows mean; nothing where none is passed."""
+    alpha = next((row.alpha for row in rows if row.agrees is not None), None)
+    if alpha is None:
+        return []
+    return [
+        "agrees: theory lies within the sampling error; if all theories hold, the chance of any "
+        f"DISAGREES in this table is at most {100 * alpha:.12g}% (Holm)."
+    ]
 
 
 def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Table:
@@ -142,15 +155,17 @@ def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Tab
     samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
     targets = sorted({p for r in results if (p := r.question.precision) is not None})
     aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
-    settings = _settings(results)
-    sentence = f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings}."
-    if any(DESIGNS[r.question.design].fixed_x for r in results):
-        sentence += ' The verdict on a fixed x is about the column "given x".'
+    sentence = (
+        f"{samples} outputs per row, in {blocks} independent blocks{aim}; {_settings(results)}."
+    )
+    for design in dict.fromkeys(r.question.design for r in results):
+        sentence += f" {design}: {DESIGNS[design].meaning}."
     return Table(
         columns(results),
-        [sentence, *shared_rate(results), *remarks],
+        [sentence, *verdict_sentence(results)],
         _records(results),
         list(caveat_sentences(results)),
+        remarks,
     )
 
 
@@ -161,16 +176,15 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
     shape = f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 else ""
     packages = "".join(f", {p}" for p in dict.fromkeys(r.init_package for r in rows) if p)
     draws = span([row.draws for row in rows])
-    caption = [
-        f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}.",
-        "E w² is as documented; std is the root mean square of the entries. x@W and g@Wᵀ are the "
-        "variances forward and backward, for standard normal x and g. Verdicts are about x@W.",
-    ]
     return Table(
         columns(rows),
-        [*caption, *shared_rate(rows), *remarks],
+        [
+            f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}.",
+            *verdict_sentence(rows),
+        ],
         _records(rows),
         list(caveat_sentences(rows)),
+        remarks,
     )
 
 
@@ -179,12 +193,10 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
     first = rows[0]
     caption = [
         f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
-        f"{first.question.batch:,} inputs per network; {_settings([first])}.",
-        "Var[h] is over networks, inputs and units; median: of the typical network; within: over "
-        "the units and inputs of one. Errors are between networks.",
+        f"{first.question.batch:,} inputs per network; {_settings([first])}. Errors are between "
+        "networks.",
+        *verdict_sentence(rows),
     ]
-    if any(row.gradient is not None for row in rows):
-        caption.append("∂h is the gradient from a cotangent of variance 1 on top.")
     slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
     if slack >= 0.0005:
         allowed = (
@@ -193,16 +205,12 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         if any(row.is_loose for row in rows):
             allowed += ": how the weights depend on each other is not known"
         caption.append(allowed + ".")
-    if first.question.correlation:
-        caption.append(
-            "corr[h] is between two inputs of a batch; its theory is that of infinite width, and "
-            "it has no verdict. χ⊥ above 1 is chaos, below 1 order."
-        )
     return Table(
         [*columns(rows), _chart(rows)],
-        [*caption, *shared_rate(rows), *remarks],
+        caption,
         _records(rows),
         list(_stack_caveats(rows)),
+        remarks,
     )
 
 

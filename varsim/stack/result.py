@@ -6,6 +6,7 @@ The networks are the replicates.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
@@ -541,6 +542,8 @@ def _of(side: str, name: str) -> Callable[[LayerResult], Any]:
     return lambda row: getattr(getattr(row, side), name, None)
 
 
+_FORWARD, _BACK = operator.attrgetter("forward"), operator.attrgetter("back")
+
 _FIELDS = (
     Field("varsim", f.text, "Version of varsim that measured the row."),
     Field("seed", f.whole, "Root of all random streams.", phrase="seed {}"),
@@ -574,25 +577,29 @@ _FIELDS = (
     Field("networks", f.whole, "Number of networks.", derived=True, phrase="{} networks",
           show="{:,}".format),
     Field("theory", f.number, "E h² by theory; empty where varsim does not know it.",
-          lambda r: r.held_to.variance, optional=True, header="Var[h] theory", show=short),
+          lambda r: r.held_to.variance, optional=True, header="Var[h] theory",
+          measured=_FORWARD, show=short,
+          note="Var[h] is over networks, inputs and units"),
     Field("theory_slack", f.number, "Relative allowance for what theory leaves out.",
           lambda r: r.held_to.variance_slack),
     Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
           _total("square"), optional=True, derived=True, header="empirical ± {level}",
-          cell=lambda row: row.with_interval(row.forward), axis="E h²"),
+          measured=_FORWARD, interval=True, axis="E h²"),
     Field("std_error", f.number, "Standard error of empirical, from the spread between networks.",
           _of("forward", "std_error"), optional=True, derived=True),
     Field("z", f.number, "Difference from theory in standard errors.", _of("forward", "z"),
           optional=True, derived=True, tolerance=1e-6, header="z", show="{:+.2f}".format,
-          drop_priority=6),
+          drop_priority=6, note="z: empirical - theory, in standard errors"),
     Field("p", f.number, "Two-sided probability of a difference so far beyond the allowance; of "
           "this row alone.", _of("forward", "joint_p"), optional=True, derived=True,
           tolerance=1e-6),
     Field("within", f.number, "Variance over units and inputs within one network, averaged over "
           "networks.", _total("within"), optional=True, derived=True, header="within",
-          show=short, drop_priority=0),
+          measured=_FORWARD, show=short, drop_priority=0,
+          note="within: over the units and inputs of one network"),
     Field("median", f.number, "empirical of the typical network: the median.", optional=True,
-          header="median", show=short, drop_priority=1),
+          header="median", measured=_FORWARD, show=short, drop_priority=1,
+          note="median: of the typical network"),
     Field("spread", f.number, "Relative variance of empirical between networks.", optional=True,
           derived=True),
     Field("spread_theory", f.number, "The same by theory, for one input.",
@@ -609,12 +616,13 @@ _FIELDS = (
           derived=True, header="dead", show="{:.1%}".format, drop_priority=3),
     Field("gradient_theory", f.number, "E (∂h)² by theory, from a cotangent of variance 1 on top.",
           lambda r: r.held_to.gradient if r.question.backward else None, optional=True,
-          header="Var[∂h] theory", show=short),
+          header="Var[∂h] theory", measured=_BACK, show=short,
+          note="∂h is the gradient from a cotangent of variance 1 on top"),
     Field("gradient_slack", f.number, "Relative allowance for what that leaves out.",
           lambda r: r.held_to.gradient_slack),
     Field("gradient", f.number, "Mean of (∂h)²; empty where gradients are not followed.",
           _total("gradient_square"), optional=True, derived=True, header="∂h ± {level}",
-          cell=lambda row: row.with_interval(row.back), axis="E (∂h)²"),
+          measured=_BACK, interval=True, axis="E (∂h)²"),
     Field("gradient_std_error", f.number, "Standard error of gradient.", _of("back", "std_error"),
           optional=True, derived=True),
     Field("gradient_z", f.number, "Difference from theory in standard errors.", _of("back", "z"),
@@ -630,11 +638,13 @@ _FIELDS = (
           drop_priority=7),
     Field("output_correlation", f.number, "The same, measured; empty for one input.", optional=True,
           derived=True, header="corr[h]", axis="corr[h]",
-          cell=lambda row: _where_correlated(row, "output_correlation"), drop_priority=7),
+          cell=lambda row: _where_correlated(row, "output_correlation"), drop_priority=7,
+          note="corr[h] is between two inputs of a batch, with theory for infinite width and no "
+          "verdict"),
     Field("chi", f.number, "χ⊥: by how much squared gradients grow from the next layer to this one "
           "at infinite width and equal widths; empty on top.", lambda r: r.held_to.chi,
           optional=True, header="χ⊥", cell=lambda row: _where_correlated(row, "chi"),
-          drop_priority=7),
+          drop_priority=7, note="χ⊥ above 1 is chaos, below 1 order"),
     Field("theory_gap", f.text, "Why a cell of theory is empty.", lambda r: r.held_to.gap,
           optional=True),
     Field("agrees", f.truth, "The verdict on both ways, Holm-adjusted over the table at alpha.",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.scales import canonical_name, find_scale
+from varsim.fields import interval_text
 from varsim.fields.rounding import significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import Result
@@ -106,7 +107,7 @@ def _theory(row: Result) -> str:
 
 
 def _measured(row: Result) -> str:
-    return f"measured {row.with_interval(row.estimate)}"
+    return f"measured {interval_text(row.estimate, row.confidence)}"
 
 
 def _unit(e: Experiment) -> str:

@@ -1,0 +1,67 @@
+"""Why an initializer gives the variances that it gives, in this run's own numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from varsim.catalog.distributions import truncated_moments
+from varsim.fields import interval_text
+from varsim.fields.rounding import significant
+from varsim.initializers.documented import MEANINGS
+from varsim.layer.check import InitializerCheck
+
+_SHAPES = {
+    3.0: "a normal",
+    1.8: "a uniform distribution",
+    truncated_moments(2.0)[1]: "a normal that is cut at two deviations",
+    1.0: "two values, ± std",
+}
+"""Distributions by the kurtosis of their entries."""
+
+
+def explain(rows: Sequence[InitializerCheck]) -> str:
+    """Return which fan, which gain and which distribution make each initializer's variances."""
+    first = rows[0]
+    paragraphs = [
+        "Why? An output of x @ W is a sum of D products, so its variance is D · E w². Backwards an "
+        "entry of g @ Wᵀ is a sum of n products, and its variance is n · E w². "
+        f"Here D = {first.dim} and n = {first.fan_out}: "
+        + (
+            "both are 1 with E w² = 1/D."
+            if first.dim == first.fan_out
+            else "no E w² makes both 1; 1/D keeps signals, 1/n gradients, and 2/(D+n) is between."
+        )
+    ]
+    alike = [row for row in rows if (row.dim, row.fan_out) == (first.dim, first.fan_out)]
+    paragraphs += [" ".join(_sentences(row)) for row in alike]
+    if len(alike) < len(rows):
+        paragraphs.append("(These are the rows of the first shape; the same holds for the others.)")
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _sentences(row: InitializerCheck) -> Iterator[str]:
+    measured = f"E w² = {significant(row.square.value, 4)} (std {_std(row)})"
+    if row.claim is None or row.claimed is None:
+        yield f"{row.init}: nothing is documented that varsim knows; measured {measured}."
+    else:
+        meaning = MEANINGS.get(row.claim, "")
+        yield (
+            f"{row.init}: documented is E w² = {row.claim} = {significant(row.claimed, 4)}"
+            f"{meaning and f', {meaning}'}; measured {measured}."
+        )
+    yield (
+        f"D · E w² = {significant(row.dim * row.square.value, 4)} forward, measured "
+        f"{interval_text(row.estimate, row.confidence)}; n · E w² = "
+        f"{significant(row.fan_out * row.square.value, 4)} backward, measured "
+        f"{interval_text(row.back, row.confidence)}."
+    )
+    if row.shape is not None:
+        reach = max(row.shape.half_width(0.9999), 1e-6)
+        known = [text for value, text in _SHAPES.items() if abs(row.shape.value - value) <= reach]
+        told = f"The kurtosis of the entries is {interval_text(row.shape, row.confidence)}"
+        yield told + (f", as of {known[0]}." if len(known) == 1 else ".")
+
+
+def _std(row: InitializerCheck) -> str:
+    return significant(math.sqrt(row.square.value), 4)
