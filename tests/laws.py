@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from varsim import Experiment, stream
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.compute.streams import generator
 from varsim.layer import sampling
 from varsim.statistics import student
 from varsim.statistics.moments import Totals
@@ -140,7 +141,7 @@ def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
     """The x that all blocks of a fixed-x experiment share, drawn again."""
     if experiment.design != "fixed-x":
         return None
-    rng = sampling.generator(experiment.key, experiment.seed)
+    rng = generator(experiment.key, experiment.seed)
     lengths = sampling._slice_lengths(experiment)
     dtype = np.dtype(experiment.dtype)
     entries = experiment.x_entries

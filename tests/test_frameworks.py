@@ -14,11 +14,12 @@ import pytest
 from tests.program import environment, here, needs, run
 from varsim import Experiment, InputError, Result, simulate
 from varsim.compute.provenance import FRAMEWORKS, frameworks
+from varsim.compute.streams import generator
 from varsim.initializers import adapters, find, installed, patterns, unloadable
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS, gram
 from varsim.layer.result import RESULTS
-from varsim.layer.sampling import generator, stream, whole
+from varsim.layer.sampling import stream, whole
 
 KINDS = [
     "torch.nn.Linear",

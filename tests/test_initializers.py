@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from varsim import Experiment, InputError, simulate
+from varsim.compute.streams import generator
 from varsim.initializers import builtin, find
 from varsim.initializers.theory import INITIALIZERS, independent
-from varsim.layer.sampling import generator, stream
+from varsim.layer.sampling import stream
 from varsim.layer.theory import predict, predict_given_x
 from varsim.statistics.moments import Totals
 

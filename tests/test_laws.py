@@ -13,6 +13,7 @@ from tests import laws
 from varsim import Experiment
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.samplers import SAMPLERS, FloatArray
+from varsim.compute.streams import generator
 from varsim.layer import sampling
 
 DIMS = {1: 512, 2: 256, 16: 64, 512: 32}
@@ -51,7 +52,7 @@ def test_half_a_percent_in_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_reused_stream_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two blocks that draw from one stream leave the mean right and the error bar wrong."""
-    honest = sampling.generator
+    honest = generator
     monkeypatch.setattr(
         sampling, "generator", lambda key, seed, *index: honest(key, seed, *(i // 2 for i in index))
     )

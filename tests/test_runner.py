@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from varsim import Experiment, InputError, simulate
 from varsim.compute import ComputeError, Mapper, threads
+from varsim.layer import sampling
 from varsim.layer.check import CheckStudy, question
 from varsim.layer.experiment import MIN_BLOCKS
 from varsim.layer.result import LayerStudy
-from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, run
+from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, run, sample
 from varsim.stack.network import Network
 from varsim.stack.result import StackStudy
 from varsim.storage.ledger import Ledger
@@ -153,7 +154,28 @@ class Recorded:
         self.shown.append(len(groups))
 
 
+@pytest.fixture(autouse=True)
+def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are handed out one by one, so that a test can end a run after any of them."""
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 1)
+
+
 # Measurement
+
+
+@pytest.mark.parametrize("most", [1, 2000, 10**6])
+def test_blocks_that_are_handed_out_together_change_no_byte(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checks are where they are, and resumed rows continue, however many blocks go out at once."""
+    studies = [replace(PRECISE), replace(FIXED), replace(LONG)]
+    expected = records(run_of(studies).rows)
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", most)
+    again = [replace(study) for study in studies]
+    assert records(run_of(again).rows) == expected
+    begun = [ResumePoint(study, totals_of(study, 5)) for study in again]
+    assert records(run_of([], points=begun).rows) == expected
+    assert (max(study.batch for study in again) > 1) == (most > 1)
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
@@ -161,12 +183,12 @@ def test_a_measurement_is_a_function_of_its_replicates(study: Any) -> None:
     """However many replicates are handed out before the first comes back, the totals are equal."""
     found = []
     for lead in (1, 5, 10_000):
-        measurement, in_flight, indices = Measurement(study), deque[Any](), []
+        measurement, in_flight, indices = Measurement(study), deque[Any](), list[int]()
         while not measurement.is_done:
             while len(in_flight) < lead and (work := measurement.hand_out()) is not None:
                 in_flight.append(work)
-                indices.append(work.index)
-            measurement.add(study.sample(in_flight.popleft().index))
+                indices += work.indices
+            measurement.add(*sample(in_flight.popleft()))
         assert indices == list(range(measurement.count))
         found.append(records(study.rows(measurement.totals)))
     assert found[0] == found[1] == found[2]
@@ -178,7 +200,7 @@ def test_a_measurement_hands_out_no_more_than_the_next_check_needs() -> None:
     while (target := measurement.target) is not None:
         checks.append(target)
         while (work := measurement.hand_out()) is not None:
-            assert work.index < target
+            assert work.indices[-1] < target
             assert measurement.target == target
         for index in range(measurement.count, target):
             assert measurement.target == target

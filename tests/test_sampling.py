@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from varsim import Experiment, infer, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import ordered_map, threads
+from varsim.compute.streams import generator, generators
 from varsim.layer import sampling
+from varsim.layer.result import histogram_bins
 from varsim.statistics.moments import Totals
 
 CASES: list[dict[str, Any]] = [
@@ -101,7 +105,7 @@ def test_slices_of_d_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "_NUMBERS_PER_DRAW", 128)
     experiment = Experiment(dim=100, scale="none", samples=64 * 16, dtype="float64")
     groups, rows, columns = experiment.block
-    rng = sampling.generator(experiment.key, experiment.seed, 4)
+    rng = generator(experiment.key, experiment.seed, 4)
     y = np.zeros((rows, columns))
     lengths = list(sampling._slice_lengths(experiment))
     assert groups == 1
@@ -200,7 +204,8 @@ def test_the_x_of_fixed_x_is_one() -> None:
 def test_memory_is_bounded_at_any_dimension() -> None:
     """The slice, not D, decides how much is held at once."""
     small, large = (
-        sampling.block_bytes(Experiment(dim=dim, scale="sqrt")) for dim in (2**12, 10**9)
+        sampling.block_bytes(Experiment(dim=dim, scale="sqrt", samples=1_000_000))
+        for dim in (2**12, 10**9)
     )
     assert large <= 1.1 * small < 16 * 2**20
 
@@ -293,3 +298,51 @@ def test_estimate_is_the_plain_variance_of_all_outputs() -> None:
     measured = Totals.of(stream(experiment))
     assert measured.variance == pytest.approx(variance(outputs), rel=1e-12)
     assert measured.std_error == pytest.approx(math.sqrt(jackknife + second_order), rel=1e-9)
+
+
+@given(
+    st.text("0123456789abcdef", min_size=32, max_size=32), st.integers(0, 2**64 - 1),
+    st.sampled_from([(), (4,), (2**20,), (2**33,)]), st.sampled_from([0, 7, 2**32 - 3]),
+)  # fmt: skip
+def test_consecutive_streams_are_those_of_numpy(
+    key: str, seed: int, family: tuple[int, ...], first: int
+) -> None:
+    """SeedSequence's mixing, continued for many indices at once, gives its very bits."""
+    indices = range(first, first + 5)
+    for index, rng in zip(indices, generators(key, seed, family, indices), strict=True):
+        expected = generator(key, seed, *family, index)
+        np.testing.assert_array_equal(
+            rng.bit_generator.random_raw(4), expected.bit_generator.random_raw(4)
+        )
+
+
+@given(
+    dim=st.one_of(st.integers(1, 40), st.sampled_from([64, 127, 200, 512])),
+    design=st.sampled_from(["crossed", "paired", "fixed-x"]),
+    x_dist=st.sampled_from(["normal", "rectified", "uniform"]),
+    w_dist=st.sampled_from(["normal", "rademacher", "truncated"]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    samples=st.sampled_from([64, 640, 6400, 100_000]),
+    x_mean=st.sampled_from([0.0, 0.5]),
+    first=st.integers(0, 60),
+    data=st.data(),
+)
+def test_blocks_sampled_together_are_those_sampled_alone(
+    first: int, data: st.DataObject, **settings: Any
+) -> None:
+    """To the last bit, with their histograms, however many are sampled in one go."""
+    experiment = Experiment(scale="sqrt", **settings)
+    most = sampling.batch_size(experiment)
+    indices = range(first, first + data.draw(st.integers(1, min(9, most))))
+    bins = histogram_bins(experiment)
+    alone = [sampling.sample_block(experiment, index, bins) for index in indices]
+    assert sampling.sample_blocks(experiment, indices, bins) == alone
+
+
+def test_small_blocks_are_sampled_together() -> None:
+    """All of a short row at once; blocks of many numbers, and those of an initializer, alone."""
+    size = sampling.batch_size
+    assert size(Experiment(dim=8, scale="sqrt", samples=6400)) >= 64
+    assert 4 < size(Experiment(dim=400, scale="sqrt", samples=65_536)) < 64
+    assert size(Experiment(dim=512, scale="sqrt")) == 1
+    assert size(Experiment(dim=8, scale="sqrt", samples=6400, init="trunc_normal")) == 1

@@ -26,7 +26,7 @@ from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
-from varsim.layer.sampling import generator
+from varsim.compute.streams import generator
 from varsim.parsing import InputError
 from varsim.runner import simulate_layers
 from varsim.stack import sampling

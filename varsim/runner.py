@@ -93,24 +93,28 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Replicate:
-    """A piece of work: one replicate of one question."""
+class Work:
+    """A piece of work: consecutive replicates of one question."""
 
     study: Any
-    index: int
+    indices: range
 
     @property
     def cost(self) -> float:
-        """Random numbers that it draws."""
-        return float(self.study.cost)
+        """Random numbers that they draw."""
+        return float(self.study.cost * len(self.indices))
 
 
-def sample(work: Replicate) -> Any:
-    """Return what a replicate gives, or the InputError that it ends in."""
+def sample(work: Work) -> list[Any]:
+    """Return what the replicates give; an InputError that one of them ends in comes last."""
+    study, results = work.study, []
     try:
-        return work.study.sample(work.index)
+        if len(work.indices) > 1:
+            return list(study.sample_batch(work.indices))
+        results += [study.sample(index) for index in work.indices]
     except InputError as error:
-        return error
+        results.append(error)
+    return results
 
 
 class Measurement:
@@ -122,8 +126,8 @@ class Measurement:
     Args:
         study: How it is measured.
         totals: What there is already, or None.
-        time_is_up: Whether to end now, before the precision is met; asked after every replicate,
-            once there are enough for an error bar.
+        time_is_up: Whether to end now, before the precision is met; asked whenever replicates are
+            added, once there are enough for an error bar.
     """
 
     def __init__(
@@ -146,18 +150,19 @@ class Measurement:
         """Whether nothing more is needed."""
         return self.target is None
 
-    def hand_out(self) -> Replicate | None:
-        """Return the next replicate, or None where the next check needs no more."""
+    def hand_out(self) -> Work | None:
+        """Return the next replicates, or None where the next check needs no more."""
         if self.target is None or self.handed_out >= self.target:
             return None
-        self.handed_out += 1
-        return Replicate(self.study, self.handed_out - 1)
+        first = self.handed_out
+        self.handed_out = min(self.target, first + self.study.batch)
+        return Work(self.study, range(first, self.handed_out))
 
-    def add(self, replicate: Any) -> None:
-        """Add the next replicate, and decide where a check is due."""
+    def add(self, *replicates: Any) -> None:
+        """Add the next replicates, none beyond a check, and decide where it is due."""
         if self.target is None:  # its time was up
             return
-        self.totals = self.totals.plus(replicate)
+        self.totals = self.totals.plus(*replicates)
         if self.count >= self.target:
             self.target = self.study.next_check(self.totals)
             self._note(self.target)
@@ -208,7 +213,7 @@ class _Run:
         self.remaining = float(sum(map(_work, points)))
         """Work that is left, in units of a replicate's cost."""
 
-    def __iter__(self) -> Iterator[Replicate]:
+    def __iter__(self) -> Iterator[Work]:
         """Hand out replicates: of the open rows, and of the next row where these need none now."""
         while (work := self._next()) is not None:
             self.remaining -= work.cost
@@ -217,8 +222,8 @@ class _Run:
     def carry_out(self, mapper: Mapper) -> None:
         """Measure all rows."""
         while self._waiting or self._open:
-            for result in mapper(sample, self):
-                self._take(*self._under_way.popleft(), result)
+            for results in mapper(sample, self):
+                self._take(*self._under_way.popleft(), results)
             self._under_way.clear()
 
     def interrupt(self) -> None:
@@ -237,7 +242,7 @@ class _Run:
         outcome.groups = [[next(judged) for _ in group] for group in groups]
         return outcome
 
-    def _next(self) -> Replicate | None:
+    def _next(self) -> Work | None:
         for place, measurement in self._open.items():
             if (work := measurement.hand_out()) is not None:
                 self._under_way.append((place, measurement))
@@ -267,17 +272,17 @@ class _Run:
             self._close(place, measurement)
         return measurement
 
-    def _take(self, place: int, measurement: Measurement, result: Any) -> None:
+    def _take(self, place: int, measurement: Measurement, results: Sequence[Any]) -> None:
         if place not in self._open:  # it has ended meanwhile
             return
-        if isinstance(result, InputError):
+        if isinstance(results[-1], InputError):
             if not self._options.lenient:
-                raise result
-            self._leave_out(place, result)
+                raise results[-1]
+            self._leave_out(place, results[-1])
             return
         expected = measurement.target or measurement.count
-        self._progress.advance(measurement.study.cost)
-        measurement.add(result)
+        self._progress.advance(measurement.study.cost * len(results))
+        measurement.add(*results)
         more = (measurement.target or measurement.count) - expected
         self._progress.expect(more * measurement.study.cost)
         self.remaining = max(0.0, self.remaining + more * measurement.study.cost)

@@ -7,7 +7,7 @@ distribution. Neither this module nor :mod:`varsim.catalog.distributions` reads 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -44,11 +44,16 @@ def fill_normal(rng: Generator, out: FloatArray) -> None:
 
 
 def _box_muller(rng: Generator, out: FloatArray) -> None:
-    half = out.size // 2
-    words = _random_words(rng, half).view(np.uint32)
-    radius, angle = out[:half], out[half:]
-    np.copyto(radius, words[:half], casting="unsafe")
-    np.copyto(angle, words[half:].view(np.int32), casting="unsafe")
+    _normals_of(_random_words(rng, out.size // 2), out)
+
+
+def _normals_of(words: NDArray[np.uint64], out: FloatArray) -> None:
+    """Turn words into twice as many normals, along the last axis; the words are lost."""
+    half = words.shape[-1]
+    halves = words.view(np.uint32)
+    radius, angle = out[..., :half], out[..., half:]
+    np.copyto(radius, halves[..., :half], casting="unsafe")
+    np.copyto(angle, halves[..., half:].view(np.int32), casting="unsafe")
     radius += np.float32(0.5)
     radius *= np.float32(2.0**-32)
     np.log(radius, out=radius)
@@ -56,11 +61,56 @@ def _box_muller(rng: Generator, out: FloatArray) -> None:
     np.sqrt(radius, out=radius)
     angle *= np.float32(math.pi * 2.0**-31)
     # Reuses the memory of the words, which is in the cache.
-    cosine = words.view(np.float32)[:half]
+    cosine = halves.view(np.float32)[..., :half]
     np.cos(angle, out=cosine)
     np.sin(angle, out=angle)
     angle *= radius
     radius *= cosine
+
+
+def fill_blocks(
+    names: Sequence[str],
+    counts: Sequence[int],
+    rngs: Iterable[Generator],
+    blocks: int,
+    dtype: np.dtype[np.floating],
+) -> list[FloatArray]:
+    """Return what every generator draws of each distribution, one after the other.
+
+    What a generator draws is the same as with a call for each of :data:`SAMPLERS`.
+
+    Args:
+        names: The distributions.
+        counts: How many numbers of each.
+        rngs: A generator for each block; each is used up before the next is taken.
+        blocks: How many there are.
+        dtype: Of the numbers.
+
+    Returns:
+        An array of shape (blocks, count) for each distribution, in scratch memory.
+    """
+    widths = [count + count % 2 for count in counts]  # Box-Muller makes numbers in pairs
+    outs = [
+        scratch(f"blocks {place}", blocks * width, dtype).reshape(blocks, width)
+        for place, width in enumerate(widths)
+    ]
+    numbers = [out[:, :count] for out, count in zip(outs, counts, strict=True)]
+    if dtype == np.float32 and all(name in _OF_NORMALS for name in names):
+        taken = sum(widths) // 2
+        words = scratch("words", blocks * taken, np.uint64).reshape(blocks, taken)
+        for row, rng in zip(words, rngs, strict=True):
+            row[:] = _random_words(rng, taken)
+        start = 0
+        for name, out in zip(names, outs, strict=True):
+            end = start + out.shape[1] // 2
+            _normals_of(words[:, start:end], out)
+            _OF_NORMALS[name](out)
+            start = end
+        return numbers
+    for block, rng in enumerate(rngs):
+        for name, of_blocks in zip(names, numbers, strict=True):
+            SAMPLERS[name](rng, of_blocks[block])
+    return numbers
 
 
 def fill_uniform(rng: Generator, out: FloatArray) -> None:
@@ -139,7 +189,17 @@ def _fill_log_uniform(rng: Generator, out: FloatArray) -> None:
 def fill_rectified(rng: Generator, out: FloatArray) -> None:
     """Fill with max(z, 0), z standard normal."""
     fill_normal(rng, out)
+    _rectify(out)
+
+
+def _rectify(out: FloatArray) -> None:
     np.maximum(out, out.dtype.type(0.0), out=out)
+
+
+_OF_NORMALS: dict[str, Callable[[FloatArray], None]] = {
+    "normal": lambda _: None, "rectified": _rectify,
+}  # fmt: skip
+"""What is made of normals, in place, by the name of a distribution."""
 
 
 SAMPLERS: dict[str, Callable[[Generator, FloatArray], None]] = {

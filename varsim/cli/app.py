@@ -19,7 +19,7 @@ from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
 from varsim.parsing import InputError
 
-run, sampling = lazy("varsim.cli.run"), lazy("varsim.layer.sampling")
+run, streams = lazy("varsim.cli.run"), lazy("varsim.compute.streams")
 provenance = lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
@@ -44,7 +44,7 @@ _EPILOG = (
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        click.echo(provenance.version_text(sampling.BIT_GENERATOR.__name__))
+        click.echo(provenance.version_text(streams.BIT_GENERATOR.__name__))
         ctx.exit()
 
 

@@ -16,13 +16,14 @@ from varsim import fields as f
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.samplers import FloatArray
+from varsim.compute.streams import generator
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short
 from varsim.initializers import Initializer, find
 from varsim.initializers.documented import REMARKS
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import VERDICTS, fitting_schemes
-from varsim.layer.sampling import generator, verify_initializer, whole
+from varsim.layer.sampling import verify_initializer, whole
 from varsim.parsing import InputError
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Block, Moments, Totals
@@ -228,6 +229,9 @@ class CheckStudy:
 
     minimum = MIN_DRAWS
     """Replicates that an error bar needs."""
+
+    batch = 1
+    """Replicates that are best sampled in one go."""
 
     def __post_init__(self) -> None:
         """Check the number of draws."""

@@ -15,7 +15,13 @@ from varsim.catalog.scales import SCALES, find_scale
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import rounded, significant
 from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment
-from varsim.layer.sampling import block_numbers, sample_block, verify_initializer
+from varsim.layer.sampling import (
+    batch_size,
+    block_numbers,
+    sample_block,
+    sample_blocks,
+    verify_initializer,
+)
 from varsim.layer.theory import Prediction, predict, predict_given_x
 from varsim.parsing import InputError
 from varsim.statistics import Caveat, Estimate
@@ -162,6 +168,11 @@ class LayerStudy:
         """Random numbers that a replicate draws."""
         return block_numbers(self.question)
 
+    @cached_property
+    def batch(self) -> int:
+        """Replicates that are best sampled in one go."""
+        return batch_size(self.question)
+
     def prepare(self) -> None:
         """Load and check what makes W, or raise an InputError."""
         verify_initializer(self.question)
@@ -173,6 +184,10 @@ class LayerStudy:
     def sample(self, index: int) -> Block:
         """Return block ``index``."""
         return sample_block(self.question, index, self._bins)
+
+    def sample_batch(self, indices: range) -> list[Block]:
+        """Return consecutive blocks."""
+        return sample_blocks(self.question, indices, self._bins)
 
     def next_check(self, totals: Totals) -> int | None:
         """Return the number of blocks at which to decide next, or None where there are enough.

@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.random import SFC64, Generator, SeedSequence
+from numpy.random import Generator
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS, BlockShape
-from varsim.catalog.samplers import SAMPLERS, FloatArray
+from varsim.catalog.samplers import SAMPLERS, FloatArray, fill_blocks
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
+from varsim.compute.streams import generator, generators
 from varsim.layer.experiment import Experiment
 from varsim.parsing import InputError
 from varsim.statistics.moments import Bins, Block, Moments
@@ -22,14 +23,16 @@ from varsim.statistics.moments import Bins, Block, Moments
 if TYPE_CHECKING:
     from varsim.initializers import Weights
 
-BIT_GENERATOR = SFC64
-"""The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
-
 # What sets the stream of a block's W apart from that of its x, where W is made as a whole.
 _STREAM_OF_W = 1
 
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
 _NUMBERS_PER_DRAW = 2**19
+
+# Blocks are sampled together up to so many numbers, which stay in the second-level cache, and up to
+# so many outputs each, which are summed in one go.
+_NUMBERS_PER_BATCH = 2**18
+_FEW_OUTPUTS = 2**13
 
 
 def stream(
@@ -90,12 +93,58 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
     )
 
 
+def batch_size(experiment: Experiment) -> int:
+    """Return how many consecutive blocks are sampled in one go: more than one if they are small."""
+    block = experiment.block
+    if experiment.init is not None or block.outputs > _FEW_OUTPUTS:
+        return 1
+    if next(_slice_lengths(experiment)) < experiment.dim:
+        return 1
+    numbers = block.groups * (block.rows + block.columns) * experiment.dim
+    return max(1, _NUMBERS_PER_BATCH // (numbers + block.outputs))
+
+
+def sample_blocks(experiment: Experiment, indices: range, bins: Bins | None = None) -> list[Block]:
+    """Return consecutive blocks, each to the last bit as :func:`sample_block` gives it.
+
+    Small ones are drawn, multiplied and reduced together, each from its own stream.
+    """
+    if batch_size(experiment) == 1:
+        return [sample_block(experiment, index, bins) for index in indices]
+    e, count = experiment, len(indices)
+    groups, rows, columns = e.block
+    rngs = generators(e.key, e.seed, e.block_family, indices)
+    names, numbers = (e.x_dist, e.w_entries[0]), (groups * rows * e.dim, groups * columns * e.dim)
+    x_sums = None
+    if DESIGNS[e.design].fixed_x:
+        one = _draw("x", generator(e.key, e.seed), e.x_entries, numbers[0], np.dtype(e.dtype))
+        squares = np.square(one, dtype=np.float64)
+        x_sums = float(squares.sum()), float(squares @ squares)
+        x = np.broadcast_to(one, (count, one.size))
+        (w,) = fill_blocks(names[1:], numbers[1:], rngs, count, np.dtype(e.dtype))
+    else:
+        x, w = fill_blocks(names, numbers, rngs, count, np.dtype(e.dtype))
+        _shift(x, *e.x_entries[1:])
+    _shift(w, *_divided_entries(e)[1:])
+    if rows == columns == 1:
+        w *= x
+        y = w.reshape(count, e.dim, groups).sum(axis=1)
+    else:
+        y = scratch("y", count * e.block.outputs, x.dtype).reshape(count, groups, rows, columns)
+        shaped = x.reshape(count, groups, rows, e.dim), w.reshape(count, groups, e.dim, columns)
+        np.matmul(*shaped, out=y)
+    y = y.reshape(count, -1)
+    return [
+        Block(moments, x_sums, None if bins is None else bins.counts(values))
+        for moments, values in zip(Moments.of_each(y), y, strict=True)
+    ]
+
+
 class _SlicedWeights:
     """W of independent entries, slice by slice from the stream of the block."""
 
     def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
-        name, mean, std = experiment.w_entries
-        self._entries = name, mean / experiment.k, std / experiment.k
+        self._entries = _divided_entries(experiment)
         self._rng, self._dtype = rng, np.dtype(experiment.dtype)
         self._columns = experiment.block.groups * experiment.block.columns
 
@@ -192,18 +241,16 @@ def block_bytes(experiment: Experiment) -> int:
 
     The outputs, a slice's products and the float64 deviations; W or a slice of it, and a slice of
     x; and what the samplers take beside the longer slice, float64 uniforms and signs at the most.
+    Of blocks that are sampled together, all numbers and the words that they are made of.
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
+    if (batch := batch_size(experiment)) > 1:
+        words = 2 * block_numbers(experiment) * itemsize
+        return batch * (shape.outputs * (itemsize + 8) + words)
     weights, length = _weights(experiment), next(_slice_lengths(experiment))
     numbers = weights.numbers(experiment, length) + length * shape.groups * shape.rows
     drawn = length * shape.groups * weights.widest(shape)
     return shape.outputs * (2 * itemsize + 8) + numbers * itemsize + drawn * (8 + itemsize)
-
-
-def generator(key: str, seed: int, *index: int) -> Generator:
-    """Return the random stream of what a key names, and of an index within it."""
-    words = tuple(int(key[i : i + 8], 16) for i in range(0, 32, 8))
-    return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
 
 
 def _whole_stream(experiment: Experiment, index: int) -> Generator:
@@ -233,11 +280,22 @@ def _draw(
     distribution, mean, std = entries
     out: FloatArray = scratch(name, count, dtype)
     SAMPLERS[distribution](rng, out)
-    if std != 1.0:
-        out *= dtype.type(std)
-    if mean != 0.0:
-        out += dtype.type(mean)
+    _shift(out, mean, std)
     return out
+
+
+def _divided_entries(experiment: Experiment) -> tuple[str, float, float]:
+    """Return distribution, mean and deviation of the entries of W as it is used."""
+    name, mean, std = experiment.w_entries
+    return name, mean / experiment.k, std / experiment.k
+
+
+def _shift(out: FloatArray, mean: float, std: float) -> None:
+    """Give standardised entries a mean and a deviation, in place."""
+    if std != 1.0:
+        out *= out.dtype.type(std)
+    if mean != 0.0:
+        out += out.dtype.type(mean)
 
 
 def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:

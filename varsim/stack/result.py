@@ -329,6 +329,9 @@ class StackStudy:
     minimum = MIN_NETWORKS
     """Replicates that an error bar needs."""
 
+    batch = 1
+    """Replicates that are best sampled in one go."""
+
     @property
     def cost(self) -> int:
         """Weights that a replicate draws."""

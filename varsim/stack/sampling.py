@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from varsim.activations import Activation, FloatArray
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.memory import scratch
-from varsim.layer.sampling import generator, verify_initializer
+from varsim.compute.streams import generator
+from varsim.layer.sampling import verify_initializer
 from varsim.stack.network import Layer, Network
 from varsim.statistics.moments import Bins
 

@@ -33,6 +33,17 @@ class Moments(NamedTuple):
         np.subtract(values.ravel(), mean, out=deviations, dtype=np.float64)
         return cls(values.size, mean, float(deviations @ deviations) / values.size)
 
+    @classmethod
+    def of_each(cls, values: NDArray[np.floating[Any]]) -> list[Moments]:
+        """Return the moments of every row of a matrix, the same as of each row alone up to 8192."""
+        rows, count = values.shape
+        deviations = scratch("deviations", values.size, np.float64).reshape(rows, count)
+        np.copyto(deviations, values)
+        means = deviations.sum(axis=1) / count
+        deviations -= means[:, np.newaxis]
+        squares = [float(row @ row) / count for row in deviations]
+        return [cls(count, *each) for each in zip(means.tolist(), squares, strict=True)]
+
 
 class Bins(NamedTuple):
     """The bins of a histogram: ``number`` equal ones from ``low``, and one beyond either end."""
@@ -119,29 +130,25 @@ class Totals(NamedTuple):
             totals = totals.plus(block)
         return totals
 
-    def plus(self, block: Block) -> Totals:
-        """Return the totals with one more block, of the same number of outputs."""
-        n, after = self.blocks, self.blocks + 1
-        d, e = block.moments.mean - self.mean, block.moments.variance - self.within
-        # The shifts of the two means, and the new block's own share.
-        a, b, share = d / after, e / after, n / after
-        return Totals(
-            after,
-            self.mean + a,
-            self.within + b,
-            self.m2 + d * d * share,
-            self.m3 + d**3 * share * (n - 1) / after - 3 * a * self.m2,
-            self.m4
-            + d**4 * share * (n * n - n + 1) / after**2
-            + 6 * a * a * self.m2
-            - 4 * a * self.m3,
-            self.v2 + e * e * share,
-            self.mv + d * e * share,
-            self.mmv + e * d * d * share * (n - 1) / after - 2 * a * self.mv - b * self.m2,
-            block.x_sums,
-            _sum(self.counts, block.counts),
-            self.next_check,
-        )
+    def plus(self, *blocks: Block) -> Totals:
+        """Return the totals with more blocks, of the same number of outputs each."""
+        n, mean, within, m2, m3, m4, v2, mv, mmv, x_sums, counts, next_check = self
+        for moments, x_sums, more in blocks:  # noqa: B007  # x_sums are those of the last
+            after = n + 1
+            d, e = moments.mean - mean, moments.variance - within
+            # The shifts of the two means, and the new block's own share.
+            a, b, share = d / after, e / after, n / after
+            mmv += e * d * d * share * (n - 1) / after - 2 * a * mv - b * m2
+            mv += d * e * share
+            v2 += e * e * share
+            m4 += d**4 * share * (n * n - n + 1) / after**2 + 6 * a * a * m2 - 4 * a * m3
+            m3 += d**3 * share * (n - 1) / after - 3 * a * m2
+            m2 += d * d * share
+            within += b
+            mean += a
+            counts = _sum(counts, more)
+            n = after
+        return Totals(n, mean, within, m2, m3, m4, v2, mv, mmv, x_sums, counts, next_check)
 
     @property
     def variance(self) -> float:
