@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varsim.catalog.scales import canonical_name
-from varsim.fields import Field
+from varsim.fields import Field, shortened
 from varsim.layer.result import RESULTS, Result
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
@@ -19,6 +19,9 @@ MOST_CATEGORIES = 40
 """More categories than this do not fit on a page."""
 
 _DECADE = 10.0
+
+# Characters of a setting in a caption.
+_LONGEST = 120
 
 _K = RESULTS.by_name["k"]
 
@@ -112,7 +115,7 @@ def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
     for field in fields:
         texts = {field.text(row) for row in rows}
         if len(texts) == 1 and any(texts) and (field.always or not all(map(field.usual, rows))):
-            yield field.phrase.format(*texts)
+            yield field.phrase.format(*(shortened(text, _LONGEST) for text in texts))
 
 
 def _label(row: Any, told: Sequence[Field]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter
 
 from varsim import fields as f
 from varsim.fields import Field
@@ -21,7 +21,7 @@ from varsim.fields.rounding import significant
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
-from varsim.plots.layout import Layout, Line, is_log
+from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 
@@ -63,8 +63,11 @@ class _Scale(NamedTuple):
         )
 
 
-def line_figure(plan: Layout, axis: Field, width: float) -> Figure:
-    """Return the figure of rows along a number: variances above, and their ratios below."""
+def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
+    """Return the figure of rows along a number, and its caption.
+
+    Variances are above, and their ratios below.
+    """
     values, always_log = sorted({float(axis.value(row)) for row in plan.rows}), axis.name == "dim"
     scale = _Scale(values, is_log(values, always=always_log))
     figure = page.blank(width, page.stretched(3.0, width), plan)
@@ -88,22 +91,32 @@ def line_figure(plan: Layout, axis: Field, width: float) -> Figure:
         page.draw_estimates(bottom, line.rows, places, "y", mark, relative=True)
     _finish_x(bottom, scale, width)
     page.finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
+    page.finish_ratios(bottom, plan.rows, "y")
+    beyond = page.mark_beyond("y", top, bottom)
     top.set_ylabel(_VARIANCE)
     bottom.set_xlabel(axis.axis)
     bottom.set_ylabel(_RATIO, fontsize=page.SMALL)
-    bottom.yaxis.set_major_locator(MaxNLocator(4))
     figure.align_ylabels()
     page.legend_of_lines(figure, plan)
     dashes = "; dashes: theory given x" * any(r.conditional_theory is not None for r in plan.rows)
-    page.caption(figure, plan, f"Lines: theory{dashes}; markers: measured, with {{intervals}}.")
-    return figure
+    reading = f"Lines: theory{dashes}; markers: measured, with {{intervals}}."
+    return figure, page.caption_of(plan, reading, beyond)
 
 
-def category_figure(plan: Layout, width: float) -> Figure:
-    """Return the figure of rows one below the other: variances left, and their ratios right."""
-    rows, places = plan.rows, range(len(plan.rows))
+def category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
+    """Return the figure of rows one below the other, and its caption.
+
+    Variances are left, and their ratios right. Rows that nothing tells apart have a line each, but
+    where they are many.
+    """
+    rows = plan.rows
     labels = [line.label for line in plan.lines for _ in line.rows]
-    figure = page.blank(width, 1.25 + 0.19 * len(rows))
+    if len(rows) <= MOST_CATEGORIES:
+        places = list(range(len(rows)))
+    else:
+        places = [place for place, line in enumerate(plan.lines) for _ in line.rows]
+        labels = [line.label for line in plan.lines]
+    figure = page.blank(width, 1.25 + 0.19 * len(labels))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1])
     right.axvline(1.0, color=page.GREY, linewidth=0.8)
     handles: list[Line2D] = []
@@ -117,23 +130,25 @@ def category_figure(plan: Layout, width: float) -> Figure:
         )  # fmt: skip
     page.draw_estimates(left, rows, places, "x", page.MARKS[0])
     page.draw_estimates(right, rows, places, "x", page.MARKS[0], relative=True)
-    left.set_ylim(len(rows) - 0.4, -0.6)
-    left.set_yticks(places, [textwrap.shorten(label, 34) for label in labels])
-    left.tick_params(axis="y", labelsize=page.SMALL if max(map(len, labels)) < 20 else 6.0)
+    left.set_ylim(len(labels) - 0.4, -0.6)
+    names = [page.outside(label, min(60, int(12.0 * width) - 8)) for label in labels]
+    left.set_yticks(range(len(labels)), names, parse_math=False)
+    left.tick_params(axis="y", labelsize=page.SMALL if max(map(len, names)) < 20 else 6.0)
     for axes, name in ((left, _VARIANCE), (right, _RATIO)):
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(name, fontsize=page.SMALL)
+        axes.set_xlabel(textwrap.fill(name, max(10, int(5.0 * width))), fontsize=page.SMALL)
     page.finish_variances(left, _variances(rows), "x")
-    right.xaxis.set_major_locator(MaxNLocator(2))
+    page.finish_ratios(right, rows, "x")
+    beyond = page.mark_beyond("x", left, right)
     measured = page.handle("measured", page.MARKS[0]._replace(linestyle="none"))
     page.legend(figure, [*handles, measured])
-    page.caption(figure, plan, "Bars: {intervals}.")
-    return figure
+    return figure, page.caption_of(plan, "Bars: {intervals}.", beyond)
 
 
 def _variances(rows: Sequence[Result]) -> list[float]:
-    """Return all variances, measured and theoretical, that are not 0."""
-    return [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
+    """Return all variances that are not 0, measured and theoretical, and ends of intervals."""
+    values = [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
+    return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
 
 def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
@@ -165,12 +180,6 @@ def _finish_x(axes: Axes, scale: _Scale, width: float) -> None:
     values = scale.values
     strides = (values[::-1][::step] for step in range(1, len(values) + 1))
     kept = next(some for some in strides if scale.has_room(some, 72.0 * width * 0.72))
-    axes.set_xticks(kept, [_tick(value) for value in kept])
+    axes.set_xticks(kept, [page.tick(value) for value in kept])
     axes.xaxis.set_minor_locator(FixedLocator([v for v in values if v not in kept]))
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _tick(value: float) -> str:
-    """Return the label of a tick: digits, or a large power of ten as one."""
-    power = round(math.log10(value)) if value >= 1e4 else 0
-    return f"$10^{{{power}}}$" if power and value == 10.0**power else significant(value, 4)
