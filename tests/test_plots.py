@@ -299,7 +299,184 @@ def test_lines_differ_in_more_than_colour() -> None:
         assert len(set(map(str, kind))) == len(MARKS)
 
 
+def entries(rng: np.random.Generator, shape: tuple[int, int], _: str) -> Any:
+    """An initializer whose argument can be any text."""
+    return rng.standard_normal(shape)
+
+
+def scaled(row: Result, factor: float, **settings: Any) -> Result:
+    """A row whose outputs are so many times larger, of changed settings."""
+    powers = {"mean": 1, "within": 2, "m2": 2, "m3": 3, "m4": 4, "v2": 4, "mv": 3, "mmv": 4}
+    totals = row.totals._replace(
+        **{name: getattr(row.totals, name) * factor**power for name, power in powers.items()}
+    )
+    return conclude(replace(row.question, **settings), totals)
+
+
+def ratio_ticks(figure: Figure, along: str) -> list[float]:
+    low, high = getattr(figure.axes[1], f"get_{along}lim")()
+    return [t for t in getattr(figure.axes[1], f"get_{along}ticks")() if low <= t <= high]
+
+
+@pytest.mark.parametrize("other", [{"dim": 32}, {"x_dist": "uniform"}])
+@pytest.mark.parametrize("factor", [1e-70, 0.3, 0.99, 1.0, 1.2, 1.7, 4.0, 30.0, 1e60])
+def test_an_axis_of_ratios_has_a_tick_at_one(factor: float, other: dict[str, Any]) -> None:
+    """It is logarithmic where a ratio leaves 1/3 to 3, and every ratio is on it."""
+    row = swept("k")[0]
+    rows = [scaled(row, factor), replace(row, question=replace(row.question, **other))]
+    figure, along = draw_any(rows).figure, "y" if "dim" in other else "x"
+    assert 1.0 in ratio_ticks(figure, along)
+    is_log = not all(1 / 3 <= (each.ratio or 0.0) <= 3 for each in rows)
+    assert getattr(figure.axes[1], f"get_{along}scale")() == ("log" if is_log else "linear")
+    low, high = getattr(figure.axes[1], f"get_{along}lim")()
+    assert all(low < (each.ratio or 0.0) < high for each in rows)
+    assert not named(figure, 1, "beyond")
+
+
+def test_a_row_that_misses_its_claim_lies_off_the_line_of_theory() -> None:
+    """An initializer's line is its claim; a ratio of 0.01 beside one of 100 is not at 1."""
+    rows = sweep(dim=(8, 16), init=("orthogonal",), scale=("sqrt",))
+    rows = judge([*(scaled(row, 0.1) for row in rows), *(scaled(row, 10, seed=1) for row in rows)])
+    figure = draw_any(rows).figure
+    (line,) = named(figure, 0, "theory")
+    assert {y for _, y in points(line)} == {1.0}
+    at = figure.axes[1].transAxes.inverted()
+    heights = figure.axes[1].transData.transform([(8, 1.0), (8, rows[0].ratio or 0.0)])
+    one, off = (float(at.transform(each)[1]) for each in heights)
+    assert abs(one - off) > 0.2
+
+
+@pytest.mark.parametrize("other", [{"dim": 32}, {"x_dist": "uniform"}])
+def test_what_an_axis_does_not_hold_is_a_caret_at_its_end(other: dict[str, Any]) -> None:
+    """A variance of 0 has no place on a logarithmic axis; the caption says what a caret is."""
+    row = swept("k")[0]
+    rows = [scaled(row, 0.0), replace(row, question=replace(row.question, **other))]
+    rows += [scaled(row, 1e3, design="paired")]
+    drawn = draw_any(rows)
+    carets = [named(drawn.figure, panel, "beyond") for panel in (0, 1)]
+    assert [sum(len(points(line)) for line in lines) for lines in carets] == [1, 1]
+    assert "Carets at an end of an axis: beyond it." in caption(drawn.figure)
+    assert "Carets" not in draw_any(swept("k")).caption
+
+
+def test_a_crowd_of_rows_is_drawn_as_dots_of_a_picture() -> None:
+    """Files stay small, the seeds are counted, and the caption says that there are no intervals."""
+    row = swept("k")[0]
+    seeds = [replace(row, question=replace(row.question, seed=seed)) for seed in range(1000)]
+    gains = [
+        scaled(row, 1.0, scale="xavier", gain=1.0 + number / 1000) for number in range(1000)
+    ]  # fmt: skip
+    for rows in (seeds, gains):
+        drawn = draw_any(rows)
+        assert len(encode(drawn.figure, ".svg")) < 300_000
+        assert len(measured_dots(drawn.figure)) == 1000
+        assert "The rows are many, and drawn without intervals." in drawn.caption
+    assert "1,000 seeds" in draw_any(seeds).caption
+
+
+def measured_dots(figure: Figure) -> list[tuple[float, float]]:
+    return [point for bars in errorbars(figure, 0) for point in points(bars.lines[0])]
+
+
+def test_the_cusp_of_a_density_is_sharp() -> None:
+    """At D = 2 the density at 0 is 1/√2; a curve of the bins' means would end at 0.66."""
+    figure = draw_any([counted(2)]).figure
+    heights = [y for line in figure.axes[0].lines for _, y in points(line)]
+    assert max(heights) == pytest.approx(0.5**0.5, rel=0.01)
+    assert figure.axes[0].get_ylim()[1] > max(heights)
+    assert "infinite" not in caption(figure)
+
+
+def test_a_pole_of_a_density_is_cut_and_the_caption_says_so() -> None:
+    """At D = 1 the density is K0(|y|)/π: the axis ends above the bins, and not at the curve."""
+    figure = draw_any([counted(1)]).figure
+    heights = [y for line in figure.axes[0].lines for _, y in points(line)]
+    assert figure.axes[0].get_ylim()[1] < max(heights)
+    assert "The exact density is infinite at 0, and cut there." in caption(figure)
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "$a$ \\frac {\nb\tc", "y" * 900, "漢字"])
+def test_names_from_outside_are_drawn_as_they_are(
+    name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    """No mark-up, line break, length or missing character of theirs breaks a figure or warns."""
+    inits = [f"{__name__}:entries({(name + end)!r})" for end in ("", "2")]
+    rows = [
+        replace(row, question=replace(row.question, init=init, w_dist=None))
+        for row in swept("dim")[:2]
+        for init in inits
+    ]
+    layers = [replace(r, question=replace(r.question, init=inits[0], w_dist=None)) for r in stack()]
+    scale = "1." + "0" * 240_000
+    scales = [replace(row, question=replace(row.question, scale=scale)) for row in rows]
+    for some in (rows, rows[:2], layers, [*rows[:1], *scales[:1]]):
+        drawn = draw_any(some, 2.0, title=name[:200])
+        assert len(encode(drawn.figure, ".svg")) < 1_000_000
+        assert len(drawn.caption) < 1000
+        assert max(map(len, drawn.figure.get_supxlabel().split("\n"))) <= 44
+        lacks = any("font of figures lacks" in remark for remark in drawn.remarks)
+        assert lacks == (name == "漢字")
+    assert not recwarn.list
+
+
+def test_a_title_and_a_caption_are_as_asked() -> None:
+    """A caption that is left out of the figure is the same sentence beside it."""
+    plain, bare = draw_any(swept("dim")), draw_any(swept("dim"), title="Of $D$", captioned=False)
+    assert plain.caption == bare.caption == caption(plain.figure)
+    assert bare.figure.get_supxlabel() == ""
+    assert bare.figure.legends[0].get_title().get_text() == "Of $D$"
+    assert draw_any(stack(), title="One").figure.get_suptitle() == "One"
+
+
+@pytest.mark.parametrize("value", [1e305, math.nan])
+def test_a_number_beyond_every_axis_is_refused(value: float) -> None:
+    """The sentence names the row and the number."""
+    rows = [replace(row, totals=row.totals._replace(square_m2=value)) for row in stack()]
+    rows = [replace(row, totals=row.totals._replace(square=1e305)) for row in rows]
+    with pytest.raises(InputError, match=r"row 1 cannot be drawn: (-inf|nan) is beyond"):
+        draw_any(rows)
+
+
 # --- deep stacks
+
+
+def test_correlations_of_inputs_have_a_panel() -> None:
+    """It has theory and measurement beside a line at 1, and the caption says what χ⊥ means."""
+    rows = stack(correlation=0.5)
+    figure = draw_any(rows).figure
+    panel = figure.axes[2]
+    assert panel.get_ylabel() == "corr[h]"
+    (theory,), (found,) = named(figure, 2, "theory"), named(figure, 2, "measured")
+    assert points(theory) == [(row.layer, row.correlation_theory) for row in rows]
+    assert points(found) == [(row.layer, row.output_correlation) for row in rows]
+    assert 1.0 in panel.get_yticks()
+    assert "below 1 inputs become alike (order)" in caption(figure)
+    assert [axes.get_ylabel() for axes in draw_any(stack()).figure.axes] == ["Var[h]", "Var[∂h]"]
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-320, 1e-300, 1e299])
+def test_layers_of_any_size_are_drawn(value: float) -> None:
+    """What underflows is a caret at the lower end of the axis."""
+    rows = [
+        replace(row, totals=row.totals._replace(square=value)) if row.layer > 2 else row
+        for row in stack(correlation=0.5)
+    ]
+    figure = draw_any(rows).figure
+    assert encode(figure, ".png", 60)
+    carets = [point for line in named(figure, 0, "beyond") for point in points(line)]
+    assert len(carets) == (3 if value < 1e-307 else 0)
+
+
+def test_a_variance_that_rounding_puts_below_zero_is_read() -> None:
+    """The variance within one network of a norm over one unit is 0, and was written as -4.6e-18."""
+    rows = simulate_layers(Network(widths=(1, 1, 1), networks=8, norm="layer"), workers=1)
+    assert all(row.within >= 0.0 for row in rows)
+    old = [replace(row, totals=row.totals._replace(within=-4.6e-18)) for row in rows]
+    old[1] = replace(old[1], totals=old[1].totals._replace(square=1.0))
+    assert parse(text_of(old[1:]), ".jsonl")[0].within == -4.6e-18
+    wrong = replace(old[1], totals=old[1].totals._replace(within=-0.1))
+    with pytest.raises(InputError, match="a value out of range"):
+        parse(text_of([wrong]), ".jsonl")
 
 
 @pytest.mark.parametrize(("panel", "name"), [(0, ""), (1, "gradient")])
@@ -502,15 +679,17 @@ KINDS: dict[str, Callable[[], Sequence[Any]]] = {
     "histogram": lambda: [counted()],
     "one stack": lambda: stack(20, scale="none", activation="relu"),
     "stacks": lambda: [*stack(), *stack(gain=5 / 3), *stack(scale="none")],
+    "correlations": lambda: stack(correlation=0.5),
     "activations": lambda: counted_stack(12),
     "one layer": lambda: counted_stack(1),
 }
 
 
+@pytest.mark.parametrize(("width", "title"), [(3.4, ""), (2.0, "A title of more than one line")])
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_in_a_figure_covers_anything(kind: str) -> None:
+def test_nothing_in_a_figure_covers_anything(kind: str, width: float, title: str) -> None:
     """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
-    figure = draw_any(KINDS[kind]()).figure
+    figure = draw_any(KINDS[kind](), width, title=title).figure
     canvas = FigureCanvasAgg(figure)
     with styled():
         canvas.draw()  # type: ignore[no-untyped-call]
@@ -597,10 +776,24 @@ def test_rows_of_several_files_are_in_one_figure(tmp_path: Path) -> None:
     assert figure.read_bytes() == encode(draw_any(rows).figure, ".svg")
 
 
+def test_a_caption_that_is_left_out_goes_to_stdout(tmp_path: Path) -> None:
+    """It is data: --quiet leaves it there, and a stream that is closed is told."""
+    file, figure = file_of(tmp_path, swept("dim")), tmp_path / "figure.svg"
+    args = ("plot", str(file), "-o", str(figure), "--title", "On $D$", "--no-caption", "--quiet")
+    done = here(*args)
+    expected = draw_any(swept("dim"), title="On $D$", captioned=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(".\n")
+    assert " ".join(done.stdout.split()) == expected.caption
+    assert max(map(len, done.stdout.split("\n"))) <= 78
+    assert figure.read_bytes() == encode(expected.figure, ".svg")
+
+
 def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
-    """A .png of 5 inches at 100 dots has 500 columns of them."""
+    """A .png of 5 inches at 100 dots has 500 columns of them, and matplotlib has no word in it."""
     file, figure = file_of(tmp_path, swept("k")), tmp_path / "figure.PNG"
-    done = run("plot", str(file), "-o", str(figure), "--width", "5", "--dpi", "100", "-q")
+    args = ("plot", str(file), "-o", str(figure), "--width", "5", "--dpi", "100", "-q")
+    done = run(*args, MPLBACKEND="nonsense", MPLCONFIGDIR=str(file))
     assert (done.returncode, done.stderr) == (0, "")
     assert int.from_bytes(figure.read_bytes()[16:20]) == 500
 
@@ -612,6 +805,7 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
         ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
         ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
         ("results.jsonl -o figure.svg --dpi 3", "give dots per inch from 50 to 1200"),
+        (f"results.jsonl -o figure.svg --title {'x' * 201}", "title has 201 characters; give at"),
         ("figure.txt -o figure.svg", "no suffix that can be read"),
         ("empty.jsonl -o figure.svg", "holds no rows"),
         ("-o figure.svg", "Missing argument"),

@@ -5,6 +5,7 @@ Figures are made for a column of a paper, for print in black and white, and for 
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
 import warnings
@@ -59,8 +60,8 @@ _FIRST_DECADE, _LAST_DECADE = -300.0, 307.0
 
 _LARGEST = 1e300
 
-# More rows than this are drawn as dots of a picture, so that files stay small.
-_CROWD = 2000
+# More rows than this are drawn as dots.
+_CROWD = 500
 
 # Points of a line of the caption, and how many lines the height of a figure has room for.
 _LINE, _CAPTION_LINES = 8.0, 3
@@ -150,22 +151,26 @@ def _characters() -> frozenset[int]:
 def blank(width: float, height: float, plan: Layout | None = None) -> Figure:
     """Return a figure of a size in inches, with room for a legend of lines, without overlaps."""
     labels = [] if plan is None else _line_labels(plan, width)
-    figure = Figure(figsize=(width, height + 0.14 * _legend_rows(labels, width)))
+    columns = _legend_columns(labels, width)
+    rows = -(-len(labels) // columns) if columns else 0
+    figure = Figure(figsize=(width, height + 0.14 * rows))
     figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03)
     return figure
 
 
 def stretched(height: float, width: float) -> float:
-    """Return the height of panels in inches, from what it is in a figure as wide as a column."""
-    return height * math.sqrt(width / COLUMN)
+    """Return the height of panels in inches, from what it is in a figure as wide as a column.
+
+    It is never less: labels have to fit beside them.
+    """
+    return height * math.sqrt(max(1.0, width / COLUMN))
 
 
 def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
     """Put a legend above the axes, where it covers nothing."""
     labels = [str(handle.get_label()) for handle in handles]
-    rows = _legend_rows(labels, figure.get_figwidth())
-    if rows:
-        columns = -(-len(labels) // rows)
+    columns = _legend_columns(labels, figure.get_figwidth())
+    if columns:
         drawn = figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
         for text in drawn.get_texts():
             text.set_parse_math(False)
@@ -188,20 +193,29 @@ def _line_labels(plan: Layout, width: float) -> list[str]:
     return [outside(line.label, most) for line in plan.lines]
 
 
-def _legend_rows(labels: Sequence[str], width: float) -> int:
-    """Return how many rows of a legend it takes for its columns to fit a width in inches."""
-    for rows in range(1, len(labels) + 1):
-        columns = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return how many columns of a legend fit a width in inches; matplotlib fills the first most.
+
+    Without labels there are none.
+    """
+    for count in range(len(labels), 1, -1):
+        columns = np.array_split(np.array(labels, object), count)
         length = sum(max(map(len, column)) * _CHARACTER + _HANDLE for column in columns)
         if length < 72.0 * width:
-            break
-    return rows if any(labels) else 0
+            return count
+    return int(any(labels))
 
 
-def caption_of(plan: Layout, *sentences: str) -> str:
-    """Return what was sampled, and sentences; ``{intervals}`` says what bars are."""
+def caption_of(plan: Layout, *sentences: str, crowded: bool = False) -> str:
+    """Return what was sampled, and sentences; ``{intervals}`` says what bars are.
+
+    A crowd of rows has none.
+    """
     rows, text = plan.rows, " ".join([plan.sampled, *filter(None, sentences)])
-    if "{intervals}" in text:
+    if crowded:
+        text = text.replace(" Bars: {intervals}.", "").replace(", with {intervals}", "")
+        text += " The rows are many, and drawn without intervals."
+    elif "{intervals}" in text:
         one_level = len({row.confidence for row in rows}) == 1
         text = text.replace("{intervals}", f"{level(rows)} intervals" if one_level else "intervals")
         text += " Filled: disagrees." * any(row.agrees is False for row in rows)
@@ -230,6 +244,11 @@ def finish(figure: Figure, title: str, caption: str) -> None:
         )
         height += _LINE * max(0, text.count("\n") + 1 - _CAPTION_LINES) / 72.0
     figure.set_figheight(height)
+
+
+def is_crowded(rows: Sequence[Any]) -> bool:
+    """Tell whether there are too many rows for intervals."""
+    return len(rows) > _CROWD
 
 
 def check_drawable(row: Any, number: int) -> None:
@@ -270,14 +289,19 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     name: str = "estimate",
     relative: bool = False,
     size: float = 4.5,
+    crowded: bool = False,
 ) -> None:
     """Draw estimates with their intervals; those of rows that disagree are filled.
+
+    A crowd of them is drawn as dots of a picture without intervals, so that a file stays small.
 
     Estimates lie along the axis ``"x"`` or ``"y"``, and the places of their rows along the other.
     The attribute ``name`` of a row is its estimate. With ``relative`` it is drawn over its claim,
     and left out without one.
     """
-    crowded = len(rows) > _CROWD // len(MARKS)
+    look: dict[str, Any] = {"marker": mark.marker, "markersize": size, "capsize": 1.8}
+    if crowded:
+        look = {"marker": ".", "markersize": 1.5, "alpha": 0.3, "rasterized": True}
     for disagrees in (False, True):
         drawn = []
         for row, place in zip(rows, places, strict=True):
@@ -289,11 +313,11 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
         if drawn:
             names = ("y", "x", "xerr") if along == "x" else ("x", "y", "yerr")
             columns: dict[str, Any] = dict(zip(names, zip(*drawn, strict=True), strict=True))
+            if crowded:
+                del columns[names[2]]
             axes.errorbar(
-                **columns, linestyle="none", marker=mark.marker, color=mark.color,
-                markersize=size / 2 if crowded else size,
-                markerfacecolor=mark.color if disagrees else "none", elinewidth=0.9,
-                capsize=0.0 if crowded else 1.8, capthick=0.7, rasterized=crowded,
+                **columns, **look, linestyle="none", color=mark.color, elinewidth=0.9,
+                markerfacecolor=mark.color if disagrees or crowded else "none", capthick=0.7,
             )  # fmt: skip
 
 
@@ -376,14 +400,13 @@ def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> N
     )
     low, high = max(low - pad, _FIRST_DECADE), min(high + pad, _LAST_DECADE)
     axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
-    ticks = _log_ticks(low, high, most)
-    axis = getattr(axes, f"{along}axis")
+    ticks, axis = log_ticks(low, high, most), getattr(axes, f"{along}axis")
     axis.set_ticks(ticks, list(map(tick, ticks)))
     axis.set_minor_locator(NullLocator())
 
 
-def _log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return at most so many ticks between two powers of ten: 1 is one of them, if it is there."""
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return about so many ticks between two powers of ten: 1 is one of them, if it is there."""
     if high - low <= _FEW_DECADES:
         for factors in ((1.0, 2.0, 5.0), (1.0, 3.0)):
             places = [
@@ -394,10 +417,8 @@ def _log_ticks(low: float, high: float, most: int) -> list[float]:
             inside = [place for place in places if low <= place <= high]
             if 2 <= len(inside) <= most + 1:
                 return [float(f"{10.0**place:.3g}") for place in inside]
-    for step in range(1, 1000):
-        decades = range(math.ceil(low / step), math.floor(high / step) + 1)
-        if len(decades) <= most:
-            break
+    step = next(step for step in itertools.count(1) if (high - low) / step < most)
+    decades = range(math.ceil(low / step), math.floor(high / step) + 1)
     return [float(f"1e{step * number}") for number in decades]
 
 

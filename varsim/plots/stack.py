@@ -119,7 +119,10 @@ def _draw_panel(axes: Axes, plan: Layout, way: Way, stride: int) -> None:
             and (i % stride == place * stride // lines or row.agrees is False)
         ]
         layers, size = [row.layer for row in marked], 4.5 if stride == 1 else 3.6
-        page.draw_estimates(axes, marked, layers, "y", mark, name=way.estimate, size=size)
+        page.draw_estimates(
+            axes, marked, layers, "y", mark, name=way.estimate, size=size,
+            crowded=page.is_crowded(marked),
+        )  # fmt: skip
         page.draw_known(
             axes, layers, list(map(way.typical, marked)), "y", gid="median", color=mark.color,
             linestyle="none", marker="x", markersize=2.4, markeredgewidth=0.7,
@@ -158,7 +161,7 @@ def _draw_correlations(axes: Axes, plan: Layout, stride: int) -> str:
             marker=mark.marker, markerfacecolor="none", markersize=4.5 if stride == 1 else 3.6,
         )  # fmt: skip
         values += [value for value in (*theory, *measured) if value is not None]
-    axes.set(ylim=(min(0.0, 1.1 * min(values)), 1.1 * max(values)))
+    axes.set(ylim=(max(-1.1, min(0.0, 1.1 * min(values))), 1.1))
     axes.yaxis.set_major_locator(MultipleLocator(0.25))
     axes.set_ylabel(LAYERS.by_name["output_correlation"].axis)
     told, chi = "Theory of corr[h] is at infinite width", [row.chi for row in plan.rows if row.chi]
