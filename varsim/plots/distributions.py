@@ -98,14 +98,18 @@ def countable(rows: Sequence[LayerResult]) -> list[LayerResult]:
     return [row for row in rows if row.counts and sum(row.counts) and row.rms_activation]
 
 
-def curves_of(rows: Sequence[LayerResult]) -> tuple[list[Curve], bool]:
+def curves_of(rows: Sequence[LayerResult], most: int = _MOST_CURVES) -> tuple[list[Curve], bool]:
     """Return the curves of some layers, with the first and the last, and their unit.
+
+    Args:
+        rows: The layers.
+        most: How many there is room for.
 
     Returns:
         Curves, and whether φ(h) is over its root mean square of each layer.
     """
     usable = countable(rows)
-    count = min(_MOST_CURVES, len(usable))
+    count = min(most, len(usable))
     chosen = [usable[round(i * (len(usable) - 1) / max(1, count - 1))] for i in range(count)]
     sizes = [row.rms_activation for row in chosen]
     relative = max(sizes) > _RANGE * min(sizes)
@@ -118,9 +122,13 @@ def curves_of(rows: Sequence[LayerResult]) -> tuple[list[Curve], bool]:
     return curves, relative
 
 
-def draw_distributions(axes: Axes, rows: Sequence[LayerResult]) -> list[str]:
-    """Draw the distributions of layers, from light to dark; return what a caption should say."""
-    curves, relative = curves_of(rows)
+def draw_distributions(axes: Axes, rows: Sequence[LayerResult], width: float) -> list[str]:
+    """Draw the distributions of layers, from light to dark; return what a caption should say.
+
+    The width is that of the figure in inches.
+    """
+    # Each has a label of up to five characters above the panel.
+    curves, relative = curves_of(rows, min(int(2.4 * width), _MOST_CURVES))
     colors = [colormaps["Blues"](shade) for shade in np.linspace(0.3, 1.0, len(curves))]
     for curve, color in zip(curves, colors, strict=True):
         axes.stairs(curve.heights, curve.edges, color=color, linewidth=0.9, baseline=None)

@@ -87,7 +87,7 @@ def stack_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     along = panels[: len(ways) + correlated]
     correlations = _draw_correlations(along[-1], plan, stride) if correlated else ""
     _finish_layers(along, rows)
-    remarks = draw_distributions(panels[-1], rows) if distributions else []
+    remarks = draw_distributions(panels[-1], rows, width) if distributions else []
     figure.align_ylabels()
     page.legend_of_lines(figure, plan)
     every = "" if stride == 1 else f" of one layer in {stride}"
