@@ -214,3 +214,28 @@ def test_a_wrong_density_is_found_out() -> None:
     other = density(replace(right, x_dist="exponential"), bins)
     for wrong in (wider, limit, other):
         assert p_value(right, wrong) < FALSE_FAILURES
+
+
+@pytest.mark.parametrize("x", ["normal", "rectified", "exponential"])
+def test_parts_of_a_bin_have_its_mass(x: str) -> None:
+    """A curve that is finer than the bins has the same means, and an atom has the whole bin."""
+    for dim in (1, 2, 16):
+        experiment = Experiment(dim=dim, scale="sqrt", x_dist=x)
+        bins = histogram_bins(experiment)
+        whole, fine = density(experiment, bins), density(experiment, bins, 16)
+        assert fine.heights.reshape(-1, 16).mean(axis=1) == pytest.approx(whole.heights, abs=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("dim", "x", "x_mean", "pole"),
+    [(1, "normal", 0.0, True), (2, "normal", 0.0, False), (1, "uniform", 9.0, False),
+     (1, "rademacher", 0.0, False), (3, "rectified", 0.0, True)],
+)  # fmt: skip
+def test_a_density_says_whether_it_has_a_pole(dim: int, x: str, x_mean: float, pole: bool) -> None:
+    """One product has one where both entries can be near 0, and a sum where the others can be 0."""
+    experiment = Experiment(dim=dim, scale="sqrt", x_dist=x, x_mean=x_mean)
+    bins = histogram_bins(experiment)
+    found = density(experiment, bins)
+    assert found.has_pole == pole
+    peaks = [density(experiment, bins, parts).heights.max() for parts in (4, 16)]
+    assert (peaks[1] > 1.05 * peaks[0]) == pole

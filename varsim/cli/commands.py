@@ -194,9 +194,12 @@ _PLOT_EXAMPLES = [
        help="Write the figure to FILE: "
        f"{' '.join(FIGURE_SUFFIXES)}; repeats.  [required]")  # fmt: skip
 @option("--width", type=common.NUMBER, default=3.4, show_default=True, group=OUT, metavar="INCHES",
-        help="Width of the figure.")  # fmt: skip
+        help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
 @option("--dpi", type=common.NUMBER, default=300, show_default=True, group=OUT, metavar="N",
         help="Dots per inch of a .png.")  # fmt: skip
+@option("--title", group=OUT, default="", metavar="TEXT", help="Title above the figure.")
+@option("--no-caption", is_flag=True, group=OUT,
+        help="Print the caption on stdout, and leave it out of the figure.")  # fmt: skip
 @common.quiet
 def plot(**options: Any) -> int:
     """Draw results of varsim as a figure.

@@ -111,7 +111,8 @@ class Publisher:
         elif drawn and sys.stderr is not None and not self.quiet:
             _say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
-            stream.write(encodable(f"\n{wrapped(prose, stream, otherwise=_PAGE)}", stream))
+            gap = "\n" * bool(tables)
+            stream.write(encodable(f"{gap}{wrapped(prose, stream, otherwise=_PAGE)}", stream))
         elif prose:
             self.say(prose.rstrip())
         stream.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from varsim.storage import READABLE
 from varsim.storage.rows import parse, suffix_of
 
 plots = lazy("varsim.plots")
+
+_LONGEST_TITLE = 200
 
 
 def gains(options: dict[str, Any]) -> int:
@@ -79,15 +82,23 @@ def plot(options: dict[str, Any]) -> int:
         raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")
     if not 50 <= dpi <= 1200:
         raise InputError(f"dpi is {dpi:g}; give dots per inch from 50 to 1200, such as 300")
+    if len(options["title"]) > _LONGEST_TITLE:
+        raise InputError(
+            f"title has {len(options['title']):,} characters; give at most {_LONGEST_TITLE}"
+        )
     rows = [(path, rows_in(path)) for path in options["results"]]
     kinds = {of_file[0].schema.kind: path for path, of_file in rows}
     if len(kinds) > 1:
         two = list(kinds)[:2]
         raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))
+    # What matplotlib logs about its caches is not about the figure; neither is a window's backend.
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())
+    os.environ["MPLBACKEND"] = "agg"
     try:
         # Saving a figure can change its layout, so each file has a figure of its own.
         every = [row for _, of_file in rows for row in of_file]
-        drawn = [plots.draw_any(every, width) for _ in outputs]
+        look = {"title": options["title"], "captioned": not options["no_caption"]}
+        drawn = [plots.draw_any(every, width, **look) for _ in outputs]
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
@@ -98,6 +109,9 @@ def plot(options: dict[str, Any]) -> int:
         write_output(path, plots.encode(each.figure, path.suffix.lower(), dpi))
         for path, each in zip(outputs, drawn, strict=True)
     ]
+    if options["no_caption"]:
+        stdout = Publisher("table", [], quiet=options["quiet"])
+        written.append(stdout.write(prose=f"{drawn[0].caption}\n"))
     for remark in [] if options["quiet"] else drawn[0].remarks:
         say(f"Note: {remark}")
     return DONE if all(written) else FAILED

@@ -34,11 +34,13 @@ class Density(NamedTuple):
 
     Attributes:
         name: What it is: :data:`EXACT`, or which normal limit.
-        heights: The mean density in every bin, the ends' two left out.
+        heights: The mean density in every bin, or in every part of it; the ends' two left out.
+        has_pole: Whether the density is infinite at 0.
     """
 
     name: str
     heights: Array
+    has_pole: bool = False
 
 
 class Shape(NamedTuple):
@@ -100,6 +102,11 @@ class _Part:
         nodes, weights = self.nodes()
         return float(nodes @ weights)
 
+    @property
+    def is_dense_at_zero(self) -> bool:
+        """Whether the density just beside 0 is positive."""
+        return self.mass > 0.0 and self.low <= 0.0 <= self.high
+
     def cdf(self, v: Array) -> Array:
         """Probability of the continuous part below v."""
         if not self.mass:
@@ -123,38 +130,46 @@ class _Part:
         return np.concatenate([values, points]), np.concatenate([masses, weights])
 
 
-def density_of(result: Result, bins: Bins) -> Density:
-    """Return the density that the outputs of a result are held to, averaged over bins.
+def density_of(result: Result, bins: Bins, parts: int = 1) -> Density:
+    """Return the density that the outputs of a result are held to, averaged over parts of bins.
 
     For a fixed x it is the normal one about the mean of the outputs: 0 where W has a mean of 0,
     else as it was measured.
     """
     if result.conditional_theory is None:
-        return density(result.question, bins)
+        return density(result.question, bins, parts)
     mean = result.totals.mean if result.question.w_mean else 0.0
-    return normal(bins, mean, result.conditional_theory, f"{NORMAL}, given x")
+    name = f"{NORMAL}, given x"
+    return normal(bins.split(parts), mean, result.conditional_theory, name)
 
 
-def density(experiment: Experiment, bins: Bins) -> Density:
-    """Return the density of an output of x @ W over x and W, averaged over bins.
+def density(experiment: Experiment, bins: Bins, parts: int = 1) -> Density:
+    """Return the density of an output of x @ W over x and W, averaged over parts of bins.
 
     The distribution of one product is an integral over the entries' distributions. That of the
-    sum of D is the D-th power of its characteristic function, inverted by FFT.
+    sum of D is the D-th power of its characteristic function, inverted by FFT. A probability of 0
+    itself is spread over the whole bin that counts 0.
+
+    Args:
+        experiment: What is asked.
+        bins: The bins.
+        parts: Number of equal parts of a bin that have a height each.
 
     >>> density(Experiment(dim=2, scale="none"), Bins(-0.5, 1.0, 1)).heights.round(3)
     array([0.393])
     """
-    theory = predict(experiment)
-    limit = normal(bins, theory.mean, theory.variance)
+    theory, fine = predict(experiment), bins.split(parts)
+    limit = normal(fine, theory.mean, theory.variance)
     if experiment.init is not None:  # the distribution of its entries is not known here
         return limit
-    product, cell, unit = _Product.of(experiment), _cell(experiment, bins), _unit(experiment)
+    product, cell, unit = _Product.of(experiment), _cell(experiment, fine), _unit(experiment)
     if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):
         return limit
     cdf = product.cdf if experiment.dim == 1 else _sum_cdf(product, experiment.dim, cell)
     atom = product.atom**experiment.dim * np.array(bins.counts(np.zeros(1))[1:-1])
-    masses = np.diff(cdf(bins.edges / unit)) + atom
-    return Density(EXACT, np.maximum(0.0, masses) / bins.width)
+    masses = np.diff(cdf(fine.edges / unit)) + np.repeat(atom / parts, parts)
+    has_pole = product.has_pole and (experiment.dim == 1 or product.atom > 0.0)
+    return Density(EXACT, np.maximum(0.0, masses) / fine.width, has_pole)
 
 
 def normal(bins: Bins, mean: float, variance: float, name: str = NORMAL) -> Density:
@@ -186,6 +201,11 @@ class _Product(NamedTuple):
         """The probability of 0."""
         at_zero = [sum(m for v, m in part.atoms if v == 0.0) for part in self]
         return 1.0 - (1.0 - at_zero[0]) * (1.0 - at_zero[1])
+
+    @property
+    def has_pole(self) -> bool:
+        """Whether its density is infinite at 0: both factors are dense there."""
+        return self.x.is_dense_at_zero and self.w.is_dense_at_zero
 
     def cdf(self, y: Array) -> Array:
         """Probability below y, but for the atom at 0."""

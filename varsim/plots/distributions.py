@@ -28,19 +28,28 @@ _MOST_CURVES = 8
 # Beyond this range of their root mean squares, each layer is drawn over its own.
 _RANGE = 12.0
 
+# Points of the theory's curve in a bin.
+_FINE = 16
+
 # A share beyond the bins that is worth a word.
 _BEYOND = 1e-3
 
 
-def histogram_figure(plan: Layout, bins: Bins, width: float) -> Figure:
-    """Return the figure of a single row that has a histogram: its density, and its tails below."""
+def histogram_figure(plan: Layout, bins: Bins, width: float) -> tuple[Figure, str]:
+    """Return the figure of a single row that has a histogram, and its caption.
+
+    Its density is above, and its tails below. Theory is drawn on a finer grid than the bins.
+    """
     result: Result = plan.rows[0]
-    measured, theory = _heights(result.totals.counts or (), bins), density_of(result, bins)
-    highest, floor = max(measured.max(), theory.heights.max()), 0.5 / (result.samples * bins.width)
+    measured, theory = _heights(result.totals.counts or (), bins), density_of(result, bins, _FINE)
+    fine = bins.split(_FINE)
+    limit = normal(fine, result.prediction.mean, result.theory, "normal limit")
+    known = theory.heights.reshape(-1, _FINE).mean(axis=1) if theory.has_pole else theory.heights
+    highest, floor = max(measured.max(), known.max()), 0.5 / (result.samples * bins.width)
+    highest *= 1.05
     figure = page.blank(width, page.stretched(3.1, width))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    middles = bins.edges[:-1] + bins.width / 2
-    limit = normal(bins, result.prediction.mean, result.theory, "normal limit")
+    middles = fine.edges[:-1] + fine.width / 2
     for axes, baseline in ((top, 0.0), (bottom, floor)):
         axes.stairs(measured, bins.edges, fill=True, color=page.PALE, baseline=baseline)
         lines = axes.plot(middles, theory.heights, color=page.MARKS[0].color, label=theory.name)
@@ -49,9 +58,9 @@ def histogram_figure(plan: Layout, bins: Bins, width: float) -> Figure:
                 middles, limit.heights, color=page.GREY, linestyle=(0, (4, 1.5)), label=limit.name,
                 zorder=1.9,  # just below the density
             )  # fmt: skip
-    top.set(ylim=(0.0, 1.05 * highest), ylabel="density")
+    top.set(ylim=(0.0, highest), ylabel="density")
     top.yaxis.set_major_locator(MaxNLocator(5))
-    bottom.set(yscale="log", ylim=(floor, 3.0 * highest))
+    bottom.set(yscale="log", ylim=(floor, highest if theory.has_pole else 3.0 * highest))
     bottom.set(xlabel="output of x @ W", ylabel="density (log)")
     bottom.yaxis.set_major_locator(LogLocator(numticks=5))
     bottom.yaxis.set_minor_locator(NullLocator())
@@ -59,13 +68,15 @@ def histogram_figure(plan: Layout, bins: Bins, width: float) -> Figure:
     bottom.margins(x=0.01)
     figure.align_ylabels()
     page.legend(figure, [Patch(color=page.PALE, label="measured"), *lines])
-    page.caption(figure, plan, *_remarks(result, theory.name))
-    return figure
+    is_cut = theory.has_pole and theory.heights.max() > highest
+    return figure, page.caption_of(plan, *_remarks(result, theory.name, is_cut=is_cut))
 
 
-def _remarks(result: Result, theory: str) -> Iterator[str]:
+def _remarks(result: Result, theory: str, *, is_cut: bool) -> Iterator[str]:
     counts = result.totals.counts or (0, 0)
     beyond = counts[0] + counts[-1]
+    if is_cut:
+        yield "The exact density is infinite at 0, and cut there."
     if beyond:
         yield f"{beyond:,} lie beyond the axis."
     if theory == NORMAL:
@@ -87,14 +98,18 @@ def countable(rows: Sequence[LayerResult]) -> list[LayerResult]:
     return [row for row in rows if row.counts and sum(row.counts) and row.rms_activation]
 
 
-def curves_of(rows: Sequence[LayerResult]) -> tuple[list[Curve], bool]:
+def curves_of(rows: Sequence[LayerResult], most: int = _MOST_CURVES) -> tuple[list[Curve], bool]:
     """Return the curves of some layers, with the first and the last, and their unit.
+
+    Args:
+        rows: The layers.
+        most: How many there is room for.
 
     Returns:
         Curves, and whether φ(h) is over its root mean square of each layer.
     """
     usable = countable(rows)
-    count = min(_MOST_CURVES, len(usable))
+    count = min(most, len(usable))
     chosen = [usable[round(i * (len(usable) - 1) / max(1, count - 1))] for i in range(count)]
     sizes = [row.rms_activation for row in chosen]
     relative = max(sizes) > _RANGE * min(sizes)
@@ -107,9 +122,13 @@ def curves_of(rows: Sequence[LayerResult]) -> tuple[list[Curve], bool]:
     return curves, relative
 
 
-def draw_distributions(axes: Axes, rows: Sequence[LayerResult]) -> list[str]:
-    """Draw the distributions of layers, from light to dark; return what a caption should say."""
-    curves, relative = curves_of(rows)
+def draw_distributions(axes: Axes, rows: Sequence[LayerResult], width: float) -> list[str]:
+    """Draw the distributions of layers, from light to dark; return what a caption should say.
+
+    The width is that of the figure in inches.
+    """
+    # Each has a label of up to five characters above the panel.
+    curves, relative = curves_of(rows, min(int(2.4 * width), _MOST_CURVES))
     colors = [colormaps["Blues"](shade) for shade in np.linspace(0.3, 1.0, len(curves))]
     for curve, color in zip(curves, colors, strict=True):
         axes.stairs(curve.heights, curve.edges, color=color, linewidth=0.9, baseline=None)

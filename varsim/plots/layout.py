@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from varsim.catalog.scales import canonical_name
-from varsim.fields import Field
+from varsim.fields import Field, shortened
 from varsim.layer.result import RESULTS, Result
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
@@ -19,6 +19,9 @@ MOST_CATEGORIES = 40
 """More categories than this do not fit on a page."""
 
 _DECADE = 10.0
+
+# Characters of a setting in a caption.
+_LONGEST = 120
 
 _K = RESULTS.by_name["k"]
 
@@ -76,7 +79,9 @@ def layout(results: Sequence[Result]) -> Layout:
     most = MOST_CATEGORIES if axis is None else MOST_LINES
     lines = [Line(label, rows) for label, rows in groups.items()][:most]
     shown = [row for line in lines for row in line.rows]
-    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), seeds(shown)])}."
+    number = len({row.seed for row in shown})
+    drawn = seeds(shown) if number <= MOST_LINES else f"{number:,} seeds"
+    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), drawn])}."
     return Layout(lines, len(groups) - len(lines), sampled, axis, len(results) - len(placed))
 
 
@@ -112,7 +117,8 @@ def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
     for field in fields:
         texts = {field.text(row) for row in rows}
         if len(texts) == 1 and any(texts) and (field.always or not all(map(field.usual, rows))):
-            yield field.phrase.format(*texts)
+            text = " ".join(texts.pop().split())
+            yield field.phrase.format(shortened(text, _LONGEST))
 
 
 def _label(row: Any, told: Sequence[Field]) -> str:

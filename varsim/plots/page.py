@@ -5,21 +5,29 @@ Figures are made for a column of a paper, for print in black and white, and for 
 
 from __future__ import annotations
 
+import itertools
 import math
 import textwrap
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.transforms import blended_transform_factory
 
 from varsim.fields import level
 from varsim.fields.rounding import significant
+from varsim.parsing import InputError
 from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
 
@@ -36,8 +44,32 @@ _CAPTION_SIZE = 6.0
 # Points of a character, and of what stands beside a label of the legend.
 _CHARACTER, _HANDLE = 3.9, 34.0
 
-# Ticks of an axis of variances, and the share of its decades beyond them at either end.
-_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 0.1, "y": 0.07}
+# Ticks of an axis of variances and of ratios, and the share of decades beyond them at either end.
+_TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 2, "y": 4}, {"x": 0.1, "y": 0.07}
+
+# An axis of no more decades has ticks between powers of ten.
+_FEW_DECADES = 2.0
+
+_CARETS = {"x": (CARETLEFT, CARETRIGHT), "y": (CARETDOWN, CARETUP)}
+
+# Between these an axis of ratios is linear.
+_LINEAR = (1.0 / 3.0, 3.0)
+
+# Decades that an axis can hold: beyond them, its ends are not numbers.
+_FIRST_DECADE, _LAST_DECADE = -300.0, 307.0
+
+_LARGEST = 1e300
+
+# More rows than this are drawn as dots.
+_CROWD = 500
+
+# Points of a line of the caption, and how many lines the height of a figure has room for.
+_LINE, _CAPTION_LINES = 8.0, 3
+
+_FONT = "DejaVu Sans"
+
+LACKING = "\ufffd"
+"""What stands for a character that the font lacks."""
 
 
 class Mark(NamedTuple):
@@ -61,7 +93,7 @@ MARKS = [
 """Colours of Okabe & Ito (2008), without the yellow that white paper swallows."""
 
 _RULES: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so it looks the same everywhere
+    "font.family": _FONT,  # comes with matplotlib, so it looks the same everywhere
     "font.size": 8.0,
     "axes.labelsize": 8.0,
     "xtick.labelsize": 7.0,
@@ -87,31 +119,61 @@ _RULES: dict[str, Any] = {
 }
 
 
-def styled() -> AbstractContextManager[None]:
-    """Return a context in which figures are made and saved, whatever a matplotlibrc says."""
-    return style.context(["default", _RULES])
+@contextmanager
+def styled() -> Iterator[None]:
+    """Return a context in which figures are made and saved, whatever a matplotlibrc says.
+
+    Nothing in it warns: what a reader should know is said in captions and remarks.
+    """
+    with style.context(["default", _RULES]), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def outside(text: str, most: int) -> str:
+    """Return a text from outside in one line of at most so many characters that the font has.
+
+    A long one loses its middle: what tells names apart is at their ends.
+    """
+    if len(text) > most:
+        tail = (most - 1) // 2
+        text = f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+    known = _characters()
+    plain = "".join(c if ord(c) in known or c.isspace() else LACKING for c in text)
+    return " ".join(plain.split())
+
+
+@cache
+def _characters() -> frozenset[int]:
+    return frozenset(get_font(findfont(_FONT)).get_charmap())
 
 
 def blank(width: float, height: float, plan: Layout | None = None) -> Figure:
     """Return a figure of a size in inches, with room for a legend of lines, without overlaps."""
-    labels = [] if plan is None else [line.label for line in plan.lines]
-    figure = Figure(figsize=(width, height + 0.14 * _legend_rows(labels, width)))
+    labels = [] if plan is None else _line_labels(plan, width)
+    columns = _legend_columns(labels, width)
+    rows = -(-len(labels) // columns) if columns else 0
+    figure = Figure(figsize=(width, height + 0.14 * rows))
     figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03)
     return figure
 
 
 def stretched(height: float, width: float) -> float:
-    """Return the height of panels in inches, from what it is in a figure as wide as a column."""
-    return height * math.sqrt(width / COLUMN)
+    """Return the height of panels in inches, from what it is in a figure as wide as a column.
+
+    It is never less: labels have to fit beside them.
+    """
+    return height * math.sqrt(max(1.0, width / COLUMN))
 
 
 def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
     """Put a legend above the axes, where it covers nothing."""
     labels = [str(handle.get_label()) for handle in handles]
-    rows = _legend_rows(labels, figure.get_figwidth())
-    if rows:
-        columns = -(-len(labels) // rows)
-        figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+    columns = _legend_columns(labels, figure.get_figwidth())
+    if columns:
+        drawn = figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+        for text in drawn.get_texts():
+            text.set_parse_math(False)
 
 
 def handle(label: str, mark: Mark) -> Line2D:
@@ -121,44 +183,99 @@ def handle(label: str, mark: Mark) -> Line2D:
 
 def legend_of_lines(figure: Figure, plan: Layout) -> None:
     """Put a legend of the lines above the axes."""
-    legend(
-        figure, [handle(line.label, mark) for line, mark in zip(plan.lines, MARKS, strict=False)]
-    )
+    labels = _line_labels(plan, figure.get_figwidth())
+    legend(figure, [handle(label, mark) for label, mark in zip(labels, MARKS, strict=False)])
 
 
-def _legend_rows(labels: Sequence[str], width: float) -> int:
-    """Return how many rows of a legend it takes for its columns to fit a width in inches."""
-    for rows in range(1, len(labels) + 1):
-        columns = [labels[i : i + rows] for i in range(0, len(labels), rows)]
+def _line_labels(plan: Layout, width: float) -> list[str]:
+    """Return the labels of lines, each short enough for a row of a legend."""
+    most = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
+    return [outside(line.label, most) for line in plan.lines]
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return how many columns of a legend fit a width in inches; matplotlib fills the first most.
+
+    Without labels there are none.
+    """
+    for count in range(len(labels), 1, -1):
+        columns = np.array_split(np.array(labels, object), count)
         length = sum(max(map(len, column)) * _CHARACTER + _HANDLE for column in columns)
         if length < 72.0 * width:
-            break
-    return rows if any(labels) else 0
+            return count
+    return int(any(labels))
 
 
-def caption(figure: Figure, plan: Layout, *sentences: str) -> None:
-    """Put what was sampled below the axes, and sentences; ``{intervals}`` says what bars are."""
-    rows, text = plan.rows, " ".join([plan.sampled, *sentences])
-    if "{intervals}" in text:
+def caption_of(plan: Layout, *sentences: str, crowded: bool = False) -> str:
+    """Return what was sampled, and sentences; ``{intervals}`` says what bars are.
+
+    A crowd of rows has none.
+    """
+    rows, text = plan.rows, " ".join([plan.sampled, *filter(None, sentences)])
+    if crowded:
+        text = text.replace(" Bars: {intervals}.", "").replace(", with {intervals}", "")
+        text += " The rows are many, and drawn without intervals."
+    elif "{intervals}" in text:
         one_level = len({row.confidence for row in rows}) == 1
         text = text.replace("{intervals}", f"{level(rows)} intervals" if one_level else "intervals")
         text += " Filled: disagrees." * any(row.agrees is False for row in rows)
     if plan.left_out:
         text += f" {plan.left_out} more are not shown."
-    text = text.replace(" = ", "\u00a0=\u00a0")  # which no line break parts
-    text = textwrap.fill(text, int(figure.get_figwidth() * 22))
-    figure.supxlabel(text, fontsize=_CAPTION_SIZE, color=GREY, x=0.01, ha="left")
+    return text
+
+
+def finish(figure: Figure, title: str, caption: str) -> None:
+    """Put a title above a figure and a caption below it; the figure grows by long ones."""
+    width, height = figure.get_size_inches()
+    if title:
+        text = textwrap.fill(outside(title, len(title)), max(8, int(72.0 * width / 5.0)))
+        legends, look = figure.legends, {"fontsize": 9.0, "parse_math": False}
+        if legends:  # which a title of the figure would cover
+            legends[0].set_title(text)
+            legends[0].get_title().set(multialignment="center", **look)
+        else:
+            figure.suptitle(text, **look)
+        height += 11.0 * (text.count("\n") + 1) / 72.0
+    if caption:
+        text = outside(caption, len(caption)).replace(" = ", "\u00a0=\u00a0")  # never parted
+        text = textwrap.fill(text, int(width * 22))
+        figure.supxlabel(
+            text, fontsize=_CAPTION_SIZE, color=GREY, x=0.01, ha="left", parse_math=False
+        )
+        height += _LINE * max(0, text.count("\n") + 1 - _CAPTION_LINES) / 72.0
+    figure.set_figheight(height)
+
+
+def is_crowded(rows: Sequence[Any]) -> bool:
+    """Tell whether there are too many rows for intervals."""
+    return len(rows) > _CROWD
+
+
+def check_drawable(row: Any, number: int) -> None:
+    """Refuse a row with a number that no axis holds.
+
+    Raises:
+        InputError: It has one.
+    """
+    for estimate in row.estimates:
+        ends = (*estimate.interval(row.confidence), estimate.value, estimate.claim or 0.0)
+        worst = max(ends, key=lambda end: math.inf if math.isnan(end) else abs(end))
+        if not abs(worst) <= _LARGEST:
+            raise InputError(
+                f"row {number} cannot be drawn: {worst:.3g} is beyond what an axis holds; leave "
+                f"out rows with numbers above {_LARGEST:g}"
+            )
 
 
 def draw_known(
     axes: Axes, places: Sequence[float], values: Sequence[float | None], along: str, **look: Any
 ) -> list[Line2D]:
     """Draw the values that are known, along an axis; return the line, if there is one."""
-    known = [
+    known = dict.fromkeys(
         (value, place) if along == "x" else (place, value)
         for place, value in zip(places, values, strict=True)
         if value is not None
-    ]
+    )
     return axes.plot(*zip(*known, strict=True), **look) if known else []
 
 
@@ -172,13 +289,19 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     name: str = "estimate",
     relative: bool = False,
     size: float = 4.5,
+    crowded: bool = False,
 ) -> None:
     """Draw estimates with their intervals; those of rows that disagree are filled.
+
+    A crowd of them is drawn as dots of a picture without intervals, so that a file stays small.
 
     Estimates lie along the axis ``"x"`` or ``"y"``, and the places of their rows along the other.
     The attribute ``name`` of a row is its estimate. With ``relative`` it is drawn over its claim,
     and left out without one.
     """
+    look: dict[str, Any] = {"marker": mark.marker, "markersize": size, "capsize": 1.8}
+    if crowded:
+        look = {"marker": ".", "markersize": 1.5, "alpha": 0.3, "rasterized": True}
     for disagrees in (False, True):
         drawn = []
         for row, place in zip(rows, places, strict=True):
@@ -190,28 +313,116 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
         if drawn:
             names = ("y", "x", "xerr") if along == "x" else ("x", "y", "yerr")
             columns: dict[str, Any] = dict(zip(names, zip(*drawn, strict=True), strict=True))
+            if crowded:
+                del columns[names[2]]
             axes.errorbar(
-                **columns, linestyle="none", marker=mark.marker, markersize=size, color=mark.color,
-                markerfacecolor=mark.color if disagrees else "none", elinewidth=0.9, capsize=1.8,
-                capthick=0.7,
+                **columns, **look, linestyle="none", color=mark.color, elinewidth=0.9,
+                markerfacecolor=mark.color if disagrees or crowded else "none", capthick=0.7,
             )  # fmt: skip
+
+
+def mark_beyond(along: str, *panels: Axes) -> str:
+    """Mark measurements that an axis does not hold by carets at its end; return a sentence."""
+    found = [_mark_ends(axes, bars[0], along) for axes in panels for bars in list(axes.containers)]
+    return "Carets at an end of an axis: beyond it." if any(found) else ""
+
+
+def _mark_ends(axes: Axes, line: Line2D, along: str) -> bool:
+    x, y = (np.asarray(data, float) for data in line.get_data())
+    values, places = (x, y) if along == "x" else (y, x)
+    low, high = getattr(axes, f"get_{along}lim")()
+    mixed = blended_transform_factory(
+        *((axes.transAxes, axes.transData) if along == "x" else (axes.transData, axes.transAxes))
+    )
+    beyond = (values < low, values > high)
+    for outer, end, caret in zip(beyond, (0.0, 1.0), _CARETS[along], strict=True):
+        at = np.full(int(outer.sum()), end), places[outer]
+        if outer.any():
+            axes.plot(
+                *(at if along == "x" else at[::-1]), transform=mixed, gid="beyond",
+                linestyle="none", clip_on=False, marker=caret, markersize=4.0, zorder=3.0,
+                color=line.get_color(), markerfacecolor=line.get_markerfacecolor(),
+                rasterized=line.get_rasterized(),
+            )  # fmt: skip
+    return bool(np.any(beyond))
+
+
+def with_ends(values: Sequence[float], ends: Sequence[float]) -> list[float]:
+    """Return values with the ends of their intervals, which an axis holds as far as it is useful.
+
+    Ends that reach much farther than the values are cut at the axis.
+    """
+    if not values:
+        return []
+    low, high = min(values) / 3.0, 3.0 * max(values)
+    return [*values, *(min(max(end, low), high) for end in ends if end > 0.0)]
 
 
 def finish_variances(
     axes: Axes, values: Sequence[float], along: str, *, always_log: bool = False
 ) -> None:
     """Choose scale, limits and ticks of an axis of variances: all from 0, or a decade or more."""
-    axis, ticks = getattr(axes, f"{along}axis"), _TICKS[along]
-    if not is_log(values, always=always_log):
-        axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
-        axis.set_major_locator(MaxNLocator(ticks))
+    if is_log(values, always=always_log):
+        _finish_log(axes, values, along, _TICKS[along])
         return
-    low, high = min(values), max(values)
-    pad = max(1.4, (high / low) ** _BEYOND[along], math.sqrt(12.0 * low / high))
-    axes.set(**{f"{along}scale": "log", f"{along}lim": (low / pad, high * pad)})
-    if high / low > 100.0 or along == "x":
-        axis.set_major_locator(LogLocator(numticks=ticks + 1))
-    else:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(lambda value, _: significant(value, 3))
+    axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
+    getattr(axes, f"{along}axis").set_major_locator(MaxNLocator(_TICKS[along]))
+
+
+def finish_ratios(axes: Axes, rows: Sequence[Any], along: str) -> None:
+    """Choose scale, limits and ticks of an axis of ratios to theory: it always has a tick at 1."""
+    ratios = [row.ratio for row in rows if row.ratio is not None]
+    ends = [
+        end for row in rows for end in row.estimate.ratio_interval(row.confidence) or () if end > 0
+    ]
+    if not all(_LINEAR[0] <= ratio <= _LINEAR[1] for ratio in ratios):
+        values = [1.0, *(ratio for ratio in ratios if ratio > 0.0)]
+        _finish_log(axes, with_ends(values, ends), along, _RATIO_TICKS[along] + 1)
+        return
+    reach = max(ratios, default=1.0) + 2.0
+    low, high = min([1.0, *ratios, *ends]), max([1.0, *ratios, *(min(end, reach) for end in ends)])
+    pad = 0.06 * (high - low) or 0.01
+    low, high = low - pad, high + pad
+    marks = MaxNLocator(_RATIO_TICKS[along], steps=[1, 2, 5, 10]).tick_values(low, high)
+    step = float(marks[1] - marks[0])
+    first, last = math.ceil((low - 1.0) / step), math.floor((high - 1.0) / step)
+    axes.set(**{f"{along}lim": (low, high)})
+    axes.set(**{f"{along}ticks": [1.0 + step * number for number in range(first, last + 1)]})
+
+
+def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:
+    """Make an axis logarithmic, with all values on it, and about so many ticks."""
+    low, high = (
+        min(max(math.log10(end), _FIRST_DECADE), _LAST_DECADE) for end in (min(values), max(values))
+    )
+    pad = max(
+        math.log10(1.4), (high - low) * _BEYOND[along], (math.log10(12.0) - (high - low)) / 2.0
+    )
+    low, high = max(low - pad, _FIRST_DECADE), min(high + pad, _LAST_DECADE)
+    axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
+    ticks, axis = log_ticks(low, high, most), getattr(axes, f"{along}axis")
+    axis.set_ticks(ticks, list(map(tick, ticks)))
     axis.set_minor_locator(NullLocator())
+
+
+def log_ticks(low: float, high: float, most: int) -> list[float]:
+    """Return about so many ticks between two powers of ten: 1 is one of them, if it is there."""
+    if high - low <= _FEW_DECADES:
+        for factors in ((1.0, 2.0, 5.0), (1.0, 3.0)):
+            places = [
+                math.log10(factor) + decade
+                for decade in range(math.floor(low), math.ceil(high))
+                for factor in factors
+            ]
+            inside = [place for place in places if low <= place <= high]
+            if 2 <= len(inside) <= most + 1:
+                return [float(f"{10.0**place:.3g}") for place in inside]
+    step = next(step for step in itertools.count(1) if (high - low) / step < most)
+    decades = range(math.ceil(low / step), math.floor(high / step) + 1)
+    return [float(f"1e{step * number}") for number in decades]
+
+
+def tick(value: float) -> str:
+    """Return the label of a tick: digits, or a large or small power of ten as one."""
+    power = round(math.log10(value)) if value >= 1e4 or 0.0 < value < 1e-2 else 0
+    return f"$10^{{{power}}}$" if power and value == float(f"1e{power}") else significant(value, 4)

@@ -21,11 +21,14 @@ from varsim.fields.rounding import significant
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
-from varsim.plots.layout import Layout, Line, is_log
+from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 
 _CURVE_POINTS = 60
+
+# More places than this on an axis have no ticks of their own.
+_MOST_PLACES = 100
 
 
 class _Scale(NamedTuple):
@@ -47,30 +50,38 @@ class _Scale(NamedTuple):
         """Return the distances between successive values."""
         return [abs(b - a) for a, b in itertools.pairwise(map(self.place, values))]
 
+    @property
+    def length(self) -> float:
+        """The distance between its ends."""
+        return abs(self.place(self.values[-1]) - self.place(self.values[0]))
+
     def shifts(self, lines: int) -> list[float]:
         """Return how far each line is moved sideways, so that equal ratios stay apart."""
         gaps = self.distances(self.values)
-        step = min(0.6 * min(gaps, default=0.0) / lines, 0.03 * sum(gaps))
+        step = min(0.6 * min(gaps, default=0.0) / lines, 0.03 * self.length)
         return [(i - (lines - 1) / 2) * step for i in range(lines)]
 
     def has_room(self, values: Sequence[float], points: float) -> bool:
         """Tell whether the labels of values fit beside each other on an axis so long."""
         widths = [2.4 * len(significant(value, 4)) for value in values]
-        unit = points / (sum(self.distances(self.values)) or 1.0)
+        unit = points / (self.length or 1.0)
         return all(
             gap * unit > sum(pair) + 4.0
             for gap, pair in zip(self.distances(values), itertools.pairwise(widths), strict=True)
         )
 
 
-def line_figure(plan: Layout, axis: Field, width: float) -> Figure:
-    """Return the figure of rows along a number: variances above, and their ratios below."""
+def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
+    """Return the figure of rows along a number, and its caption.
+
+    Variances are above, and their ratios below.
+    """
     values, always_log = sorted({float(axis.value(row)) for row in plan.rows}), axis.name == "dim"
     scale = _Scale(values, is_log(values, always=always_log))
     figure = page.blank(width, page.stretched(3.0, width), plan)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
     bottom.axhline(1.0, color=page.GREY, linewidth=0.8)
-    shifts = scale.shifts(len(plan.lines))
+    shifts, crowded = scale.shifts(len(plan.lines)), page.is_crowded(plan.rows)
     for line, mark, shift in zip(plan.lines, page.MARKS, shifts, strict=False):
         curve = _theory_curve(line, axis, scale)
         page.draw_known(
@@ -83,57 +94,74 @@ def line_figure(plan: Layout, axis: Field, width: float) -> Figure:
             top, places, given, "y", gid="given x", color=mark.color, linestyle="none", marker="_",
             markersize=9.0,
         )  # fmt: skip
-        page.draw_estimates(top, line.rows, places, "y", mark)
+        page.draw_estimates(top, line.rows, places, "y", mark, crowded=crowded)
         places = [scale.moved(place, shift) for place in places]
-        page.draw_estimates(bottom, line.rows, places, "y", mark, relative=True)
+        page.draw_estimates(bottom, line.rows, places, "y", mark, relative=True, crowded=crowded)
     _finish_x(bottom, scale, width)
     page.finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
+    page.finish_ratios(bottom, plan.rows, "y")
+    beyond = page.mark_beyond("y", top, bottom)
     top.set_ylabel(_VARIANCE)
     bottom.set_xlabel(axis.axis)
     bottom.set_ylabel(_RATIO, fontsize=page.SMALL)
-    bottom.yaxis.set_major_locator(MaxNLocator(4))
     figure.align_ylabels()
     page.legend_of_lines(figure, plan)
     dashes = "; dashes: theory given x" * any(r.conditional_theory is not None for r in plan.rows)
-    page.caption(figure, plan, f"Lines: theory{dashes}; markers: measured, with {{intervals}}.")
-    return figure
+    reading = f"Lines: theory{dashes}; markers: measured, with {{intervals}}."
+    return figure, page.caption_of(plan, reading, beyond, crowded=crowded)
 
 
-def category_figure(plan: Layout, width: float) -> Figure:
-    """Return the figure of rows one below the other: variances left, and their ratios right."""
-    rows, places = plan.rows, range(len(plan.rows))
+def category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
+    """Return the figure of rows one below the other, and its caption.
+
+    Variances are left, and their ratios right. Rows that nothing tells apart have a line each, but
+    where they are many.
+    """
+    rows = plan.rows
     labels = [line.label for line in plan.lines for _ in line.rows]
-    figure = page.blank(width, 1.25 + 0.19 * len(rows))
+    places: list[float] = list(range(len(rows)))
+    if len(rows) > MOST_CATEGORIES:
+        labels = [line.label for line in plan.lines]
+        places = [
+            place + 0.6 * ((i + 0.5) / len(line.rows) - 0.5)
+            for place, line in enumerate(plan.lines)
+            for i in range(len(line.rows))
+        ]
+    figure = page.blank(width, 1.25 + 0.19 * len(labels))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1])
     right.axvline(1.0, color=page.GREY, linewidth=0.8)
     handles: list[Line2D] = []
+    centres = list(map(round, places))
     for name, label, color in (
         ("theory", "theory", "black"),
         ("conditional_theory", "theory given x", page.MARKS[1].color),
     ):
         handles += page.draw_known(
-            left, places, [getattr(row, name) for row in rows], "x", label=label, color=color,
+            left, centres, [getattr(row, name) for row in rows], "x", label=label, color=color,
             linestyle="none", marker="|", markersize=10.0,
         )  # fmt: skip
-    page.draw_estimates(left, rows, places, "x", page.MARKS[0])
-    page.draw_estimates(right, rows, places, "x", page.MARKS[0], relative=True)
-    left.set_ylim(len(rows) - 0.4, -0.6)
-    left.set_yticks(places, [textwrap.shorten(label, 34) for label in labels])
-    left.tick_params(axis="y", labelsize=page.SMALL if max(map(len, labels)) < 20 else 6.0)
+    mark, crowded = page.MARKS[0], page.is_crowded(rows)
+    page.draw_estimates(left, rows, places, "x", mark, crowded=crowded)
+    page.draw_estimates(right, rows, places, "x", mark, relative=True, crowded=crowded)
+    left.set_ylim(len(labels) - 0.4, -0.6)
+    names = [page.outside(label, min(60, int(12.0 * width) - 8)) for label in labels]
+    left.set_yticks(range(len(labels)), names, parse_math=False)
+    left.tick_params(axis="y", labelsize=page.SMALL if max(map(len, names)) < 20 else 6.0)
     for axes, name in ((left, _VARIANCE), (right, _RATIO)):
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(name, fontsize=page.SMALL)
+        axes.set_xlabel(textwrap.fill(name, max(10, int(5.0 * width))), fontsize=page.SMALL)
     page.finish_variances(left, _variances(rows), "x")
-    right.xaxis.set_major_locator(MaxNLocator(2))
+    page.finish_ratios(right, rows, "x")
+    beyond = page.mark_beyond("x", left, right)
     measured = page.handle("measured", page.MARKS[0]._replace(linestyle="none"))
     page.legend(figure, [*handles, measured])
-    page.caption(figure, plan, "Bars: {intervals}.")
-    return figure
+    return figure, page.caption_of(plan, "Bars: {intervals}.", beyond, crowded=crowded)
 
 
 def _variances(rows: Sequence[Result]) -> list[float]:
-    """Return all variances, measured and theoretical, that are not 0."""
-    return [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
+    """Return all variances that are not 0, measured and theoretical, and ends of intervals."""
+    values = [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
+    return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
 
 def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
@@ -162,15 +190,21 @@ def _finish_x(axes: Axes, scale: _Scale, width: float) -> None:
     if scale.is_log:
         axes.set_xscale("log")
     axes.margins(x=0.06)
-    values = scale.values
-    strides = (values[::-1][::step] for step in range(1, len(values) + 1))
-    kept = next(some for some in strides if scale.has_room(some, 72.0 * width * 0.72))
-    axes.set_xticks(kept, [_tick(value) for value in kept])
-    axes.xaxis.set_minor_locator(FixedLocator([v for v in values if v not in kept]))
+    values, length = scale.values, 72.0 * width * 0.72
+    kept = _ticks(scale, length)
+    axes.set_xticks(kept, [page.tick(value) for value in kept])
+    others = sorted({*values} - {*kept}) if len(values) <= _MOST_PLACES else []
+    axes.xaxis.set_minor_locator(FixedLocator(others))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _tick(value: float) -> str:
-    """Return the label of a tick: digits, or a large power of ten as one."""
-    power = round(math.log10(value)) if value >= 1e4 else 0
-    return f"$10^{{{power}}}$" if power and value == 10.0**power else significant(value, 4)
+def _ticks(scale: _Scale, length: float) -> list[float]:
+    """Return the places that have a label on an axis of so many points."""
+    values = scale.values
+    if len(values) <= _MOST_PLACES:
+        strides = (values[::-1][::step] for step in range(1, len(values) + 1))
+        return next(some for some in strides if scale.has_room(some, length))
+    if scale.is_log:
+        return page.log_ticks(math.log10(values[0]), math.log10(values[-1]), 5)
+    ticks = MaxNLocator(5).tick_values(values[0], values[-1])
+    return [float(tick) for tick in ticks if values[0] <= tick <= values[-1]]

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
+from varsim.fields.rounding import significant
 from varsim.plots import page
 from varsim.plots.distributions import countable, draw_distributions
 from varsim.plots.layout import Layout
 from varsim.stack.result import LAYERS, LayerResult
+from varsim.statistics import Estimate
 
 # As many layers of a stack have markers beside each other without touching.
 _MARKED = 18
@@ -47,6 +49,11 @@ class Way(NamedTuple):
         middle, factor = value * math.exp(-square / 2), math.exp(math.sqrt(square))
         return middle / factor, middle * factor
 
+    def interval(self, row: LayerResult) -> tuple[float, float]:
+        """Return the ends of the interval of the measured value."""
+        estimate: Estimate | None = getattr(row, self.estimate)
+        return (math.nan, math.nan) if estimate is None else estimate.interval(row.confidence)
+
     def typical(self, row: LayerResult) -> float | None:
         """Return the value of the typical network, where few networks carry the mean."""
         return _positive(getattr(row, self.median)) if getattr(row, self.heavy) else None
@@ -59,28 +66,36 @@ BACKWARD = Way(
 )  # fmt: skip
 
 
-def stack_figure(plan: Layout, width: float) -> Figure:
-    """Return the figure of deep stacks: a panel each way, and the activations of a single one."""
+def stack_figure(plan: Layout, width: float) -> tuple[Figure, str]:
+    """Return the figure of deep stacks, and its caption.
+
+    It has a panel each way, one of correlations where inputs are correlated, and the activations of
+    a single stack.
+    """
     rows = plan.rows
     both = any(row.gradient is not None or row.gradient_theory is not None for row in rows)
     ways = [FORWARD, BACKWARD] if both else [FORWARD]
     distributions = len(plan.lines) == 1 and bool(countable(rows))
-    heights = [3.0] * len(ways) + [4.0] * distributions
+    correlated = any(row.question.correlation for row in rows)
+    heights = [3.0] * (len(ways) + correlated) + [4.0] * distributions
     figure = page.blank(width, 0.75 + page.stretched(0.36 * sum(heights), width), plan)
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     # Every so many layers have markers.
     stride = max(1, math.ceil(max(len(line.rows) for line in plan.lines) / _MARKED))
     for axes, way in zip(panels, ways, strict=False):
         _draw_panel(axes, plan, way, stride)
-    _finish_layers(panels[: len(ways)], rows)
-    remarks = draw_distributions(panels[-1], rows) if distributions else []
+    along = panels[: len(ways) + correlated]
+    correlations = _draw_correlations(along[-1], plan, stride) if correlated else ""
+    _finish_layers(along, rows)
+    remarks = draw_distributions(panels[-1], rows, width) if distributions else []
     figure.align_ylabels()
     page.legend_of_lines(figure, plan)
     every = "" if stride == 1 else f" of one layer in {stride}"
     reading = f"Lines: theory; markers: measured{every}, with {{intervals}};"
     bands = "bands: one deviation between networks."
-    page.caption(figure, plan, reading, bands, *_remarks(rows, ways), *remarks)
-    return figure
+    beyond = page.mark_beyond("y", *panels[: len(ways)])
+    told = [bands, beyond, correlations, *_remarks(rows, ways), *remarks]
+    return figure, page.caption_of(plan, reading, *told)
 
 
 def _draw_panel(axes: Axes, plan: Layout, way: Way, stride: int) -> None:
@@ -100,11 +115,14 @@ def _draw_panel(axes: Axes, plan: Layout, way: Way, stride: int) -> None:
         marked = [
             row
             for i, row in enumerate(line.rows)
-            if _positive(getattr(row, way.field))
+            if getattr(row, way.field) is not None
             and (i % stride == place * stride // lines or row.agrees is False)
         ]
         layers, size = [row.layer for row in marked], 4.5 if stride == 1 else 3.6
-        page.draw_estimates(axes, marked, layers, "y", mark, name=way.estimate, size=size)
+        page.draw_estimates(
+            axes, marked, layers, "y", mark, name=way.estimate, size=size,
+            crowded=page.is_crowded(marked),
+        )  # fmt: skip
         page.draw_known(
             axes, layers, list(map(way.typical, marked)), "y", gid="median", color=mark.color,
             linestyle="none", marker="x", markersize=2.4, markeredgewidth=0.7,
@@ -115,11 +133,45 @@ def _draw_panel(axes: Axes, plan: Layout, way: Way, stride: int) -> None:
         for value in (getattr(row, way.theory), getattr(row, way.field), way.typical(row))
         if value and value > 0.0
     ]
-    if values:  # bands that reach much farther end at the axis
-        ends = [end for row in plan.rows for end in way.band(row) if end > 0.0]
-        values += [min(max(end, min(values) / 3.0), 3.0 * max(values)) for end in ends]
-    page.finish_variances(axes, values or [1.0], "y", always_log=True)
+    ends = [end for row in plan.rows for end in (*way.band(row), *way.interval(row))]
+    page.finish_variances(axes, page.with_ends(values, ends) or [1.0], "y", always_log=True)
     axes.set_ylabel(LAYERS.by_name[way.field].axis)
+
+
+def _draw_correlations(axes: Axes, plan: Layout, stride: int) -> str:
+    """Draw the correlations of inputs that are not independent; return what a caption should say.
+
+    They have no error bars, since nothing says how they spread between networks.
+    """
+    axes.axhline(1.0, color=page.GREY, linewidth=0.8)
+    values = [1.0]
+    lines = len(plan.lines)
+    for place, (line, mark) in enumerate(zip(plan.lines, page.MARKS, strict=False)):
+        layers = [row.layer for row in line.rows]
+        theory = [row.correlation_theory for row in line.rows]
+        page.draw_known(
+            axes, layers, theory, "y", gid="theory", color=mark.color, linestyle=mark.linestyle
+        )
+        measured = [
+            row.output_correlation if i % stride == place * stride // lines else None
+            for i, row in enumerate(line.rows)
+        ]
+        page.draw_known(
+            axes, layers, measured, "y", gid="measured", color=mark.color, linestyle="none",
+            marker=mark.marker, markerfacecolor="none", markersize=4.5 if stride == 1 else 3.6,
+        )  # fmt: skip
+        values += [value for value in (*theory, *measured) if value is not None]
+    axes.set(ylim=(max(-1.1, min(0.0, 1.1 * min(values))), 1.1))
+    axes.yaxis.set_major_locator(MultipleLocator(0.25))
+    axes.set_ylabel(LAYERS.by_name["output_correlation"].axis)
+    told, chi = "Theory of corr[h] is at infinite width", [row.chi for row in plan.rows if row.chi]
+    if not chi:
+        return f"{told}."
+    ends = dict.fromkeys(significant(end, 3) for end in (min(chi), max(chi)))
+    return (
+        f"{told}; χ⊥ is {' to '.join(ends)}: below 1 inputs become alike (order), above 1 they "
+        "part (chaos)."
+    )
 
 
 def _positive(value: float | None) -> float | None:
@@ -146,4 +198,4 @@ def _remarks(rows: Sequence[LayerResult], ways: Sequence[Way]) -> Iterator[str]:
     if any(row.empirical is None for row in rows):
         yield "Without a marker: overflow."
     if any(row.question.backward and row.gradient_theory is None for row in rows):
-        yield "No theory of gradients through batch norm."
+        yield "Without a line: no theory of gradients."

@@ -32,6 +32,8 @@ HEAVY = 1.0
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
 
+_ROUNDING = 1e-5
+
 # Runs of equal widths that are named one by one.
 _MOST_RUNS = 4
 
@@ -72,7 +74,8 @@ class LayerTotals(NamedTuple):
         """Return the totals with the moments of one more network, of :data:`FIELDS`."""
         count = self.networks + 1
         mean, square = moments[:2]
-        values = (*moments, square - mean * mean)
+        # Not below 0, where rounding would put what does not vary; an overflow stays one.
+        values = (*moments, max(square - mean * mean, 0.0))
         means = [
             None if old is None else old + (value - old) / count
             for old, value in zip(self[1:9], values, strict=True)
@@ -505,7 +508,9 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
     held = values["totals"]
     totals = LayerTotals(*(_held(network, name, held[name]) for name in LayerTotals._fields))
-    squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
+    # Earlier versions let rounding put a variance of 0 below it.
+    within = totals.within + _ROUNDING * totals.square
+    squares = (totals.square, totals.gradient_square, totals.activation_square, within,
                totals.square_m2, totals.gradient_m2, held_to.variance_slack, held_to.gradient_slack,
                held_to.spread, values["median"], values["gradient_median"])  # fmt: skip
     shares = [share for share in (totals.saturated, totals.dead) if share is not None]
@@ -587,7 +592,7 @@ _FIELDS = (
           lambda r: r.held_to.variance_slack),
     Field("empirical", f.number, "Mean of h² over everything: the variance, as E h is 0.",
           _total("square"), optional=True, derived=True, header="empirical ± {level}",
-          measured=_FORWARD, interval=True, axis="E h²"),
+          measured=_FORWARD, interval=True, axis="Var[h]"),
     Field("std_error", f.number, "Standard error of empirical, from the spread between networks.",
           _of("forward", "std_error"), optional=True, derived=True),
     Field("z", f.number, "Difference from theory in standard errors.", _of("forward", "z"),
@@ -625,7 +630,7 @@ _FIELDS = (
           lambda r: r.held_to.gradient_slack),
     Field("gradient", f.number, "Mean of (∂h)²; empty where gradients are not followed.",
           _total("gradient_square"), optional=True, derived=True, header="∂h ± {level}",
-          measured=_BACK, interval=True, axis="E (∂h)²"),
+          measured=_BACK, interval=True, axis="Var[∂h]"),
     Field("gradient_std_error", f.number, "Standard error of gradient.", _of("back", "std_error"),
           optional=True, derived=True),
     Field("gradient_z", f.number, "Difference from theory in standard errors.", _of("back", "z"),

@@ -57,6 +57,10 @@ class Bins(NamedTuple):
         """The ends of the equal bins, from the first on."""
         return self.low + self.width * np.arange(self.number + 1)
 
+    def split(self, parts: int) -> Bins:
+        """Return bins that are so many times finer."""
+        return Bins(self.low, self.width / parts, self.number * parts)
+
     def counts(self, values: NDArray[np.floating[Any]]) -> tuple[int, ...]:
         """Return how many values are in every bin, those beyond the ends first and last.
 
