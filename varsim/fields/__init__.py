@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
 from varsim.fields.rounding import with_error
-from varsim.parsing import InputError
+from varsim.parsing import InputError, shortened
 from varsim.statistics import Caveat, Estimate
 
 Row = TypeVar("Row", bound="RowBase")
@@ -222,12 +222,6 @@ class RowBase:
             if field is not None or name in question.__dataclass_fields__:
                 return getattr(question, name)
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-
-
-def shortened(value: object, most: int = 60) -> str:
-    """Return a value for a sentence, without what makes it long."""
-    text = str(value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def text(value: Any) -> str:

@@ -8,10 +8,10 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from varsim.fields import Schema, shortened, text
+from varsim.fields import Schema, text
 from varsim.layer.check import CHECKS
 from varsim.layer.result import RESULTS
-from varsim.parsing import InputError
+from varsim.parsing import InputError, shortened
 from varsim.stack.result import LAYERS
 from varsim.storage.older import OLDER, upgraded
 
