@@ -514,7 +514,7 @@ def test_a_random_seed_is_shown_and_gives_the_row_again() -> None:
 
 def test_options_come_from_the_environment_too() -> None:
     """VARSIM_ and the option's name; the command line wins."""
-    done = run("--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16 32,48", VARSIM_SAMPLES="6400")
+    done = run("--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16, 32,48", VARSIM_SAMPLES="6400")
     assert [json.loads(line)["dim"] for line in done.stdout.splitlines()] == [16, 32, 48]
     done = run(
         "--dim", "8", "--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16", VARSIM_SAMPLES="100"
@@ -750,8 +750,24 @@ def test_an_unknown_command_is_one_sentence() -> None:
     for args in (("512",), ("--dim", "64", "128"), ("comparr", "a", "b")):
         done = here(*args)
         assert done.returncode == 2
-        assert "is not a command (" in done.stderr
+        assert "is not a command" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("layer", "layers"),
+        ("gain", "gains"),
+        ("plots", "plot"),
+        ("Init", "init"),
+        ("comparr", "compare"),
+    ],
+)
+def test_a_command_that_is_nearly_typed_is_named(typed: str, meant: str) -> None:
+    """And nothing else."""
+    sentence = f"Error: {typed!r} is not a command; did you mean varsim {meant}?\n"
+    assert here(typed, "-n", "64").stderr == sentence
 
 
 def test_options_before_a_command_are_refused() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from varsim.activations import ACTIVATIONS, find_activation
-from varsim.cli.commands import FIGURE_SUFFIXES
+from varsim.cli.options import FIGURE_SUFFIXES
 from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixes, say, write_output
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
