@@ -153,6 +153,8 @@ def main() -> None:
     except click.ClickException as error:
         message = _LONG_WORD.sub(lambda match: shortened(match[0]), error.format_message())
         if "extra argument" in message:
+            problem, _, given = message.partition("(")
+            message = f"{problem}({shortened(given.removesuffix(')'))})"
             message += "; options take lists, like --dim 64,512: see varsim --help"
         say_error(message)
         code = error.exit_code
