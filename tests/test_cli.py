@@ -878,7 +878,8 @@ def test_shares_are_percentages_too() -> None:
     ("typed", "canonical"),
     [
         ("--scale sqrt(D)", "--scale sqrt"), ("--scale SQRT", "--scale sqrt"),
-        ("--scale D", "--scale linear"), ("--scale D**1/2", "--scale D^0.5"),
+        ("--scale D", "--scale linear"), ("--scale sqrt(fan_in)", "--scale sqrt"),
+        ("--dim 8 --format MD", "--dim 8 --format markdown"), ("--scale D**1/2", "--scale D^0.5"),
         ("--scale 1e3", "--scale 1000"), ("--scale he_fan_out", "--scale he-fan-out"),
         ("--scale he --gain sqrt(3)", "--scale he --gain 1.7320508075688772"),
         ("--scale sqrt --dim 2^4", "--scale sqrt --dim 16"),
@@ -893,7 +894,9 @@ def test_shares_are_percentages_too() -> None:
 def test_two_spellings_are_one_row(typed: str, canonical: str) -> None:
     """With one name, one key and the same draws, to the byte."""
     stack = ("--width", "8", "--depth", "1", "--networks", "8", "--batch", "4")
-    small = stack if typed.startswith("layers") else (*SMALL, "-f", "jsonl")
+    small = stack if typed.startswith("layers") else SMALL
+    if "--format" not in typed:
+        small = (*small, "-f", "jsonl")
     ours, theirs = (here(*words.split(), *small) for words in (typed, canonical))
     assert ours.returncode == 0
     assert ours.stdout == theirs.stdout
@@ -939,6 +942,13 @@ def test_a_scale_is_what_w_is_divided_by(typed: str, hint: str) -> None:
         ("layers --residual -1", "residual is -1.0; give a number from 0 to 1e6."),
         ("layers --residual=-.5", "residual is -0.5; give a number from 0 to 1e6."),
         ("--x-dist gausian", "did you mean gaussian?"),
+        ("layers --samples 100", "--samples is an option of varsim, not of varsim layers; see "),
+        ("init --init he", "--init is an option of varsim and varsim layers, not of varsim init;"),
+        ("--plt", "there is no option '--plt'; did you mean --plot?"),
+        ("gains --xyz", "there is no option '--xyz'; see varsim gains --help."),
+        ("init torch.nn.init", "known are orthogonal, "),
+        ("init mymodule.f", "write mymodule:f for a function of your own; "),
+        ("--scale sqrt(D/2)", "known are none, "),
         ("--confidence 95", "write 95%, or a share below 1."),
     ],
 )  # fmt: skip
@@ -1021,7 +1031,16 @@ def test_a_precision_is_a_share(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("5m", 300), ("1h30m", 5400), ("1D", 86400)]
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("1.5s", 1.5),
+        ("5m", 300),
+        ("2min", 120),
+        ("1m5sec", 65),
+        ("1h30m", 5400),
+        ("1D", 86400),
+    ],
 )
 def test_a_time_has_units(text: str, seconds: float) -> None:
     """Seconds without one."""

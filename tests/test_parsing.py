@@ -81,9 +81,9 @@ def test_a_mistake_is_one_sentence(text: str) -> None:
 
 SPELLINGS: dict[str, int | Fraction] = {
     "10k": 10_000, "1M": 10**6, "1.5G": 1_500_000_000, "7B": 7 * 10**9, "2^9": 512, "2**9": 512,
-    "2^-1": Fraction(1, 2), "-2^2": -4, "sqrt(16)": 4, "sqrt(1/4)": Fraction(1, 2), "√9": 3,
-    "sqrt( 2 )": Fraction(math.sqrt(2)), "√2": Fraction(math.sqrt(2)), "2 * 3": 6,
-    "(5/3)": Fraction(5, 3),    "1/sqrt(4)": Fraction(1, 2), "8^(1/3)": 2, "1k/8": 125,
+    "2^-1": Fraction(1, 2), "-2^2": -4, "sqrt(16)": 4, "sqrt(1/4)": Fraction(1, 2), "sqrt4": 2,
+    "√9": 3, "sqrt( 2 )": Fraction(math.sqrt(2)), "√2": Fraction(math.sqrt(2)), "2 * 3": 6,
+    "(5/3)": Fraction(5, 3), "1/sqrt(4)": Fraction(1, 2), "8^(1/3)": 2, "1k/8": 125,
 }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def test_a_number_is_read_as_people_write_it(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1m", "10kk", "k", "2^", "^2", "2^^3", "sqrt", "sqrt2", "sqrt()", "sqrt(-1)", "(-8)^0.5",
+    ["1m", "10kk", "k", "2^", "^2", "2^^3", "sqrt", "sqrt k", "sqrt()", "sqrt(-1)", "(-8)^0.5",
      "0^-1", "2^9999", "(2", "2)", "1/2/3", "2x3", "9^9^9", "(" * 5000, "1/0", "1e200^2",
      "√", "abs(2)"],
 )  # fmt: skip

@@ -195,7 +195,7 @@ def _atom(parts: list[tuple[str, str, str]]) -> Fraction:
         if parts.pop(0)[2] != ")":
             raise ValueError
         return value
-    if symbol == "√" or (symbol == "sqrt" and parts[0][2] == "("):
+    if symbol in ("√", "sqrt"):
         return _power(_atom(parts), Fraction(1, 2))
     raise ValueError
 

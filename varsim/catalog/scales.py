@@ -111,7 +111,8 @@ def _plain(name: str) -> str:
 
 def _parsed(name: str) -> tuple[str, Scale]:
     name = name.strip()
-    plain, formula = _plain(name), "".join(name.split()).lower()
+    plain = _plain(name)
+    formula = "".join(plain.split()).replace("fan-in", "d")
     plain = ALIASES.get(plain, _FORMULAS.get(formula, plain))
     if plain in SCALES:
         return plain, SCALES[plain]

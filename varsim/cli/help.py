@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
@@ -94,7 +94,10 @@ class GroupedCommand(click.Command):
                 known.append(f"{name}= {value}")
             else:
                 known.append(arg)
-        return super().parse_args(ctx, known)
+        try:
+            return super().parse_args(ctx, known)
+        except click.NoSuchOption as error:
+            ctx.fail(_no_such_option(ctx, error.option_name))
 
     def get_help(self, ctx: click.Context) -> str:
         """Return the help, in ASCII where stdout holds no more."""
@@ -154,6 +157,23 @@ class GroupedCommand(click.Command):
                 f"Any option can come from the environment: {ctx.auto_envvar_prefix}_{name} for "
                 f"this command, and {ctx.find_root().auto_envvar_prefix}_{name} for all commands."
             )
+
+
+def _no_such_option(ctx: click.Context, name: str) -> str:
+    """Return the sentence for an unknown option: whose it is, or which is nearest."""
+    root = ctx.find_root()
+    program = cast(click.Group, root.command)
+    commands = {"varsim": program, **{f"varsim {n}": c for n, c in program.commands.items()}}
+    having = [path for path, c in commands.items() if any(name in p.opts for p in c.params)]
+    if having:
+        return (
+            f"{name} is an option of {' and '.join(having)}, not of {ctx.command_path}; see "
+            f"{ctx.command_path} --help"
+        )
+    known = [opt for param in ctx.command.get_params(ctx) for opt in param.opts]
+    close = near(name, known, least=0.7)
+    hint = f"did you mean {close}?" if close else f"see {ctx.command_path} --help"
+    return f"there is no option {quoted(name)}; {hint}"
 
 
 class Program(GroupedCommand, click.Group):

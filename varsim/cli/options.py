@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial, reduce
 from pathlib import Path
@@ -42,9 +42,11 @@ MAX_BARE_PRECISION = 0.01
 
 _FEW = 3
 
+_SHORT_FORMATS = {suffix.removeprefix("."): name for suffix, name in SUFFIXES.items()}
+
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://[^/\s]+:[0-9]{1,5}")
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]{0,9})?)"
-_TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s?)?")
+_TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m(?:in)?)?(?:{_AMOUNT}(?:s|sec)?)?")
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 only
@@ -83,6 +85,15 @@ def completed(
 
 class Name(click.Choice[str]):
     """One name of several, with the nearest known one named for a slip of the finger."""
+
+    def __init__(self, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> None:
+        """Take the names, in any capitals, and others that stand for one of them."""
+        super().__init__(list(known), case_sensitive=False)
+        self._aliases = aliases or {}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name, or fail with a sentence."""
+        return super().convert(self._aliases.get(str(value).lower(), value), param, ctx)
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         """Return the sentence for an unknown name."""
@@ -306,7 +317,7 @@ seed = shared(
 )  # fmt: skip
 
 dtype = shared(
-    "--dtype", type=Name(list(FLOAT_TYPES)), default="float32", show_default=True, group=HOW,
+    "--dtype", type=Name(FLOAT_TYPES), default="float32", show_default=True, group=HOW,
     metavar="TYPE", help="float32 or float64, for all that is drawn and multiplied.",
 )  # fmt: skip
 
@@ -340,8 +351,8 @@ resume = shared(
 check = partial(shared, "--check", is_flag=True, group=OUT)
 
 formats = shared(
-    "-f", "--format", type=Name(list(FORMATS)), default="table", show_default=True, group=OUT,
-    metavar="FORMAT", help=f"{', '.join(FORMATS)}; to stdout.",
+    "-f", "--format", type=Name(FORMATS, _SHORT_FORMATS), default="table", show_default=True,
+    group=OUT, metavar="FORMAT", help=f"{', '.join(FORMATS)}; to stdout.",
 )  # fmt: skip
 
 _WRITTEN = f"Also write FILE in the format of its suffix: {' '.join(SUFFIXES)}; repeats."

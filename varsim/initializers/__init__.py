@@ -390,8 +390,12 @@ def _nearest(name: str) -> str:
     same = [full for full in known if _plain(full) == word]
     if same := same or [full for full in known if word and _plain(full).startswith(word)]:
         return f"write {' or '.join(same)}"
-    if (close := near(word, map(_plain, known), least=0.8)) is None:
-        return nearest(name, patterns())
+    close = near(word, map(_plain, known), least=0.8)
+    if close is None:
+        module, dot, function = name.rpartition(".")
+        is_users = dot and not name.startswith(FRAMEWORKS)
+        own = f"write {module}:{function} for a function of your own; " if is_users else ""
+        return f"{own}known are {', '.join(patterns())}"
     return f"did you mean {' or '.join(full for full in known if _plain(full) == close)}?"
 
 

@@ -387,7 +387,8 @@ def _scale(value: object) -> str:
     try:
         find_scale(name)
     except KeyError:
-        hint = nearest(name, [*SCALES, *ALIASES])
+        known = [*SCALES, *ALIASES]
+        hint = f"known are {', '.join(known)}" if "/" in name else nearest(name, known)
         raise InputError(
             f"scale {quoted(name)} is neither a scheme, nor a number, nor D^p; {hint}"
         ) from None
