@@ -151,11 +151,12 @@ class GroupedCommand(click.Command):
         super().format_epilog(ctx, formatter)
         shared = [p for p in self.params if isinstance(p, GroupedOption) and p.shared]
         if ctx.parent is not None and shared and ctx.auto_envvar_prefix:
-            name = str(shared[0].name).upper()
+            name = next((p.name for p in shared if p.name == "seed"), shared[0].name or "").upper()
             formatter.write_paragraph()
             formatter.write_text(
                 f"Any option can come from the environment: {ctx.auto_envvar_prefix}_{name} for "
-                f"this command, and {ctx.find_root().auto_envvar_prefix}_{name} for all commands."
+                f"this command, and {ctx.find_root().auto_envvar_prefix}_{name} for all that have "
+                "the option."
             )
 
 

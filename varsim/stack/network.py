@@ -138,7 +138,7 @@ class Network:
             self.phi  # noqa: B018  # refuses an unknown name
         self.layers  # noqa: B018  # and whatever is wrong with the weights
         first = self.experiment(*self.widths[:2])
-        for name in ("x_dist", "w_dist", "init"):
+        for name in ("x_dist", "w_dist", "init", "dtype"):
             object.__setattr__(self, name, getattr(first, name))
         if self.correlation and self.x_dist != "normal":
             raise InputError(
