@@ -30,6 +30,8 @@ _PART = re.compile(
     rf"\s*((?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)([kKMGB]?)"
     r"|\s*(sqrt|√|\*\*|[-+*/^()])"
 )
+_DASHED = re.compile(r"([0-9]{1,12})(?:-|–|\.{2,3})([0-9]{1,12})")
+_MILLIONS = re.compile(r"[0-9.]{1,12}m")
 _MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
 _MAX_EXPRESSION = 100
 _MAX_EXPONENT = 1000
@@ -135,14 +137,20 @@ def number(text: str) -> Fraction:
     except ZeroDivisionError:
         raise InputError(f"{quoted(text)} divides by zero; give another denominator") from None
     except (ValueError, OverflowError):
-        raise InputError(
-            f"{quoted(text)} is not a number; write one like 512, 1e3, 10k, 2^9 or 5/3"
-        ) from None
+        raise InputError(f"{quoted(text)} is not a number; {_hint(text)}") from None
     if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
         raise InputError(
             f"{quoted(text)} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
         )
     return value
+
+
+def _hint(text: str) -> str:
+    if (ends := _DASHED.fullmatch(text)) is not None:
+        return f"write {ends[1]}:{ends[2]} for a range"
+    if _MILLIONS.fullmatch(text):
+        return f"write {text[:-1]}M for millions"
+    return "write one like 512, 1e3, 10k, 2^9 or 5/3"
 
 
 def _expression(text: str) -> Fraction:

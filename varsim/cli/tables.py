@@ -17,7 +17,7 @@ from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixe
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
 from varsim.compute import lazy
-from varsim.parsing import InputError, in_user_context, split_calls
+from varsim.parsing import InputError, in_user_context, quoted, split_calls
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
 from varsim.statistics import check_probability
@@ -73,7 +73,12 @@ def plot(options: dict[str, Any]) -> int:
     outputs, width, dpi = options["output"], options["width"], options["dpi"]
     known = ", ".join(FIGURE_SUFFIXES)
     if not outputs:
-        raise InputError(f"--output is missing; name a file that ends in one of {known}")
+        meant = options["results"][-1]
+        is_figure = meant.suffix.lower() in FIGURE_SUFFIXES
+        hint = (
+            f"write -o {quoted(meant)}" if is_figure else f"name a file that ends in one of {known}"
+        )
+        raise InputError(f"--output is missing; {hint}")
     check_suffixes(outputs, FIGURE_SUFFIXES)
     if not 2 <= width <= 40:
         raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")
