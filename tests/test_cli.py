@@ -15,11 +15,14 @@ import time
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from tests.program import VARSIM, environment, here, on_terminal, rows, run
 from varsim import Experiment, simulate
 from varsim.cli import app
 from varsim.cli.options import DURATION
+from varsim.initializers import documented, find
+from varsim.initializers.theory import INITIALIZERS
 from varsim.layer.sampling import block_bytes
 from varsim.report.formats import FORMATS, SUFFIXES
 
@@ -515,12 +518,38 @@ def test_a_random_seed_is_shown_and_gives_the_row_again() -> None:
 
 def test_options_come_from_the_environment_too() -> None:
     """VARSIM_ and the option's name; the command line wins."""
-    done = run("--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16 32,48", VARSIM_SAMPLES="6400")
+    done = run("--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16, 32,48", VARSIM_SAMPLES="6400")
     assert [json.loads(line)["dim"] for line in done.stdout.splitlines()] == [16, 32, 48]
     done = run(
         "--dim", "8", "--format", "jsonl", "-s", "sqrt", VARSIM_DIM="16", VARSIM_SAMPLES="100"
     )
     assert [json.loads(line)["dim"] for line in done.stdout.splitlines()] == [8]
+
+
+def test_a_variable_is_read_as_on_the_command_line(tmp_path: Path) -> None:
+    """Spaces and colons do not split it."""
+    file = tmp_path / "a:b.csv"
+    given = {
+        "VARSIM_INIT": "trunc_normal(bound=2, std=1)", "VARSIM_DIM": "8, 16",
+        "VARSIM_OUTPUT": str(file), "VARSIM_SAMPLES": "6.4k",
+    }  # fmt: skip
+    assert run("-s", "sqrt", **given).returncode == 0
+    table = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert [(row["dim"], row["init"]) for row in table] == [
+        ("8", "trunc_normal(bound=2, std=1)"), ("16", "trunc_normal(bound=2, std=1)"),
+    ]  # fmt: skip
+
+
+def test_commands_share_the_variables_of_the_options_they_share() -> None:
+    """Its own variable wins, and the command line over both."""
+    args = ("init", "orthogonal", "--dim", "8", "--draws", "8")
+    given = {"VARSIM_SEED": "7", "VARSIM_FORMAT": "jsonl", "VARSIM_DIM": "16"}
+    for more, changes, seed in (
+        ((), {}, 7), ((), {"VARSIM_INIT_SEED": "8"}, 8), (("--seed", "9"), {}, 9),
+    ):  # fmt: skip
+        (row,) = map(json.loads, run(*args, *more, **given, **changes).stdout.splitlines())
+        assert (row["seed"], row["dim"]) == (seed, 8)
+    assert "VARSIM_INIT_SEED" in here("init", "--help").stdout
 
 
 def test_every_option_has_its_variable() -> None:
@@ -674,6 +703,23 @@ def test_help_names_every_option_in_a_group_with_examples_first() -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("command", ["", "layers", "init"])
+def test_the_short_help_fits_a_screen(command: str) -> None:
+    """With the options that matter, and where the others are."""
+    page = here(*command.split(), "-h").stdout
+    assert len(page.splitlines()) <= 40
+    assert max(map(len, page.splitlines())) <= 80
+    assert "--help" in page
+    assert "--output" in page
+    assert "--scheduler" not in page
+    assert ("Commands:" in page) == (not command)
+
+
+def test_the_short_help_of_a_command_with_few_options_is_its_help() -> None:
+    """Nothing is left out where there is little."""
+    assert here("gains", "-h").stdout == here("gains", "--help").stdout
+
+
 def test_help_reaches_every_stream() -> None:
     """In ASCII where it must be, and with a sentence where there is no room."""
     done = run("--help", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
@@ -708,6 +754,32 @@ def test_names_complete_in_the_shell() -> None:
         "none,he",
         "none,he-fan-out",
     }
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("--gain gel", "gelu"), ("--gain torch:ta", "torch:tanh"), ("--init orth", "orthogonal"),
+        ("--init torch.nn.init.kaiming_u", "torch.nn.init.kaiming_uniform_"),
+        ("--design pai", "paired"), ("--x-dist gau", "gaussian"), ("--seed r", "random"),
+        ("--dtype float6", "float64"), ("--format mark", "markdown"), ("--scheduler l", "local"),
+        ("layers -a sil", "silu"), ("layers --norm la", "layer"), ("layers --residual g", "gpt2"),
+        ("gains relu,gelu_", "relu,gelu_tanh"), ("gains tanh mis", "mish"),
+        ("init keras.initializers.HeN", "keras.initializers.HeNormal"), ("help swe", "sweeps"),
+    ],
+)  # fmt: skip
+def test_every_option_with_names_completes_them(typed: str, completed: str) -> None:
+    """Arguments too."""
+    *args, incomplete = typed.split()
+    shell = ShellComplete(app.varsim, {}, "varsim", "_VARSIM_COMPLETE")
+    assert completed in [item.value for item in shell.get_completions(args, incomplete)]
+
+
+def test_what_completes_an_initializer_is_one() -> None:
+    """The built-ins, and names that are known without their framework."""
+    assert set(INITIALIZERS) <= set(documented.names())
+    for name in documented.names():
+        find(name)
 
 
 @pytest.mark.parametrize("command", ["", "layers", "gains", "init", "compare", "plot", "help"])
@@ -831,8 +903,24 @@ def test_an_unknown_command_is_one_sentence() -> None:
     for args in (("512",), ("--dim", "64", "128"), ("comparr", "a", "b")):
         done = here(*args)
         assert done.returncode == 2
-        assert "is not a command (" in done.stderr
+        assert "is not a command" in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("layer", "layers"),
+        ("gain", "gains"),
+        ("plots", "plot"),
+        ("Init", "init"),
+        ("comparr", "compare"),
+    ],
+)
+def test_a_command_that_is_nearly_typed_is_named(typed: str, meant: str) -> None:
+    """And nothing else."""
+    sentence = f"Error: {typed!r} is not a command; did you mean varsim {meant}?\n"
+    assert here(typed, "-n", "64").stderr == sentence
 
 
 def test_options_before_a_command_are_refused() -> None:
@@ -841,6 +929,179 @@ def test_options_before_a_command_are_refused() -> None:
     assert done.returncode == 2
     assert "--dim is an option of varsim itself, and does nothing for compare" in done.stderr
     assert "cannot be read" in run("compare", "a.jsonl", "b.jsonl", VARSIM_DIM="64").stderr
+
+
+@pytest.mark.parametrize("command", ["", "layers "])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("0.1", "'0.1' is 10%, which is rarely meant; write 10%, or 0.1% for 0.001."),
+        ("1/20", "'1/20' is 5%, which is rarely meant; write 5%, or 0.05% for 0.0005."),
+        ("5", "'5' is above 1; write 5%, or a share below 1."),
+    ],
+)
+def test_a_large_precision_needs_its_sign(command: str, text: str, sentence: str) -> None:
+    """0.1 is typed for 0.1% more often than for 10%."""
+    done = here(*f"{command}--precision {text}".split())
+    assert done.returncode == 2
+    assert done.stderr.endswith(f": {sentence}\n")
+
+
+def test_shares_are_percentages_too() -> None:
+    """A level, a false-alarm rate and a correlation."""
+    args = ("--scale", "sqrt", "--dim", "8", *SMALL)
+    assert rows(*args, "--confidence", "95%", "--alpha", "0.1%") == rows(*args)
+    stack = ("layers", "--width", "8", "--depth", "1", "--networks", "8", "--batch", "4")
+    assert rows(*stack, "--correlation", "50%") == rows(*stack, "--correlation", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("--scale sqrt(D)", "--scale sqrt"), ("--scale SQRT", "--scale sqrt"),
+        ("--scale D", "--scale linear"), ("--scale sqrt(fan_in)", "--scale sqrt"),
+        ("--dim 8 --format MD", "--dim 8 --format markdown"), ("--scale D**1/2", "--scale D^0.5"),
+        ("--scale 1e3", "--scale 1000"), ("--scale he_fan_out", "--scale he-fan-out"),
+        ("--scale he --gain sqrt(3)", "--scale he --gain 1.7320508075688772"),
+        ("--scale sqrt --dim 2^4", "--scale sqrt --dim 16"),
+        ("--scale sqrt --x-dist Gaussian", "--scale sqrt"),
+        ("--scale sqrt --x-dist relu --w-dist UNIFORM",
+         "--scale sqrt --x-dist rectified --w-dist uniform"),
+        ("layers -a LEAKY_RELU(0.20)", "layers -a leaky_relu(0.2)"),
+        ("layers -a LeakyReLU(1/5)", "layers -a leaky_relu(0.2)"),
+        ("layers -a ReLU -w UNIFORM --norm RMS", "layers -a relu -w uniform --norm rms"),
+    ],
+)  # fmt: skip
+def test_two_spellings_are_one_row(typed: str, canonical: str) -> None:
+    """With one name, one key and the same draws, to the byte."""
+    stack = ("--width", "8", "--depth", "1", "--networks", "8", "--batch", "4")
+    small = stack if typed.startswith("layers") else SMALL
+    if "--format" not in typed:
+        small = (*small, "-f", "jsonl")
+    ours, theirs = (here(*words.split(), *small) for words in (typed, canonical))
+    assert ours.returncode == 0
+    assert ours.stdout == theirs.stdout
+
+
+def test_an_alias_keeps_the_word_that_was_typed() -> None:
+    """A published spelling keeps its row."""
+    (row,) = rows("--scale", "Kaiming", "--dim", "8", *SMALL)
+    assert row["scale"] == "kaiming"
+    stack = ("layers", "--width", "8", "--depth", "1", "--networks", "8", "--batch", "4")
+    (row,) = rows(*stack, "-a", "Swish")
+    assert row["activation"] == "swish"
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("1/sqrt(D)", "write sqrt"), ("1/D", "write linear"), ("1/√D", "write sqrt"),
+        ("1/sqrt(512)", "write sqrt(512)"), ("sqrt(2/D)", "write k, or one of none, linear"),
+    ],
+)  # fmt: skip
+def test_a_scale_is_what_w_is_divided_by(typed: str, hint: str) -> None:
+    """Its inverse, which people know from W / √D, is no scheme."""
+    done = here("--scale", typed)
+    assert done.returncode == 2
+    start = f"Error: scale is the divisor k in W = base / k, and {typed!r} is its inverse; {hint}"
+    assert done.stderr.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ("--init kaiming_normal_", "write torch.nn.init.kaiming_normal_."),
+        ("init xavier_uniform", "write torch.nn.init.xavier_uniform_."),
+        ("--init nn.Linear", "write torch.nn.Linear."),
+        ("--init he_normal", "write jax.nn.initializers.he_normal or keras.initializers.HeNormal."),
+        ("--init kaimng_normal_", "did you mean torch.nn.init.kaiming_normal_?"),
+        ("--init conv2d", "conv2d is not an initializer"),
+        ("--dtype float16", "take float32 or float64."),
+        ("--output x.png", "write -o x.jsonl, and then run: varsim plot x.jsonl -o x.png."),
+        ("layers -o x.svg", "write -o x.jsonl, and then run: varsim plot x.jsonl -o x.svg."),
+        ("gains --output x.pdf", "draws none; give one of .txt, "),
+        ("layers --residual -1", "residual is -1.0; give a number from 0 to 1e6."),
+        ("layers --residual=-.5", "residual is -0.5; give a number from 0 to 1e6."),
+        ("--x-dist gausian", "did you mean gaussian?"),
+        ("layers --samples 100", "--samples is an option of varsim, not of varsim layers; see "),
+        ("init --init he", "--init is an option of varsim and varsim layers, not of varsim init;"),
+        ("--plt", "there is no option '--plt'; did you mean --plot?"),
+        ("gains --xyz", "there is no option '--xyz'; see varsim gains --help."),
+        ("init torch.nn.init", "known are orthogonal, "),
+        ("init mymodule.f", "write mymodule:f for a function of your own; "),
+        ("--dim 64-512", "write 64:512 for a range."),
+        ("--dim 64..512", "write 64:512 for a range."),
+        ("--samples 1m", "write 1M for millions."), ("plot a.csv b.png", "write -o 'b.png'."),
+        ("--scale sqrt(D/2)", "known are none, "),
+        ("--confidence 95", "write 95%, or a share below 1."),
+    ],
+)  # fmt: skip
+def test_a_near_miss_is_told_what_to_write(mistake: str, sentence: str) -> None:
+    """The name that was meant, or the command that does it."""
+    done = here(*mistake.split())
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("command", ["", "layers", "init", "gains", "compare a b", "plot a"])
+def test_an_output_without_a_name_is_refused(command: str) -> None:
+    """It is not the folder."""
+    done = here(*command.split(), "--output", "")
+    assert done.returncode == 2
+    assert "the name is empty; give a file" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["a" * 6000, "1" * 6000, "a b" * 2000, "\x1b[2J\x07" * 100])
+@pytest.mark.parametrize(
+    "option",
+    [*("--dim", "--scale", "--gain", "--init", "--design", "-x", "-p", "--max-time", "--seed"),
+     *("--dtype", "--scheduler", "--confidence", "-f", "-o", "help", "gains", "layers", "plot")],
+)  # fmt: skip
+def test_a_mistake_is_shown_in_part(option: str, text: str) -> None:
+    """A sentence stays one, and holds no control character."""
+    done = here(option, text)
+    assert done.returncode == 2
+    assert len(done.stderr) < 400
+    assert done.stderr.rstrip("\n").isprintable()
+
+
+def test_a_file_cannot_command_the_terminal(tmp_path: Path) -> None:
+    """Escape sequences that somebody wrote into it are shown as text."""
+    lines = (OLD / "results.jsonl").read_text().splitlines()
+    bad = json.loads(lines[0]) | {"varsim": "\x1b[2J\x9b1m"}
+    file = tmp_path / "bad.jsonl"
+    file.write_text(json.dumps(bad) + "\n")
+    done = here("compare", str(file), str(OLD / "results.jsonl"))
+    assert done.returncode == 0
+    assert r"\x1b[2J\x9b1m" in done.stdout
+    assert not {"\x1b", "\x9b"} & set(done.stdout + done.stderr)
+
+
+def test_one_mistake_is_one_sentence_though_an_output_cannot_be_written(tmp_path: Path) -> None:
+    """The note on the output is for a run, and there is none."""
+    missing = str(tmp_path / "missing" / "x.csv")
+    for args in (("layers", "-a", "tests.program:absent"), ("-s", "he", "-i", "os:getcwd")):
+        done = here(*args, "-o", missing)
+        assert done.returncode != 0
+        assert done.stderr.startswith("Error: ")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "written", "kind"),
+    [
+        (COMMANDS["compare"], ".json", "comparisons"), ("gains tanh", ".csv", "gains"),
+        ("gains tanh --critical", ".jsonl", "critical points"),
+        ("--dry-run", ".csv", "the plan of a dry run"),
+    ],
+)  # fmt: skip
+def test_what_has_no_figure_is_named(tmp_path: Path, args: str, written: str, kind: str) -> None:
+    """Instead of that it holds no rows."""
+    file = tmp_path / f"a{written}"
+    assert here(*args.split(), "-o", str(file)).returncode == 0
+    done = here("plot", str(file), "-o", "a.svg")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"it holds {kind}, and not what was measured; give a file" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -854,7 +1115,16 @@ def test_a_precision_is_a_share(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("1.5s", 1.5), ("5m", 300), ("1h30m", 5400), ("1D", 86400)]
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("1.5s", 1.5),
+        ("5m", 300),
+        ("2min", 120),
+        ("1m5sec", 65),
+        ("1h30m", 5400),
+        ("1D", 86400),
+    ],
 )
 def test_a_time_has_units(text: str, seconds: float) -> None:
     """Seconds without one."""

@@ -23,6 +23,7 @@ from tests.program import environment, here, needs, on_terminal, run
 from varsim.activations import ACTIVATIONS
 from varsim.activations import ALIASES as ACTIVATION_ALIASES
 from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import ALIASES as DISTRIBUTION_ALIASES
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import app, guide
@@ -145,8 +146,8 @@ def test_python_examples_run() -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        FORMATS, DESIGNS, DISTRIBUTIONS, [*SCALES, *ALIASES], INITIALIZERS, NORMS,
-        [*ACTIVATIONS, *ACTIVATION_ALIASES],
+        FORMATS, DESIGNS, INITIALIZERS, NORMS, [*SCALES, *ALIASES],
+        [*DISTRIBUTIONS, *DISTRIBUTION_ALIASES], [*ACTIVATIONS, *ACTIVATION_ALIASES],
     ],
     ids=lambda n: next(iter(n)),
 )  # fmt: skip

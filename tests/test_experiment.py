@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from varsim import Experiment, InputError, infer, stream
 from varsim.catalog.designs import DESIGNS
 from varsim.layer.theory import predict
+from varsim.stack.network import Network
 
 MISTAKES: list[dict[str, Any]] = [
     *({"dim": dim} for dim in (0, -1, 2.5, "512", 10**30, True, None, float("nan"))),
@@ -179,3 +180,11 @@ def test_blocks_hold_what_was_asked_and_little_more(design: str, dim: int, sampl
     assert shape.outputs <= DESIGNS[design].largest + shape.groups * (shape.rows + 1)
     if design == "crossed" and dim >= 8:
         assert shape.rows <= shape.columns <= shape.rows + 2 <= dim + 2
+
+
+def test_two_spellings_of_a_stack_are_one_question() -> None:
+    """Names are brought to their one form where they are checked, as for one layer."""
+    typed = Network(widths=(8, 8), x_dist="GAUSSIAN", w_dist="Uniform", norm="RMS", dtype="Float32")
+    plain = Network(widths=(8, 8), w_dist="uniform", norm="rms")
+    assert typed == plain
+    assert typed.key == plain.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from fractions import Fraction
 from itertools import pairwise
@@ -78,6 +79,47 @@ def test_a_mistake_is_one_sentence(text: str) -> None:
         parsing.expand(text)
 
 
+SPELLINGS: dict[str, int | Fraction] = {
+    "10k": 10_000, "1M": 10**6, "1.5G": 1_500_000_000, "7B": 7 * 10**9, "2^9": 512, "2**9": 512,
+    "2^-1": Fraction(1, 2), "-2^2": -4, "sqrt(16)": 4, "sqrt(1/4)": Fraction(1, 2), "sqrt4": 2,
+    "√9": 3, "sqrt( 2 )": Fraction(math.sqrt(2)), "√2": Fraction(math.sqrt(2)), "2 * 3": 6,
+    "(5/3)": Fraction(5, 3), "1/sqrt(4)": Fraction(1, 2), "8^(1/3)": 2, "1k/8": 125,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_a_number_is_read_as_people_write_it(text: str) -> None:
+    """Exactly, where its value is rational."""
+    assert parsing.number(text) == SPELLINGS[text]
+    assert parsing.real(text) == float(SPELLINGS[text])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1m", "10kk", "k", "2^", "^2", "2^^3", "sqrt", "sqrt k", "sqrt()", "sqrt(-1)", "(-8)^0.5",
+     "0^-1", "2^9999", "(2", "2)", "1/2/3", "2x3", "9^9^9", "(" * 5000, "1/0", "1e200^2",
+     "√", "abs(2)"],
+)  # fmt: skip
+def test_what_is_no_number_is_one_short_sentence(text: str) -> None:
+    """At once, whatever it would amount to."""
+    with pytest.raises(InputError, match=r"^[^\n]{15,160}$"):
+        parsing.number(text)
+
+
+def test_a_range_takes_the_same_numbers() -> None:
+    """At both ends and as its step."""
+    assert parsing.expand("2^4:1k:x2^2") == [16, 64, 256]
+
+
+def test_what_was_given_is_shown_in_part_and_without_control_characters() -> None:
+    """A sentence stays one, and a terminal obeys nobody else's text."""
+    assert parsing.quoted("a" * 6000) == repr("a" * 60) + "..."
+    assert parsing.quoted("\x1b[2J\n") == repr("\x1b[2J\n")
+    assert parsing.harmless("√ \x1b]0;x\x07\x9b1m\u202e\r\n\t") == (
+        r"√ \x1b]0;x\x07\x9b1m\u202e\r" + "\n\t"
+    )
+
+
 @given(st.integers(-1000, 1000), st.integers(0, 200), st.integers(1, 50))
 def test_linear_ranges_are_pythons(start: int, length: int, step: int) -> None:
     """For whole numbers, a range with its end included."""
@@ -151,7 +193,8 @@ def test_a_call_is_read_as_it_is_written(
         "", "9f", "f(", "f)", "f(1))", "f(1)(2)", "f(1)+g(2)", "f(x)", "f(**{})", "f(*[1])",
         "f(a=1, a=2)", "f(a=b'1')", "f(a={1: 2})", "f(a=1j)", "f(a=1e999)", "f(a=1/0)",
         "f(a=True/2)", "f(a=10**9)", "f(a=[]*9)", "f(lambda: 0)", "f(__import__('os'))",
-        "f(a=[x for x in ()])", r"f('\ud800')", "f(a=1e300/1e-300)",
+        "f(a=[x for x in ()])", r"f('\ud800')", "f(a=sqrt(-1))", "f(a=sqrt(True))",
+        "f(a=sqrt(2, 3))", "f(a=abs(2))", "f(a=1e300/1e-300)",
         "f(" + "[" * 200 + "]" * 200 + ")", "f(" + "1," * 600 + ")",
     ],
 )  # fmt: skip

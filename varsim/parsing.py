@@ -26,6 +26,15 @@ _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 # The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
 _DECIMAL = rf"\s*([+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)\s*"
 _NUMBER = re.compile(f"{_DECIMAL}(?:/{_DECIMAL})?", re.IGNORECASE)
+_PART = re.compile(
+    rf"\s*((?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)([kKMGB]?)"
+    r"|\s*(sqrt|√|\*\*|[-+*/^()])"
+)
+_DASHED = re.compile(r"([0-9]{1,12})(?:-|–|\.{2,3})([0-9]{1,12})")
+_MILLIONS = re.compile(r"[0-9.]{1,12}m")
+_MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+_MAX_EXPRESSION = 100
+_MAX_EXPONENT = 1000
 _LARGEST = 10**300
 _MAX_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
@@ -79,46 +88,164 @@ def error_summary(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def shortened(value: object, most: int = 60) -> str:
+    """Return a value for a sentence, without what makes it long."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def quoted(value: object, most: int = 60) -> str:
+    r"""Return what was given in quotes, for a sentence: at most its first characters, escaped.
+
+    >>> print(quoted("a\x1b[2J"))
+    'a\x1b[2J'
+    """
+    text = str(value)
+    return repr(text) if len(text) <= most else f"{text[:most]!r}..."
+
+
+_HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    r"""Return text with its control characters escaped, except tabs and line ends.
+
+    A terminal obeys those of a file or a name that somebody else wrote.
+
+    >>> print(harmless("a\x1b[2J"))
+    a\x1b[2J
+    """
+    return _HARMFUL.sub(lambda match: repr(match[0])[1:-1], text)
+
+
 def number(text: str) -> Fraction:
-    """Return a decimal number or a fraction, exactly.
+    """Return a number, exactly: a decimal, a fraction, ``10k``, ``1M``, ``2^9`` or ``sqrt(2)``.
+
+    ``k``, ``M`` and ``G`` or ``B`` are a thousand, a million and a billion. A root that is not
+    rational is the nearest double.
 
     Raises:
-        InputError: The text is neither, or its magnitude is outside 1e-300 to 1e300.
+        InputError: The text is none of these, or its magnitude is outside 1e-300 to 1e300.
 
-    >>> number("5/3"), number("1e-1")
-    (Fraction(5, 3), Fraction(1, 10))
+    >>> number("5/3"), number("1e-1"), number("2^9"), number("10k")
+    (Fraction(5, 3), Fraction(1, 10), Fraction(512, 1), Fraction(10000, 1))
     """
     text = text.strip()
     match = _NUMBER.fullmatch(text)
-    if match is None:
-        raise InputError(f"{text!r} is not a number; write one like 512 or 1e3")
     try:
-        value = Fraction(match[1]) / Fraction(match[2] or 1)
+        value = Fraction(match[1]) / Fraction(match[2] or 1) if match else _expression(text)
     except ZeroDivisionError:
-        raise InputError(f"{text!r} divides by zero; give another denominator") from None
+        raise InputError(f"{quoted(text)} divides by zero; give another denominator") from None
+    except (ValueError, OverflowError):
+        raise InputError(f"{quoted(text)} is not a number; {_hint(text)}") from None
     if value and not 1 <= abs(value) * _LARGEST <= _LARGEST**2:
         raise InputError(
-            f"{text!r} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
+            f"{quoted(text)} is out of range; give 0 or a magnitude between 1e-300 and 1e300"
         )
     return value
 
 
-def real(text: str) -> float:
-    """Return a number or a fraction in floating point.
+def _hint(text: str) -> str:
+    if (ends := _DASHED.fullmatch(text)) is not None:
+        return f"write {ends[1]}:{ends[2]} for a range"
+    if _MILLIONS.fullmatch(text):
+        return f"write {text[:-1]}M for millions"
+    return "write one like 512, 1e3, 10k, 2^9 or 5/3"
 
-    The parts are rounded before the division: ``0.1/0.3`` is not the float nearest to 1/3.
+
+def _expression(text: str) -> Fraction:
+    """Return the value of one product or quotient of powers, roots and decimals.
 
     Raises:
-        InputError: The text is neither.
+        ValueError, OverflowError, ZeroDivisionError: There is none.
+    """
+    parts: list[tuple[str, str, str]] = []
+    place = 0
+    while place < len(text):
+        match = _PART.match(text, place)
+        if match is None or len(text) > _MAX_EXPRESSION:
+            raise ValueError(text)
+        parts.append((match[1] or "", match[2] or "", match[3] or ""))
+        place = match.end()
+    parts.append(("", "", "end"))
+    value = _product(parts)
+    if parts.pop(0)[2] != "end":
+        raise ValueError(text)
+    return value
 
-    >>> real("5/3"), real("0.1/0.3")
-    (1.6666666666666667, 0.33333333333333337)
+
+def _product(parts: list[tuple[str, str, str]]) -> Fraction:
+    value = _signed(parts)
+    if parts[0][2] == "*":
+        parts.pop(0)
+        return value * _signed(parts)
+    if parts[0][2] == "/":
+        parts.pop(0)
+        return value / _signed(parts)
+    return value
+
+
+def _signed(parts: list[tuple[str, str, str]]) -> Fraction:
+    sign = parts.pop(0)[2] if parts[0][2] in ("+", "-") else "+"
+    base = _atom(parts)
+    if parts[0][2] in ("^", "**"):
+        parts.pop(0)
+        base = _power(base, _signed(parts))
+    return -base if sign == "-" else base
+
+
+def _atom(parts: list[tuple[str, str, str]]) -> Fraction:
+    decimal, multiple, symbol = parts.pop(0)
+    if decimal:
+        return Fraction(decimal) * _MULTIPLES[multiple]
+    if symbol == "(":
+        value = _product(parts)
+        if parts.pop(0)[2] != ")":
+            raise ValueError
+        return value
+    if symbol in ("√", "sqrt"):
+        return _power(_atom(parts), Fraction(1, 2))
+    raise ValueError
+
+
+def _power(base: Fraction, exponent: Fraction) -> Fraction:
+    if abs(exponent) > _MAX_EXPONENT:
+        raise OverflowError
+    if exponent.denominator == 1:
+        return base ** int(exponent)
+    if base < 0:
+        raise ValueError
+    if exponent == Fraction(1, 2):
+        roots = math.isqrt(base.numerator), math.isqrt(base.denominator)
+        if roots[0] ** 2 == base.numerator and roots[1] ** 2 == base.denominator:
+            return Fraction(*roots)
+        return Fraction(math.sqrt(base))
+    return Fraction(float(base) ** float(exponent))
+
+
+def real(text: str) -> float:
+    """Return a number in floating point, in any of the spellings of :func:`number`.
+
+    The parts of a fraction of decimals are rounded before the division: ``0.1/0.3`` is not the
+    float nearest to 1/3.
+
+    Raises:
+        InputError: The text is no number.
+
+    >>> real("5/3"), real("0.1/0.3"), real("sqrt(2)")
+    (1.6666666666666667, 0.33333333333333337, 1.4142135623730951)
     """
     numerator, slash, denominator = text.partition("/")
     try:
         return float(numerator) / float(denominator) if slash else float(numerator)
     except (ValueError, ZeroDivisionError):
-        raise InputError(f"{text!r} is not a number; write one like 2, 1e3 or 5/3") from None
+        pass
+    try:
+        return float(number(text))
+    except InputError:
+        raise InputError(
+            f"{quoted(text)} is not a number; write one like 2, 1e3, 5/3 or sqrt(2)"
+        ) from None
 
 
 def is_range(item: str) -> bool:
@@ -149,11 +276,11 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
     except InputError as error:
         reason = str(error).partition(";")[0]
         raise InputError(
-            f"{item!r} is not a range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
+            f"{quoted(item)} is not a range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
         ) from None
     if (log or times) and (start <= 0 or stop <= 0):
         what = "is log-spaced" if log else "multiplies"
-        raise InputError(f"{item!r} {what}, so both of its ends must be above 0")
+        raise InputError(f"{quoted(item)} {what}, so both of its ends must be above 0")
     if log:
         return _logarithmic(item, start, stop, int(log[1]), whole)
     return (_geometric if times else _linear)(item, start, stop, stride)
@@ -161,10 +288,13 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
 
 def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[Fraction]:
     if step == 0:
-        raise InputError(f"{item!r} has a step of 0; give a step that leads from start to end")
+        raise InputError(
+            f"{quoted(item)} has a step of 0; give a step that leads from start to end"
+        )
     if (stop - start) / step < 0:
         raise InputError(
-            f"{item!r} is empty: its step leads away from its end; swap the ends or the step's sign"
+            f"{quoted(item)} is empty: its step leads away from its end; swap the ends or "
+            "the step's sign"
         )
     count = (stop - start) // step + 1
     _check_count(item, count)
@@ -173,10 +303,13 @@ def _linear(item: str, start: Fraction, stop: Fraction, step: Fraction) -> list[
 
 def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> list[Fraction]:
     if factor <= 0 or factor == 1:
-        raise InputError(f"{item!r} multiplies by {factor}; give a factor above 0 that is not 1")
+        raise InputError(
+            f"{quoted(item)} multiplies by {factor}; give a factor above 0 that is not 1"
+        )
     if (factor > 1) != (stop > start) and start != stop:
         raise InputError(
-            f"{item!r} is empty: its factor leads away from its end; swap the ends or invert it"
+            f"{quoted(item)} is empty: its factor leads away from its end; swap the ends or "
+            "invert it"
         )
     values, value = [], start
     while value <= stop if factor > 1 else value >= stop:
@@ -185,7 +318,9 @@ def _geometric(item: str, start: Fraction, stop: Fraction, factor: Fraction) -> 
         value *= factor
         # The digits of exact powers grow with each step, and so does the time for the next one.
         if value.denominator.bit_length() > _MAX_BITS:
-            raise InputError(f"{item!r} needs too many digits; take a larger or a rounder factor")
+            raise InputError(
+                f"{quoted(item)} needs too many digits; take a larger or a rounder factor"
+            )
     return values
 
 
@@ -193,7 +328,9 @@ def _logarithmic(
     item: str, start: Fraction, stop: Fraction, count: int, whole: bool
 ) -> list[Fraction]:
     if count < 2:
-        raise InputError(f"{item!r} has {count} value(s); a log range has at least 2: its ends")
+        raise InputError(
+            f"{quoted(item)} has {count} value(s); a log range has at least 2: its ends"
+        )
     _check_count(item, count)
     low, high = math.log(start), math.log(stop)
     exponents = (low + (high - low) * i / (count - 1) for i in range(1, count - 1))
@@ -204,7 +341,7 @@ def _logarithmic(
 
 def _check_count(item: str, count: int) -> None:
     if count > MAX_VALUES:
-        raise InputError(f"{item!r} has more than {MAX_VALUES:,} values; take larger steps")
+        raise InputError(f"{quoted(item)} has more than {MAX_VALUES:,} values; take larger steps")
 
 
 def items(text: str) -> list[str]:
@@ -241,7 +378,7 @@ def split_calls(text: str) -> list[str]:
 def _non_empty(text: str, parts: Iterable[str]) -> list[str]:
     stripped = [part.strip() for part in parts]
     if not all(stripped):
-        raise InputError(f"{_shortened(text)} has an empty item; write a list like 64,512 or a,b")
+        raise InputError(f"{quoted(text)} has an empty item; write a list like 64,512 or a,b")
     return stripped
 
 
@@ -267,7 +404,7 @@ class Call(NamedTuple):
 def parse_call(text: str) -> Call:
     """Return a call; its arguments are read as literals and never evaluated.
 
-    A fraction like 5/3 is a number.
+    A fraction like 5/3 is a number, and so is sqrt(2).
 
     Raises:
         InputError: The text is not a name, or its arguments are not literals.
@@ -282,7 +419,7 @@ def parse_call(text: str) -> Call:
     name = name.strip()
     if len(text) > _MAX_CALL or not _NAME.fullmatch(name) or (bracket and not rest.endswith(")")):
         raise InputError(
-            f"{_shortened(text)} is not a name or a call; write it like name or name(gain=1.5)"
+            f"{quoted(text)} is not a name or a call; write it like name or name(gain=1.5)"
         )
     if not bracket:
         return Call(name)
@@ -300,7 +437,7 @@ def parse_call(text: str) -> Call:
             raise ValueError
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError):
         raise InputError(
-            f"the arguments of {_shortened(text)} are not literals; write numbers, quoted strings, "
+            f"the arguments of {quoted(text)} are not literals; write numbers, quoted strings, "
             'True, False, None, or lists of them, like (gain=1.5, mode="fan_out")'
         ) from None
     return result
@@ -312,6 +449,11 @@ def _value(node: ast.expr) -> Any:
         if not {type(numerator), type(denominator)} <= {int, float} or denominator == 0:
             raise ValueError
         value = numerator / denominator
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        (radicand,) = map(_value, node.args)  # a ValueError where there are more
+        if node.func.id != "sqrt" or node.keywords or type(radicand) not in {int, float}:
+            raise ValueError
+        value = math.sqrt(radicand)
     else:
         value = ast.literal_eval(node)
     if not _is_literal(value):
@@ -337,10 +479,6 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def _shortened(text: str) -> str:
-    return repr(text) if len(text) <= 60 else f"{text[:60]!r}..."
-
-
 def load_function(text: str) -> Callable[..., Any]:
     """Return the function that ``module:function`` or ``module:Class.method`` names.
 
@@ -355,11 +493,11 @@ def load_function(text: str) -> Callable[..., Any]:
         function: Any = reduce(getattr, path.split("."), import_module(module))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a module can raise anything
         raise InputError(
-            f"{text!r} cannot be loaded ({error_summary(error)}); give module:function"
+            f"{quoted(text)} cannot be loaded ({error_summary(error)}); give module:function"
         ) from None
     if not callable(function):
         raise InputError(
-            f"{text!r} is not a function but {type(function).__name__}; give module:function"
+            f"{quoted(text)} is not a function but {type(function).__name__}; give module:function"
         )
     return function  # type: ignore[no-any-return]
 

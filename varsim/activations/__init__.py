@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim.compute import lazy
-from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call
+from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call, quoted
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Function: TypeAlias = Callable[[FloatArray], FloatArray]
@@ -269,12 +269,14 @@ def canonical_name(text: str) -> str:
     name = ALIASES.get(call.name.lower(), call.name.lower())
     if name not in ACTIVATIONS:
         hint = nearest(call.name, [*ACTIVATIONS, *ALIASES])
-        raise InputError(f"activation {text!r} is unknown; {hint}")
+        raise InputError(f"activation {quoted(text)} is unknown; {hint}")
     if str(call) == call.name:
         return name
     if name not in PARAMETRIC:
         takers = ", ".join(PARAMETRIC)
-        raise InputError(f"{text!r} has a parameter, and only {takers} take one; leave it out")
+        raise InputError(
+            f"{quoted(text)} has a parameter, and only {takers} take one; leave it out"
+        )
     value: Any = call.positional[0] if len(call.positional) == 1 and not call.keywords else None
     valid = type(value) in (int, float) and abs(value) <= sys.float_info.max
     if not valid or (value <= 0 and name == "celu"):
@@ -308,7 +310,7 @@ def find_activation(text: str) -> Activation:
         return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
     module, function, *derivatives = text.split(":")
     if len(derivatives) > 1:
-        raise InputError(f"{text!r} has too many parts; write module:function[:derivative]")
+        raise InputError(f"{quoted(text)} has too many parts; write module:function[:derivative]")
     phi = _checked(f"{module}:{function}")
     derivative = (
         partial(_in_dtype, _checked(f"{module}:{derivatives[0]}"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from varsim.activations import Activation, FloatArray, find_activation
 from varsim.activations.quadrature import UnresolvedError, gaussian_mean
-from varsim.parsing import InputError
+from varsim.parsing import InputError, quoted
 
 
 class TorchGain(NamedTuple):
@@ -80,7 +80,7 @@ def gain(text: str, variance: float = 1.0) -> float:
     if origin != "torch":
         return gains(find_activation(text), variance).gain
     if name not in TORCH:
-        raise InputError(f"torch has no gain for {name!r}; it has {', '.join(TORCH)}")
+        raise InputError(f"torch has no gain for {quoted(name)}; it has {', '.join(TORCH)}")
     return TORCH[name].gain
 
 

@@ -69,6 +69,9 @@ DISTRIBUTIONS: dict[str, Distribution] = {
 }
 """Every distribution by name; tests hold its sampler to these moments."""
 
+ALIASES = {"gaussian": "normal", "relu": "rectified"}
+"""Other names of distributions."""
+
 
 def raw_moment(name: str, j: int) -> float:
     """Return E b^j of a base distribution, for even j.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from varsim.parsing import InputError, real
+from varsim.parsing import InputError, quoted, real, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +62,35 @@ TAKE_A_GAIN = "leave it out, or take a scheme that has one: " + ", ".join(
 ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
 """Other names of schemes."""
 
-_POWER = re.compile(r"d\^(?:\(([^()\s]+)\)|([^()\s]+))", re.IGNORECASE)
+_FORMULAS = {"d": "linear", "sqrt(d)": "sqrt", "√d": "sqrt", "√(d)": "sqrt"}
+_POWER = re.compile(r"d(?:\^|\*\*)(?:\(([^()\s]+)\)|([^()\s]+))", re.IGNORECASE)
+_INVERSE = re.compile(r"1(?:\.0?)?/(.*(?:d|√|sqrt).*)|.*/\(?(?:√|sqrt\()?d\b.*")
 
 
 def canonical_name(name: str) -> str:
-    """Return the canonical spelling of a scheme.
+    """Return the canonical name of a scheme, which random streams start from.
 
     Raises:
         KeyError: The name is unknown.
-        InputError: A number is not finite, or a constant is not above 0.
+        InputError: A number is not finite, a constant is not above 0, or k is given inverted.
 
-    >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("2")
-    ('xavier', 'D^0.5', '2.0')
+    >>> canonical_name("glorot"), canonical_name("D^1/2"), canonical_name("sqrt(D)")
+    ('xavier', 'D^0.5', 'sqrt')
     """
     return _parsed(name)[0]
+
+
+def one_spelling(name: str) -> str:
+    """Return the one spelling of a scheme; an alias stays the word that was typed.
+
+    Raises:
+        KeyError, InputError: As for :func:`canonical_name`.
+
+    >>> one_spelling(" GLOROT"), one_spelling("d**1/2"), one_spelling("1e3")
+    ('glorot', 'D^0.5', '1000')
+    """
+    plain = _plain(name)
+    return plain if plain in ALIASES else _parsed(name)[0].removesuffix(".0")
 
 
 def find_scale(name: str) -> Scale:
@@ -90,22 +105,42 @@ def find_scale(name: str) -> Scale:
     return _parsed(name)[1]
 
 
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("_", "-")
+
+
 def _parsed(name: str) -> tuple[str, Scale]:
     name = name.strip()
-    plain = name.lower().replace("_", "-")
-    plain = ALIASES.get(plain, plain)
+    plain = _plain(name)
+    formula = "".join(plain.split()).replace("fan-in", "d")
+    plain = ALIASES.get(plain, _FORMULAS.get(formula, plain))
     if plain in SCALES:
         return plain, SCALES[plain]
+    if (inverse := _INVERSE.fullmatch(formula)) is not None:
+        _refuse_inverse(name, inverse[1] or "")
     power = _POWER.fullmatch(name)
     try:
         number = real((power[1] or power[2]) if power else name) + 0.0  # no -0.0
     except InputError:
         raise KeyError(name) from None
     if not math.isfinite(number) or (number <= 0 and not power):
-        raise InputError(f"scale is {name}; give a finite number above 0, a scheme, or D^p")
+        raise InputError(
+            f"scale is {shortened(name)}; give a finite number above 0, a scheme, or D^p"
+        )
     if power:
         return f"D^{number}", Scale(f"D^{number:g}", lambda D, n, g: _power(D, 2 * number))
     return str(number), Scale(f"{number:g}", lambda D, n, g: _power(number, 2))
+
+
+def _refuse_inverse(name: str, divisor: str) -> None:
+    try:
+        known = one_spelling(divisor)
+        hint = f"write {known if known[0].isalpha() else divisor}"
+    except (KeyError, InputError):
+        hint = f"write k, or one of {', '.join([*SCALES, *ALIASES])}"
+    raise InputError(
+        f"scale is the divisor k in W = base / k, and {quoted(name)} is its inverse; {hint}"
+    )
 
 
 def deviation(std: float | str, dim: int, n: int) -> float:
@@ -122,7 +157,7 @@ def deviation(std: float | str, dim: int, n: int) -> float:
             scale = find_scale(std)
         except KeyError:
             raise InputError(
-                f"std {std!r} is not a scheme; give a number, or a scheme like 'he'"
+                f"std {quoted(std)} is not a scheme; give a number, or a scheme like 'he'"
             ) from None
         return 1.0 / math.sqrt(scale.k_squared(dim, n, scale.gain or 1.0))
     if isinstance(std, bool) or not isinstance(std, int | float) or not 1e-30 <= std <= 1e30:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
 import click
 
 from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import ALIASES as OTHER_NAMES
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import commands, guide
@@ -17,7 +19,7 @@ from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy
-from varsim.parsing import InputError
+from varsim.parsing import InputError, shortened
 
 run, streams = lazy("varsim.cli.run"), lazy("varsim.compute.streams")
 provenance = lazy("varsim.compute.provenance")
@@ -27,6 +29,7 @@ _EXAMPLES = [
     ("varsim --dim 512 --scale sqrt --explain", "One experiment, and why it comes out so."),
     ("varsim -d 64:4096:x2 -s none,sqrt,xavier -f markdown", "A sweep, ready to paste."),
     ("varsim -d 512 -s he -x rectified --check || echo wrong", "A test in a shell script."),
+    ("varsim layers -a relu -s xavier,he --depth 50", "A deep stack, layer by layer."),
     (
         "varsim -d 64:4096:x2 --precision 0.1% -o sweep.jsonl --resume",
         "A long sweep: every row is kept, and the same command continues it.",
@@ -36,7 +39,9 @@ _EXAMPLES = [
 _EPILOG = (
     "Lists and ranges: 64,512  a:b  a:b:step  16:4096:x2 (factor 2)  1:100:log7 (7 log-spaced); "
     "ends are included, options repeat, and a sweep is every combination. "
-    "Any option can come from the environment: VARSIM_SAMPLES=1e7, or VARSIM_LAYERS_SEED=7. "
+    "Numbers: 512, 1e3, 10k, 1M, 5/3, 2^9, sqrt(2); shares also as 95%. "
+    "Any option can come from the environment: VARSIM_SAMPLES=1e7 for varsim itself, VARSIM_SEED=7 "
+    "for all commands that have the option, and VARSIM_LAYERS_SEED=7 for varsim layers alone. "
     "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees (with --check), "
     "4 a precision was not met, 130 interrupted."
 )
@@ -47,6 +52,9 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         click.echo(provenance.version_text(streams.BIT_GENERATOR.__name__))
         ctx.exit()
 
+
+# What click's own sentences show in full; a path is rarely longer.
+_LONG_WORD = re.compile(r"\S{200,}")
 
 _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these sweep)"
 
@@ -65,15 +73,16 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
     invoke_without_command=True,
     subcommand_metavar="[COMMAND ...]",
     examples=_EXAMPLES,
+    essential=("dim", "scale", "samples", "precision", "explain", "output"),
     epilog=_EPILOG,
-    context_settings={"auto_envvar_prefix": "VARSIM", "help_option_names": ["-h", "--help"]},
+    context_settings={"auto_envvar_prefix": "VARSIM"},
 )
 @swept("-d", "--dim", type=common.WHOLE_NUMBERS, group=_WHAT, metavar="D",
         help="Length of x, fan-in of W.  [default: 512]")  # fmt: skip
 @common.scale(group=_WHAT,
         help="What W is divided by: "
         + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
-        + ", a number, or D^p.  "
+        + ", a number, or D^p; D and sqrt(D) work too.  "
         + ", ".join(f"{alias} is {name}" for alias, name in ALIASES.items())
         + ".  [default: none,linear,sqrt]")  # fmt: skip
 @swept("--fan-out", type=common.WHOLE_NUMBERS, group=_WHAT, metavar="N",
@@ -91,6 +100,8 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + ".")  # fmt: skip
 @common.x_dist(group=_ENTRIES,
         help="; ".join(f"{name}: {d.summary}" for name, d in DISTRIBUTIONS.items())
+        + ".  "
+        + ", ".join(f"{alias} is {name}" for alias, name in OTHER_NAMES.items())
         + ".  [default: normal]")  # fmt: skip
 @common.w_dist(group=_ENTRIES, help="The same for W, without rectified.  [default: normal]")
 @swept("--x-mean", type=common.NUMBERS, group=_ENTRIES, metavar="M",
@@ -106,7 +117,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
         "standard error of 0.1% for crossed, 1,000,000 for others]")  # fmt: skip
 @common.precision(
         help="Instead of samples: sample every row to this relative standard error, 0.1% or "
-        "0.001.")  # fmt: skip
+        "0.001; above 1% with its sign.")  # fmt: skip
 @option("--max-samples", type=common.COUNT, group=HOW, metavar="N",
         help="With --precision: cap each row at N outputs.")  # fmt: skip
 @option("--max-time", type=common.DURATION, group=HOW, metavar="TIME",
@@ -115,7 +126,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
 @common.measuring
 @common.histogram(
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
-@common.check
+@common.check(help="Exit with 3 if a verdict disagrees.")
 @option("--plot", is_flag=True, group=OUT,
         help="Draw the rows as text: variances with theory, ratios with intervals.")  # fmt: skip
 @common.explain
@@ -141,8 +152,10 @@ def main() -> None:
     try:
         code = varsim.main(prog_name="varsim", standalone_mode=False)
     except click.ClickException as error:
-        message = error.format_message()
+        message = _LONG_WORD.sub(lambda match: shortened(match[0]), error.format_message())
         if "extra argument" in message:
+            problem, _, given = message.partition("(")
+            message = f"{problem}({shortened(given.removesuffix(')'))})"
             message += "; options take lists, like --dim 64,512: see varsim --help"
         say_error(message)
         code = error.exit_code

@@ -25,14 +25,19 @@ _LAYERS_WHAT = "What is stacked (these sweep)"
 _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 
 
-@click.command("layers", cls=GroupedCommand, examples=_LAYERS_EXAMPLES)
+@click.command(
+    "layers",
+    cls=GroupedCommand,
+    examples=_LAYERS_EXAMPLES,
+    essential=("width", "depth", "activation", "scale", "gain", "output"),
+)
 @swept("--width", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="N",
        help="Width of the input and of all layers.  [default: 512]")  # fmt: skip
 @swept("--depth", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="L",
        help="Number of layers.  [default: 20]")  # fmt: skip
 @option("--widths", type=common.WHOLE_NUMBERS, group=_LAYERS_WHAT, metavar="LIST",
         help="Instead of width and depth: the input's width, then every layer's.")  # fmt: skip
-@swept("-a", "--activation", type=common.names([]), group=_LAYERS_WHAT, metavar="PHI",
+@swept("-a", "--activation", type=common.ACTIVATIONS, group=_LAYERS_WHAT, metavar="PHI",
        help="A name that varsim gains lists, one with its parameter like leaky_relu(0.2), or "
        "module:function.  [default: tanh]")  # fmt: skip
 @common.scale(group=_LAYERS_WHAT,
@@ -50,7 +55,7 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
        help="Add every layer, times S, to a residual stream: a number, or gpt2 for 1/√(2L).  "
        "[default without a number: 1]")  # fmt: skip
 @common.x_dist(group=_LAYERS_WHAT, help="Distribution of the inputs.  [default: normal]")
-@swept("--correlation", type=common.NUMBERS, group=_LAYERS_WHAT, metavar="C",
+@swept("--correlation", type=common.SHARES, group=_LAYERS_WHAT, metavar="C",
        help="Correlation between each two inputs of a batch, from 0 to 1; shows what becomes of it."
        "  [default: 0]")  # fmt: skip
 @common.w_dist(group=_LAYERS_WHAT, help="Distribution of the weights.  [default: normal]")
@@ -70,7 +75,7 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 @common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
 @common.explain
-@common.check
+@common.check(help="Exit with 3 if a verdict disagrees.")
 @common.quiet
 def layers(**options: Any) -> int:
     """Follow signals and gradients through a deep stack.
@@ -95,7 +100,8 @@ _GAINS_EXAMPLES = [
 
 
 @click.command("gains", cls=GroupedCommand, examples=_GAINS_EXAMPLES)
-@click.argument("activations", nargs=-1, metavar="[ACTIVATION ...]")
+@click.argument("activations", nargs=-1, metavar="[ACTIVATION ...]",
+                shell_complete=common.complete_activation)  # fmt: skip
 @swept("-v", "--variance", type=common.NUMBERS, group="What is asked", metavar="Q",
        help="Variance of the inputs; takes lists and ranges.  [default: 1; with --critical, "
        "none]")  # fmt: skip
@@ -104,7 +110,7 @@ _GAINS_EXAMPLES = [
         "gradients; with --variance, those that keep this variance, and gradients.")  # fmt: skip
 @common.formats
 @common.outputs
-@option("-q", "--quiet", is_flag=True, group=OUT, help="Nothing but errors on stderr.")
+@common.quiet
 def gains(**options: Any) -> int:
     """Print the gains of activations.
 
@@ -123,8 +129,14 @@ _INIT_EXAMPLES = [
 _INIT_WHAT = "What is asked"
 
 
-@click.command("init", cls=GroupedCommand, examples=_INIT_EXAMPLES)
-@click.argument("names", nargs=-1, metavar="[NAME ...]")
+@click.command(
+    "init",
+    cls=GroupedCommand,
+    examples=_INIT_EXAMPLES,
+    essential=("dim", "fan_out", "draws", "seed", "output", "check"),
+)
+@click.argument("names", nargs=-1, metavar="[NAME ...]",
+                shell_complete=common.complete_init)  # fmt: skip
 @swept("-d", "--dim", type=common.WHOLE_NUMBERS, group=_INIT_WHAT, metavar="D",
        help="Fan-in: rows of W; takes lists and ranges.  [default: 512]")  # fmt: skip
 @swept("--fan-out", type=common.WHOLE_NUMBERS, group=_INIT_WHAT, metavar="N",
@@ -133,7 +145,7 @@ _INIT_WHAT = "What is asked"
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
 @common.measuring
 @common.explain
-@common.check
+@common.check(help="Exit with 3 if a verdict disagrees.")
 @common.quiet
 def init(**options: Any) -> int:
     """Measure what initializers do, beside what they claim.
@@ -163,7 +175,7 @@ _COMPARE_EPILOG = (
 @common.alpha
 @common.formats
 @common.outputs
-@option("--check", is_flag=True, group=OUT, help="Exit with 3 if a pair differs.")
+@common.check(help="Exit with 3 if a pair differs.")
 @common.quiet
 def compare(**options: Any) -> int:
     """Compare two files of results, pair by pair.
@@ -174,9 +186,6 @@ def compare(**options: Any) -> int:
     """
     return int(tables.compare(options))
 
-
-FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
-"""What figures are written as."""
 
 _PLOT_EXAMPLES = [
     ("varsim plot sweep.jsonl -o sweep.pdf", "A figure as wide as a paper's column."),
@@ -189,10 +198,9 @@ _PLOT_EXAMPLES = [
 @click.argument(
     "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
 )
-@swept("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), group=OUT,
-       metavar="FILE",
+@swept("-o", "--output", type=common.File(), group=OUT, metavar="FILE",
        help="Write the figure to FILE: "
-       f"{' '.join(FIGURE_SUFFIXES)}; repeats.  [required]")  # fmt: skip
+       f"{' '.join(common.FIGURE_SUFFIXES)}; repeats.  [required]")  # fmt: skip
 @option("--width", type=common.NUMBER, default=3.4, show_default=True, group=OUT, metavar="INCHES",
         help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
 @option("--dpi", type=common.NUMBER, default=300, show_default=True, group=OUT, metavar="N",

@@ -12,7 +12,7 @@ import click
 from varsim.cli.help import GroupedCommand, first_line
 from varsim.cli.publish import DONE
 from varsim.cli.terminal import encodable, is_terminal
-from varsim.parsing import InputError, nearest
+from varsim.parsing import InputError, nearest, quoted
 
 TOPICS = Path(__file__).with_name("topics")
 """The folder of topics: one Markdown file each, a heading and one sentence on what it is for."""
@@ -54,7 +54,7 @@ def help(ctx: click.Context, topic: str | None) -> int:  # noqa: A001  # named a
         click.echo(commands[name].get_help(page))
     else:
         known = dict.fromkeys([*topics(), *commands])
-        raise InputError(f"topic {topic!r} is unknown; {nearest(topic, known)}")
+        raise InputError(f"topic {quoted(topic)} is unknown; {nearest(topic, known)}")
     return DONE
 
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
 from varsim.compute import lazy
-from varsim.parsing import InputError
+from varsim.parsing import InputError, harmless, quoted
 from varsim.report import Table
 from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
 from varsim.storage.files import write_file
@@ -103,7 +103,7 @@ class Publisher:
                 names = ", ".join(left_out)
                 self.say(f"The terminal is too narrow for: {names}; --format csv has them.")
         else:
-            stream.write(encodable(text_of(self.format_name, tables), stream))
+            stream.write(encodable(harmless(text_of(self.format_name, tables)), stream))
         for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""
@@ -111,8 +111,8 @@ class Publisher:
         elif drawn and sys.stderr is not None and not self.quiet:
             _say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
-            gap = "\n" * bool(tables)
-            stream.write(encodable(f"{gap}{wrapped(prose, stream, otherwise=_PAGE)}", stream))
+            gap, told = "\n" * bool(tables), harmless(prose)
+            stream.write(encodable(f"{gap}{wrapped(told, stream, otherwise=_PAGE)}", stream))
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
@@ -123,7 +123,7 @@ def check_suffixes(outputs: Sequence[Path], known: Iterable[str]) -> None:
     for output in outputs:
         if output.suffix.lower() not in known:
             raise InputError(
-                f"output {str(output)!r} has no known suffix; give one of {', '.join(known)}"
+                f"output {quoted(output)} has no known suffix; give one of {', '.join(known)}"
             )
 
 
@@ -148,15 +148,15 @@ def say_error(message: str) -> None:
 def say(message: str) -> None:
     """Tell a person something, wrapped to the terminal."""
     if sys.stderr is not None:
-        _say_as_is(encodable(f"{wrapped(message, sys.stderr)}\n", sys.stderr))
+        text = wrapped(harmless(message), sys.stderr)
+        _say_as_is(encodable(f"{text}\n", sys.stderr))
 
 
 def _drawing(rows: Sequence[Any], stream: TextIO) -> str:
     width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
     symbols = "".join(bars.INK)
     ink = bars.INK if encodable(symbols, stream) == symbols else bars.ASCII_INK
-    text: str = bars.drawing(rows, width, ink)
-    return text
+    return harmless(bars.drawing(rows, width, ink))
 
 
 def _say_as_is(text: str) -> None:

@@ -176,14 +176,13 @@ def _measure(
     ledger_path, publisher = _publisher(options)
     if left_out is None:
         _load(studies)
-    for note in [*notes, *publisher.unwritable()]:
-        publisher.say(note)
     dry_run = options.get("dry_run", False)
     with _opened(ledger_path, kind.schema, dry_run=dry_run) as ledger:
         points = [ResumePoint(s) if ledger is None else ledger.resume(s) for s in studies]
         for note in [] if ledger is None else _ledger_notes(ledger, points, kind):
             publisher.say(note)
         if dry_run:
+            _say_all(publisher, notes)
             left = [point.study.question for point in points if point.done is None]
             if left:
                 return DONE if publisher.write(plan_table(left, workers)) else FAILED
@@ -195,6 +194,8 @@ def _measure(
             with in_user_context([*inits, *activations]):
                 if left_out is None:
                     _prepare([point.study for point in points if point.done is None])
+                # Only now: a mistake of the user's is told alone.
+                _say_all(publisher, notes)
                 show = None if kind.table_per_question else columns
                 scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
@@ -214,6 +215,11 @@ def _measure(
     if outcome.failure is not None:
         say_error(outcome.failure)
     return _exit_code(studies, outcome, written=written, check=options["check"])
+
+
+def _say_all(publisher: Publisher, notes: Iterable[str]) -> None:
+    for note in [*notes, *publisher.unwritable()]:
+        publisher.say(note)
 
 
 def _publish(

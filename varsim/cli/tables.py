@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from varsim.activations import ACTIVATIONS, find_activation
-from varsim.cli.commands import FIGURE_SUFFIXES
+from varsim.cli.options import FIGURE_SUFFIXES
 from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixes, say, write_output
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
 from varsim.compute import lazy
-from varsim.parsing import InputError, in_user_context, split_calls
+from varsim.parsing import InputError, in_user_context, quoted, split_calls
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
 from varsim.statistics import check_probability
@@ -76,7 +76,12 @@ def plot(options: dict[str, Any]) -> int:
     outputs, width, dpi = options["output"], options["width"], options["dpi"]
     known = ", ".join(FIGURE_SUFFIXES)
     if not outputs:
-        raise InputError(f"--output is missing; name a file that ends in one of {known}")
+        meant = options["results"][-1]
+        is_figure = meant.suffix.lower() in FIGURE_SUFFIXES
+        hint = (
+            f"write -o {quoted(meant)}" if is_figure else f"name a file that ends in one of {known}"
+        )
+        raise InputError(f"--output is missing; {hint}")
     check_suffixes(outputs, FIGURE_SUFFIXES)
     if not 2 <= width <= 40:
         raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from varsim.compute import lazy
+from varsim.parsing import harmless
 from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import to_ascii
 
@@ -63,7 +64,7 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     )
     console.print(_rich_table(columns, stream))
     shown = replace(table, columns=columns)
-    caption = encodable(wrapped("\n".join(shown.caption), stream), stream)
+    caption = encodable(wrapped(harmless("\n".join(shown.caption)), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
     kept, data = (Counter(c.header for c in these) for these in (columns, table.printable))
     return list((data - kept).elements())
@@ -86,7 +87,9 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
             no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(*(text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row))
+        table.add_row(
+            *(text(encodable(harmless(cell), stream), style=_STYLES.get(cell, "")) for cell in row)
+        )
     return table
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
 from varsim.fields.rounding import beside, power_of, with_error
-from varsim.parsing import InputError
+from varsim.parsing import InputError, shortened
 from varsim.statistics import Caveat, Estimate
 
 Row = TypeVar("Row", bound="RowBase")
@@ -252,12 +252,6 @@ def _power(estimate: Estimate, *, exponent: bool | None) -> int | None:
     near = value and claim and 0.1 < value / claim < 10.0
     shown = claim if near else value or claim
     return power_of(shown) if shown else None
-
-
-def shortened(value: object, most: int = 60) -> str:
-    """Return a value for a sentence, without what makes it long."""
-    text = str(value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def text(value: Any) -> str:

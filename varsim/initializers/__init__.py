@@ -19,8 +19,8 @@ from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.compute import OneThread, lazy, limit_blas, loaded_libraries
 from varsim.compute.provenance import FRAMEWORKS, frameworks, version
 from varsim.initializers import theory
-from varsim.initializers.documented import CLAIMS, Claim
-from varsim.parsing import Call, InputError, error_summary, near, nearest, parse_call
+from varsim.initializers.documented import CLAIMS, Claim, names
+from varsim.parsing import Call, InputError, error_summary, near, nearest, parse_call, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,9 @@ else:
 
 MAX_WEIGHTS = 2**28
 """The most entries of a W that is made as a whole."""
+
+_LAYERS = ("conv", "dense", "embedding")
+"""How names of layers begin that are not given with their module."""
 
 _MAX_BLOCKS = 1024  # the most that are taken for precision alone
 
@@ -98,7 +101,7 @@ class Adapter(ABC):
             return self.functions[name]
         hint = nearest(self.short_name(name), map(self.short_name, self.functions))
         raise InputError(
-            f"{self.prefix.rstrip('.')} has no initializer {self.short_name(name)!r}; {hint}"
+            f"{self.prefix.rstrip('.')} has no initializer {quoted(self.short_name(name))}; {hint}"
         )
 
     def canonical_name(self, name: str) -> str:
@@ -378,7 +381,27 @@ def find(text: str) -> Initializer:
             "f(rng, shape) that returns its weight, reshaped to shape = (D, fan-out), and give it "
             "as module:function"
         )
-    raise InputError(f"initializer {call.name!r} is unknown; {nearest(call.name, patterns())}")
+    raise InputError(f"initializer {quoted(call.name)} is unknown; {_nearest(call.name)}")
+
+
+def _nearest(name: str) -> str:
+    """Return a hint: the full names that end in a name, or the nearest, or the patterns of all."""
+    known, word = names(), _plain(name)
+    same = [full for full in known if _plain(full) == word]
+    if same := same or [full for full in known if word and _plain(full).startswith(word)]:
+        return f"write {' or '.join(same)}"
+    close = near(word, map(_plain, known), least=0.8)
+    if close is None:
+        module, dot, function = name.rpartition(".")
+        is_users = dot and not name.startswith(FRAMEWORKS)
+        own = f"write {module}:{function} for a function of your own; " if is_users else ""
+        return f"{own}known are {', '.join(patterns())}"
+    return f"did you mean {' or '.join(full for full in known if _plain(full) == close)}?"
+
+
+def _plain(name: str) -> str:
+    """Return what frameworks have in common of a name: HeNormal and he_normal are one."""
+    return name.rpartition(".")[2].lower().replace("_", "")
 
 
 def _is_layer(name: str) -> bool:
@@ -386,7 +409,9 @@ def _is_layer(name: str) -> bool:
     modules = tuple(module for a in adapters().values() for module in a.layer_modules)
     known = [layer for adapter in adapters().values() for layer in adapter.layers]
     is_class = name.rpartition(".")[2][:1].isupper()
-    return is_class and name.startswith(modules) and near(name, known, least=0.9) is None
+    if name.startswith(modules):
+        return is_class and near(name, known, least=0.9) is None
+    return _plain(name).startswith(_LAYERS)
 
 
 def installed() -> Iterator[str]:

@@ -125,3 +125,12 @@ MEANINGS = {claim.formula: claim.meaning for claim in CLAIMS.values()}
 
 REMARKS = {claim.formula: claim.remark for claim in CLAIMS.values() if claim.remark}
 """The remarks on claims, by formula."""
+
+
+def names() -> list[str]:
+    """Return the full names of the initializers of frameworks; loads none of them.
+
+    >>> [name for name in names() if name.endswith("kaiming_normal_")]
+    ['torch.nn.init.kaiming_normal_']
+    """
+    return list(dict.fromkeys(text.partition("(")[0] for text in CLAIMS))

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape
+from varsim.catalog.distributions import ALIASES as OTHER_NAMES
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES, TAKE_A_GAIN, canonical_name, find_scale
-from varsim.parsing import InputError, nearest
+from varsim.parsing import InputError, nearest, quoted, shortened
 
 if TYPE_CHECKING:
     from varsim.initializers import Initializer, Weights
@@ -135,9 +136,9 @@ class Experiment:
         if self.fan_out is not None:
             self._set(fan_out=checked_whole("fan_out", self.fan_out, 1, MAX_DIM))
         self._set(seed=checked_whole("seed", self.seed, 0, _MAX_SEED))
-        self._set(design=_known("design", self.design, DESIGNS))
-        self._set(dtype=_known("dtype", self.dtype, FLOAT_TYPES))
-        self._set(x_dist=_known("distribution of x", self.x_dist, DISTRIBUTIONS))
+        self._set(design=known_name("design", self.design, DESIGNS))
+        self._set(dtype=known_name("dtype", self.dtype, FLOAT_TYPES))
+        self._set(x_dist=_distribution("x", self.x_dist))
         self._set(x_mean=_finite("x_mean", self.x_mean), x_std=_positive("x_std", self.x_std))
         self._set(**_entries_of_w(self))
         self._set(scale=_scale(self.scale))
@@ -273,19 +274,29 @@ class Experiment:
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _known(what: str, value: object, known: Iterable[str]) -> str:
+def known_name(
+    what: str,
+    value: object,
+    known: Iterable[str],
+    aliases: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the one name of what is known under it, or raise an InputError."""
     name = str(value).strip().lower()
-    known = list(known)
+    name, known = aliases.get(name, name), list(known)
     if name not in known:
-        raise InputError(f"{what} {value!r} is unknown; {nearest(name, known)}")
+        raise InputError(f"{what} {quoted(value)} is unknown; {nearest(name, [*known, *aliases])}")
     return name
+
+
+def _distribution(of: str, value: object) -> str:
+    return known_name(f"distribution of {of}", value, DISTRIBUTIONS, OTHER_NAMES)
 
 
 def _entries_of_w(e: Experiment) -> dict[str, object]:
     """Return the fields of the entries of W, checked: given, or standard, or of an initializer."""
     given = {name: getattr(e, name) for name in _STANDARD}
     values = {name: _STANDARD[name] if v is None else v for name, v in given.items()}
-    name = _known("distribution of W", values["w_dist"], DISTRIBUTIONS)
+    name = _distribution("W", values["w_dist"])
     if not DISTRIBUTIONS[name].for_weights:
         allowed = ", ".join(name for name, known in DISTRIBUTIONS.items() if known.for_weights)
         raise InputError(f"{name!r} is a distribution of x only; for W take {allowed}")
@@ -310,7 +321,7 @@ def checked_whole(name: str, value: object, least: int, most: int) -> int:
     except TypeError:
         number = least - 1  # refused below
     if isinstance(value, bool) or not least <= number <= most:
-        given = repr(value) if len(repr(value)) <= 30 else f"{repr(value)[:30]}..."
+        given = shortened(repr(value), 30)
         raise InputError(f"{name} is {given}; give a whole number from {least:,} to {most:,}")
     return number
 
@@ -386,14 +397,14 @@ def _finite(name: str, value: object) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{name} is {value!r}; give a finite number")
+        raise InputError(f"{name} is {shortened(repr(value))}; give a finite number")
     return number + 0.0  # -0 is 0, in the key too
 
 
 def _positive(name: str, value: object) -> float:
     number = _finite(name, value)
     if number <= 0:
-        raise InputError(f"{name} is {value!r}; give a finite number above 0")
+        raise InputError(f"{name} is {shortened(repr(value))}; give a finite number above 0")
     return number
 
 
@@ -402,9 +413,10 @@ def _scale(value: object) -> str:
     try:
         find_scale(name)
     except KeyError:
-        hint = nearest(name, [*SCALES, *ALIASES])
+        known = [*SCALES, *ALIASES]
+        hint = f"known are {', '.join(known)}" if "/" in name else nearest(name, known)
         raise InputError(
-            f"scale {name!r} is neither a scheme, nor a number, nor D^p; {hint}"
+            f"scale {quoted(name)} is neither a scheme, nor a number, nor D^p; {hint}"
         ) from None
     except ValueError as error:
         raise InputError(str(error)) from None

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from varsim.activations import Activation, find_activation
 from varsim.catalog.scales import canonical_name
-from varsim.layer.experiment import Experiment, WeightSource, checked_whole
-from varsim.parsing import InputError, nearest
+from varsim.layer.experiment import Experiment, WeightSource, checked_whole, known_name
+from varsim.parsing import InputError
 
 MIN_NETWORKS = 8
 MAX_NETWORKS = 100_000
@@ -111,6 +111,7 @@ class Network:
                 f"there are {len(self.widths) - 1} layers; give the width of the input, and then "
                 f"those of 1 to {MAX_DEPTH:,} layers"
             )
+        object.__setattr__(self, "norm", known_name("norm", self.norm, NORMS))
         widths = tuple(checked_whole("width", width, 1, MAX_WIDTH) for width in self.widths)
         object.__setattr__(self, "widths", widths)
         for name, least, most in (
@@ -118,8 +119,6 @@ class Network:
         ):  # fmt: skip
             value = checked_whole(name, getattr(self, name), least, most)
             object.__setattr__(self, name, value)
-        if self.norm not in NORMS:
-            raise InputError(f"norm {self.norm!r} is unknown; {nearest(self.norm, NORMS)}")
         for name, number in (("bias_std", self.bias_std), ("residual", self.residual)):
             if number is None:
                 continue
@@ -139,7 +138,7 @@ class Network:
             self.phi  # noqa: B018  # refuses an unknown name
         self.layers  # noqa: B018  # and whatever is wrong with the weights
         first = self.experiment(*self.widths[:2])
-        for name in ("x_dist", "w_dist", "init"):
+        for name in ("x_dist", "w_dist", "init", "dtype"):
             object.__setattr__(self, name, getattr(first, name))
         if self.correlation and self.x_dist != "normal":
             raise InputError(

@@ -8,15 +8,21 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from varsim.fields import Schema, shortened, text
+from varsim.fields import Schema, text
 from varsim.layer.check import CHECKS
 from varsim.layer.result import RESULTS
-from varsim.parsing import InputError
+from varsim.parsing import InputError, shortened
 from varsim.stack.result import LAYERS
 from varsim.storage.older import OLDER, upgraded
 
 SCHEMAS: tuple[Schema[Any], ...] = (RESULTS, LAYERS, CHECKS)
 """Every kind of row that can be read again."""
+
+_NOT_MEASURED = {
+    "same_streams": "comparisons", "second_moment": "gains", "weight_variance": "critical points",
+    "numbers": "the plan of a dry run",
+}  # fmt: skip
+"""What else varsim writes, by a field that only it has."""
 
 Record = Mapping[str, Any]
 
@@ -42,7 +48,7 @@ def parse(content: str, suffix: str) -> list[Any]:
         return []
     schema = _schema(numbered[0][1])
     if schema is None:
-        raise InputError("it holds no rows of varsim")
+        raise _unknown(numbered[0][1], "it holds no rows of varsim")
     unit = "row" if suffix == ".json" else "line"
     for number, record in numbered:
         if (refusal := _refusal(schema, record)) is not None:
@@ -77,6 +83,16 @@ def _schema(names: Container[str]) -> Schema[Any] | None:
     return next((schema for schema in SCHEMAS if schema.marker in names), None)
 
 
+def _unknown(names: Container[str], otherwise: str) -> InputError:
+    kind = next((kind for name, kind in _NOT_MEASURED.items() if name in names), None)
+    if kind is None:
+        return InputError(otherwise)
+    return InputError(
+        f"it holds {kind}, and not what was measured; give a file that varsim, varsim layers or "
+        "varsim init has written"
+    )
+
+
 def _records(content: str, suffix: str) -> Iterator[tuple[int, Record]]:
     """Yield every record with its number: of its line, or of its place in a list."""
     if suffix == ".json":
@@ -86,7 +102,7 @@ def _records(content: str, suffix: str) -> Iterator[tuple[int, Record]]:
     names = lines.pop(0)[1].rstrip("\r").split(",") if suffix == ".csv" and lines else []
     schema = _schema(names)
     if names and schema is None:
-        raise InputError("its header is not that of rows of varsim")
+        raise _unknown(names, "its header is not that of rows of varsim")
     for number, line in lines:
         try:
             record = json.loads(line) if schema is None else _csv_record(schema, names, line)
