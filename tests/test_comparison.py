@@ -581,7 +581,7 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     assert "varsim 0.0.9" in caption[0]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SUFFIXES.values())
 def test_every_format_and_file_holds_the_comparison(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -80,6 +82,113 @@ def test_special_characters_survive_every_format() -> None:
     assert r"x\_1 \& y & 1.0 $\pm$ 0.1 \\" in latex
     assert r"(1.00 $\pm$ 0.01)$\times 10^{-6}$" in latex
     assert FORMATS["csv"](TABLE) == 'a,n,v,l\n"x,1",,0.1,\n"q""",true,1e-300,[1]\n'
+
+
+AWKWARD = Table(
+    [
+        Column('χ⊥ <E φ²> "√" \\', ["#a $b_c* @d [e] </td>", "~f` // g\\", ""], numeric=False),
+        Column("∂h ± 95%", ["(4.80 ± 0.34)e-04", "512.2 ± 1.7", "-262100 ± 400"]),
+        Column("z", ["-0.92", "", "+1.00"]),
+        Column("1e-1 h ● 1e+1", ["  ●", "●", "│"], numeric=False, chart=True),
+    ],
+    ["100 % of #rows; a < b & c."],
+    [],
+    ["'x_1' has 2^9."],
+)
+"""What could be taken for markup in one format or another."""
+
+
+def test_a_figure_of_typst_compiles(tmp_path: Path) -> None:
+    """To what the cells say, with a line for each row; a stray quotation mark would not."""
+    text = FORMATS["typst"](AWKWARD)
+    assert '[(4.80 ± 0.34) × 10#super[−4]], "−0.92",' in text.splitlines()[5]
+    assert '"−262100 ± 400", "+1.00",' in text.splitlines()[7]
+    compiler = pytest.importorskip("typst")
+    source = tmp_path / "table.typ"
+    source.write_text(text, encoding="utf-8")
+    assert b"<svg" in compiler.compile(str(source), format="svg")
+    source.write_text(text.replace(r"\"", '"'), encoding="utf-8")
+    with pytest.raises(compiler.TypstError):
+        compiler.compile(str(source), format="svg")
+
+
+class Cells(HTMLParser):
+    """The texts of the cells of a table, of their powers too, and its elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.texts: dict[str, list[str]] = {"caption": [], "th": [], "td": []}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.seen.append(tag)
+        if tag != "br":
+            self.open.append(tag)
+        if tag in self.texts:
+            self.texts[tag].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        tags = [tag for tag in self.open if tag in self.texts]
+        if tags:
+            self.texts[tags[0]][-1] += data
+
+
+def test_a_table_of_html_is_well_formed() -> None:
+    """Every cell reads as in the table, in ASCII, and the caption holds the caveats."""
+    text = FORMATS["html"](AWKWARD)
+    page = Cells(text)
+    assert text.isascii()
+    assert page.open == []
+    assert page.seen.count("tr") == 4
+    assert page.texts["th"] == [column.header for column in AWKWARD.printable]
+    assert page.texts["td"] == [
+        "#a $b_c* @d [e] </td>", "(4.80 ± 0.34) × 10−4", "−0.92",
+        "~f` // g\\", "512.2 ± 1.7", "",
+        "", "−262100 ± 400", "+1.00",
+    ]  # fmt: skip
+    assert page.texts["caption"] == ["100 % of #rows; a < b & c.\nCaveat: 'x_1' has 2^9."]
+
+
+SIUNITX = r"[+-]?\d+(\.\d+)?(\(\d+\))?(e-?\d+)?"
+"""A number as siunitx reads it: its manual, section on numbers."""
+
+
+def test_numbers_of_siunitx_are_numbers_with_room() -> None:
+    """Each fits the format of its column; what is no number stands in braces or another column."""
+    text = FORMATS["latex-siunitx"](AWKWARD)
+    specs = re.findall(r"^  (l|r|S\[table-format=(.*)\])$", text, re.MULTILINE)
+    assert [spec for spec, _ in specs] == [
+        "l", "S[table-format=-6.2(3)e-1]", "S[table-format=-1.2]"
+    ]  # fmt: skip
+    header, *rows = [line[:-3].split(" & ") for line in text.splitlines() if line.endswith(r" \\")]
+    assert header[1:] == [r"{$\partial$h $\pm$ 95\%}", "{z}"]
+    assert [row[-2] for row in rows] == ["4.80(34)e-4", "512.2(17)", "-262100(400)"]
+    numbers = [cell for row in rows for cell in row[-2:]]
+    assert all(re.fullmatch(SIUNITX, number) for number in numbers if number)
+    assert numbers.count("") == 1
+    shares = Table([Column("dead", ["3.7%", "0.1%"])], [], [])
+    assert "\n  r\n" in FORMATS["latex-siunitx"](shares)
+
+
+@given(st.floats(1e-12, 1e12), st.floats(1e-6, 0.5), st.sampled_from([1, -1]))
+def test_siunitx_says_the_same_error(value: float, relative: float, sign: int) -> None:
+    """The digits in parentheses, in units of the last digit, are the error in the table."""
+    cell = with_error(sign * value, value * relative)
+    text = FORMATS["latex-siunitx"](Table([Column("v", [cell])], [], [])).splitlines()[-3]
+    parts = re.fullmatch(r"(-?\d+)(?:\.(\d+))?\((\d+)\)(?:e(-?\d+))? \\\\", text)
+    assert parts is not None, text
+    whole, decimals, error, power = parts.groups(default="")
+    unit = 10.0 ** (int(power or 0) - len(decimals))
+    body, _, exponent = cell.replace("(", "").partition(")")
+    shown, shown_error = (float(part + exponent) for part in body.split(" ± "))
+    assert math.isclose(int(whole + decimals) * unit, shown, rel_tol=1e-9)
+    assert math.isclose(int(error) * unit, shown_error, rel_tol=1e-9)
 
 
 def test_machine_formats_never_hold_what_is_no_number() -> None:

@@ -80,6 +80,11 @@ class Table:
         """The columns without charts, which only fixed-width text can hold."""
         return [column for column in self.columns if not column.chart]
 
+    @property
+    def notes(self) -> list[str]:
+        """All that is said below a pasted table: the caption, then the caveats."""
+        return [*self.caption, *(f"Caveat: {sentence}" for sentence in self.caveats)]
+
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     """Return the columns that a width has room for, with long cells cut where need be."""
