@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -12,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.program import here, on_terminal
+from varsim.cli import app
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
 from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import FORMATS, to_ascii
+from varsim.storage.rows import parse
 
 PDG = {  # error: how it is written
     0.827: "0.8", 0.367: "0.4", 0.354: "0.35", 0.355: "0.4", 0.119: "0.12", 0.949: "0.9",
@@ -285,3 +289,129 @@ def test_a_chart_is_for_terminals_and_plain_text_only() -> None:
         assert not set("●│") & set(text)
     assert FORMATS["markdown"](CHART).splitlines()[0] == "|   v |"
     assert r"\begin{tabular}{r}" in FORMATS["latex"](CHART)
+
+
+# --- which columns, and in which order the rows
+
+FEW = ("-d", "4,16", "-s", "none,sqrt", "-n", "256", "-q")
+SHALLOW = ("layers", "--width", "8", "--depth", "2", "--networks", "8", "-q")
+
+
+@pytest.mark.parametrize(
+    ("args", "columns", "header"),
+    [
+        (FEW, "scale,empirical,x_dist", "scale  empirical ± 95%       x"),
+        (FEW, "ratio,std_error,ratio", "ratio  std_error"),
+        (FEW, "agrees,schema,caveats", "verdict  schema  caveats"),
+        (SHALLOW, "empirical,layer,rms_activation", "empirical ± 95%  layer   rms φ"),
+        (("init", "orthogonal", "-d", "8", "--draws", "8", "-q"), "init,ratio",
+         "initializer    ratio"),
+        (("gains", "relu", "tanh"), "gain,activation,variance", "   gain  activation  variance"),
+        (("gains", "relu", "--critical"), "chi_parallel,variance", "χ∥   K*"),
+    ],
+)  # fmt: skip
+def test_columns_are_the_fields_that_are_named_in_their_order(
+    args: tuple[str, ...], columns: str, header: str
+) -> None:
+    """For people under their headers; a machine format holds exactly these."""
+    names = list(dict.fromkeys(columns.split(",")))
+    table = here(*args, "--columns", columns)
+    assert table.returncode == 0, table.stderr
+    assert table.stdout.splitlines()[0].split() == header.split()
+    assert "agrees" not in header or "agrees" in table.stdout
+    rows = json.loads(here(*args, "--columns", columns, "-f", "json").stdout)
+    assert [list(row) for row in rows] == [names] * len(rows)
+    whole = json.loads(here(*args, "-f", "json").stdout)
+    assert rows == [{name: row[name] for name in names} for row in whole]
+
+
+def test_a_named_column_is_as_it_is_in_the_whole_table() -> None:
+    """With its error, and aligned as ever."""
+    whole, named = here(*FEW).stdout, here(*FEW, "--columns", "empirical").stdout
+    cells = [re.search(r"\S+ ± \S+", line) for line in whole.splitlines()[2:6]]
+    assert [cell and cell[0] for cell in cells] == [
+        line.strip() for line in named.splitlines()[2:6]
+    ]
+
+
+def test_a_narrow_terminal_leaves_out_no_column_that_is_named() -> None:
+    """Only those that nobody asked for."""
+    asked = ("--columns", "dim,scale,k,theory,empirical,z,ratio,std_error,p,agrees")
+    text = on_terminal(*FEW, *asked, COLUMNS="60", NO_COLOR="1")
+    assert "too narrow" not in text
+    assert all(name in text for name in ("ratio", "z", "std_error", "verdict"))
+
+
+@pytest.mark.parametrize("sort", [("--sort", "ratio"), ("--sort", "-ratio"), ("--sort=-ratio",)])
+def test_rows_are_sorted_by_a_field(sort: tuple[str, ...]) -> None:
+    """From the largest down with a minus sign; every format has the same order."""
+    rows = json.loads(here(*FEW, *sort, "-f", "json").stdout)
+    ratios = [row["ratio"] for row in rows]
+    assert ratios == sorted(ratios, reverse="-ratio" in sort[-1])
+    assert ratios != [row["ratio"] for row in json.loads(here(*FEW, "-f", "json").stdout)]
+    table = here(*FEW, *sort, "--columns", "dim,scale").stdout.splitlines()[2:6]
+    assert [line.split() for line in table] == [[str(row["dim"]), row["scale"]] for row in rows]
+    drawn = here(*FEW, *sort, "--plot").stdout.split("measured / theory")[1].splitlines()[1:5]
+    assert [line.split()[:2] for line in drawn] == [line.split() for line in table]
+
+
+def test_an_unknown_is_last_in_either_order() -> None:
+    """A scheme without a gain, whichever way the gains go."""
+    args = ("-d", "4", "-s", "none,he,xavier", "-n", "256", "-q", "-f", "json")
+    for sort, first in (("gain", "xavier"), ("-gain", "he")):
+        schemes = [row["scale"] for row in json.loads(here(*args, "--sort", sort).stdout)]
+        assert (schemes[0], schemes[-1]) == (first, "none")
+
+
+def test_files_of_rows_keep_every_field(tmp_path: Path) -> None:
+    """They are read again, whatever is shown; a ledger keeps its order too."""
+    shown = ("--columns", "dim,ratio", "--sort", "-ratio")
+    names = ("rows.jsonl", "rows.csv", "rows.md", "ledger.jsonl")
+    jsonl, table, pasted, ledger = (tmp_path / name for name in names)
+    done = here(*FEW, *shown, *(f"--output={file}" for file in (jsonl, table, pasted)))
+    assert done.returncode == 0
+    assert pasted.read_text().splitlines()[0].split() == ["|", "D", "|", "ratio", "|"]
+    sorted_rows = parse(jsonl.read_text(), ".jsonl")
+    assert sorted_rows == parse(table.read_text(), ".csv")
+    assert here(*FEW, *shown, "-o", str(ledger), "--resume").stdout == done.stdout
+    kept = parse(ledger.read_text(), ".jsonl")
+    assert [(row.dim, row.scale) for row in kept] == [
+        (4, "none"), (4, "sqrt"), (16, "none"), (16, "sqrt")
+    ]  # fmt: skip
+    assert sorted(kept, key=lambda row: -row.ratio) == sorted_rows
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("--columns", "dim,emprical"), "'emprical' is unknown; did you mean empirical?"),
+        (("--columns", "verdict"), "'verdict' is unknown; did you mean agrees?"),
+        (("--sort", "-rato"), "'rato' is unknown; did you mean ratio?"),
+        (("--sort", "totals"), "--sort is totals, which is a list or an object"),
+        (("gains", "--columns", "E φ"), "'E φ' is unknown; did you mean mean?"),
+        (("layers", "--columns", "dim"), "'dim' is unknown; known are schema, varsim, "),
+    ],
+)
+def test_a_wrong_column_is_told_before_anything_runs(args: tuple[str, ...], sentence: str) -> None:
+    """With the field that was meant, if a header or a slip of the finger tells it."""
+    done = here(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+
+
+def test_a_plan_has_columns_of_its_own() -> None:
+    """It shows what will run, and no field of a row."""
+    plan = here(*FEW, "--dry-run").stdout
+    assert here(*FEW, "--dry-run", "--columns", "ratio", "--sort", "-z").stdout == plan
+
+
+def test_the_shell_completes_columns() -> None:
+    """The fields of the command's own rows."""
+    for command, start, name in ((None, "dim,emp", "dim,empirical"), ("layers", "rms", "rms_acti")):
+        group = app.varsim
+        asked = group if command is None else group.commands[command]
+        option = next(param for param in asked.params if param.name == "columns")
+        with asked.make_context("varsim", [], resilient_parsing=True) as context:
+            completed = [item.value for item in option.shell_complete(context, start)]
+        assert len(completed) == 1
+        assert completed[0].startswith(name)

@@ -20,6 +20,7 @@ from varsim.compute import lazy
 from varsim.parsing import InputError
 
 run, sampling = lazy("varsim.cli.run"), lazy("varsim.layer.sampling")
+result = lazy("varsim.layer.result")
 provenance = lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
@@ -112,6 +113,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
         help="With --precision: cap each row at 90s, 5m or 1h30m, never below its first 64 "
         "blocks.")  # fmt: skip
 @common.measuring
+@common.view(lambda: result.RESULTS.names)
 @common.histogram(
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
 @common.check

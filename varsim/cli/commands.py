@@ -13,6 +13,7 @@ from varsim.cli.options import HOW, OUT, option, swept
 from varsim.compute import lazy
 
 run, tables = lazy("varsim.cli.run"), lazy("varsim.cli.tables")
+check, stack = lazy("varsim.layer.check"), lazy("varsim.stack.result")
 
 _LAYERS_EXAMPLES = [
     ("varsim layers --activation tanh --scale xavier --gain 1,5/3", "Does tanh need a gain?"),
@@ -67,6 +68,7 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 @option("--infinite-width", is_flag=True, group=HOW,
         help="Leave out the correction of theory for finite width.")  # fmt: skip
 @common.measuring
+@common.view(lambda: stack.LAYERS.names)
 @common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
 @common.check
@@ -103,6 +105,7 @@ _GAINS_EXAMPLES = [
         "gradients; with --variance, those that keep this variance, and gradients.")  # fmt: skip
 @common.formats
 @common.outputs
+@common.view()
 @option("-q", "--quiet", is_flag=True, group=OUT, help="Nothing but errors on stderr.")
 def gains(**options: Any) -> int:
     """Print the gains of activations.
@@ -131,6 +134,7 @@ _INIT_WHAT = "What is asked"
 @option("--draws", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
 @common.measuring
+@common.view(lambda: check.CHECKS.names)
 @common.check
 @common.quiet
 def init(**options: Any) -> int:
@@ -161,6 +165,7 @@ _COMPARE_EPILOG = (
 @common.alpha
 @common.formats
 @common.outputs
+@common.view()
 @option("--check", is_flag=True, group=OUT, help="Exit with 3 if a pair differs.")
 @common.quiet
 def compare(**options: Any) -> int:

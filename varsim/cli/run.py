@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -26,7 +26,7 @@ from varsim.fields import Schema
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, LayerStudy
 from varsim.parsing import MAX_VALUES, InputError, in_user_context, split_calls
-from varsim.report import Table
+from varsim.report import Column, Table, View
 from varsim.report.rows import (
     checks_table,
     columns,
@@ -71,7 +71,7 @@ class Kind:
 
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
-    _check(options)
+    _check(options, RESULTS)
     if options["max_time"] is not None and options["precision"] is None:
         raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
@@ -92,7 +92,7 @@ def results(options: dict[str, Any]) -> int:
 
 def layers(options: dict[str, Any]) -> int:
     """Measure deep stacks: the command ``varsim layers``."""
-    _check(options)
+    _check(options, stack.LAYERS)
     defaults: dict[str, list[Any]] = {
         "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
         "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
@@ -121,7 +121,7 @@ def checks(options: dict[str, Any]) -> int:
 
     Those that are named have to work; of all that are installed, one that does not is left out.
     """
-    _check(options)
+    _check(options, check.CHECKS)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
     dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
     pairs = itertools.product(dims, fan_outs)
@@ -178,6 +178,7 @@ def _measure(
         if dry_run:
             left = [point.study.question for point in points if point.done is None]
             if left:
+                publisher = replace(publisher, view=View())  # a plan has columns of its own
                 return DONE if publisher.write(plan_table(left, workers)) else FAILED
             publisher.say("Nothing is left to run.")
             return DONE
@@ -187,7 +188,7 @@ def _measure(
             with in_user_context([*inits, *activations]):
                 if left_out is None:
                     _prepare([point.study for point in points if point.done is None])
-                show = None if kind.table_per_question else columns
+                show = None if kind.table_per_question else _live_columns(kind, publisher.view)
                 scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
                     outcome = run(
@@ -233,10 +234,11 @@ def _publish(
         remarks = [f"{how}: {done}{partial}."]
     of_tables = outcome.groups if kind.table_per_question else [rows]
     tables = [kind.table(of_table, remarks) for of_table in of_tables]
+    drawn = publisher.view.order(tables[0].records) if options.get("plot") else []
     written = publisher.write(
         *tables,
         prose=explain.explain(rows) if options.get("explain") else "",
-        drawn=rows if options.get("plot") else (),
+        drawn=[rows[place] for place in drawn],
     )
     if ledger is not None:
         try:
@@ -263,6 +265,14 @@ def _publish(
     if kind.summary is not None:
         publisher.say(_summary(rows, kind))
     return written
+
+
+def _live_columns(kind: Kind, view: View) -> Callable[[Sequence[Any]], Sequence[Column]]:
+    """Return what makes the columns of the rows that are done, while others are measured."""
+    if not view.columns:
+        return columns
+    chosen = View(view.columns)
+    return lambda rows: chosen.of(kind.table(rows, ())).columns
 
 
 def _summary(rows: Sequence[Any], kind: Kind) -> str:
@@ -356,18 +366,19 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
     return cast("Network", network.Network(widths=widths, residual=residual, **fields))
 
 
-def _check(options: dict[str, Any]) -> None:
+def _check(options: dict[str, Any], schema: Schema[Any]) -> None:
     """Refuse what no command takes, before anything is loaded."""
     for name in ("confidence", "alpha"):
         check_probability(name, options[name])
     check_workers(options["workers"])
-    _publisher(options)
+    _, publisher = _publisher(options)
+    publisher.view.check(schema)
 
 
 def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
     """Return the output that rows are added to one by one, if any, and what publishes the rest."""
     ledger, outputs = _ledger_output(options)
-    return ledger, Publisher(options["format"], outputs, quiet=options["quiet"])
+    return ledger, Publisher.of(options, outputs)
 
 
 def _load(studies: Iterable[Any]) -> None:

@@ -29,7 +29,7 @@ plots = lazy("varsim.plots")
 
 def gains(options: dict[str, Any]) -> int:
     """Print the gains of activations: the command ``varsim gains``."""
-    publisher = Publisher(options["format"], options["output"], quiet=options["quiet"])
+    publisher = Publisher.of(options)
     names = list(chain.from_iterable(map(split_calls, options["activations"])))
     variances = list(chain.from_iterable(options["variance"]))
     for variance in variances:
@@ -49,7 +49,7 @@ def gains(options: dict[str, Any]) -> int:
 def compare(options: dict[str, Any]) -> int:
     """Compare two files: the command ``varsim compare``."""
     alpha = check_probability("alpha", options["alpha"])
-    publisher = Publisher(options["format"], options["output"], quiet=options["quiet"])
+    publisher = Publisher.of(options)
     files = options["files"]
     _check_files(files, options["output"])
     matching = match(*map(rows_in, files))

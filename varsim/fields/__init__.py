@@ -258,6 +258,10 @@ def truth(value: Any) -> bool:
     return value
 
 
+SCALARS = (text, whole, number, truth)
+"""The types whose values have an order."""
+
+
 def sequence(of: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     """Return the type of a list whose items are of one type."""
 

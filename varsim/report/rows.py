@@ -6,7 +6,7 @@ All of it follows from the fields of the rows, whatever kind they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
@@ -51,8 +51,20 @@ def _column(field: Field, rows: Sequence[Any]) -> Column:
     header = field.header.format(level=level(rows)) if "{" in field.header else field.header
     cells = [field.text(row) for row in rows]
     return Column(
-        header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init"
-    )
+        header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init",
+        name=field.name,
+    )  # fmt: skip
+
+
+def _hidden(rows: Sequence[Any]) -> Callable[[str], Column | None]:
+    """Return what makes the column of a field that a table does not show by itself."""
+    fields = rows[0].schema.by_name
+
+    def column(name: str) -> Column | None:
+        field = fields.get(name)
+        return _column(field, rows) if field is not None and field.header else None
+
+    return column
 
 
 def shared_settings(rows: Sequence[Any]) -> list[str]:
@@ -151,6 +163,7 @@ def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Tab
         [sentence, *shared_rate(results), *remarks],
         _records(results),
         list(caveat_sentences(results)),
+        _hidden(results),
     )
 
 
@@ -171,6 +184,7 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
         [*caption, *shared_rate(rows), *remarks],
         _records(rows),
         list(caveat_sentences(rows)),
+        _hidden(rows),
     )
 
 
@@ -203,6 +217,7 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         [*caption, *shared_rate(rows), *remarks],
         _records(rows),
         list(_stack_caveats(rows)),
+        _hidden(rows),
     )
 
 
