@@ -58,6 +58,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
     commands=[
         commands.plot,
         commands.compare,
+        commands.merge,
         commands.layers,
         commands.gains,
         commands.init,

@@ -178,6 +178,31 @@ def compare(**options: Any) -> int:
     return int(tables.compare(options))
 
 
+_MERGE_EXAMPLES = [
+    ("varsim merge laptop.jsonl server.jsonl -o both.jsonl", "Two machines, a seed each."),
+    ("varsim merge seed*.csv --check", "Many runs, judged as one."),
+]
+
+
+@click.command("merge", cls=GroupedCommand, examples=_MERGE_EXAMPLES)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="FILES...")
+@common.confidence
+@common.alpha
+@common.formats
+@common.outputs
+@common.view()
+@common.check
+@common.quiet
+def merge(**options: Any) -> int:
+    """Merge files of results that have different seeds.
+
+    Rows of one experiment become one row, with the draws of all of them; other rows stay as they
+    are. Verdicts are passed anew. The files are .jsonl, .csv or .json, as varsim, varsim layers or
+    varsim init write them, or - for stdin.
+    """
+    return int(tables.merge(options))
+
+
 FIGURE_SUFFIXES = (".svg", ".png", ".pdf")
 """What figures are written as."""
 

@@ -263,7 +263,7 @@ def _publish(
     if outcome.left_out:
         publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
     if kind.summary is not None:
-        publisher.say(_summary(rows, kind))
+        publisher.say(summary(rows, kind.summary))
     return written
 
 
@@ -275,12 +275,13 @@ def _live_columns(kind: Kind, view: View) -> Callable[[Sequence[Any]], Sequence[
     return lambda rows: chosen.of(kind.table(rows, ())).columns
 
 
-def _summary(rows: Sequence[Any], kind: Kind) -> str:
+def summary(rows: Sequence[Any], name: str) -> str:
+    """Return how many rows, of that name, agree with theory."""
     known = sum(row.agrees is not None for row in rows)
     wrong = [row for row in rows if row.agrees is False]
     if not wrong:
-        return f"{known} of {known} {kind.summary}agree with theory."
-    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {named(wrong, 5)}."
+        return f"{known} of {known} {name}agree with theory."
+    return f"{len(wrong)} of {known} {name}disagree with theory: {named(wrong, 5)}."
 
 
 def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check: bool) -> int:

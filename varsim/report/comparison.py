@@ -103,9 +103,8 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
         measures = [each.measure for each in comparisons]
         yield Column("of", measures, numeric=False, name="measure")
     for side in ("a", "b"):
-        of_side = [getattr(each.pair, side).seed for each in comparisons]
-        if len(set(of_side)) > 1:
-            cells = list(map(str, of_side))
+        cells = ["+".join(map(str, getattr(each.pair, side).seeds)) for each in comparisons]
+        if len(set(cells)) > 1:
             yield Column(f"seed {side}", cells, drop_priority=2, name=f"seed_{side}")
     for side in ("a", "b"):
         estimates = [getattr(each, side) for each in comparisons]

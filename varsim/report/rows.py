@@ -90,7 +90,7 @@ def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 def seeds(rows: Sequence[Any]) -> str:
     """Return the seeds of rows, in words."""
-    return "seed " + ", ".join(map(str, sorted({row.seed for row in rows})))
+    return "seed " + ", ".join(map(str, sorted({seed for row in rows for seed in row.seeds})))
 
 
 def row_name(row: Any, rows: Sequence[Any] = ()) -> str:
