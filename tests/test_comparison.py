@@ -25,22 +25,26 @@ from numpy.random import default_rng
 from scipy import stats
 
 from tests.program import VARSIM, environment, here, on_terminal, run
-from varsim import Experiment, Result, conclude, infer, judge, stream
+from varsim import Experiment, Result, conclude, infer, judge, simulate, stream
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
+from varsim.comparison.merging import merge
 from varsim.compute.streams import generator, generators
 from varsim.layer import sampling
 from varsim.layer.check import CheckStudy, question
-from varsim.layer.result import RESULTS
+from varsim.layer.result import RESULTS, LayerStudy
+from varsim.parsing import InputError
 from varsim.report import Table
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.runner import ResumePoint, RunOptions, simulate_layers
 from varsim.runner import run as run_studies
 from varsim.stack.network import Network
-from varsim.stack.result import LayerResult
+from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import Estimate, holm, student
+from varsim.statistics.moments import Totals
+from varsim.storage.rows import parse
 
 
 def measured(**settings: Any) -> Result:
@@ -53,9 +57,9 @@ def compared(a: Result, b: Result, alpha: float = 0.001) -> Comparison:
     return compare([Pair(a, b)], alpha)[0]
 
 
-def write(path: Path, rows: Sequence[Result]) -> Path:
+def write(path: Path, rows: Sequence[Any]) -> Path:
     """A file as varsim writes it."""
-    table = Table([], [], list(map(RESULTS.record, rows)))
+    table = Table([], [], list(map(rows[0].schema.record, rows)))
     path.write_text(FORMATS[SUFFIXES[path.suffix]](table), encoding="utf-8")
     return path
 
@@ -585,7 +589,7 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     assert "varsim 0.0.9" in caption[0]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", SUFFIXES.values())
 def test_every_format_and_file_holds_the_comparison(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -706,3 +710,229 @@ def test_the_summary_counts_every_verdict() -> None:
     assert summary(found) == (
         "3 of 3 pairs agree: 1 identical, 1 with the same draws but for rounding, 1 within errors."
     )
+
+
+# --- merging
+
+
+def sums(totals: Any) -> list[float]:
+    """All numbers of totals, one after the other."""
+    if isinstance(totals, tuple):
+        return [value for each in totals for value in sums(each)]
+    return [] if totals is None else [totals]
+
+
+def studies_of(kind: str) -> list[Any]:
+    """The same question with three seeds."""
+    if kind == "results":
+        asked: dict[str, Any] = {"dim": 4, "scale": "sqrt", "x_dist": "laplace", "x_mean": 1.0}
+        return [
+            LayerStudy(Experiment(**asked, samples=640, seed=seed), histogram=True)
+            for seed in range(3)
+        ]
+    if kind == "layers":
+        network = Network(widths=(4, 6, 5), networks=8, batch=3)
+        return [StackStudy(replace(network, seed=seed)) for seed in range(3)]
+    return [CheckStudy(question("sparse(sparsity=0.5)", 6, 4, seed), 8) for seed in range(3)]
+
+
+@pytest.mark.parametrize("kind", ["results", "layers", "checks"])
+def test_pooled_totals_are_those_of_all_replicates(kind: str) -> None:
+    """As if they had been added one by one; sums that are only added up are noticed."""
+    studies = studies_of(kind)
+    parts = [study.empty() for study in studies]
+    whole = studies[0].empty()
+    for place, study in enumerate(studies):
+        for index in range(8 + place):
+            sample = study.sample(index)
+            parts[place], whole = parts[place].plus(sample), whole.plus(sample)
+    rows = [study.rows(totals) for study, totals in zip(studies, parts, strict=True)]
+    together = studies[0].rows(whole)
+    for of_parts, expected in zip(zip(*rows, strict=True), together, strict=True):
+        (row,) = merge(of_parts).rows
+        assert sums(row.totals) == pytest.approx(sums(expected.totals), rel=1e-11, abs=1e-13)
+        assert row.estimates[0].std_error == pytest.approx(expected.estimates[0].std_error)
+        name = {"results": "m2", "layers": "square_m2"}.get(kind)
+        if name is not None:
+            added = sum(getattr(part.totals, name) for part in of_parts)
+            assert added != pytest.approx(getattr(expected.totals, name), rel=1e-6)
+
+
+def test_a_pooled_row_names_its_seeds_and_is_more_precise() -> None:
+    """In a caveat, in its key, and in the caption; the order of the rows changes no digit."""
+    rows = [measured(seed=seed) for seed in (2, 0, 1)]
+    (row,) = judge(merge(rows).rows)
+    assert row == judge(merge(rows[::-1]).rows)[0]
+    assert (row.seed, row.seeds, row.blocks) == (0, (0, 1, 2), 192)
+    assert row.key == rows[0].key + "+1+2"
+    assert [c.message for c in row.caveats] == ["the totals of seeds 0, 1 and 2 are pooled"]
+    assert row.std_error == pytest.approx(rows[0].std_error / math.sqrt(3), rel=0.3)
+    mixed = [replace(rows[0], varsim="0.0.9"), rows[1]]
+    assert "; they are of varsim 0.0.9 and 0." in merge(mixed).rows[0].caveats[0].message
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
+def test_a_pooled_row_is_read_again_and_a_wrong_key_is_not(tmp_path: Path, suffix: str) -> None:
+    """As any row, to the last digit: what it says of its seeds is checked."""
+    merged = judge(merge([measured(seed=0), measured(seed=5), measured(dim=8)]).rows)
+    text = write(tmp_path / f"merged{suffix}", merged).read_text()
+    again = parse(text, suffix)
+    assert list(map(RESULTS.record, again)) == list(map(RESULTS.record, merged))
+    assert again[0].seeds == (0, 5)
+    for wrong in ("+x", "+05", "5+"):
+        with pytest.raises(InputError, match=r"row of results|not that of its settings"):
+            parse(text.replace(f"{merged[0].question.key}+5", merged[0].key[:-2] + wrong), suffix)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of rows, of layers and of checks, of seeds 0 and 1."""
+    path = tmp_path_factory.mktemp("parts")
+    for seed in (0, 1):
+        rows = [measured(seed=seed), measured(seed=seed, dim=8 + seed)]
+        rows.append(measured(seed=seed, design="fixed-x"))
+        write(path / f"results{seed}.jsonl", rows)
+        write(path / f"layers{seed}.jsonl", stack(seed=seed, networks=8 + seed))
+        write(path / f"checks{seed}.jsonl", [check(seed=seed)])
+    return path
+
+
+def test_merge_adds_up_what_it_can_and_says_what_not(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other rows stay as they are, in the order of the files."""
+    file = tmp_path / "all.jsonl"
+    files = [parts / "results0.jsonl", parts / "results1.jsonl"]
+    assert varsim("merge", *files, "-o", file) == 0
+    out, err = capsys.readouterr()
+    assert "seed 0, 1." in out
+    assert err.splitlines()[0] == (
+        "Note: Not pooled, since with fixed-x each seed has an x of its own: D = 16, scale sqrt, "
+        "fixed-x."
+    )
+    assert err.splitlines()[-2:] == [
+        "6 rows of 2 files are now 5: 1 pooled, 4 as they were.", "5 of 5 agree with theory."
+    ]  # fmt: skip
+    rows = parse(file.read_text(), ".jsonl")
+    assert [(row.dim, row.seeds) for row in rows] == [
+        (16, (0, 1)), (8, (0,)), (16, (0,)), (9, (1,)), (16, (1,))
+    ]  # fmt: skip
+    assert {row.alpha for row in rows} == {0.001}
+    before = [row for source in files for row in parse(source.read_text(), ".jsonl")]
+    assert [row.totals for row in rows[1:]] == [before[i].totals for i in (1, 2, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("names", "where"),
+    [
+        (["results0", "results0"], "twice in '{0}'"),
+        (["all", "results1"], "in '{0}' and in '{1}'"),
+        (["layers1", "layers0", "layers1"], "twice in '{0}'"),
+    ],
+)
+def test_the_same_seed_twice_is_refused(
+    parts: Path, tmp_path: Path, names: list[str], where: str
+) -> None:
+    """In a sentence, and of a merged row too: nothing is written."""
+    paths = [parts / f"{name}.jsonl" for name in names]
+    if names[0] == "all":
+        paths[0] = tmp_path / "all.jsonl"
+        assert varsim("merge", parts / "results0.jsonl", paths[1], "-q", "-o", paths[0]) == 0
+    done = here("merge", *map(str, paths), "-o", str(tmp_path / "more.jsonl"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert where.format(*paths) in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "more.jsonl").exists()
+
+
+def test_layers_are_pooled_with_the_medians_of_one_seed(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which a caveat says, since medians cannot be added up; plot and compare read the file."""
+    file = tmp_path / "all.jsonl"
+    sources = [parts / "layers0.jsonl", parts / "layers1.jsonl"]
+    assert varsim("merge", *sources, "-o", file) == 0
+    assert "the medians are of one seed, with 9 networks" in capsys.readouterr().err
+    rows, larger = (parse(path.read_text(), ".jsonl") for path in (file, sources[1]))
+    assert [row.networks for row in rows] == [17] * len(larger)
+    assert [row.median for row in rows] == [row.median for row in larger]
+    assert varsim("compare", file, sources[0], "-q") == 0
+    assert varsim("plot", file, "-o", tmp_path / "all.svg") == 0
+
+
+def test_checks_are_pooled(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the draws of both, but not where the totals of an older version cannot be added to."""
+    assert varsim("merge", parts / "checks0.jsonl", parts / "checks1.jsonl", "-q", "-f", "csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["draws"] == "32"
+    new = check(seed=1)
+    old = replace(new, totals=new.totals._replace(reference=None))
+    merged = merge([check(seed=0), old])
+    assert merged.rows == [check(seed=0), old]
+    assert "older version" in merged.apart[0][1]
+
+
+def test_rows_of_blocks_of_different_sizes_stay_apart() -> None:
+    """Of two precisions, which share a key: their variances are not means of the same."""
+    asked: dict[str, Any] = {"dim": 16, "scale": "sqrt"}
+    rough = simulate(Experiment(**asked, precision=0.2))
+    fine = simulate(Experiment(**asked, precision=0.02, seed=1))
+    assert rough.key == fine.key
+    merged = merge([rough, fine])
+    assert merged.rows == [rough, fine]
+    assert merged.apart == [(fine, "their blocks have different sizes")]
+
+
+def test_a_histogram_that_one_file_lacks_is_left_out() -> None:
+    """And it is said; where all have one, the counts are those of all outputs."""
+    counted = [
+        LayerStudy(Experiment(dim=4, scale="sqrt", samples=640, seed=seed), histogram=True)
+        for seed in (0, 1)
+    ]
+    a, b = (s.rows(Totals.of(s.sample(index) for index in range(64)))[0] for s in counted)
+    (both,) = merge([a, b]).rows
+    assert sum(both.totals.counts) == both.samples == 1280
+    bare = replace(b, totals=b.totals._replace(counts=None))
+    merged = merge([a, bare])
+    assert merged.rows[0].histogram is None
+    assert merged.uncounted == merged.rows
+
+
+def test_a_resumed_run_never_continues_a_pooled_row(parts: Path, tmp_path: Path) -> None:
+    """It measures its own seed, and leaves the merged row in the file."""
+    file = tmp_path / "all.jsonl"
+    here("merge", str(parts / "results0.jsonl"), str(parts / "results1.jsonl"), "-o", str(file))
+    done = here("-d", "16", "-s", "sqrt", "-n", "6400", "-q", "-o", str(file), "--resume")
+    assert done.returncode == 0, done.stderr
+    rows = parse(file.read_text(), ".jsonl")
+    assert [row.seeds for row in rows[:2]] == [(0,), (0, 1)]
+    assert rows[0].totals == measured().totals
+
+
+def test_merge_passes_verdicts_anew(tmp_path: Path) -> None:
+    """With the draws of all: what no row alone shows can disagree; --check exits with 3 then."""
+    wrong = "trunc_normal(std=0.27)"
+    rows = judge([measured(init=wrong, samples=1000, seed=seed) for seed in range(8)])
+    assert all(row.agrees for row in rows)
+    file = str(write(tmp_path / "seeds.csv", rows))
+    done = here("merge", file, "--check", "--confidence", "0.5", "-q")
+    assert done.returncode == 3
+    assert "DISAGREES" in done.stdout
+    assert "empirical ± 50%" in done.stdout
+    assert here("merge", file, "--check", "--alpha", "1e-12", "-q").returncode == 0
+
+
+def test_a_mistake_of_merge_is_one_sentence(parts: Path) -> None:
+    """No file, files of two kinds, stdin twice, an output that is read, a column that is not."""
+    results, layers = str(parts / "results0.jsonl"), str(parts / "layers0.jsonl")
+    for args, sentence in {
+        (): "0 files were given; give one or more",
+        (results, layers): "give files of one kind",
+        ("-", "-"): "- was given twice",
+        (results, "-o", results): "is one of the files that are merged",
+        (results, "--columns", "layer"): "column 'layer' is unknown",
+        (results, "--alpha", "2"): "alpha is 2.0",
+    }.items():
+        done = here("merge", *args)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert sentence in done.stderr

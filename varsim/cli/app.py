@@ -22,6 +22,7 @@ from varsim.compute import lazy
 from varsim.parsing import InputError, shortened
 
 run, streams = lazy("varsim.cli.run"), lazy("varsim.compute.streams")
+result = lazy("varsim.layer.result")
 provenance = lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
@@ -65,6 +66,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
     commands=[
         commands.plot,
         commands.compare,
+        commands.merge,
         commands.layers,
         commands.gains,
         commands.init,
@@ -124,6 +126,7 @@ _WHAT, _ENTRIES = "What is multiplied (these sweep)", "Entries of x and W (these
         help="With --precision: cap each row at 90s, 5m or 1h30m, never below its first 64 "
         "blocks.")  # fmt: skip
 @common.measuring
+@common.view(lambda: result.RESULTS.names)
 @common.histogram(
         help="Count the outputs of every row, for machine formats and varsim plot.")  # fmt: skip
 @common.check(help="Exit with 3 if a verdict disagrees.")

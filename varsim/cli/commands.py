@@ -13,6 +13,7 @@ from varsim.cli.options import HOW, OUT, option, swept
 from varsim.compute import lazy
 
 run, tables = lazy("varsim.cli.run"), lazy("varsim.cli.tables")
+check, stack = lazy("varsim.layer.check"), lazy("varsim.stack.result")
 
 _LAYERS_EXAMPLES = [
     ("varsim layers --activation tanh --scale xavier --gain 1,5/3", "Does tanh need a gain?"),
@@ -72,6 +73,7 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
 @option("--infinite-width", is_flag=True, group=HOW,
         help="Leave out the correction of theory for finite width.")  # fmt: skip
 @common.measuring
+@common.view(lambda: stack.LAYERS.names)
 @common.histogram(
         help="Count φ(h) of every layer, for machine formats and varsim plot.")  # fmt: skip
 @common.explain
@@ -110,6 +112,7 @@ _GAINS_EXAMPLES = [
         "gradients; with --variance, those that keep this variance, and gradients.")  # fmt: skip
 @common.formats
 @common.outputs
+@common.view()
 @common.quiet
 def gains(**options: Any) -> int:
     """Print the gains of activations.
@@ -144,6 +147,7 @@ _INIT_WHAT = "What is asked"
 @option("--draws", type=common.COUNT, default=64, show_default=True, group=HOW, metavar="N",
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
 @common.measuring
+@common.view(lambda: check.CHECKS.names)
 @common.explain
 @common.check(help="Exit with 3 if a verdict disagrees.")
 @common.quiet
@@ -175,6 +179,7 @@ _COMPARE_EPILOG = (
 @common.alpha
 @common.formats
 @common.outputs
+@common.view()
 @common.check(help="Exit with 3 if a pair differs.")
 @common.quiet
 def compare(**options: Any) -> int:
@@ -185,6 +190,31 @@ def compare(**options: Any) -> int:
     says where they differ beyond their errors.
     """
     return int(tables.compare(options))
+
+
+_MERGE_EXAMPLES = [
+    ("varsim merge laptop.jsonl server.jsonl -o both.jsonl", "Two machines, a seed each."),
+    ("varsim merge seed*.csv --check", "Many runs, judged as one."),
+]
+
+
+@click.command("merge", cls=GroupedCommand, examples=_MERGE_EXAMPLES)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="FILES...")
+@common.confidence
+@common.alpha
+@common.formats
+@common.outputs
+@common.view()
+@common.check(help="Exit with 3 if a verdict disagrees.")
+@common.quiet
+def merge(**options: Any) -> int:
+    """Merge files of results that have different seeds.
+
+    Rows of one experiment become one row, with the draws of all of them; other rows stay as they
+    are. Verdicts are passed anew. The files are .jsonl, .csv or .json, as varsim, varsim layers or
+    varsim init write them, or - for stdin.
+    """
+    return int(tables.merge(options))
 
 
 _PLOT_EXAMPLES = [

@@ -372,6 +372,21 @@ quiet = shared(
     "-q", "--quiet", is_flag=True, group=OUT, help="No progress, caveats or summary on stderr."
 )
 
+
+def view(known: Names = tuple) -> Callable[[Any], Any]:
+    """Return the options that say what is shown; the shell completes the known names."""
+    return all_of(
+        shared(
+            "--columns", multiple=True, type=listed("columns", known=known), group=OUT,
+            metavar="LIST", help="Show these fields, in this order, such as scale,ratio: see varsim help formats.",
+        ),
+        shared(
+            "--sort", type=Parsed("column", str.strip, known), group=OUT, metavar="COLUMN",
+            help="Sort the rows by this field; -COLUMN sorts from the largest down.",
+        ),
+    )  # fmt: skip
+
+
 measuring = all_of(
     seed, dtype, workers, scheduler, confidence, alpha, formats,
     _outputs("write -o {stem}.jsonl, and then run: varsim plot {stem}.jsonl -o {file}"), resume,

@@ -7,15 +7,16 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
 from varsim.compute import lazy
 from varsim.parsing import InputError, harmless, quoted
-from varsim.report import Table
-from varsim.report.formats import FOR_PEOPLE, SUFFIXES, text_of
+from varsim.report import Table, View
+from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
 from varsim.storage.files import write_file
 
 bars = lazy("varsim.report.bars")
@@ -34,11 +35,25 @@ class Publisher:
         format_name: The format on stdout.
         outputs: Files that are written too, in the formats of their suffixes.
         quiet: Whether nothing but errors is said on stderr.
+        view: What is shown of the tables. Files in machine formats keep all fields: they can be
+            read again.
     """
 
     format_name: str
     outputs: Sequence[Path]
     quiet: bool
+    view: View = field(default_factory=View)
+
+    @classmethod
+    def of(cls, options: dict[str, Any], outputs: Sequence[Path] | None = None) -> Publisher:
+        """Return the publisher that a command's options ask for, with other outputs if given."""
+        columns = dict.fromkeys(chain.from_iterable(options["columns"]))
+        return cls(
+            options["format"],
+            options["output"] if outputs is None else outputs,
+            quiet=options["quiet"],
+            view=View(tuple(columns), options["sort"] or ""),
+        )
 
     def __post_init__(self) -> None:
         """Refuse a file of no known format before anything runs."""
@@ -78,8 +93,9 @@ class Publisher:
             Whether all could be written.
         """
         written = True
+        shown, whole = list(map(self.view.of, tables)), list(map(self.view.sorted, tables))
         try:
-            self._write_stdout(tables, prose, drawn)
+            self._write_stdout(shown, prose, drawn)
         except BrokenPipeError:
             _abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
@@ -87,7 +103,8 @@ class Publisher:
             say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
             written = False
         for output in self.outputs:
-            written &= write_output(output, text_of(SUFFIXES[output.suffix.lower()], tables))
+            name = SUFFIXES[output.suffix.lower()]
+            written &= write_output(output, text_of(name, whole if name in MACHINE else shown))
         return written
 
     def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -26,7 +26,7 @@ from varsim.fields import Schema
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, LayerStudy
 from varsim.parsing import MAX_VALUES, InputError, in_user_context, split_calls
-from varsim.report import Table
+from varsim.report import Column, Table, View
 from varsim.report.rows import (
     checks_table,
     columns,
@@ -75,7 +75,7 @@ class Kind:
 
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
-    _check(options)
+    _check(options, RESULTS)
     if options["max_time"] is not None and options["precision"] is None:
         raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
@@ -98,7 +98,7 @@ def results(options: dict[str, Any]) -> int:
 
 def layers(options: dict[str, Any]) -> int:
     """Measure deep stacks: the command ``varsim layers``."""
-    _check(options)
+    _check(options, stack.LAYERS)
     defaults: dict[str, list[Any]] = {
         "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
         "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
@@ -129,7 +129,7 @@ def checks(options: dict[str, Any]) -> int:
 
     Those that are named have to work; of all that are installed, one that does not is left out.
     """
-    _check(options)
+    _check(options, check.CHECKS)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
     dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
     pairs = itertools.product(dims, fan_outs)
@@ -185,6 +185,7 @@ def _measure(
             _say_all(publisher, notes)
             left = [point.study.question for point in points if point.done is None]
             if left:
+                publisher = replace(publisher, view=View())  # a plan has columns of its own
                 return DONE if publisher.write(plan_table(left, workers)) else FAILED
             publisher.say("Nothing is left to run.")
             return DONE
@@ -196,7 +197,7 @@ def _measure(
                     _prepare([point.study for point in points if point.done is None])
                 # Only now: a mistake of the user's is told alone.
                 _say_all(publisher, notes)
-                show = None if kind.table_per_question else columns
+                show = None if kind.table_per_question else _live_columns(kind, publisher.view)
                 scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
                     outcome = run(
@@ -247,10 +248,11 @@ def _publish(
         remarks = [f"{how}: {done}{partial}."]
     of_tables = outcome.groups if kind.table_per_question else [rows]
     tables = [kind.table(of_table, remarks) for of_table in of_tables]
+    drawn = publisher.view.order(tables[0].records) if options.get("plot") else []
     written = publisher.write(
         *tables,
         prose=kind.why.explain(rows) if options["explain"] else "",
-        drawn=rows if options.get("plot") else (),
+        drawn=[rows[place] for place in drawn],
     )
     if ledger is not None:
         try:
@@ -275,16 +277,25 @@ def _publish(
     if outcome.left_out:
         publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
     if kind.summary is not None:
-        publisher.say(_summary(rows, kind))
+        publisher.say(summary(rows, kind.summary))
     return written
 
 
-def _summary(rows: Sequence[Any], kind: Kind) -> str:
+def _live_columns(kind: Kind, view: View) -> Callable[[Sequence[Any]], Sequence[Column]]:
+    """Return what makes the columns of the rows that are done, while others are measured."""
+    if not view.columns:
+        return columns
+    chosen = View(view.columns)
+    return lambda rows: chosen.of(kind.table(rows, ())).columns
+
+
+def summary(rows: Sequence[Any], name: str) -> str:
+    """Return how many rows, of that name, agree with theory."""
     known = sum(row.agrees is not None for row in rows)
     wrong = [row for row in rows if row.agrees is False]
     if not wrong:
-        return f"{known} of {known} {kind.summary}agree with theory."
-    return f"{len(wrong)} of {known} {kind.summary}disagree with theory: {named(wrong, 5)}."
+        return f"{known} of {known} {name}agree with theory."
+    return f"{len(wrong)} of {known} {name}disagree with theory: {named(wrong, 5)}."
 
 
 def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check: bool) -> int:
@@ -370,18 +381,19 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
     return cast("Network", network.Network(widths=widths, residual=residual, **fields))
 
 
-def _check(options: dict[str, Any]) -> None:
+def _check(options: dict[str, Any], schema: Schema[Any]) -> None:
     """Refuse what no command takes, before anything is loaded."""
     for name in ("confidence", "alpha"):
         check_probability(name, options[name])
     check_workers(options["workers"])
-    _publisher(options)
+    _, publisher = _publisher(options)
+    publisher.view.check(schema)
 
 
 def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
     """Return the output that rows are added to one by one, if any, and what publishes the rest."""
     ledger, outputs = _ledger_output(options)
-    return ledger, Publisher(options["format"], outputs, quiet=options["quiet"])
+    return ledger, Publisher.of(options, outputs)
 
 
 def _load(studies: Iterable[Any]) -> None:

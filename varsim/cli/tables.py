@@ -1,12 +1,13 @@
-"""What the commands do that measure nothing: gains, comparisons and figures."""
+"""What the commands do that measure nothing: gains, comparisons, merged files and figures."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,36 @@ from varsim.cli.options import FIGURE_SUFFIXES
 from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixes, say, write_output
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
+from varsim.comparison.merging import Merged, repeat
+from varsim.comparison.merging import merge as merged
 from varsim.compute import lazy
+from varsim.layer.check import CHECKS
+from varsim.layer.result import RESULTS
 from varsim.parsing import InputError, in_user_context, quoted, split_calls
+from varsim.report import Table
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
-from varsim.statistics import check_probability
+from varsim.report.rows import checks_table, named, results_table, row_name, stack_table
+from varsim.stack.result import LAYERS
+from varsim.statistics import check_probability, judge
 from varsim.storage import READABLE
 from varsim.storage.rows import parse, suffix_of
 
-plots = lazy("varsim.plots")
+plots, run = lazy("varsim.plots"), lazy("varsim.cli.run")
+
+_TABLES: dict[str, tuple[Callable[[Sequence[Any]], Table], str | None]] = {
+    RESULTS.kind: (results_table, ""),
+    LAYERS.kind: (stack_table, "layers "),
+    CHECKS.kind: (checks_table, None),
+}
+"""How rows of each kind are shown, and what the last sentence calls them, if there is one."""
 
 _LONGEST_TITLE = 200
 
 
 def gains(options: dict[str, Any]) -> int:
     """Print the gains of activations: the command ``varsim gains``."""
-    publisher = Publisher(options["format"], options["output"], quiet=options["quiet"])
+    publisher = Publisher.of(options)
     names = list(chain.from_iterable(map(split_calls, options["activations"])))
     variances = list(chain.from_iterable(options["variance"]))
     for variance in variances:
@@ -52,9 +67,11 @@ def gains(options: dict[str, Any]) -> int:
 def compare(options: dict[str, Any]) -> int:
     """Compare two files: the command ``varsim compare``."""
     alpha = check_probability("alpha", options["alpha"])
-    publisher = Publisher(options["format"], options["output"], quiet=options["quiet"])
+    publisher = Publisher.of(options)
     files = options["files"]
-    _check_files(files, options["output"])
+    if len(files) != 2:
+        raise InputError(f"{_given(files)}; give two, each {_FILE}")
+    _check_sources(files, options["output"], "compared")
     matching = match(*map(rows_in, files))
     names = Names(*map(_name, files))
     if not matching.pairs:
@@ -69,6 +86,78 @@ def compare(options: dict[str, Any]) -> int:
         return FAILED
     differs = any(each.verdict == DIFFERS for each in comparisons)
     return DISAGREED if options["check"] and differs else DONE
+
+
+def merge(options: dict[str, Any]) -> int:
+    """Merge files of rows: the command ``varsim merge``."""
+    levels = {name: check_probability(name, options[name]) for name in ("alpha", "confidence")}
+    publisher = Publisher.of(options)
+    files = options["files"]
+    if not files:
+        raise InputError(f"{_given(files)}; give one or more, each {_FILE}")
+    _check_sources(files, options["output"], "merged")
+    of_files = [(path, rows_in(path)) for path in files]
+    _check_kinds(of_files)
+    sources = [path for path, rows in of_files for _ in rows]
+    rows = [row for _, of_file in of_files for row in of_file]
+    _refuse_repeats(rows, sources)
+    publisher.view.check(rows[0].schema)
+    become = merged([replace(row, confidence=levels["confidence"]) for row in rows])
+    judged = judge(become.rows, levels["alpha"])
+    table, name = _TABLES[judged[0].schema.kind]
+    stacks = groupby(judged, key=lambda row: (row.key, row.seed) if name == "layers " else None)
+    tables = [table(list(stack)) for _, stack in stacks]
+    written = publisher.write(*tables)
+    for sentence in chain(_merge_notes(become), *(_caveats(table) for table in tables)):
+        publisher.say(sentence)
+    publisher.say(_what_became(len(files), len(rows), become))
+    if name is not None:
+        publisher.say(run.summary(judged, name))
+    if not written:
+        return FAILED
+    disagrees = any(row.agrees is False for row in judged)
+    return DISAGREED if options["check"] and disagrees else DONE
+
+
+def _refuse_repeats(rows: Sequence[Any], sources: Sequence[Path]) -> None:
+    """Refuse rows that hold the same draws."""
+    twice = repeat(rows)
+    if twice is None:
+        return
+    first, second = (_name(sources[place]) for place in (twice.first, twice.second))
+    where = f"twice in {first}" if first == second else f"in {first} and in {second}"
+    raise InputError(
+        f"seed {twice.seed} of {row_name(rows[twice.first])} is {where}, and the same draws count "
+        "once; leave one out, or run it again with another --seed"
+    )
+
+
+def _caveats(table: Table) -> list[str]:
+    return [f"Caveat: {sentence}" for sentence in table.caveats]
+
+
+def _merge_notes(become: Merged) -> list[str]:
+    """Return what a person should know of rows that could not be added up as a whole."""
+    apart: dict[str, list[Any]] = {}
+    for row, reason in become.apart:
+        apart.setdefault(reason, []).append(row)
+    notes = [f"Note: Not pooled, since {reason}: {named(rows)}." for reason, rows in apart.items()]
+    if become.uncounted:
+        lost = named(become.uncounted)
+        notes.append(f"Note: Not all files have a histogram, so it is left out: {lost}.")
+    return notes
+
+
+def _what_became(files: int, before: int, become: Merged) -> str:
+    """Return how many rows there were and are, in a sentence."""
+    of = f"{before:,} row{'s' * (before > 1)} of {files} file{'s' * (files > 1)}"
+    if not become.pooled:
+        return f"{of}: none could be pooled, so all are as they were."
+    unchanged = len(become.rows) - become.pooled
+    return (
+        f"{of} are now {len(become.rows):,}: {become.pooled:,} pooled, {unchanged:,} as "
+        f"{'it was' if unchanged == 1 else 'they were'}."
+    )
 
 
 def plot(options: dict[str, Any]) -> int:
@@ -92,10 +181,7 @@ def plot(options: dict[str, Any]) -> int:
             f"title has {len(options['title']):,} characters; give at most {_LONGEST_TITLE}"
         )
     rows = [(path, rows_in(path)) for path in options["results"]]
-    kinds = {of_file[0].schema.kind: path for path, of_file in rows}
-    if len(kinds) > 1:
-        two = list(kinds)[:2]
-        raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))
+    _check_kinds(rows)
     # What matplotlib logs about its caches is not about the figure; neither is a window's backend.
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     os.environ["MPLBACKEND"] = "agg"
@@ -149,19 +235,30 @@ def rows_in(path: Path) -> list[Any]:
     return rows
 
 
-def _check_files(files: Sequence[Path], outputs: Sequence[Path]) -> None:
-    if len(files) != 2:
-        raise InputError(
-            f"{len(files)} {'file was' if len(files) == 1 else 'files were'} given; give two, each "
-            f"a file of rows ({', '.join(READABLE)}) or - for stdin"
-        )
-    if all(str(file) == "-" for file in files):
+_FILE = f"a file of rows ({', '.join(READABLE)}) or - for stdin"
+
+
+def _given(files: Sequence[Path]) -> str:
+    return f"{len(files)} {'file was' if len(files) == 1 else 'files were'} given"
+
+
+def _check_kinds(of_files: Sequence[tuple[Path, Sequence[Any]]]) -> None:
+    """Refuse files of rows of different kinds."""
+    kinds = {rows[0].schema.kind: path for path, rows in of_files}
+    if len(kinds) > 1:
+        two = list(kinds)[:2]
+        raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))
+
+
+def _check_sources(files: Sequence[Path], outputs: Sequence[Path], verb: str) -> None:
+    """Refuse stdin twice, and an output that would replace a file that is read."""
+    if sum(str(file) == "-" for file in files) > 1:
         raise InputError("- was given twice, but stdin can be read only once; name a file")
     sources = {os.path.realpath(file) for file in files if str(file) != "-"}
     for output in outputs:
         if os.path.realpath(output) in sources:
             raise InputError(
-                f"output {str(output)!r} is one of the files that are compared, and would be "
+                f"output {str(output)!r} is one of the files that are {verb}, and would be "
                 "replaced; choose another --output"
             )
 

@@ -171,7 +171,7 @@ class Schema(Generic[Row]):
         try:
             values = {field.name: field.read(record[field.name]) for field in self.fields}
             row = self.build(values)
-            if row.question.key != values["key"]:
+            if row.key != values["key"]:
                 raise InputError(f"its key {values['key']:.8} is not that of its settings")
             if not 0.0 < values["confidence"] < 1.0:
                 raise InputError("invalid row: its confidence is not between 0 and 1")
@@ -202,6 +202,7 @@ class RowBase:
         agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed,
             and where there is no claim.
         alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
+        pooled: Further seeds, whose replicates the totals hold too.
     """
 
     schema: ClassVar[Schema[Any]]
@@ -210,6 +211,31 @@ class RowBase:
     init_package: str | None = None
     agrees: bool | None = None
     alpha: float | None = None
+    pooled: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What was measured, without the seed; further seeds that are pooled follow: ``key+1+2``.
+
+        So a pooled row is never taken for a row of its first seed alone.
+        """
+        return "+".join([self.question.key, *map(str, self.pooled)])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Every seed whose replicates the totals hold."""
+        return (self.question.seed, *self.pooled)
+
+    @property
+    def pooling(self) -> tuple[Caveat, ...]:
+        """The caveat of a pooled row."""
+        if not self.pooled:
+            return ()
+        *most, last = map(str, self.seeds)
+        message = f"the totals of seeds {', '.join(most)} and {last} are pooled"
+        if " and " in self.varsim:
+            message += f"; they are of varsim {self.varsim}"
+        return (Caveat("pooled", message),)
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -224,7 +250,9 @@ class RowBase:
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a row holds beside its question and its totals, from the values of a file."""
-        return {field.name: values[field.name] for field in dataclasses.fields(RowBase)}
+        names = [field.name for field in dataclasses.fields(RowBase) if field.name in values]
+        _, *pooled = values["key"].split("+")
+        return {name: values[name] for name in names} | {"pooled": tuple(map(int, pooled))}
 
     def __getattr__(self, name: str) -> Any:
         """Return a field of the row, or a setting of its question."""
@@ -280,6 +308,10 @@ def truth(value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError
     return value
+
+
+SCALARS = (text, whole, number, truth)
+"""The types whose values have an order."""
 
 
 def sequence(of: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 # Magnitudes outside are written with an exponent.
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e7
@@ -114,6 +115,25 @@ def rounded(value: float, error: float) -> str:
     '0.998'
     """
     return significant(value) if _is_exact(value, error) else _places(value, error_digits(error)[1])
+
+
+def power_of_ten(text: str) -> tuple[str, int | None]:
+    """Return a number as it is written here without its power of ten, and this power.
+
+    >>> power_of_ten("(1.953 ± 0.007)e-06"), power_of_ten("512.2 ± 1.7")
+    (('(1.953 ± 0.007)', -6), ('512.2 ± 1.7', None))
+    """
+    match = re.fullmatch(r"(.*\d\)?)e([+-]\d+)", text)
+    return (match[1], int(match[2])) if match else (text, None)
+
+
+def with_minus(text: str) -> str:
+    """Return a number with a minus sign in place of a hyphen; other text as it is.
+
+    >>> with_minus("-0.92"), with_minus("half-stable")
+    ('−0.92', 'half-stable')
+    """
+    return re.sub(r"^(\(?)-(?=\d)", "\\1−", text)
 
 
 def _is_exact(value: float, error: float) -> bool:

@@ -100,6 +100,46 @@ class CheckTotals(NamedTuple):
             tuple(map(tuple, comoments.tolist())),
         )
 
+    @classmethod
+    def pooled(cls, parts: Sequence[CheckTotals]) -> CheckTotals:
+        """Return the totals of all W of several totals; each needs a reference.
+
+        Raises:
+            ValueError: One has none.
+        """
+        reference = parts[0].reference
+        counts = np.array([part.draws for part in parts])
+        count = int(counts.sum())
+        squares = np.array([part.mean_square for part in parts])
+        mean_square = float(counts @ squares) / count
+        m2 = math.fsum(part.mean_square_m2 for part in parts)
+        moved = [part._about(reference) for part in parts]
+        powers = counts @ np.array([each for each, _ in moved]) / count
+        deviations = np.array([each for each, _ in moved]) - powers
+        comoments = sum(each for _, each in moved) + (deviations.T * counts) @ deviations
+        return cls(
+            count,
+            Totals.pooled([part.forward for part in parts]),
+            Totals.pooled([part.backward for part in parts]),
+            mean_square,
+            m2 + float(counts @ (squares - mean_square) ** 2),
+            reference,
+            tuple(powers.tolist()),
+            tuple(map(tuple, comoments.tolist())),
+        )
+
+    def _about(self, reference: float | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return powers and comoments about another reference: (w - r)^j is a sum of powers."""
+        if self.reference is None or reference is None:
+            raise ValueError("these totals cannot be added to")
+        shift = self.reference - reference
+        binomial = np.array([[math.comb(j, i) for i in range(1, 5)] for j in range(1, 5)])
+        exponents = np.array([[max(0, j - i) for i in range(1, 5)] for j in range(1, 5)])
+        change = binomial * shift**exponents
+        constant = shift ** np.arange(1, 5)
+        comoments = change @ np.array(self.comoments) @ change.T
+        return change @ np.array(self.powers) + constant, comoments
+
     @property
     def kurtosis(self) -> tuple[float, float] | None:
         """E (w - mean)⁴ / Var² of all entries, and its standard error; None where all are equal.
@@ -199,7 +239,7 @@ class InitializerCheck(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """What a reader should know."""
-        return tuple(_caveats(self))
+        return (*self.pooling, *_caveats(self))
 
 
 def question(

@@ -112,7 +112,7 @@ class Result(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """What a reader should know."""
-        return tuple(_caveats(self))
+        return (*self.pooling, *_caveats(self))
 
 
 def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:

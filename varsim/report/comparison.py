@@ -96,25 +96,28 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
         names = [row_name(row) for row in rows]
         if len(set(names)) > 1:
             yield Column("stack", names, numeric=False, shortenable=True)
-        yield Column("layer", [str(row.layer) for row in rows])
+        yield Column("layer", [str(row.layer) for row in rows], name="layer")
     else:
         yield from setting_columns(rows)
     if len({each.measure for each in comparisons}) > 1:
-        yield Column("of", [each.measure for each in comparisons], numeric=False)
+        measures = [each.measure for each in comparisons]
+        yield Column("of", measures, numeric=False, name="measure")
     for side in ("a", "b"):
-        of_side = [getattr(each.pair, side).seed for each in comparisons]
-        if len(set(of_side)) > 1:
-            yield Column(f"seed {side}", list(map(str, of_side)), drop_priority=2)
+        cells = ["+".join(map(str, getattr(each.pair, side).seeds)) for each in comparisons]
+        if len(set(cells)) > 1:
+            yield Column(f"seed {side}", cells, drop_priority=2, name=f"seed_{side}")
     sides = {side: [getattr(each, side) for each in comparisons] for side in ("a", "b")}
     exponent = any(needs_exponent(e.value) for of_side in sides.values() for e in of_side if e)
     for side, estimates in sides.items():
         cells = [interval_text(e, confidence, exponent=exponent) if e else "" for e in estimates]
-        yield Column(f"{side} ± {level(rows)}", cells)
+        yield Column(f"{side} ± {level(rows)}", cells, name=side)
     cells = [_difference(each, confidence) for each in comparisons]
-    yield Column("difference, %", cells, drop_priority=1)
+    yield Column("difference, %", cells, drop_priority=1, name="difference")
     tested = [each.difference if each.std_error else None for each in comparisons]
-    yield Column("z", [f"{d.z or 0.0:+.2f}" if d else "" for d in tested], drop_priority=0)
-    yield Column("verdict", [CELLS[each.verdict] for each in comparisons], numeric=False)
+    cells = [f"{d.z or 0.0:+.2f}" if d else "" for d in tested]
+    yield Column("z", cells, drop_priority=0, name="z")
+    cells = [CELLS[each.verdict] for each in comparisons]
+    yield Column("verdict", cells, numeric=False, name="verdict")
 
 
 def _difference(comparison: Comparison, confidence: float) -> str:

@@ -23,19 +23,23 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
     """Return the gains of activations, for every variance of their inputs."""
     rows = [(name, gains(phi, q)) for q in variances for name, phi in activations.items()]
     at = ", ".join(significant(q) for q in variances)
-    columns = [Column("activation", [name for name, _ in rows], numeric=False)]
+    columns = [Column("activation", [name for name, _ in rows], numeric=False, name="activation")]
     if len(variances) > 1:
-        columns.append(Column("q", [significant(row.variance) for _, row in rows]))
+        cells = [significant(row.variance) for _, row in rows]
+        columns.append(Column("q", cells, name="variance"))
     columns += [
         Column("φ(h)", [activations[name].formula for name, _ in rows], False, drop_priority=0),
-        Column("E φ", [_mean(row) for _, row in rows], drop_priority=4),
-        Column("E φ²", [significant(row.second_moment) for _, row in rows], drop_priority=5),
-        Column("gain", [significant(row.gain) for _, row in rows]),
-        Column("std gain", [_optional(row.std_gain, 6) for _, row in rows], drop_priority=3),
+        Column("E φ", [_mean(row) for _, row in rows], drop_priority=4, name="mean"),
+        Column("E φ²", [significant(row.second_moment) for _, row in rows], drop_priority=5,
+               name="second_moment"),
+        Column("gain", [significant(row.gain) for _, row in rows], name="gain"),
+        Column("std gain", [_optional(row.std_gain, 6) for _, row in rows], drop_priority=3,
+               name="std_gain"),
         Column("E φ′²", [significant(row.derivative_second_moment) for _, row in rows],
-               drop_priority=2),
-        Column("χ", [significant(row.chi) for _, row in rows]),
-        Column("torch", [_torch(name) for name, _ in rows], numeric=False, drop_priority=1),
+               drop_priority=2, name="derivative_second_moment"),
+        Column("χ", [significant(row.chi) for _, row in rows], name="chi"),
+        Column("torch", [_torch(name) for name, _ in rows], numeric=False, drop_priority=1,
+               name="torch_gain"),
     ]  # fmt: skip
     caption = [
         f"h normal with mean 0 and variance q = {at}. gain = √(q / E φ²) keeps the variance from "
@@ -51,7 +55,7 @@ def critical_table(activations: Mapping[str, Activation]) -> Table:
     rows = [(name, critical(activation)) for name, activation in activations.items()]
     kept = [_kept(row) for _, row in rows]
     name, kind, *others = _critical_columns(rows, "critical", 2)
-    columns = [name, kind, *others[:2], Column("K*", kept), *others[2:]]
+    columns = [name, kind, *others[:2], Column("K*", kept, name="variance"), *others[2:]]
     caption = [
         "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
         "K* = C_b + C_W E φ². There both susceptibilities are 1, except for line only: "
@@ -71,7 +75,11 @@ def line_table(activations: Mapping[str, Activation], variances: Sequence[float]
     """Return the initializations with χ⊥ = 1 that keep the variances."""
     rows = [(name, critical_at(phi, k)) for k in variances for name, phi in activations.items()]
     name, *others = _critical_columns(rows, "K is", 6)
-    columns = [name, Column("K", [_optional(row.variance) for _, row in rows]), *others]
+    columns = [
+        name,
+        Column("K", [_optional(row.variance) for _, row in rows], name="variance"),
+        *others,
+    ]
     caption = [
         "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
         "K = C_b + C_W E φ², and χ⊥ = C_W E φ′², the factor per layer of gradients, is 1. Over all "
@@ -84,13 +92,15 @@ def line_table(activations: Mapping[str, Activation], variances: Sequence[float]
 
 def _critical_columns(rows: Sequence[tuple[str, Critical]], kind: str, digits: int) -> list[Column]:
     return [
-        Column("activation", [name for name, _ in rows], numeric=False),
-        Column(kind, [row.kind for _, row in rows], numeric=False),
-        Column("C_W", [_optional(row.weights) for _, row in rows]),
-        Column("C_b", [_bias(row) for _, row in rows]),
-        Column("χ⊥", [_optional(row.chi_perpendicular) for _, row in rows], drop_priority=0),
-        Column("χ∥", [_chi_parallel(row, digits) for _, row in rows], drop_priority=1),
-    ]
+        Column("activation", [name for name, _ in rows], numeric=False, name="activation"),
+        Column(kind, [row.kind for _, row in rows], numeric=False, name="critical"),
+        Column("C_W", [_optional(row.weights) for _, row in rows], name="weight_variance"),
+        Column("C_b", [_bias(row) for _, row in rows], name="bias_variance"),
+        Column("χ⊥", [_optional(row.chi_perpendicular) for _, row in rows], drop_priority=0,
+               name="chi_perpendicular"),
+        Column("χ∥", [_chi_parallel(row, digits) for _, row in rows], drop_priority=1,
+               name="chi_parallel"),
+    ]  # fmt: skip
 
 
 def _critical_table(

@@ -6,7 +6,7 @@ All of it follows from the fields of the rows, whatever kind they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
@@ -59,8 +59,19 @@ def _column(field: Field, rows: Sequence[Any], *, exponent: bool = False) -> Col
     cells = [field.text(row, exponent=exponent) for row in rows]
     return Column(
         header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init",
-        note=field.note,
+        note=field.note, name=field.name,
     )  # fmt: skip
+
+
+def _hidden(rows: Sequence[Any]) -> Callable[[str], Column | None]:
+    """Return what makes the column of a field that a table does not show by itself."""
+    fields = rows[0].schema.by_name
+
+    def column(name: str) -> Column | None:
+        field = fields.get(name)
+        return _column(field, rows) if field is not None and field.header else None
+
+    return column
 
 
 def shared_settings(rows: Sequence[Any]) -> list[str]:
@@ -86,7 +97,7 @@ def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 def seeds(rows: Sequence[Any]) -> str:
     """Return the seeds of rows, in words."""
-    return "seed " + ", ".join(map(str, sorted({row.seed for row in rows})))
+    return "seed " + ", ".join(map(str, sorted({seed for row in rows for seed in row.seeds})))
 
 
 def row_name(row: Any, rows: Sequence[Any] = ()) -> str:
@@ -166,6 +177,7 @@ def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Tab
         _records(results),
         list(caveat_sentences(results)),
         remarks,
+        _hidden(results),
     )
 
 
@@ -185,6 +197,7 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
         _records(rows),
         list(caveat_sentences(rows)),
         remarks,
+        _hidden(rows),
     )
 
 
@@ -211,6 +224,7 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         _records(rows),
         list(_stack_caveats(rows)),
         remarks,
+        _hidden(rows),
     )
 
 

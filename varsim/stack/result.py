@@ -87,9 +87,32 @@ class LayerTotals(NamedTuple):
         # None stays None, and no other mean is.
         return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type, call-arg]
 
+    @classmethod
+    def pooled(cls, parts: Sequence[LayerTotals]) -> LayerTotals:
+        """Return the totals of all networks of several totals of one layer."""
+        count = sum(part.networks for part in parts)
+        shares = [part.networks / count for part in parts]
+        means = [
+            None if each[0] is None else math.fsum(map(operator.mul, shares, each))
+            for each in zip(*(part[1:9] for part in parts), strict=True)
+        ]
+        squares = [(part.networks, part.square, part.square_m2) for part in parts]
+        gradients = [(part.networks, part.gradient_square, part.gradient_m2) for part in parts]
+        sums = _pooled_m2(squares, means[_SQUARE]), _pooled_m2(gradients, means[_GRADIENT])
+        # None stays None, and no other mean is.
+        return LayerTotals(count, *means, *sums)  # type: ignore[arg-type, call-arg]
+
     def relative_error(self, m2: float) -> float:
         """Return the relative standard error of a mean, from its sum of squares."""
         return math.sqrt(m2 / (self.networks - 1) / self.networks)
+
+
+def _pooled_m2(parts: Sequence[tuple[int, float | None, float]], now: float | None) -> float:
+    """Return Σ (q / mean - 1)² of all parts, from their counts, means and sums."""
+    if not now:
+        return 0.0
+    ratios = [((before or 0.0) / now, count, m2) for count, before, m2 in parts]
+    return math.fsum(m2 * ratio**2 + count * (ratio - 1.0) ** 2 for ratio, count, m2 in ratios)
 
 
 def _with_one_more(
@@ -271,7 +294,7 @@ class LayerResult(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """What a reader should know."""
-        return tuple(_caveats(self))
+        return (*self.pooling, *_caveats(self))
 
 
 def _estimate(
@@ -469,7 +492,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
             f"networks, not {network.precision:g}",
         )
     if row.median_networks < row.networks:
-        yield Caveat("median", f"the medians are of the last {row.median_networks:,} networks")
+        which = "one seed, with" if row.pooled else "the last"
+        yield Caveat("median", f"the medians are of {which} {row.median_networks:,} networks")
 
 
 def _in_runs(widths: Sequence[int]) -> str:

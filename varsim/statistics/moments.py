@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -153,6 +153,36 @@ class Totals(NamedTuple):
             counts = _sum(counts, more)
             n = after
         return Totals(n, mean, within, m2, m3, m4, v2, mv, mmv, x_sums, counts, next_check)
+
+    @classmethod
+    def pooled(cls, parts: Sequence[Totals]) -> Totals:
+        """Return the totals of all blocks of several totals, of the same number of outputs.
+
+        Pébay (2008), section 2: the sums of each part, taken about the mean of all. Without
+        :attr:`x_sums`, which belong to one x, and with counts where every part has them.
+        """
+        blocks = sum(part.blocks for part in parts)
+        mean, within = (
+            sum(part.blocks * getattr(part, name) for part in parts) / blocks
+            for name in ("mean", "within")
+        )
+        sums = zip(*(part._sums_about(mean, within) for part in parts), strict=True)
+        m2, m3, m4, v2, mv, mmv = map(math.fsum, sums)
+        counted = [part.counts for part in parts if part.counts is not None]
+        counts = tuple(map(sum, zip(*counted, strict=True))) if len(counted) == len(parts) else None
+        return cls(blocks, mean, within, m2, m3, m4, v2, mv, mmv, counts=counts)
+
+    def _sums_about(self, mean: float, within: float) -> tuple[float, ...]:
+        """Return m2, m3, m4, v2, mv and mmv about another mean and another variance."""
+        n, a, b = self.blocks, self.mean - mean, self.within - within
+        return (
+            self.m2 + n * a**2,
+            self.m3 + 3 * a * self.m2 + n * a**3,
+            self.m4 + 4 * a * self.m3 + 6 * a**2 * self.m2 + n * a**4,
+            self.v2 + n * b**2,
+            self.mv + n * a * b,
+            self.mmv + b * self.m2 + 2 * a * self.mv + n * a**2 * b,
+        )
 
     @property
     def variance(self) -> float:

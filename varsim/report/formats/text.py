@@ -1,0 +1,41 @@
+"""Plain text and Markdown, and what both are where there is only ASCII."""
+
+from __future__ import annotations
+
+from varsim.report import Table
+
+_ASCII = {" ± ": "+/-", "±": "+/-", "×": "x", "√": "sqrt", "²": "^2", "¼": "^(1/4)", "σ": "s",
+          "φ": "f", "Φ": "P", "χ": "X", "⊥": "_perp", "∥": "_par", "′": "'", "·": "*", "π": "pi",
+          "∂": "d", "³": "^3", "ᵀ": "^T", "½": "1/2", "₁": "_1", "●": "*", "○": "o", "◉": "@",
+          "│": "|", "−": "-"}  # fmt: skip
+
+
+def plain_text(table: Table) -> str:
+    """Return the table as plain text at its full width."""
+    header, *rows = zip(*(column.aligned() for column in table.columns), strict=True)
+    rule = ["-" * column.width for column in table.columns]
+    lines = ["  ".join(cells).rstrip() for cells in (header, rule, *rows)]
+    return "\n".join([*lines, "", *table.caption]) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """Return the table in GitHub-flavoured Markdown, aligned in the source too."""
+    columns = table.printable
+    header, *rows = zip(*(column.aligned() for column in columns), strict=True)
+    rule = ["-" * max(1, c.width - 1) + (":" if c.numeric else "-") for c in columns]
+    lines = [
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+        for cells in (header, rule, *rows)
+    ]
+    return "\n".join([*lines, "", *table.notes]) + "\n"
+
+
+def to_ascii(text: str) -> str:
+    """Return text for a stream that is not UTF-8; what stands in cells keeps its width.
+
+    >>> to_ascii("1.00 ± 0.01")
+    '1.00+/-0.01'
+    """
+    for symbol, plain in _ASCII.items():
+        text = text.replace(symbol, plain)
+    return text.encode("ascii", "replace").decode()
