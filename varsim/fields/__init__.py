@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -39,7 +39,7 @@ class Field:
         optional: Whether it can be None: empty in CSV, null in JSON.
         derived: Whether it follows from the other fields; a file is checked against that.
         tolerance: Absolute difference that such a check allows.
-        plain: Turns the value into what JSON can hold.
+        plain: Turns a value of several parts into what JSON can hold; None for a single value.
         header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
             where it has no column.
         cell: Returns the text of the cell, from the row.
@@ -62,7 +62,7 @@ class Field:
     optional: bool = False
     derived: bool = False
     tolerance: float = 0.0
-    plain: Callable[[Any], Any] = lambda value: value
+    plain: Callable[[Any], Any] | None = None
     header: str = ""
     cell: Callable[[Any], str] | None = None
     numeric: bool = True
@@ -77,6 +77,11 @@ class Field:
     def value(self, row: Any) -> Any:
         """Return the value of a row, or of a question."""
         return getattr(row, self.name) if self.of is None else self.of(row)
+
+    def plain_value(self, row: Any) -> Any:
+        """Return the value of a row as JSON can hold it."""
+        value = self.value(row)
+        return value if value is None or self.plain is None else self.plain(value)
 
     def text(self, row: Any) -> str:
         """Return the cell of a row."""
@@ -111,6 +116,7 @@ class Schema(Generic[Row]):
         table: The columns of a table for people, in their order.
         settings: The settings that captions name, in their order.
         named_by: The settings that name a row in a sentence; others do where they are not as usual.
+        brief: What the one line of a row says: pairs of a label and a field.
     """
 
     kind: str
@@ -121,6 +127,7 @@ class Schema(Generic[Row]):
     table: tuple[str, ...]
     settings: tuple[str, ...]
     named_by: tuple[str, ...]
+    brief: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def names(self) -> list[str]:
@@ -134,11 +141,23 @@ class Schema(Generic[Row]):
 
     def record(self, row: Row) -> dict[str, Any]:
         """Return a row as a record of plain values, in the order of the fields."""
-        values = ((field, field.value(row)) for field in self.fields)
-        plain = {
-            field.name: None if value is None else field.plain(value) for field, value in values
-        }
-        return {"schema": self.number, **plain}
+        return {"schema": self.number} | {f.name: f.plain_value(row) for f in self.fields}
+
+    def name_of(self, row: Row, without: Collection[str] = ()) -> str:
+        """Return what a row is called: each setting that names it or is not as usual."""
+        phrases = []
+        for name in dict.fromkeys((*self.named_by, *self.settings)):
+            field = self.by_name[name]
+            value = field.value(row)
+            if value is not None and not field.usual(row) and name not in without:
+                phrases.append(field.phrase.format(field.show(value)))
+        return ", ".join(phrases)
+
+    def line(self, row: Row) -> str:
+        """Return a row in one line: what it is called, what was measured, theory and verdict."""
+        texts = [(label, self.by_name[name].text(row)) for label, name in self.brief]
+        told = ", ".join(f"{label} {text}".strip() for label, text in texts if text)
+        return f"{self.name_of(row)}: {told}"
 
     def row(self, record: Mapping[str, Any]) -> Row:
         """Return the row that a record holds: its question and its totals, concluded again.
@@ -171,7 +190,7 @@ class Schema(Generic[Row]):
         return row
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RowBase:
     """A row: its fields, and the settings of its question, are attributes: ``row.z, row.dim``.
 
@@ -185,6 +204,9 @@ class RowBase:
     """
 
     schema: ClassVar[Schema[Any]]
+    rendered: ClassVar[Callable[[Sequence[Any], str], str] | None] = None
+    """Returns rows as a table in a format, for notebooks; set by the reports, which know tables."""
+
     confidence: float = 0.95
     varsim: str = __version__
     init_package: str | None = None
@@ -206,6 +228,30 @@ class RowBase:
         if estimate is None:
             return ""
         return with_error(estimate.value, estimate.half_width(self.confidence))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that hold a single value: a record for ``pandas.DataFrame``.
+
+        The names and values are those of the machine formats; an unknown is None. Left out are
+        the running totals, histograms and lists, which have several values.
+        """
+        fields = type(self).schema.fields
+        return {field.name: field.value(self) for field in fields if field.plain is None}
+
+    def __repr__(self) -> str:
+        """Return one line: the settings, what was measured, theory and the verdict."""
+        try:
+            return f"{type(self).__name__}({type(self).schema.line(self)})"
+        except UNUSABLE:  # a debugger shows rows without any totals too
+            return f"{type(self).__name__}({type(self).schema.name_of(self)})"
+
+    def _repr_html_(self) -> str | None:
+        render = type(self).rendered
+        return None if render is None else render([self], "html")
+
+    def _repr_markdown_(self) -> str | None:
+        render = type(self).rendered
+        return None if render is None else render([self], "markdown")
 
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:

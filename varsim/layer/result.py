@@ -39,7 +39,7 @@ VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """How a verdict reads; None is one that other rows can still change."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(RowBase):
     """What came out of one experiment: its question, its totals, and what follows from them.
 
@@ -448,6 +448,8 @@ RESULTS = Schema(
            "z", "agrees"),
     settings=_VARYING,
     named_by=("dim", "scale"),
+    brief=(("", "empirical"), ("theory", "theory"), ("given x", "conditional_theory"),
+           ("", "agrees")),
 )  # fmt: skip
 """Rows of one layer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Protocol, TypeVar
 
 from varsim.parsing import InputError
@@ -151,7 +152,7 @@ def check_probability(name: str, value: float) -> float:
     Raises:
         InputError: It is not one.
     """
-    if not 0.0 < value < 1.0:
+    if not (isinstance(value, Real) and 0.0 < value < 1.0):
         example = 0.95 if name == "confidence" else 0.001
         raise InputError(f"{name} is {value}; give a number between 0 and 1, such as {example}")
     return value
