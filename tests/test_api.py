@@ -22,9 +22,11 @@ from varsim import (
     Result,
     Rows,
     check_initializer,
+    conclude,
     critical,
     gain,
     infer,
+    judge,
     layers,
     simulate,
     sweep,
@@ -122,6 +124,9 @@ def test_simulate_takes_settings_or_an_experiment() -> None:
         (lambda: layers(width=8, depth=0), "depth is 0; give a whole number from 1"),
         (lambda: check_initializer("orthogonl"), "did you mean orthogonal?"),
         (lambda: check_initializer("orthogonal", draws=8.5), "draws is 8.5; give a whole number"),  # type: ignore[arg-type]
+        (lambda: judge([], alpha=3), "alpha is 3; give a number between 0 and 1"),
+        (lambda: infer(Experiment(**SMALL), []), "there are 0 blocks; an error bar needs"),
+        (lambda: conclude(Experiment(**SMALL), Totals(blocks=9), 95), "confidence is 95; give a"),
         (lambda: gain("gelu", variance=-1), "variance is -1; give a number from 1e-12 to 1e12"),
         (lambda: critical("tanh", variance=0), "variance is 0; give a number from 1e-12"),
         (lambda: critical("tanhh"), "did you mean tanh?"),
@@ -198,6 +203,14 @@ def test_a_record_has_single_values(place: int) -> None:
     left_out = {name for name, value in whole.items() if isinstance(value, dict | list)}
     assert not left_out & record.keys()
     assert {"agrees", "seed"} <= record.keys()
+
+
+def test_fields_are_attributes_that_are_found() -> None:
+    """By completion, and so by Python's hints at the nearest name."""
+    row = one_of_each()[0]
+    assert {"theory", "seed", "x_dist", "to_dict"} <= set(dir(row))
+    with pytest.raises(AttributeError, match="'Result' has no attribute 'empirica'"):
+        _ = row.empirica
 
 
 def test_rows_print_as_the_table_of_the_command_line() -> None:

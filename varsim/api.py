@@ -42,6 +42,9 @@ def simulate(
 ) -> Result:
     """Measure the variance of x @ W, with W divided by k, and compare it with D/k².
 
+    The entries of x, of length D, and of W, of shape (D, n), are independent. For standardised ones
+    the variance of every output is D/k²: Glorot & Bengio (2010), eq. 5, of one layer.
+
     Write the settings by name, as in ``simulate(dim=512, scale="sqrt")``, or pass an
     :class:`Experiment` that holds them.
 
@@ -52,13 +55,15 @@ def simulate(
         confidence: Level of the interval, between 0 and 1.
         alpha: False-alarm rate of the verdict, between 0 and 1.
         histogram: Whether to count the outputs too.
-        settings: ``dim`` and ``scale``, and any other setting of :class:`Experiment`, such as
-            ``samples``, ``precision``, ``seed``, ``x_dist`` or ``init``. A text is read as the
-            command line reads it: ``gain="5/3"``. None is the default.
+        settings: ``dim`` (D) and ``scale`` (the scheme that gives k), and any other setting of
+            :class:`Experiment`, such as ``samples`` or ``precision``, ``seed``, ``fan_out``,
+            ``gain``, ``x_dist``, ``w_dist`` or ``init``. A text is read as the command line reads
+            it: ``gain="5/3"``. None is the default.
 
     Returns:
-        The row, with every column as an attribute: ``theory``, ``empirical``, ``std_error``,
-        ``ci_low``, ``ci_high``, ``z``, ``p`` and ``agrees``. Variances have the unit of y².
+        The row, with every column as an attribute: ``theory``, ``empirical`` and ``std_error``
+        (variances, in the squared unit of the outputs), ``ci_low``, ``ci_high``, ``ratio``, ``z``,
+        ``p`` and ``agrees``.
 
     Raises:
         InputError: A setting is unknown, missing or not allowed, or an initializer cannot be used.
@@ -77,7 +82,7 @@ def simulate(
         experiment = asked[0]
     else:
         _check_given(experiment, Experiment, settings)
-    check_probability("confidence", confidence)
+    confidence = check_probability("confidence", confidence)
     study = LayerStudy(experiment, confidence, histogram=histogram)
     row: Result = answer([study], workers=workers, alpha=alpha)[0]
     return row
@@ -117,7 +122,7 @@ def sweep(
     [Result(D = 64, scale sqrt: 1.003 ± 0.030, theory 1, agrees),
      Result(D = 512, scale sqrt: 1.007 ± 0.030, theory 1, agrees)]
     """
-    check_probability("confidence", confidence)
+    confidence = check_probability("confidence", confidence)
     asked = _questions(None, SWEEP, Experiment, settings)
     studies = [LayerStudy(experiment, confidence, histogram=histogram) for experiment in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
@@ -134,6 +139,9 @@ def layers(
     **settings: Any,
 ) -> Rows[LayerResult]:
     """Follow the variances of signals and gradients through a deep stack, layer by layer.
+
+    A stack is h₁ = x W₁ and h_{l+1} = φ(h_l) W_{l+1}. Theory is that of He et al. (2015), section
+    2.2, and Poole et al. (2016), eq. 3, with its correction for finite width.
 
     Write the settings by name, as in ``layers(width=256, depth=10, activation="tanh")``, or pass
     a :class:`Network` that holds them. Several values of a setting make several stacks, as in
@@ -168,7 +176,7 @@ def layers(
     else:
         _check_given(network, network_room.Network, settings)
         asked = [network]
-    check_probability("confidence", confidence)
+    confidence = check_probability("confidence", confidence)
     studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
 
@@ -211,7 +219,7 @@ def check_initializer(
     >>> round(row.forward, 1), row.forward_theory, row.agrees
     (1.0, 1.0, True)
     """
-    check_probability("confidence", confidence)
+    confidence = check_probability("confidence", confidence)
     asked = check.question(name, dim, dim if fan_out is None else fan_out, seed, dtype)
     study = check.CheckStudy(asked, draws, confidence)
     row: InitializerCheck = answer([study], workers=workers, alpha=alpha)[0]

@@ -363,6 +363,12 @@ def measure(
         totals: What there is already.
         time_is_up: Whether to end now, before the precision is met; asked after every block, once
             there are enough for an error bar.
+
+    >>> from varsim import conclude, stream
+    >>> experiment = Experiment(dim=64, scale="sqrt", precision=0.02)
+    >>> *_, last = measure(experiment, lambda indices: stream(experiment, indices=indices))
+    >>> conclude(experiment, last).met
+    True
     """
     measurement = Measurement(LayerStudy(experiment), totals, time_is_up)
     measurement.totals = measurement.totals._replace(next_check=measurement.target)
@@ -432,7 +438,7 @@ def answer(
         InputError: ``workers`` or ``alpha`` is not allowed, or an initializer or activation cannot
             be used.
     """
-    check_probability("alpha", alpha)
+    alpha = check_probability("alpha", alpha)
     running = _Run(list(map(ResumePoint, studies)), RunOptions(alpha=alpha), None, Progress())
     with threads(check_workers(workers)) as mapper:
         running.carry_out(mapper)

@@ -258,6 +258,11 @@ class RowBase:
         """Return what a row holds beside its question and its totals, from the values of a file."""
         return {field.name: values[field.name] for field in dataclasses.fields(RowBase)}
 
+    def __dir__(self) -> list[str]:
+        """List the fields and settings too, for completion and for hints at the nearest name."""
+        settings = getattr(self.__dict__.get("question"), "__dataclass_fields__", ())
+        return sorted({*super().__dir__(), *type(self).schema.by_name, *settings})
+
     def __getattr__(self, name: str) -> Any:
         """Return a field of the row, or a setting of its question."""
         question = None if name.startswith("_") else self.__dict__.get("question")

@@ -61,10 +61,6 @@ class Rows(list[Row]):
         """Return the rows of both, each with the verdict that it has."""
         return Rows([*self, *more])
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return every row as a record of single values, as for ``pandas.DataFrame``."""
-        return [row.to_dict() for row in self]
-
     def __repr__(self) -> str:
         """Return a line per row."""
         lines = ",\n ".join(map(repr, self))
