@@ -1,5 +1,9 @@
 """varsim: a Monte Carlo variance simulator for x @ W.
 
+``simulate`` measures one experiment, ``sweep`` every combination of settings, ``layers`` a deep
+stack, and ``check_initializer`` an initializer, each beside theory. ``gain`` and ``critical`` are
+what an activation needs. ``varsim help python`` has examples.
+
 >>> from varsim import simulate
 >>> simulate(dim=512, scale="sqrt").agrees
 True

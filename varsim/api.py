@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 app, check = lazy("varsim.cli.app"), lazy("varsim.layer.check")
 stack, network_room = lazy("varsim.stack.result"), lazy("varsim.stack.network")
+theory = lazy("varsim.stack.theory")
 
 _RUN = ("workers", "confidence", "alpha", "histogram")
 
@@ -177,6 +178,8 @@ def layers(
         _check_given(network, network_room.Network, settings)
         asked = [network]
     confidence = check_probability("confidence", confidence)
+    for each in asked:  # what theory refuses is a mistake, told before anything is sampled
+        theory.predict(each)
     studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
 
