@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -27,6 +27,11 @@ UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _RELATIVE_TOLERANCE = 1e-6
 
 
+def single(value: Any) -> Any:
+    """Return a value as it is: what has no parts needs no other form in a file."""
+    return value
+
+
 @dataclass(frozen=True)
 class Field:
     """One value of a row.
@@ -39,7 +44,7 @@ class Field:
         optional: Whether it can be None: empty in CSV, null in JSON.
         derived: Whether it follows from the other fields; a file is checked against that.
         tolerance: Absolute difference that such a check allows.
-        plain: Turns a value of several parts into what JSON can hold; None for a single value.
+        plain: Turns the value into what JSON can hold; :func:`single` where it has no parts.
         header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
             where it has no column.
         cell: Returns the text of the cell, from the row.
@@ -62,7 +67,7 @@ class Field:
     optional: bool = False
     derived: bool = False
     tolerance: float = 0.0
-    plain: Callable[[Any], Any] | None = None
+    plain: Callable[[Any], Any] = single
     header: str = ""
     cell: Callable[[Any], str] | None = None
     numeric: bool = True
@@ -77,11 +82,6 @@ class Field:
     def value(self, row: Any) -> Any:
         """Return the value of a row, or of a question."""
         return getattr(row, self.name) if self.of is None else self.of(row)
-
-    def plain_value(self, row: Any) -> Any:
-        """Return the value of a row as JSON can hold it."""
-        value = self.value(row)
-        return value if value is None or self.plain is None else self.plain(value)
 
     def text(self, row: Any) -> str:
         """Return the cell of a row."""
@@ -139,11 +139,7 @@ class Schema(Generic[Row]):
         """Every field by its name."""
         return {field.name: field for field in self.fields}
 
-    def record(self, row: Row) -> dict[str, Any]:
-        """Return a row as a record of plain values, in the order of the fields."""
-        return {"schema": self.number} | {f.name: f.plain_value(row) for f in self.fields}
-
-    def name_of(self, row: Row, without: Collection[str] = ()) -> str:
+    def name_of(self, row: Row, without: Sequence[str] = ()) -> str:
         """Return what a row is called: each setting that names it or is not as usual."""
         phrases = []
         for name in dict.fromkeys((*self.named_by, *self.settings)):
@@ -158,6 +154,14 @@ class Schema(Generic[Row]):
         texts = [(label, self.by_name[name].text(row)) for label, name in self.brief]
         told = ", ".join(f"{label} {text}".strip() for label, text in texts if text)
         return f"{self.name_of(row)}: {told}"
+
+    def record(self, row: Row) -> dict[str, Any]:
+        """Return a row as a record of plain values, in the order of the fields."""
+        values = ((field, field.value(row)) for field in self.fields)
+        plain = {
+            field.name: None if value is None else field.plain(value) for field, value in values
+        }
+        return {"schema": self.number, **plain}
 
     def row(self, record: Mapping[str, Any]) -> Row:
         """Return the row that a record holds: its question and its totals, concluded again.
@@ -236,7 +240,7 @@ class RowBase:
         the running totals, histograms and lists, which have several values.
         """
         fields = type(self).schema.fields
-        return {field.name: field.value(self) for field in fields if field.plain is None}
+        return {field.name: field.value(self) for field in fields if field.plain is single}
 
     def __repr__(self) -> str:
         """Return one line: the settings, what was measured, theory and the verdict."""
