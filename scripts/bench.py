@@ -22,14 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
-from varsim import Experiment, Totals, measure, simulate, stream
+from varsim import Experiment, Totals, layers, measure, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
 from varsim.layer.theory import predict
 from varsim.report import Column, Table
 from varsim.report.formats import plain_text
-from varsim.runner import simulate_layers
 from varsim.stack.network import Network
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
@@ -243,15 +242,15 @@ def stack_in_torch() -> list[float]:
 
 def stacks() -> list[Row]:
     """A deep stack, forward and backward: depth 20, width 512, 64 networks."""
-    ours = partial(simulate_layers, STACK, workers=2)
+    ours = partial(layers, STACK, workers=2)
     rows = [Row("20 layers of 512: NumPy / varsim", ratios(stack_in_numpy, ours, 5), 4, True)]
     if importlib.util.find_spec("torch"):
         values = ratios(stack_in_torch, ours, 5)
         rows.append(Row("20 layers of 512: torch / varsim", values, 1.7, True))
     code = (
         "from varsim.stack.network import Network; "
-        "from varsim.runner import simulate_layers; "
-        "simulate_layers(Network(widths=(512,) * 21), workers=2)"
+        "from varsim import layers; "
+        "layers(Network(widths=(512,) * 21), workers=2)"
     )
     rows.append(Row("20 layers of 512: peak memory", [peak_memory(code)], 200, False, "MiB"))
     gains = [seconds(process(VARSIM, "gains")) for _ in range(5)]

@@ -432,7 +432,7 @@ def test_the_command_s_codes_and_sentences() -> None:
     assert "nan" not in done.stdout.lower()
     for args, sentence in (
         (("orthogonl",), "did you mean orthogonal"),
-        (("orthogonal", "--draws", "7"), "draws is 7; give a number from 8"),
+        (("orthogonal", "--draws", "7"), "draws is 7; give a whole number from 8"),
         (("f(",), "not a name or a call"),
         (("orthogonal", "-d", "1e5"), "take a smaller dim"),
     ):

@@ -25,7 +25,7 @@ from numpy.random import default_rng
 from scipy import stats
 
 from tests.program import VARSIM, environment, here, on_terminal, run
-from varsim import Experiment, Result, conclude, infer, judge, simulate, stream
+from varsim import Experiment, Result, conclude, infer, judge, layers, simulate, stream
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
@@ -38,7 +38,7 @@ from varsim.parsing import InputError
 from varsim.report import Table
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
-from varsim.runner import ResumePoint, RunOptions, simulate_layers
+from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
 from varsim.stack.network import Network
 from varsim.stack.result import LayerResult, StackStudy
@@ -431,7 +431,7 @@ def test_two_dtypes_go_together_when_nothing_else_is_left_and_it_is_said() -> No
 def stack(**settings: Any) -> list[LayerResult]:
     """The layers of a small stack."""
     asked = {"widths": (8, 8, 8), "activation": "relu", "scale": "he", "networks": 16, "batch": 4}
-    return simulate_layers(Network(**{**asked, **settings}))
+    return layers(Network(**{**asked, **settings}))
 
 
 def check(name: str = "trunc_normal(std=0.1)", *, draws: int = 16, **settings: Any) -> Any:

@@ -136,9 +136,10 @@ def test_no_command_is_run_twice() -> None:
     assert len(commands) == len(set(commands))
 
 
-def test_python_examples_run() -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if ">>> " in TEXT[page.stem]])
+def test_python_examples_run(page: Path) -> None:
     """As doctests."""
-    outcome = doctest.testfile(str(README), module_relative=False)
+    outcome = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert outcome.attempted >= 4
     assert outcome.failed == 0
 

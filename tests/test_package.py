@@ -63,7 +63,7 @@ def test_the_installed_wheel_runs(dist: Path, tmp_path: Path) -> None:
     assert not re.search(
         r"^(pytest|hypothesis|mypy|ruff|distributed|matplotlib)==", installed, re.MULTILINE
     )
-    code = "from varsim import *; print(simulate(Experiment(dim=8, scale='sqrt')).agrees)"
+    code = "from varsim import *; print(simulate(dim=8, scale='sqrt').agrees)"
     commands: list[tuple[list[str | Path], str]] = [
         ([home / "bin" / "varsim", "--scale", "sqrt"], "agrees"),
         ([python, "-m", "varsim", "--version"], f"varsim {varsim.__version__}"),
@@ -90,5 +90,6 @@ def test_public_names_are_documented_and_listed() -> None:
     for name in varsim.__all__:
         offered = getattr(varsim, name)
         assert name == "__version__" or offered.__doc__
+    assert dir(varsim) == sorted(varsim.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         varsim.nothing  # noqa: B018

@@ -22,6 +22,7 @@ from matplotlib.transforms import Bbox
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
+from varsim import layers as simulate_layers
 from varsim.layer.check import CheckStudy, question
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
@@ -31,7 +32,6 @@ from varsim.plots import draw_any, encode
 from varsim.plots.distributions import curves_of
 from varsim.plots.layout import MOST_LINES, layout, stack_layout
 from varsim.plots.page import MARKS, styled
-from varsim.runner import simulate_layers
 from varsim.stack.network import Network
 from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import student

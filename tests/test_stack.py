@@ -22,13 +22,13 @@ from scipy import integrate, stats
 
 from tests.laws import BOUND
 from tests.program import needs
+from varsim import layers as simulate_layers
 from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
 from varsim.parsing import InputError
-from varsim.runner import simulate_layers
 from varsim.stack import sampling
 from varsim.stack.network import Network
 from varsim.stack.result import LAYERS, LayerResult, LayerTotals, StackStudy, StackTotals

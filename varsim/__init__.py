@@ -1,7 +1,11 @@
 """varsim: a Monte Carlo variance simulator for x @ W.
 
->>> from varsim import Experiment, simulate
->>> simulate(Experiment(dim=512, scale="sqrt")).agrees
+``simulate`` measures one experiment, ``sweep`` every combination of settings, ``layers`` a deep
+stack, and ``check_initializer`` an initializer, each beside theory. ``gain`` and ``critical`` are
+what an activation needs. ``varsim help python`` has examples.
+
+>>> from varsim import simulate
+>>> simulate(dim=512, scale="sqrt").agrees
 True
 """
 
@@ -12,27 +16,44 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from varsim.activations.gains import gain
+    from varsim.api import check_initializer, critical, layers, simulate, sweep
+    from varsim.layer.check import InitializerCheck
     from varsim.layer.experiment import Experiment
     from varsim.layer.result import Result, conclude, infer
     from varsim.layer.sampling import stream
     from varsim.parsing import InputError
-    from varsim.runner import measure, simulate
+    from varsim.report.notebook import Rows
+    from varsim.runner import measure
+    from varsim.stack.network import Network
+    from varsim.stack.result import LayerResult
     from varsim.statistics import Caveat, judge
     from varsim.statistics.moments import Block, Totals
 
-__all__ = ["Block", "Caveat", "Experiment", "InputError", "Result", "Totals", "__version__",
-           "conclude", "gain", "infer", "judge", "measure", "simulate", "stream"]  # fmt: skip
+__all__ = ["Block", "Caveat", "Experiment", "InitializerCheck", "InputError", "LayerResult",
+           "Network", "Result", "Rows", "Totals", "__version__", "check_initializer", "conclude",
+           "critical", "gain", "infer", "judge", "layers", "measure", "simulate", "stream",
+           "sweep"]  # fmt: skip
 
 _ROOMS = {
     "activations.gains": ("gain",),
+    "api": ("check_initializer", "critical", "layers", "simulate", "sweep"),
+    "layer.check": ("InitializerCheck",),
     "layer.experiment": ("Experiment",),
     "layer.result": ("Result", "conclude", "infer"),
     "layer.sampling": ("stream",),
     "parsing": ("InputError",),
-    "runner": ("measure", "simulate"),
+    "report.notebook": ("Rows",),
+    "runner": ("measure",),
+    "stack.network": ("Network",),
+    "stack.result": ("LayerResult",),
     "statistics": ("Caveat", "judge"),
     "statistics.moments": ("Block", "Totals"),
 }
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,26 +7,22 @@ never idle between rows, and adds up what comes back in each row's own order.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from varsim.compute import ComputeError, Mapper, check_workers, lazy, one_blas_thread, threads
+from varsim.catalog.scales import TAKE_A_GAIN, find_scale
+from varsim.compute import ComputeError, Mapper, check_workers, one_blas_thread, threads
 from varsim.layer.experiment import Experiment
-from varsim.layer.result import LayerStudy, Result
-from varsim.parsing import InputError
+from varsim.layer.result import LayerStudy
+from varsim.parsing import MAX_VALUES, InputError
 from varsim.statistics import check_probability, judge
 from varsim.statistics.moments import Block, Totals
-
-if TYPE_CHECKING:
-    from varsim.stack.network import Network
-    from varsim.stack.result import LayerResult
-
-stack = lazy("varsim.stack.result")
 
 
 @dataclass(frozen=True)
@@ -372,6 +368,12 @@ def measure(
         totals: What there is already.
         time_is_up: Whether to end now, before the precision is met; asked after every block, once
             there are enough for an error bar.
+
+    >>> from varsim import conclude, stream
+    >>> experiment = Experiment(dim=64, scale="sqrt", precision=0.02)
+    >>> *_, last = measure(experiment, lambda indices: stream(experiment, indices=indices))
+    >>> conclude(experiment, last).met
+    True
     """
     measurement = Measurement(LayerStudy(experiment), totals, time_is_up)
     measurement.totals = measurement.totals._replace(next_check=measurement.target)
@@ -384,72 +386,65 @@ def measure(
         yield measurement.totals
 
 
-def simulate(
-    experiment: Experiment,
-    *,
-    workers: int | None = None,
-    confidence: float = 0.95,
-    alpha: float = 0.001,
-) -> Result:
-    """Sample an experiment and compare it with theory.
+def expand(
+    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., Any]
+) -> tuple[list[Any], list[str]]:
+    """Return every combination of the swept values as a question, the last option fastest.
+
+    A gain is left out where the scheme has none; a question that comes up again is left out.
+    Notes say so.
 
     Args:
-        experiment: What to sample.
-        workers: Number of threads; as many as there are CPUs by default. The result is the same
-            for any number.
-        confidence: Level of the interval, between 0 and 1.
-        alpha: False-alarm rate of the verdict, between 0 and 1.
+        swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
+        fixed: The values of the others.
+        build: Makes a question of fields.
+    """
+    count = math.prod(map(len, swept.values()))
+    if count > MAX_VALUES:
+        raise InputError(
+            f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
+        )
+    questions: dict[str, Any] = {}
+    repeated, gainless = 0, set()
+    for combination in itertools.product(*swept.values()):
+        asked = dict(zip(swept, combination, strict=True))
+        scale = str(asked["scale"])
+        if asked["gain"] is not None and not _takes_gain(scale):
+            gainless.add(scale)
+            asked["gain"] = None
+        built = build(**asked, **fixed)
+        repeated += built.key in questions and scale not in gainless
+        questions.setdefault(built.key, built)
+    without = ", ".join(sorted(gainless))
+    if gainless.issuperset(map(str, swept["scale"])):
+        raise InputError(f"gain does not apply to scale {without}; {TAKE_A_GAIN}")
+    notes = []
+    if repeated:
+        rows = "rows are" if repeated > 1 else "row is"
+        notes += [f"Note: {repeated} {rows} in the sweep more than once and will run only once."]
+    if gainless:
+        notes += [f"Note: The gain does not apply to scale {without}, which runs without it."]
+    return list(questions.values()), notes
+
+
+def _takes_gain(scale: str) -> bool:
+    try:
+        return find_scale(scale).gain is not None
+    except (KeyError, ValueError):
+        return True  # for the question to refuse
+
+
+def answer(
+    studies: Sequence[Any], *, workers: int | None = None, alpha: float = 0.001
+) -> list[Any]:
+    """Return the rows of studies, with joint verdicts; whatever ends them early is raised.
 
     Raises:
-        InputError: ``workers``, ``confidence`` or ``alpha`` is not allowed, or an initializer
-            cannot be used.
-
-    >>> from varsim import Experiment, simulate
-    >>> result = simulate(Experiment(dim=512, scale="sqrt"))
-    >>> result.theory, round(result.empirical, 2), result.agrees
-    (1.0, 1.0, True)
+        InputError: ``workers`` or ``alpha`` is not allowed, or an initializer or activation cannot
+            be used.
     """
-    check_probability("confidence", confidence)
-    rows: list[Result] = _simulated(LayerStudy(experiment, confidence), workers, alpha)
-    return rows[0]
-
-
-def simulate_layers(
-    network: Network,
-    *,
-    workers: int | None = None,
-    confidence: float = 0.95,
-    alpha: float = 0.001,
-    infinite_width: bool = False,
-) -> list[LayerResult]:
-    """Sample a deep stack and compare every layer with theory.
-
-    Args:
-        network: What to sample.
-        workers: Number of threads; as many as there are CPUs by default. The result is the same
-            for any number.
-        confidence: Level of the intervals.
-        alpha: False-alarm rate that all verdicts share.
-        infinite_width: Whether theory leaves out its correction for finite width.
-
-    Raises:
-        InputError: ``workers``, ``confidence`` or ``alpha`` is not allowed, or an activation or
-            initializer cannot be used.
-
-    >>> from varsim.stack.network import Network
-    >>> rows = simulate_layers(Network(widths=(64,) * 6, activation="relu", scale="he"))
-    >>> [round(row.theory, 12) for row in rows], all(row.agrees for row in rows)
-    ([2.0, 2.0, 2.0, 2.0, 2.0], True)
-    """
-    check_probability("confidence", confidence)
-    study = stack.StackStudy(network, confidence, infinite_width=infinite_width)
-    return _simulated(study, workers, alpha)
-
-
-def _simulated(study: Any, workers: int | None, alpha: float) -> list[Any]:
-    """Return the rows of one question; errors are raised, and nothing is kept of what they end."""
-    check_probability("alpha", alpha)
-    running = _Run([ResumePoint(study)], RunOptions(alpha=alpha), None, Progress())
+    alpha = check_probability("alpha", alpha)
+    running = _Run(list(map(ResumePoint, studies)), RunOptions(alpha=alpha), None, Progress())
     with threads(check_workers(workers)) as mapper:
         running.carry_out(mapper)
     return running.finish().rows

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -63,19 +64,36 @@ class Gains:
         return self.gain**2 * self.derivative_second_moment
 
 
-def gain(text: str, variance: float = 1.0) -> float:
-    """Return the second-moment gain of an activation, or torch's gain for ``torch:NAME``.
-
-    Args:
-        text: As for :func:`varsim.activations.find_activation`.
-        variance: The variance of its inputs.
+def check_variance(variance: float) -> float:
+    """Return a variance of inputs as a float.
 
     Raises:
-        InputError: The activation is unknown, or has no gain.
+        InputError: It is not allowed.
+    """
+    if not (isinstance(variance, Real) and 1e-12 <= variance <= 1e12):
+        raise InputError(f"variance is {variance}; give a number from 1e-12 to 1e12")
+    return float(variance)
+
+
+def gain(text: str, variance: float = 1.0) -> float:
+    """Return the gain g of an activation φ with g² E φ(h)² = q for h ~ N(0, q).
+
+    A layer whose W has the standard deviation g/√D keeps the variance q of its inputs: He et al.
+    (2015), section 2.2. The mean is computed by quadrature.
+
+    Args:
+        text: A name such as ``"gelu"``, a name with its parameter such as ``"leaky_relu(0.2)"``, a
+            function of your own as ``"module:function"``, or ``"torch:tanh"`` for the gain that
+            ``torch.nn.init.calculate_gain`` gives, which does not depend on the variance.
+        variance: q, from 1e-12 to 1e12.
+
+    Raises:
+        InputError: The activation is unknown, has no gain, or the variance is not allowed.
 
     >>> round(gain("gelu"), 6), gain("torch:tanh")
     (1.53353, 1.6666666666666667)
     """
+    variance = check_variance(variance)
     origin, _, name = text.strip().partition(":")
     if origin != "torch":
         return gains(find_activation(text), variance).gain

@@ -378,7 +378,8 @@ def view(known: Names = tuple) -> Callable[[Any], Any]:
     return all_of(
         shared(
             "--columns", multiple=True, type=listed("columns", known=known), group=OUT,
-            metavar="LIST", help="Show these fields, in this order, such as scale,ratio: see varsim help formats.",
+            metavar="LIST",
+            help="Show these fields, in this order, such as scale,ratio: see varsim help formats.",
         ),
         shared(
             "--sort", type=Parsed("column", str.strip, known), group=OUT, metavar="COLUMN",

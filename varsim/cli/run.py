@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import signal
 import threading
@@ -17,15 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from varsim.catalog.scales import TAKE_A_GAIN, find_scale
 from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
 from varsim.cli.terminal import Progress
 from varsim.compute import check_workers, lazy, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
-from varsim.layer.experiment import Experiment
+from varsim.layer.experiment import SWEEP, Experiment
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.parsing import MAX_VALUES, InputError, in_user_context, split_calls
+from varsim.parsing import InputError, in_user_context, split_calls
 from varsim.report import Column, Table, View
 from varsim.report.rows import (
     checks_table,
@@ -36,11 +34,10 @@ from varsim.report.rows import (
     row_name,
     stack_table,
 )
-from varsim.runner import Outcome, ResumePoint, RunOptions, run
+from varsim.runner import Outcome, ResumePoint, RunOptions, expand, run
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
-    from varsim.stack.network import Network
     from varsim.storage.ledger import Ledger
 
 cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
@@ -78,14 +75,9 @@ def results(options: dict[str, Any]) -> int:
     _check(options, RESULTS)
     if options["max_time"] is not None and options["precision"] is None:
         raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
-    defaults: dict[str, list[Any]] = {
-        "dim": [512], "fan_out": [None], "x_dist": ["normal"], "w_dist": [None], "x_mean": [0.0],
-        "x_std": [1.0], "w_mean": [None], "w_std": [None], "init": [None], "design": ["crossed"],
-        "gain": [None], "scale": ["none", "linear", "sqrt"],
-    }  # fmt: skip
     fixed = ("samples", "precision", "max_samples", "seed", "dtype")
     experiments, notes = expand(
-        _swept(options, defaults), {name: options[name] for name in fixed}, Experiment
+        _swept(options, SWEEP), {name: options[name] for name in fixed}, Experiment
     )
     studies = [
         LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
@@ -99,18 +91,15 @@ def results(options: dict[str, Any]) -> int:
 def layers(options: dict[str, Any]) -> int:
     """Measure deep stacks: the command ``varsim layers``."""
     _check(options, stack.LAYERS)
-    defaults: dict[str, list[Any]] = {
-        "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
-        "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
-        "init": [None], "scale": ["xavier"], "correlation": [0.0],
-    }  # fmt: skip
-    swept, widths = _swept(options, defaults), options["widths"]
+    swept, widths = _swept(options, network.SWEEP), options["widths"]
     if widths:
         if options["width"] or options["depth"]:
             raise InputError("--widths names every layer; leave --width and --depth out")
         swept |= {"width": [tuple(widths)], "depth": [len(widths) - 1]}
     fixed = {name: options[name] for name in ("batch", "networks", "precision", "seed", "dtype")}
-    networks, notes = expand(swept, fixed | {"backward": not options["no_backward"]}, _network)
+    networks, notes = expand(
+        swept, fixed | {"backward": not options["no_backward"]}, network.network
+    )
     studies = [
         stack.StackStudy(n, options["confidence"], options["histogram"], options["infinite_width"])
         for n in networks
@@ -315,70 +304,12 @@ def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check
     return DONE if met else UNMET
 
 
-def expand(
-    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., Any]
-) -> tuple[list[Any], list[str]]:
-    """Return every combination of the swept values as a question, the last option fastest.
-
-    A gain is left out where the scheme has none; a question that comes up again is left out.
-    Notes say so.
-
-    Args:
-        swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
-        fixed: The values of the others.
-        build: Makes a question of fields.
-    """
-    count = math.prod(map(len, swept.values()))
-    if count > MAX_VALUES:
-        raise InputError(
-            f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
-        )
-    questions: dict[str, Any] = {}
-    repeated, gainless = 0, set()
-    for combination in itertools.product(*swept.values()):
-        asked = dict(zip(swept, combination, strict=True))
-        if asked["gain"] is not None and not _takes_gain(asked["scale"]):
-            gainless.add(asked["scale"])
-            asked["gain"] = None
-        built = build(**asked, **fixed)
-        repeated += built.key in questions and asked["scale"] not in gainless
-        questions.setdefault(built.key, built)
-    without = ", ".join(sorted(gainless))
-    if gainless.issuperset(swept["scale"]):
-        raise InputError(f"gain does not apply to scale {without}; {TAKE_A_GAIN}")
-    notes = []
-    if repeated:
-        rows = "rows are" if repeated > 1 else "row is"
-        notes += [f"Note: {repeated} {rows} in the sweep more than once and will run only once."]
-    if gainless:
-        notes += [f"Note: The gain does not apply to scale {without}, which runs without it."]
-    return list(questions.values()), notes
-
-
-def _takes_gain(scale: str) -> bool:
-    try:
-        return find_scale(scale).gain is not None
-    except (KeyError, ValueError):
-        return True  # for the question to refuse
-
-
 def _swept(options: dict[str, Any], defaults: Mapping[str, list[Any]]) -> dict[str, Sequence[Any]]:
     """Return the values of every swept field, in the order of the table."""
     return {
         name: list(chain.from_iterable(options[name])) or default
         for name, default in defaults.items()
     }
-
-
-def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **fields: Any) -> Network:
-    if isinstance(width, int) and not 1 <= depth <= network.MAX_DEPTH:
-        raise InputError(
-            f"depth is {depth}; give a number of layers from 1 to {network.MAX_DEPTH:,}"
-        )
-    widths = width if isinstance(width, tuple) else (width,) * (depth + 1)
-    if residual == "gpt2":  # Radford et al. (2019), section 2.3: 1/√N of N residual layers
-        residual = (2 * depth) ** -0.5
-    return cast("Network", network.Network(widths=widths, residual=residual, **fields))
 
 
 def _check(options: dict[str, Any], schema: Schema[Any]) -> None:

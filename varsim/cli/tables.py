@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from varsim.activations import ACTIVATIONS, find_activation
+from varsim.activations.gains import check_variance
 from varsim.cli.options import FIGURE_SUFFIXES
 from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixes, say, write_output
 from varsim.comparison import DIFFERS, match
@@ -51,8 +52,7 @@ def gains(options: dict[str, Any]) -> int:
     names = list(chain.from_iterable(map(split_calls, options["activations"])))
     variances = list(chain.from_iterable(options["variance"]))
     for variance in variances:
-        if not 1e-12 <= variance <= 1e12:
-            raise InputError(f"variance is {variance:g}; give numbers from 1e-12 to 1e12")
+        check_variance(variance)
     with in_user_context(names):
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
         if not options["critical"]:

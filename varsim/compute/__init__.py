@@ -6,6 +6,7 @@ Every mapper yields the results in the order of the items, so it never changes w
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import threading
@@ -101,9 +102,13 @@ def check_workers(workers: int | None) -> int:
         if hasattr(os, "sched_getaffinity"):
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 0 < workers <= _MAX_WORKERS:
+    try:
+        number = operator.index(workers)
+    except TypeError:
+        number = 0  # refused below
+    if isinstance(workers, bool) or not 0 < number <= _MAX_WORKERS:
         raise InputError(f"workers is {workers}; give a whole number from 1 to {_MAX_WORKERS:,}")
-    return workers
+    return number
 
 
 class OneThread:

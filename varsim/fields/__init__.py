@@ -27,6 +27,11 @@ UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _RELATIVE_TOLERANCE = 1e-6
 
 
+def single(value: Any) -> Any:
+    """Return a value as it is: what has no parts needs no other form in a file."""
+    return value
+
+
 @dataclass(frozen=True)
 class Field:
     """One value of a row.
@@ -39,7 +44,7 @@ class Field:
         optional: Whether it can be None: empty in CSV, null in JSON.
         derived: Whether it follows from the other fields; a file is checked against that.
         tolerance: Absolute difference that such a check allows.
-        plain: Turns the value into what JSON can hold.
+        plain: Turns the value into what JSON can hold; :func:`single` where it has no parts.
         header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
             where it has no column.
         cell: Returns the text of the cell, from the row.
@@ -65,7 +70,7 @@ class Field:
     optional: bool = False
     derived: bool = False
     tolerance: float = 0.0
-    plain: Callable[[Any], Any] = lambda value: value
+    plain: Callable[[Any], Any] = single
     header: str = ""
     cell: Callable[[Any], str] | None = None
     measured: Callable[[Any], Estimate | None] | None = None
@@ -131,6 +136,7 @@ class Schema(Generic[Row]):
         table: The columns of a table for people, in their order.
         settings: The settings that captions name, in their order.
         named_by: The settings that name a row in a sentence; others do where they are not as usual.
+        brief: What the one line of a row says: pairs of a label and a field.
     """
 
     kind: str
@@ -141,6 +147,7 @@ class Schema(Generic[Row]):
     table: tuple[str, ...]
     settings: tuple[str, ...]
     named_by: tuple[str, ...]
+    brief: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def names(self) -> list[str]:
@@ -151,6 +158,22 @@ class Schema(Generic[Row]):
     def by_name(self) -> dict[str, Field]:
         """Every field by its name."""
         return {field.name: field for field in self.fields}
+
+    def name_of(self, row: Row, without: Sequence[str] = ()) -> str:
+        """Return what a row is called: each setting that names it or is not as usual."""
+        phrases = []
+        for name in dict.fromkeys((*self.named_by, *self.settings)):
+            field = self.by_name[name]
+            value = field.value(row)
+            if value is not None and not field.usual(row) and name not in without:
+                phrases.append(field.phrase.format(field.show(value)))
+        return ", ".join(phrases)
+
+    def line(self, row: Row) -> str:
+        """Return a row in one line: what it is called, what was measured, theory and verdict."""
+        texts = [(label, self.by_name[name].text(row)) for label, name in self.brief]
+        told = ", ".join(f"{label} {text}".strip() for label, text in texts if text)
+        return f"{self.name_of(row)}: {told}"
 
     def record(self, row: Row) -> dict[str, Any]:
         """Return a row as a record of plain values, in the order of the fields."""
@@ -191,7 +214,7 @@ class Schema(Generic[Row]):
         return row
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RowBase:
     """A row: its fields, and the settings of its question, are attributes: ``row.z, row.dim``.
 
@@ -206,6 +229,9 @@ class RowBase:
     """
 
     schema: ClassVar[Schema[Any]]
+    rendered: ClassVar[Callable[[Sequence[Any], str], str] | None] = None
+    """Returns rows as a table in a format, for notebooks; set by the reports, which know tables."""
+
     confidence: float = 0.95
     varsim: str = __version__
     init_package: str | None = None
@@ -247,12 +273,41 @@ class RowBase:
         """The relative standard error of that; 0 where there is nothing to measure."""
         return max((each.relative_error for each in self.estimates), default=0.0)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that hold a single value: a record for ``pandas.DataFrame``.
+
+        The names and values are those of the machine formats; an unknown is None. Left out are
+        the running totals, histograms and lists, which have several values.
+        """
+        fields = type(self).schema.fields
+        return {field.name: field.value(self) for field in fields if field.plain is single}
+
+    def __repr__(self) -> str:
+        """Return one line: the settings, what was measured, theory and the verdict."""
+        try:
+            return f"{type(self).__name__}({type(self).schema.line(self)})"
+        except UNUSABLE:  # a debugger shows rows without any totals too
+            return f"{type(self).__name__}({type(self).schema.name_of(self)})"
+
+    def _repr_html_(self) -> str | None:
+        render = type(self).rendered
+        return None if render is None else render([self], "html")
+
+    def _repr_markdown_(self) -> str | None:
+        render = type(self).rendered
+        return None if render is None else render([self], "markdown")
+
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a row holds beside its question and its totals, from the values of a file."""
         names = [field.name for field in dataclasses.fields(RowBase) if field.name in values]
         _, *pooled = values["key"].split("+")
         return {name: values[name] for name in names} | {"pooled": tuple(map(int, pooled))}
+
+    def __dir__(self) -> list[str]:
+        """List the fields and settings too, for completion and for hints at the nearest name."""
+        settings = getattr(self.__dict__.get("question"), "__dataclass_fields__", ())
+        return sorted({*super().__dir__(), *type(self).schema.by_name, *settings})
 
     def __getattr__(self, name: str) -> Any:
         """Return a field of the row, or a setting of its question."""

@@ -21,7 +21,7 @@ from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short
 from varsim.initializers import Initializer, find
 from varsim.initializers.documented import REMARKS
-from varsim.layer.experiment import Experiment
+from varsim.layer.experiment import Experiment, checked_whole
 from varsim.layer.result import VERDICTS, fitting_schemes
 from varsim.layer.sampling import verify_initializer, whole
 from varsim.parsing import InputError
@@ -159,7 +159,7 @@ class CheckTotals(NamedTuple):
         return fourth / variance**2, error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InitializerCheck(RowBase):
     """What an initializer claims and does: its question, its totals, and what follows from them.
 
@@ -275,8 +275,7 @@ class CheckStudy:
 
     def __post_init__(self) -> None:
         """Check the number of draws."""
-        if not MIN_DRAWS <= self.draws <= MAX_DRAWS:
-            raise InputError(f"draws is {self.draws:,}; give a number from {MIN_DRAWS} to 1e6")
+        object.__setattr__(self, "draws", checked_whole("draws", self.draws, MIN_DRAWS, MAX_DRAWS))
 
     @property
     def cost(self) -> int:
@@ -522,6 +521,8 @@ CHECKS = Schema(
            "forward_theory", "forward", "backward_theory", "backward", "agrees"),
     settings=("dtype",),
     named_by=("init", "dim", "fan_out"),
+    brief=(("x@W", "forward"), ("theory", "forward_theory"), ("g@Wᵀ", "backward"),
+           ("theory", "backward_theory"), ("", "agrees")),
 )  # fmt: skip
 """Rows of initializers."""
 

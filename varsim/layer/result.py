@@ -24,7 +24,7 @@ from varsim.layer.sampling import (
 )
 from varsim.layer.theory import Prediction, predict, predict_given_x
 from varsim.parsing import InputError
-from varsim.statistics import Caveat, Estimate
+from varsim.statistics import Caveat, Estimate, check_probability
 from varsim.statistics.moments import Bins, Block, Totals
 
 # Relative errors above leave too few effective outputs per block for Student's t: at 64 blocks,
@@ -46,7 +46,7 @@ VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """How a verdict reads; None is one that other rows can still change."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(RowBase):
     """What came out of one experiment: its question, its totals, and what follows from them.
 
@@ -116,14 +116,40 @@ class Result(RowBase):
 
 
 def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:
-    """Return what the totals of at least three blocks say of the theory, before a verdict."""
+    """Return what the totals of at least three blocks say of the theory, before a verdict.
+
+    Args:
+        experiment: What was sampled.
+        totals: The totals of its blocks.
+        confidence: Level of the interval, between 0 and 1.
+
+    Raises:
+        InputError: There are fewer blocks, or ``confidence`` is not allowed.
+    """
+    if totals.blocks < 3:
+        raise InputError(f"there are {totals.blocks} blocks; an error bar needs at least 3")
+    confidence = check_probability("confidence", confidence)
     return Result(
         experiment, totals, confidence=confidence, init_package=experiment.initializer.package
     )
 
 
 def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0.95) -> Result:
-    """Return what at least three blocks say of the theory, before a verdict."""
+    """Return what at least three blocks say of the theory, before a verdict.
+
+    Args:
+        experiment: What was sampled.
+        blocks: Blocks of it, in any number from 3 on, as :func:`varsim.stream` yields them.
+        confidence: Level of the interval, between 0 and 1.
+
+    Raises:
+        InputError: There are fewer blocks, or ``confidence`` is not allowed.
+
+    >>> from varsim import judge, stream
+    >>> experiment = Experiment(dim=64, scale="sqrt", samples=6400)
+    >>> judge([infer(experiment, stream(experiment))])
+    [Result(D = 64, scale sqrt: 0.98 ± 0.05, theory 1, agrees)]
+    """
     return conclude(experiment, Totals.of(blocks), confidence)
 
 
@@ -467,6 +493,8 @@ RESULTS = Schema(
            "z", "agrees"),
     settings=_VARYING,
     named_by=("dim", "scale"),
+    brief=(("", "empirical"), ("theory", "theory"), ("given x", "conditional_theory"),
+           ("", "agrees")),
 )  # fmt: skip
 """Rows of one layer."""
 

@@ -54,6 +54,9 @@ def stream(
         indices: Which blocks; all that the experiment asks for by default.
         bins: Where to count outputs for a histogram, if anywhere.
 
+    Raises:
+        InputError: An initializer cannot be used.
+
     >>> blocks = list(stream(Experiment(dim=16, scale="sqrt", samples=6400)))
     >>> len(blocks), blocks[0].moments.outputs
     (64, 100)

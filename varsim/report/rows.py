@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
-from varsim.fields import Field, level
+from varsim.fields import Field, Schema, level
 from varsim.fields.rounding import needs_exponent, significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result, planned_blocks
@@ -105,14 +105,11 @@ def row_name(row: Any, rows: Sequence[Any] = ()) -> str:
 
     A setting that all ``rows`` of a table share goes without saying.
     """
-    phrases, schema = [], row.schema
-    for name in dict.fromkeys((*schema.named_by, *schema.settings)):
-        field = schema.by_name[name]
-        value = field.value(row)
-        shared = rows and name not in (*schema.named_by, "init") and not _varies(field, rows)
-        if value is not None and not field.usual(row) and not shared:
-            phrases.append(field.phrase.format(field.show(value)))
-    return ", ".join(phrases)
+    schema: Schema[Any] = row.schema
+    told = {*schema.named_by, "init"}
+    may_be_shared = schema.settings if rows else ()
+    shared = [n for n in may_be_shared if n not in told and not _varies(schema.by_name[n], rows)]
+    return schema.name_of(row, shared)
 
 
 def named(rows: Sequence[Any], most: int = 3) -> str:

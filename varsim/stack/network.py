@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from varsim.activations import Activation, find_activation
 from varsim.catalog.scales import canonical_name
@@ -30,6 +31,14 @@ NORMS = {
     "rms": "each input's units",
 }
 """What is normalised to variance 1 before the activation."""
+
+
+SWEEP: Mapping[str, list[Any]] = {
+    "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
+    "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
+    "init": [None], "scale": ["xavier"], "correlation": [0.0],
+}  # fmt: skip
+"""What a sweep varies, with the default values; the last one varies fastest."""
 
 
 class Layer(NamedTuple):
@@ -215,3 +224,25 @@ class Network:
                 "bias=True out"
             )
         return experiment
+
+
+def network(
+    *, width: int | tuple[int, ...], depth: int, residual: float | str | None, **settings: Any
+) -> Network:
+    """Return a network of layers of one width, or of the widths of its input and every layer.
+
+    Args:
+        width: The width, or all widths; then the depth follows from them.
+        depth: L, the number of layers.
+        residual: As of a :class:`Network`; ``"gpt2"`` is 1/√(2L).
+        settings: The other settings of a :class:`Network`.
+
+    Raises:
+        InputError: A value is not allowed.
+    """
+    if not isinstance(width, tuple):
+        depth = checked_whole("depth", depth, 1, MAX_DEPTH)
+    widths = width if isinstance(width, tuple) else (width,) * (depth + 1)
+    if residual == "gpt2":  # Radford et al. (2019), section 2.3: 1/√N of N residual layers
+        residual = (2 * depth) ** -0.5
+    return Network(widths=widths, residual=residual, **settings)  # type: ignore[arg-type]

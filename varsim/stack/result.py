@@ -170,7 +170,7 @@ class StackTotals(NamedTuple):
         return np.median(np.stack(self.recent), axis=0), len(self.recent)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerResult(RowBase):
     """What came out of one layer of a stack: its question, its totals, and what follows from them.
 
@@ -728,6 +728,8 @@ LAYERS = Schema(
            "gradient_theory", "gradient", "gradient_z", "agrees"),
     settings=_SETTINGS,
     named_by=_SETTINGS[:7],
+    brief=(("layer", "layer"), ("", "empirical"), ("theory", "theory"), ("gradient", "gradient"),
+           ("theory", "gradient_theory"), ("", "agrees")),
 )  # fmt: skip
 """Rows of deep stacks."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Protocol, TypeVar
 
 from varsim.parsing import InputError
@@ -130,11 +131,19 @@ J = TypeVar("J", bound=Judged)
 
 
 def judge(rows: Sequence[J], alpha: float = 0.001) -> list[J]:
-    """Return rows with their verdicts, which share one false-alarm rate, by Holm.
+    """Return rows with their verdicts, which share one false-alarm rate: Holm (1979).
 
     A row agrees where all of its estimates agree with their claims; without a claim it has no
     verdict. If every claim is right, the chance that any row disagrees is at most alpha.
+
+    Args:
+        rows: All rows that are read together, with or without verdicts.
+        alpha: The false-alarm rate, between 0 and 1.
+
+    Raises:
+        InputError: ``alpha`` is not allowed.
     """
+    alpha = check_probability("alpha", alpha)
     tests = [[e.joint_p for e in row.estimates if e.joint_p is not None] for row in rows]
     alarms = iter(holm([p for row in tests for p in row], alpha))
     raised = [[next(alarms) for _ in row] for row in tests]
@@ -151,7 +160,7 @@ def check_probability(name: str, value: float) -> float:
     Raises:
         InputError: It is not one.
     """
-    if not 0.0 < value < 1.0:
+    if not (isinstance(value, Real) and 0.0 < value < 1.0):
         example = 0.95 if name == "confidence" else 0.001
         raise InputError(f"{name} is {value}; give a number between 0 and 1, such as {example}")
-    return value
+    return float(value)

@@ -1,0 +1,260 @@
+"""The Python interface: the numbers of the command line, rows that show themselves, and errors."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from collections.abc import Callable
+from functools import cache
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+import varsim
+from tests.program import here
+from varsim import (
+    Experiment,
+    InputError,
+    Network,
+    Result,
+    Rows,
+    check_initializer,
+    conclude,
+    critical,
+    gain,
+    infer,
+    judge,
+    layers,
+    simulate,
+    sweep,
+)
+from varsim.fields import RowBase
+from varsim.layer.result import LayerStudy
+from varsim.statistics.moments import Totals
+
+SMALL: dict[str, Any] = {"dim": 64, "scale": "sqrt", "samples": 6400}
+STACK: dict[str, Any] = {"width": 16, "depth": 2, "networks": 8}
+
+
+@cache
+def one_of_each() -> tuple[RowBase, ...]:
+    """A row of every kind."""
+    return simulate(**SMALL), layers(**STACK)[1], check_initializer("orthogonal", dim=8, draws=8)
+
+
+def records(*arguments: str) -> list[dict[str, Any]]:
+    done = here(*arguments, "--quiet", "-f", "json")
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, Any]] = json.loads(done.stdout)
+    return rows
+
+
+def recorded(*rows: RowBase) -> list[dict[str, Any]]:
+    return json.loads(json.dumps([row.schema.record(row) for row in rows]))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (
+            {"dim": [8, 16], "scale": ["he", "sqrt"], "x_dist": "rectified", "samples": "1e4"},
+            "--dim 8,16 --scale he,sqrt --x-dist rectified --samples 1e4",
+        ),
+        (
+            {"dim": np.array([8, 16]), "gain": ["5/3", 1], "scale": "xavier", "samples": 6400},
+            "--dim 8:16:x2 --gain 5/3,1 --scale xavier --samples 6400",
+        ),
+        ({"samples": 6400, "seed": 3}, "--samples 6400 --seed 3"),
+        (
+            {"dim": "8:16:x2", "scale": range(2, 4), "precision": "4%"},
+            "--dim 8,16 --scale 2,3 -p 4%",
+        ),
+    ],
+    ids=["lists", "arrays", "defaults", "texts"],
+)
+def test_a_sweep_has_the_rows_of_the_command_line(settings: dict[str, Any], options: str) -> None:
+    """In its order, with its streams and its joint verdicts."""
+    rows = sweep(**settings)
+    assert len(rows) > 1
+    assert recorded(*rows) == records(*options.split())
+
+
+def test_layers_and_checks_are_those_of_the_command_line() -> None:
+    """Sweeps of stacks, all widths, and an initializer."""
+    rows = layers(**STACK, activation=["tanh", "relu"], residual="gpt2", norm="layer")
+    options = "--width 16 --depth 2 --networks 8 --activation tanh,relu --residual gpt2"
+    assert recorded(*rows) == records("layers", *options.split(), "--norm", "layer")
+    rows = layers(widths=(16, 8, 4), networks=8)
+    assert recorded(*rows) == records("layers", "--widths", "16,8,4", "--networks", "8")
+    assert rows == layers(Network(widths=(16, 8, 4), networks=8))
+    row = check_initializer("orthogonal", dim=8, draws=8)
+    assert recorded(row) == records("init", "orthogonal", "--dim", "8", "--draws", "8")
+
+
+def test_simulate_takes_settings_or_an_experiment() -> None:
+    """Of Python or of NumPy; None is the default."""
+    row = simulate(**SMALL)
+    assert row == simulate(Experiment(**SMALL))
+    assert row == simulate(**SMALL, gain=None, workers=np.int64(1))  # type: ignore[arg-type]
+    assert row == simulate(dim=np.int64(64), scale="sqrt", samples=np.int32(6400), x_std=np.ones(1))
+    assert simulate(**SMALL | {"scale": np.float64(8)}).k == row.k
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: simulate(dims=3), "setting 'dims' is unknown; did you mean dim?"),
+        (lambda: simulate(dim=3, worker=2), "setting 'worker' is unknown; did you mean workers?"),
+        (lambda: simulate(dim=3), "scale is missing; give it"),
+        (lambda: simulate(dim=[3, 4], scale="sqrt"), "make 2; take sweep"),
+        (lambda: simulate(SMALL), "of type dict is given where Experiment(...) is expected"),  # type: ignore[arg-type]
+        (lambda: simulate(Experiment(**SMALL), seed=1), "seed stands beside Experiment(...)"),
+        (lambda: simulate(**SMALL, workers=0.5), "workers is 0.5; give a whole number"),  # type: ignore[arg-type]
+        (lambda: simulate(**SMALL, alpha="x"), "alpha is x; give a number between 0 and 1"),  # type: ignore[arg-type]
+        (lambda: simulate(dim="5x", scale="sqrt"), "dim: '5x' is not a number; write one"),
+        (lambda: sweep(dim=[]), "dim has no values; give one"),
+        (lambda: sweep(seed=[1, 2]), "seed has 2 values; it takes one"),
+        (lambda: sweep(dim=range(10**9)), "100,000 are allowed; take fewer values"),
+        (lambda: Experiment(dim=8, scale=None), "scale 'None' is neither a scheme"),  # type: ignore[arg-type]
+        (lambda: layers(depht=3), "setting 'depht' is unknown; did you mean depth?"),
+        (lambda: layers(widths=[8, 8], width=8), "leave width and depth out"),
+        (lambda: layers(width=8, depth=0), "depth is 0; give a whole number from 1"),
+        (lambda: check_initializer("orthogonl"), "did you mean orthogonal?"),
+        (lambda: check_initializer("orthogonal", draws=8.5), "draws is 8.5; give a whole number"),  # type: ignore[arg-type]
+        (lambda: judge([], alpha=3), "alpha is 3; give a number between 0 and 1"),
+        (lambda: infer(Experiment(**SMALL), []), "there are 0 blocks; an error bar needs"),
+        (lambda: conclude(Experiment(**SMALL), Totals(blocks=9), 95), "confidence is 95; give a"),
+        (lambda: gain("gelu", variance=-1), "variance is -1; give a number from 1e-12 to 1e12"),
+        (lambda: critical("tanh", variance=0), "variance is 0; give a number from 1e-12"),
+        (lambda: critical("tanhh"), "did you mean tanh?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence(call: Callable[[], Any], sentence: str) -> None:
+    """An InputError, which is a ValueError, with what to do."""
+    with pytest.raises(InputError) as caught:
+        call()
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_sweep_leaves_out_is_told() -> None:
+    """As a warning of the caller's line."""
+    with pytest.warns(UserWarning, match="more than once") as told:
+        assert len(sweep(**SMALL | {"dim": [8, 8]})) == 1
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="does not apply to scale sqrt"):
+        sweep(**SMALL | {"scale": ["sqrt", "he"]}, gain=2)
+
+
+def test_an_interrupt_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the call, and gives no rows that look complete."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LayerStudy, "sample", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(**SMALL, workers=1)
+
+
+def test_critical_points_are_those_of_the_table() -> None:
+    """Of a name, with or without a variance."""
+    assert critical("relu")[:3] == pytest.approx(("scale-invariant", 2.0, 0.0))
+    assert critical("tanh", 2.0).chi_perpendicular == pytest.approx(1.0)
+
+
+def test_a_row_is_one_line() -> None:
+    """Its settings, what was measured, theory and verdict; without totals, its settings."""
+    result, layer, check = map(repr, one_of_each())
+    assert result == "Result(D = 64, scale sqrt: 0.98 ± 0.05, theory 1, agrees)"
+    assert layer.startswith("LayerResult(tanh, scale xavier, gain 1: layer 2, ")
+    assert layer.endswith("theory 1, agrees)")
+    assert check.startswith("InitializerCheck(orthogonal, D = 8, fan-out 8: x@W ")
+    assert repr(Result(Experiment(**SMALL), Totals())) == "Result(D = 64, scale sqrt)"
+    wrong = simulate(**SMALL | {"init": "orthogonal", "scale": "he"})
+    assert repr(wrong).endswith("theory 2, DISAGREES)")
+    given_x = simulate(**SMALL, design="fixed-x")
+    assert ", given x " in repr(given_x)
+    unjudged = infer(Experiment(**SMALL), varsim.stream(Experiment(**SMALL)))
+    assert repr(unjudged) == result.replace("agrees", "pending")
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_row_is_a_value(place: int) -> None:
+    """Copies and pickles are equal to it, with one hash."""
+    row = one_of_each()[place]
+    pickled = pickle.loads(pickle.dumps(row))  # noqa: S301
+    for twin in (copy.copy(row), copy.deepcopy(row), pickled):
+        assert (twin, hash(twin), repr(twin)) == (row, hash(row), repr(row))
+    assert row != simulate(**SMALL, seed=1)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_record_has_single_values(place: int) -> None:
+    """Those of the machine formats, with their names."""
+    row = one_of_each()[place]
+    record = row.to_dict()
+    whole = row.schema.record(row)
+    assert record.items() <= whole.items()
+    assert {type(value) for value in record.values()} <= {str, int, float, bool, type(None)}
+    left_out = {name for name, value in whole.items() if isinstance(value, dict | list)}
+    assert not left_out & record.keys()
+    assert {"agrees", "seed"} <= record.keys()
+
+
+def test_fields_are_attributes_that_are_found() -> None:
+    """By completion, and so by Python's hints at the nearest name."""
+    row = one_of_each()[0]
+    assert {"theory", "seed", "x_dist", "to_dict"} <= set(dir(row))
+    with pytest.raises(AttributeError, match="'Result' has no attribute 'empirica'"):
+        _ = row.empirica
+
+
+def test_rows_print_as_the_table_of_the_command_line() -> None:
+    """Slices and sums stay rows; the list itself is a line per row."""
+    rows = sweep(**SMALL | {"scale": ["sqrt", "he"]})
+    assert str(rows) == here("-d", "64", "-s", "sqrt,he", "-n", "6400").stdout
+    assert repr(rows) == f"[{rows[0]!r},\n {rows[1]!r}]"
+    assert [type(each) for each in (rows[:1], rows + rows, copy.copy(rows))] == [Rows] * 3
+    assert isinstance(rows[0], Result)
+    assert (str(Rows()), Rows()._repr_html_()) == ("[]", None)
+
+
+class Cells(HTMLParser):
+    """Counts the cells of tables."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.cells, self.tables = 0, 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.cells += tag in ("td", "th")
+        self.tables += tag == "table"
+
+
+def test_a_notebook_shows_tables() -> None:
+    """Of one row and of many, a table per stack, with nothing unescaped."""
+    rows = sweep(**SMALL | {"scale": ["sqrt", "he"]})
+    html, one = rows._repr_html_(), rows[0]._repr_html_()
+    assert html is not None
+    assert one is not None
+    assert (Cells(html).cells, Cells(one).cells) == (3 * 8, 2 * 8)
+    markdown = rows._repr_markdown_()
+    options = ("-d", "64", "-s", "sqrt,he", "-n", "6400", "-f", "markdown")
+    assert markdown == here(*options).stdout
+    stacks = layers(**STACK, activation=["tanh", "relu"])._repr_html_()
+    assert stacks is not None
+    assert Cells(stacks).tables == 2
+    check = one_of_each()[2]._repr_markdown_()
+    assert check is not None
+    assert check.startswith("| package | initializer")
+
+
+def test_a_row_without_reports_shows_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows know no tables: a floor above gives them."""
+    monkeypatch.setattr(RowBase, "rendered", None)
+    assert one_of_each()[0]._repr_html_() is None

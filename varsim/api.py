@@ -1,0 +1,338 @@
+"""The Python interface: settings in, rows out. The numbers are those of the command line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from varsim.activations import find_activation
+from varsim.activations import gains as of_activations
+from varsim.activations.gains import Critical
+from varsim.compute import lazy
+from varsim.layer.experiment import SWEEP, Experiment
+from varsim.layer.result import LayerStudy, Result
+from varsim.parsing import MAX_VALUES, InputError, nearest
+from varsim.report.notebook import Rows
+from varsim.runner import answer, expand
+from varsim.statistics import check_probability
+
+if TYPE_CHECKING:
+    from varsim.layer.check import InitializerCheck
+    from varsim.stack.network import Network
+    from varsim.stack.result import LayerResult
+
+app, check = lazy("varsim.cli.app"), lazy("varsim.layer.check")
+stack, network_room = lazy("varsim.stack.result"), lazy("varsim.stack.network")
+theory = lazy("varsim.stack.theory")
+
+_RUN = ("workers", "confidence", "alpha", "histogram")
+
+
+def simulate(
+    experiment: Experiment | None = None,
+    *,
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+    histogram: bool = False,
+    **settings: Any,
+) -> Result:
+    """Measure the variance of x @ W, with W divided by k, and compare it with D/k².
+
+    The entries of x, of length D, and of W, of shape (D, n), are independent. For standardised ones
+    the variance of every output is D/k²: Glorot & Bengio (2010), eq. 5, of one layer.
+
+    Write the settings by name, as in ``simulate(dim=512, scale="sqrt")``, or pass an
+    :class:`Experiment` that holds them.
+
+    Args:
+        experiment: What to sample, in place of settings.
+        workers: Number of threads; as many as there are CPUs by default. The result is the same
+            for any number.
+        confidence: Level of the interval, between 0 and 1.
+        alpha: False-alarm rate of the verdict, between 0 and 1.
+        histogram: Whether to count the outputs too.
+        settings: ``dim`` (D) and ``scale`` (the scheme that gives k), and any other setting of
+            :class:`Experiment`, such as ``samples`` or ``precision``, ``seed``, ``fan_out``,
+            ``gain``, ``x_dist``, ``w_dist`` or ``init``. A text is read as the command line reads
+            it: ``gain="5/3"``. None is the default.
+
+    Returns:
+        The row, with every column as an attribute: ``theory``, ``empirical`` and ``std_error``
+        (variances, in the squared unit of the outputs), ``ci_low``, ``ci_high``, ``ratio``, ``z``,
+        ``p`` and ``agrees``.
+
+    Raises:
+        InputError: A setting is unknown, missing or not allowed, or an initializer cannot be used.
+
+    >>> from varsim import simulate
+    >>> result = simulate(dim=512, scale="sqrt")
+    >>> result.theory, round(result.empirical, 2), result.agrees
+    (1.0, 1.0, True)
+    """
+    if experiment is None:
+        asked = _questions(None, SWEEP, Experiment, settings, needed=("dim", "scale"))
+        if len(asked) != 1:
+            raise InputError(
+                f"simulate runs one experiment, and these settings make {len(asked):,}; take sweep"
+            )
+        experiment = asked[0]
+    else:
+        _check_given(experiment, Experiment, settings)
+    confidence = check_probability("confidence", confidence)
+    study = LayerStudy(experiment, confidence, histogram=histogram)
+    row: Result = answer([study], workers=workers, alpha=alpha)[0]
+    return row
+
+
+def sweep(
+    *,
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+    histogram: bool = False,
+    **settings: Any,
+) -> Rows[Result]:
+    """Measure every combination of settings, with joint verdicts.
+
+    A setting has one value or several: a list, a range, an array, or a text as on the command
+    line, such as ``dim="16:4096:x2"``. Without settings, these are the three experiments that
+    ``varsim`` runs. Rows are in the order of the command line, with the same numbers.
+
+    Args:
+        workers: Number of threads; as many as there are CPUs by default.
+        confidence: Level of every interval, between 0 and 1.
+        alpha: False-alarm rate that all verdicts share (Holm 1979), between 0 and 1.
+        histogram: Whether to count the outputs too.
+        settings: Any setting of :class:`Experiment`. ``samples``, ``precision``, ``max_samples``,
+            ``seed`` and ``dtype`` have one value.
+
+    Raises:
+        InputError: A setting is unknown or not allowed, or an initializer cannot be used.
+
+    Warns:
+        UserWarning: Rows that come up twice run once, and a gain is left out where the scheme has
+            none.
+
+    >>> from varsim import sweep
+    >>> sweep(dim=[64, 512], scale="sqrt", samples=10_000)
+    [Result(D = 64, scale sqrt: 1.003 ± 0.030, theory 1, agrees),
+     Result(D = 512, scale sqrt: 1.007 ± 0.030, theory 1, agrees)]
+    """
+    confidence = check_probability("confidence", confidence)
+    asked = _questions(None, SWEEP, Experiment, settings)
+    studies = [LayerStudy(experiment, confidence, histogram=histogram) for experiment in asked]
+    return Rows(answer(studies, workers=workers, alpha=alpha))
+
+
+def layers(
+    network: Network | None = None,
+    *,
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+    histogram: bool = False,
+    infinite_width: bool = False,
+    **settings: Any,
+) -> Rows[LayerResult]:
+    """Follow the variances of signals and gradients through a deep stack, layer by layer.
+
+    A stack is h₁ = x W₁ and h_{l+1} = φ(h_l) W_{l+1}. Theory is that of He et al. (2015), section
+    2.2, and Poole et al. (2016), eq. 3, with its correction for finite width.
+
+    Write the settings by name, as in ``layers(width=256, depth=10, activation="tanh")``, or pass
+    a :class:`Network` that holds them. Several values of a setting make several stacks, as in
+    :func:`sweep`.
+
+    Args:
+        network: What to sample, in place of settings.
+        workers: Number of threads; as many as there are CPUs by default.
+        confidence: Level of every interval, between 0 and 1.
+        alpha: False-alarm rate that all verdicts share (Holm 1979), between 0 and 1.
+        histogram: Whether to count φ(h) too.
+        infinite_width: Whether theory leaves out its correction for finite width.
+        settings: ``width`` (by default 512) and ``depth`` (by default 20), or ``widths`` of the
+            input and every layer; and any other setting of :class:`Network`. ``residual="gpt2"``
+            is 1/√(2L).
+
+    Returns:
+        A row per layer, from the input on. ``empirical`` is E h² and ``gradient`` E (∂h)², for
+        inputs and a cotangent on top of variance 1.
+
+    Raises:
+        InputError: A setting is unknown or not allowed, or an activation or initializer cannot be
+            used.
+
+    >>> from varsim import layers
+    >>> rows = layers(width=64, depth=5, activation="relu", scale="he")
+    >>> [round(row.theory, 12) for row in rows], all(row.agrees for row in rows)
+    ([2.0, 2.0, 2.0, 2.0, 2.0], True)
+    """
+    if network is None:
+        asked = _questions("layers", network_room.SWEEP, _network, settings)
+    else:
+        _check_given(network, network_room.Network, settings)
+        asked = [network]
+    confidence = check_probability("confidence", confidence)
+    for each in asked:  # what theory refuses is a mistake, told before anything is sampled
+        theory.predict(each)
+    studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
+    return Rows(answer(studies, workers=workers, alpha=alpha))
+
+
+def check_initializer(
+    name: str,
+    dim: int = 512,
+    fan_out: int | None = None,
+    *,
+    draws: int = 64,
+    seed: int = 0,
+    dtype: str = "float32",
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+) -> InitializerCheck:
+    """Measure what an initializer does, beside what its documentation claims.
+
+    Args:
+        name: As for ``init`` of an :class:`Experiment`: ``"torch.nn.Linear"``, or
+            ``"module:function"`` for an ``f(rng, shape)`` of your own.
+        dim: D, the number of rows of W (fan-in).
+        fan_out: n, the number of columns; D by default.
+        draws: Number of independent W, at least 8: the replicates of every error.
+        seed: Root of all random streams.
+        dtype: ``"float32"`` or ``"float64"``.
+        workers: Number of threads; as many as there are CPUs by default.
+        confidence: Level of the intervals in tables, between 0 and 1.
+        alpha: False-alarm rate of the verdict, between 0 and 1.
+
+    Returns:
+        The check: ``mean_square`` is E w², ``forward`` the variance of x @ W and ``backward`` that
+        of g @ Wᵀ for standard normal x and g. ``agrees`` is None without a documented claim.
+
+    Raises:
+        InputError: The initializer cannot be used, or a value is not allowed.
+
+    >>> from varsim import check_initializer
+    >>> row = check_initializer("orthogonal", dim=64)
+    >>> round(row.forward, 1), row.forward_theory, row.agrees
+    (1.0, 1.0, True)
+    """
+    confidence = check_probability("confidence", confidence)
+    asked = check.question(name, dim, dim if fan_out is None else fan_out, seed, dtype)
+    study = check.CheckStudy(asked, draws, confidence)
+    row: InitializerCheck = answer([study], workers=workers, alpha=alpha)[0]
+    return row
+
+
+def critical(activation: str, variance: float | None = None) -> Critical:
+    """Return the variances of W and bias at which deep networks keep signals and gradients.
+
+    W has variance C_W / fan-in and the bias C_b. Without a variance both susceptibilities are 1:
+    Roberts, Yaida & Hanin (2022), The Principles of Deep Learning Theory, section 5.3. With a
+    variance K, C_W and C_b keep it, and χ⊥ = C_W E φ′² is 1: the edge of chaos of Poole et al.
+    (2016) and Schoenholz et al. (2017).
+
+    Args:
+        activation: As for :func:`gain`, without ``torch:``.
+        variance: K, the variance of the pre-activations, from 1e-12 to 1e12; or None.
+
+    Returns:
+        ``kind`` says what sort of point it is. ``weights`` is C_W, ``bias`` is C_b, ``variance``
+        is K, and there are ``chi_perpendicular`` and ``chi_parallel``.
+
+    Raises:
+        InputError: The activation is unknown or its averages cannot be computed, or the variance
+            is not allowed.
+
+    >>> from varsim import critical
+    >>> critical("relu").kind, round(critical("relu").weights, 12)
+    ('scale-invariant', 2.0)
+    """
+    phi = find_activation(activation)
+    if variance is None:
+        return of_activations.critical(phi)
+    return of_activations.critical_at(phi, of_activations.check_variance(variance))
+
+
+def _network(**settings: Any) -> Network:
+    network: Network = network_room.network(**settings)
+    return network
+
+
+def _questions(
+    command: str | None,
+    swept: Mapping[str, list[Any]],
+    build: Callable[..., Any],
+    settings: Mapping[str, Any],
+    needed: Iterable[str] = (),
+) -> list[Any]:
+    """Return the questions of all combinations of settings, in the order of the command line."""
+    kind = Experiment if command is None else network_room.Network
+    known = dict.fromkeys([*swept, *kind.__dataclass_fields__])
+    for name in settings:
+        if name not in known:
+            raise InputError(f"setting {name!r} is unknown; {nearest(name, [*known, *_RUN])}")
+    given = {n: _values(command, n, value) for n, value in settings.items() if value is not None}
+    for name in needed:
+        if name not in given:
+            raise InputError(f'{name} is missing; give it, as in simulate(dim=512, scale="sqrt")')
+    if (widths := given.pop("widths", None)) is not None:
+        if "width" in given or "depth" in given:
+            raise InputError("widths names every layer; leave width and depth out")
+        given |= {"width": [tuple(widths)], "depth": [len(widths) - 1]}
+    fixed = {}
+    for name in given.keys() - swept.keys():
+        if len(given[name]) != 1:
+            raise InputError(f"{name} has {len(given[name])} values; it takes one")
+        (fixed[name],) = given[name]
+    questions, notes = expand({n: given.get(n, usual) for n, usual in swept.items()}, fixed, build)
+    for note in notes:
+        warnings.warn(note.removeprefix("Note: "), stacklevel=3)
+    return questions
+
+
+def _values(command: str | None, name: str, value: Any) -> list[Any]:
+    """Return the values of a setting; the command's option of that name reads texts."""
+    if isinstance(value, str):
+        return _read(command, name, value)
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
+    if not isinstance(value, Iterable):
+        return [value]
+    values = []
+    for each in islice(value, MAX_VALUES + 1):
+        values += _values(command, name, each)
+    if not values:
+        raise InputError(f"{name} has no values; give one, or leave it out")
+    return values
+
+
+def _read(command: str | None, name: str, text: str) -> list[Any]:
+    group = app.varsim
+    options = (group if command is None else group.commands[command]).params
+    option = next((option for option in options if option.name == name), None)
+    if option is None:
+        return [text]
+    try:
+        value = option.type.convert(text, None, None)
+    except click.UsageError as error:
+        raise InputError(f"{name}: {error.message}") from None
+    return value if isinstance(value, list) else [value]
+
+
+def _check_given(question: Any, kind: type, settings: Mapping[str, Any]) -> None:
+    """Refuse what is not a question of that kind, and settings beside one."""
+    if not isinstance(question, kind):
+        raise InputError(
+            f"an object of type {type(question).__name__} is given where {kind.__name__}(...) is "
+            'expected; write settings by name, like scale="sqrt"'
+        )
+    if settings:
+        raise InputError(
+            f"{', '.join(settings)} stands beside {kind.__name__}(...), which holds all settings; "
+            "give it there"
+        )

@@ -1,0 +1,74 @@
+"""Rows in a notebook: lists of rows that show themselves as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any, SupportsIndex, TypeVar, overload
+
+from varsim.fields import RowBase
+from varsim.report import Table
+from varsim.report.formats import text_of
+from varsim.report.rows import checks_table, results_table, stack_table
+
+Row = TypeVar("Row", bound=RowBase)
+
+_TABLES: dict[str, Callable[[Sequence[Any]], Table]] = {
+    "effective_samples": results_table, "layer": stack_table, "mean_square": checks_table
+}  # fmt: skip
+"""The table of every kind of row, by the marker of its schema."""
+
+
+def tables(rows: Sequence[RowBase]) -> list[Table]:
+    """Return the tables of rows, in their order: one for each stack, and one for other rows."""
+
+    def of(row: Any) -> tuple[str, object]:
+        return row.schema.marker, row.question if "layer" in row.schema.by_name else None
+
+    return [_TABLES[marker](list(group)) for (marker, _), group in groupby(rows, of)]
+
+
+def rendered(rows: Sequence[RowBase], name: str) -> str:
+    """Return rows in a format for people; nothing for no rows."""
+    return text_of(name, tables(rows))
+
+
+RowBase.rendered = rendered
+
+
+class Rows(list[Row]):
+    """A list of rows that a notebook shows as a table; ``print`` prints the table in text.
+
+    >>> from varsim import sweep
+    >>> rows = sweep(dim=64, scale=["sqrt", "he"], samples=10_000)
+    >>> rows[1:]
+    [Result(D = 64, scale he: 2.05 ± 0.06, theory 2, agrees)]
+    """
+
+    @overload
+    def __getitem__(self, place: SupportsIndex, /) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> Rows[Row]: ...
+    def __getitem__(self, place: Any, /) -> Any:
+        """Return a row, or the rows of a slice."""
+        chosen = super().__getitem__(place)
+        return Rows(chosen) if isinstance(place, slice) else chosen
+
+    def __add__(self, more: list[Any]) -> Rows[Any]:
+        """Return the rows of both, each with the verdict that it has."""
+        return Rows([*self, *more])
+
+    def __repr__(self) -> str:
+        """Return a line per row."""
+        lines = ",\n ".join(map(repr, self))
+        return f"[{lines}]"
+
+    def __str__(self) -> str:
+        """Return the table in text."""
+        return rendered(self, "table") if self else "[]"
+
+    def _repr_html_(self) -> str | None:
+        return rendered(self, "html") if self else None
+
+    def _repr_markdown_(self) -> str | None:
+        return rendered(self, "markdown") if self else None
