@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -402,7 +402,10 @@ class StackStudy:
         totals = _totals_of(known)
         if known[0].question.precision != network.precision:
             totals = totals._replace(next_check=None)
-        if counted and known[0].histogram != activation_bins(network)[0]:
+        if counted and not all(
+            row.histogram is not None and row.histogram.like(bins)
+            for row, bins in zip(known, activation_bins(network), strict=True)
+        ):
             return self, None, False  # of a version that counts elsewhere
         done = totals.next_check is None and self.next_check(totals) is None
         return replace(self, histogram=counted), totals, done
@@ -475,6 +478,8 @@ def _in_runs(widths: Sequence[int]) -> str:
     return "widths " + "-".join(f"{w}×{count}" if count > 1 else str(w) for w, count in runs)
 
 
+_ASKED = tuple(Network.__dataclass_fields__)
+
 _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "product", "gradient_square",
           "within", "square_m2", "gradient_m2")  # fmt: skip
 
@@ -487,9 +492,22 @@ def _held(network: Network, name: str, value: Any) -> Any:
     return math.nan if value is None and name not in unknown else value
 
 
-def _built(values: Mapping[str, Any]) -> LayerResult:
-    asked = {name: values[name] for name in Network.__dataclass_fields__ if name in values}
-    network = Network(**asked | {"networks": values["networks_asked"]})
+def _question(values: Mapping[str, Any], is_checked: bool) -> Network:
+    """Return the network of a row; that of the last row for the next layer of the same stack."""
+    name = tuple(values["networks_asked" if n == "networks" else n] for n in _ASKED)
+    return _network(name, values["key"] if is_checked else None)
+
+
+@lru_cache(maxsize=16)
+def _network(settings: tuple[Any, ...], key: str | None) -> Network:
+    asked = dict(zip(_ASKED, settings, strict=True))
+    if key is None:
+        return Network(**asked)
+    network: Network = f.restored(Network, asked, key)
+    return network
+
+
+def _built(network: Network, values: Mapping[str, Any]) -> LayerResult:
     held_to = LayerTheory(
         values["theory"], values["theory_slack"], values["spread_theory"],
         values["gradient_theory"], values["gradient_slack"],
@@ -514,13 +532,13 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         raise InputError("invalid row: too few networks, or a value out of range")
     if (bins is None) != (counts is None) or (
         bins is not None
-        and (not bins["width"] > 0.0 or len(counts) != bins["number"] + 2 or min(counts) < 0)
+        and (not bins.width > 0.0 or len(counts) != bins.number + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
     state = ("median", "gradient_median", "median_networks", "next_check", "counts")
     return LayerResult(
         network, values["layer"], held_to, totals,
-        histogram=None if bins is None else Bins(**bins),
+        histogram=bins,
         **{name: values[name] for name in state} | LayerResult.state(values),
     )  # fmt: skip
 
@@ -645,8 +663,8 @@ _FIELDS = (
     Field("alpha", f.number, "False-alarm rate that all verdicts of the table share.",
           optional=True),
     Field("key", f.text, "What was measured, without seed and number of networks."),
-    Field("histogram", f.mapping(low=f.number, width=f.number, number=f.whole),
-          "Where φ(h) was counted.", optional=True, plain=lambda bins: bins._asdict()),
+    Field("histogram", f.bins, "Where φ(h) was counted.", optional=True,
+          plain=lambda bins: bins._asdict()),
     Field("counts", f.sequence(f.whole), "How often, those beyond the ends first and last.",
           optional=True, plain=list),
     Field("init", f.text, "The initializer that made the weights, with its arguments.",
@@ -677,8 +695,9 @@ _SETTINGS = ("activation", "scale", "gain", "bias_std", "norm", "residual", "ini
 
 LAYERS = Schema(
     "layers of deep stacks",
-    4,
+    5,
     _FIELDS,
+    _question,
     _built,
     marker="layer",
     table=("layer", "width", "theory", "empirical", "z", "median", "within", "rms_activation",
