@@ -241,6 +241,8 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         )
     if e.precision is None and totals.blocks < e.blocks:
         yield Caveat("interrupted", f"the run ended after {totals.blocks:,} of {e.blocks:,} blocks")
+    if e.precision is not None and totals.next_check is not None and result.met:
+        yield ended_before_check(totals.blocks, totals.next_check, "blocks")
     expected = claim.relative_error(totals.blocks)
     if expected > _ROUGH:
         enough = f"{_samples_for(e, _ROUGH):,} samples or more"
@@ -260,6 +262,15 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         )
     if result.agrees is False and e.init is not None:
         yield Caveat("initializer", _off_claim(result))
+
+
+def ended_before_check(count: int, check: int, replicates: str) -> Caveat:
+    """Return the caveat of a row that was stopped before its check, where its error is met."""
+    return Caveat(
+        "interrupted",
+        f"the run ended after {count:,} {replicates}, before the check of its precision at "
+        f"{check:,}; its error may be small by chance",
+    )
 
 
 def _off_claim(result: Result) -> str:

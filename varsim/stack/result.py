@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from varsim import fields as f
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short, significant
-from varsim.layer.result import MARGIN, VERDICTS
+from varsim.layer.result import MARGIN, VERDICTS, ended_before_check
 from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
 from varsim.stack.sampling import FIELDS, Sampled, sample_network, verify_network
@@ -458,6 +458,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"
         )
+    if network.precision is not None and row.next_check is not None and row.met:
+        yield ended_before_check(row.networks, row.next_check, "networks")
     if network.precision is not None and not row.met:
         yield Caveat(
             "precision-unmet",
