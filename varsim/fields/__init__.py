@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
 from varsim.fields.rounding import with_error
@@ -142,6 +143,16 @@ class Schema(Generic[Row]):
         """Every field by its name."""
         return {field.name: field for field in self.fields}
 
+    def describe(self, kind: type[Row], question: type[Any]) -> None:
+        """Give a kind of row these fields and the settings of its question as attributes."""
+        kind.schema = self
+        own = kind.__dataclass_fields__.keys()
+        names = dict.fromkeys((*self.by_name, *question.__dataclass_fields__))
+        for name in (name for name in names if name not in own and not hasattr(kind, name)):
+            field = self.by_name.get(name)
+            of = None if field is None else field.of
+            setattr(kind, name, property(of or attrgetter(f"question.{name}")))
+
     def record(self, row: Row) -> dict[str, Any]:
         """Return a row as a record of plain values, in the order of the fields."""
         values = ((field, field.value(row)) for field in self.fields)
@@ -185,7 +196,7 @@ class Schema(Generic[Row]):
         try:
             values = dict(record)
             for field in self.fields:
-                if type(values[field.name]) in (list, dict):
+                if field is not CAVEATS and type(values[field.name]) in (list, dict):
                     values[field.name] = field.read(values[field.name])
             return self.build(self.question(values, True), values)
         except InputError:
@@ -256,19 +267,15 @@ class RowBase:
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a row holds beside its question and its totals, from the values of a file."""
-        return {field.name: values[field.name] for field in dataclasses.fields(RowBase)}
+        return {name: values[name] for name in _STATE}
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a field of the row, or a setting of its question."""
-        question = None if name.startswith("_") else self.__dict__.get("question")
-        if question is not None:
-            field = type(self).schema.by_name.get(name)
-            if field is not None and field.of is not None:
-                return field.of(self)
-            if field is not None or name in question.__dataclass_fields__:
-                return getattr(question, name)
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    if TYPE_CHECKING:
 
+        def __getattr__(self, name: str) -> Any:
+            """Return a field of the row, or a setting of its question: see Schema.describe."""
+
+
+_STATE = tuple(field.name for field in dataclasses.fields(RowBase))
 
 CHECKSUM = "checksum"
 """The last name of a record."""

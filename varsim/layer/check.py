@@ -478,4 +478,4 @@ CHECKS = Schema(
 )  # fmt: skip
 """Rows of initializers."""
 
-InitializerCheck.schema = CHECKS
+CHECKS.describe(InitializerCheck, Experiment)

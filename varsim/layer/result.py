@@ -467,4 +467,4 @@ RESULTS = Schema(
 )  # fmt: skip
 """Rows of one layer."""
 
-Result.schema = RESULTS
+RESULTS.describe(Result, Experiment)

@@ -710,4 +710,4 @@ LAYERS = Schema(
 )  # fmt: skip
 """Rows of deep stacks."""
 
-LayerResult.schema = LAYERS
+LAYERS.describe(LayerResult, Network)
