@@ -400,7 +400,9 @@ class StackStudy:
         if self.histogram and not counted:
             return self, None, False
         totals = _totals_of(known)
-        if known[0].question.precision != network.precision:
+        before = known[0].question
+        asked = network.precision, network.networks
+        if network.precision is None or (before.precision, before.networks) != asked:
             totals = totals._replace(next_check=None)
         if counted and not all(
             row.histogram is not None and row.histogram.like(bins)
