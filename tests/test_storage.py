@@ -9,8 +9,13 @@ import json
 import os
 import random
 import resource
+import shlex
+import shutil
+import signal
 import stat
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -31,7 +36,7 @@ from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
 from varsim.stack.network import Network
 from varsim.stack.result import LAYERS, StackStudy
-from varsim.storage import csv_text, files
+from varsim.storage import csv_text, files, jsonl_text
 from varsim.storage.files import _temporary_prefix, atomic_write, open_locked
 from varsim.storage.ledger import Ledger
 from varsim.storage.rows import parse
@@ -214,8 +219,8 @@ def tampered(**changes: Any) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("tamper", "reason"),
     [
-        (tampered(schema=99), "its schema is 99, newer than 4, which this varsim writes"),
-        (tampered(schema=2), "its schema is 2, and this varsim reads schema 3 and 4"),
+        (tampered(schema=99), "its schema is 99, newer than 5, which this varsim writes"),
+        (tampered(schema=2), "its schema is 2, and this varsim reads schema 3, 4 and 5"),
         (tampered(schema=True), "its schema is True"),
         (tampered(schema=None), "its schema is None"),
         (tampered(dim=9), "its key [0-9a-f]{8} is not that of its settings"),
@@ -652,7 +657,7 @@ def test_a_row_that_was_interrupted_is_kept_and_continued(
     assert drawn == list(range(least + 2, whole[0].totals[0]))
     read = parse(file.read_text(encoding="utf-8"), file.suffix)
     # Medians cannot be added up: they are of the networks of the last run.
-    medians = {"median", "gradient_median", "median_networks", "caveats"}
+    medians = {"median", "gradient_median", "median_networks", "caveats", "checksum"}
     for ours, theirs in zip(map(schema.record, read), map(schema.record, whole), strict=True):
         for field in ours.keys() - (medians if schema is LAYERS else set()):
             assert ours[field] == theirs[field], field
@@ -668,3 +673,204 @@ def test_a_row_that_was_interrupted_too_early_is_not_kept(name: str, tmp_path: P
         )
     assert (outcome.interrupted, outcome.rows) == (True, [])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("option", [[], ["--resume"]])
+def test_files_are_written_though_nobody_reads_stdout(
+    number: int, option: list[str], tmp_path: Path
+) -> None:
+    """A pager that stands still holds stdout up; one signal ends that, and every row is there."""
+    file = tmp_path / "rows.jsonl"
+    args = ("-d", "1:90", "-s", "sqrt", "-n", "64", "-f", "csv", "-q", "-o", str(file), *option)
+    with subprocess.Popen([*VARSIM, *args], env=environment(), stdout=subprocess.PIPE) as process:
+        wait_for(lambda: file.exists() and file.read_bytes().count(b'"alpha": 0.001') == 90)
+        time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(20) == 130
+    assert len(parse(file.read_text(encoding="utf-8"), ".jsonl")) == 90
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(("redirection", "code"), [("> /dev/full", 1), (">&-", 1), ("| true", 0)])
+def test_files_are_written_whatever_becomes_of_stdout(
+    redirection: str, code: int, tmp_path: Path
+) -> None:
+    """A full disk, a closed stdout, a reader that has gone."""
+    file = tmp_path / "rows.csv"
+    command = f"{shlex.join([*VARSIM, '-s', 'sqrt', '-n', '6400', '-o', str(file)])} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], env=environment(), check=False,
+        capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert len(parse(file.read_text(encoding="utf-8"), ".csv")) == 1
+
+
+def measured(*dims: int) -> list[Result]:
+    return judge([simulate(Experiment(dim=dim, scale="sqrt", samples=640)) for dim in dims])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("last", ["add", "finalize"])
+def test_a_ledger_that_is_deleted_meanwhile_is_written_again(
+    last: str, suffix: str, tmp_path: Path
+) -> None:
+    """With all rows, those from before too, and a sentence says so."""
+    file, rows = tmp_path / f"rows.{suffix}", measured(4, 5)
+    with Ledger(file, RESULTS) as ledger:
+        ledger.add(rows[:1])
+        file.unlink()
+        ledger.add(rows[1:]) if last == "add" else ledger.finalize(rows)
+    assert [row.dim for row in parse(file.read_text(encoding="utf-8"), file.suffix)] == [4, 5]
+    assert [text for text in ledger.moved if "was deleted" in text] == ledger.moved != []
+    assert not ledger.is_elsewhere
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_ledger_that_is_replaced_meanwhile_goes_to_a_file_beside(
+    suffix: str, tmp_path: Path
+) -> None:
+    """What took its place is left alone, locked is the file beside, and a sentence names it."""
+    file, rows = tmp_path / f"rows.{suffix}", measured(4, 5, 6)
+    other, taken = tmp_path / "other", tmp_path / f"rows-1.{suffix}"
+    other.write_text("mine", encoding="utf-8")
+    taken.write_text("mine too", encoding="utf-8")
+    beside = tmp_path / f"rows-2.{suffix}"
+    with Ledger(file, RESULTS) as ledger:
+        ledger.add(rows[:1])
+        other.rename(file)
+        ledger.add(rows[1:2])
+        with pytest.raises(BlockingIOError):
+            Ledger(beside, RESULTS)
+        ledger.finalize(rows)
+    assert [row.dim for row in parse(beside.read_text(encoding="utf-8"), file.suffix)] == [4, 5, 6]
+    assert (file.read_text("utf-8"), taken.read_text("utf-8")) == ("mine", "mine too")
+    assert ledger.is_elsewhere
+    assert str(beside) in ledger.moved[0]
+
+
+def test_a_run_says_where_its_rows_are_when_its_file_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends with 1; where the file's folder is gone, it does not say that the rows are safe."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file, other = folder / "rows.jsonl", tmp_path / "other"
+    finalize = Ledger.finalize
+    args = ("-d", "4,5", "-s", "sqrt", "-n", "640", "-o", str(file), "--resume")
+
+    def replaced(ledger: Ledger, rows: Any) -> None:
+        other.write_text("mine", encoding="utf-8")
+        other.rename(file)
+        finalize(ledger, rows)
+
+    def gone(ledger: Ledger, rows: Any) -> None:
+        shutil.rmtree(folder)
+        finalize(ledger, rows)
+
+    monkeypatch.setattr(Ledger, "finalize", replaced)
+    done = here(*args)
+    assert (done.returncode, done.stdout.count("agrees")) == (1, 2)
+    assert "the rows are in" in done.stderr
+    file.unlink()
+    monkeypatch.setattr(Ledger, "finalize", gone)
+    done = here(*args)
+    assert (done.returncode, done.stdout.count("agrees")) == (1, 2)
+    assert "could not be put in order" in done.stderr
+    assert "safe" not in done.stderr
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_dry_run_changes_no_ledger_and_counts_what_is_there(suffix: str, tmp_path: Path) -> None:
+    """Not a torn line, not a row of an older schema; a row begun needs only the rest."""
+    study, schema, least = INTERRUPTED["results"]
+    file = tmp_path / f"rows.{suffix}"
+    with Ledger(file, schema) as ledger:
+        run_studies([ResumePoint(study)], RunOptions(), interrupted_after(least + 2), ledger=ledger)
+    content = file.read_bytes() + b'{"sch'[: 5 * (suffix == "jsonl")]
+    file.write_bytes(content)
+    args = ("-d", "8", "-s", "sqrt", "-n", "3e7", "-o", str(file), "--resume", "--dry-run")
+    file.chmod(0o444)
+    done = here(*args, "-f", "jsonl")
+    assert done.returncode == 0, done.stderr
+    (plan,) = map(json.loads, done.stdout.splitlines())
+    assert plan["blocks"] == study.question.blocks - least - 2
+    assert file.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("name", ["layers", "checks"])
+def test_a_row_of_more_than_is_asked_for_now_was_not_interrupted(name: str, tmp_path: Path) -> None:
+    """10 of 12 replicates that are asked for 8 are all of them; asked for 12, they go on."""
+    study, schema, least = INTERRUPTED[name]
+    file = tmp_path / "rows.jsonl"
+    with Ledger(file, schema) as ledger:
+        run_studies([ResumePoint(study)], RunOptions(), interrupted_after(least + 2), ledger=ledger)
+    fewer = (
+        replace(study, draws=8)
+        if name == "checks"
+        else replace(study, question=replace(NETWORK, networks=8))
+    )
+    with Ledger(file, schema) as ledger:
+        for row in ledger.resume(fewer).done or [None]:
+            assert row.totals[0] == least + 2
+            assert "interrupted" not in {c.id for c in row.caveats}
+        assert ledger.resume(study).done is None
+
+
+def test_a_precision_that_was_met_by_chance_says_that_it_was_interrupted() -> None:
+    """Before its check, where it had not been decided; after it, nothing is said."""
+    study = LayerStudy(Experiment(dim=8, scale="sqrt", precision=0.02))
+    (whole,) = run_studies([ResumePoint(study)], RunOptions(), nullcontext(map)).rows
+    (row,) = study.rows(whole.totals._replace(next_check=whole.blocks + 9))
+    assert row.met
+    assert [c.id for c in row.caveats] == ["interrupted"]
+    assert f"before the check of its precision at {whole.blocks + 9:,}" in row.caveats[0].message
+    assert whole.caveats == ()
+
+
+def test_every_layer_of_a_stack_counts_in_its_bins() -> None:
+    """A row whose bins are others, of whichever layer, is measured anew."""
+    study = StackStudy(NETWORK, histogram=True)
+    rows = run_studies([ResumePoint(study)], RunOptions(), nullcontext(map)).rows
+    assert study.resume(rows)[1] is not None
+    for place in range(2):
+        moved = list(rows)
+        bins = rows[place].histogram
+        moved[place] = replace(rows[place], histogram=bins._replace(width=1.1 * bins.width))
+        assert study.resume(moved)[1] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"samples": 10**400}, {"totals": {"blocks": -5}}, {"totals": {"counts": [3] * 122}},
+     {"totals": {"mean": 0.5}}, {"seed": 10**5000}],
+    ids=lambda change: str(*change),
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_row_that_cannot_be_is_refused_by_every_command(
+    change: dict[str, Any], suffix: str, tmp_path: Path
+) -> None:
+    """In one sentence, also in a file of the last schema without a checksum."""
+    record = RESULTS.record(measured(8)[0])
+    totals = record["totals"] | change.get("totals", {})
+    for older in (False, True):
+        wrong = record | change | {"totals": totals}
+        if older and "mean" in change.get("totals", {}):
+            continue  # nothing follows from it there
+        if older:
+            del wrong["checksum"]
+            wrong["schema"] = 4
+        file = tmp_path / f"rows.{suffix}"
+        limit = sys.get_int_max_str_digits()
+        sys.set_int_max_str_digits(0)
+        file.write_text((csv_text if suffix == "csv" else jsonl_text)([wrong]), encoding="utf-8")
+        sys.set_int_max_str_digits(limit)
+        for args in (["compare", str(file), str(file)], ["plot", str(file), "-o", "a.svg"],
+                     ["-d", "8", "-n", "640", "-o", str(file), "--resume"]):  # fmt: skip
+            done = here(*args)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+            assert len(done.stderr) < 600

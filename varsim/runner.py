@@ -351,7 +351,11 @@ def run(
             outcome.failure = str(error)
         except OSError as error:
             outcome.failure = _not_added(ledger, error)
-    return running.finish()
+    try:
+        return running.finish()
+    except KeyboardInterrupt:  # while verdicts are passed on many rows
+        outcome.interrupted = True
+        return running.finish()
 
 
 def measure(

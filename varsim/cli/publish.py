@@ -82,7 +82,9 @@ class Publisher:
             say(message)
 
     def write(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
-        """Write tables to stdout and to the files; a failure of one does not stop the other.
+        """Write tables to the files and then to stdout; a failure of one does not stop the other.
+
+        Files come first: a pager that is not read holds stdout up, and an interrupt ends it.
 
         Args:
             tables: The tables, with records of one kind.
@@ -92,8 +94,21 @@ class Publisher:
         Returns:
             Whether all could be written.
         """
+        written = self.write_files(*tables)
+        return self.show(*tables, prose=prose, drawn=drawn) and written
+
+    def write_files(self, *tables: Table) -> bool:
+        """Write tables to the files; return whether all could be written."""
         written = True
-        shown, whole = list(map(self.view.of, tables)), list(map(self.view.sorted, tables))
+        for output in self.outputs:
+            name = SUFFIXES[output.suffix.lower()]
+            of_file = self.view.sorted if name in MACHINE else self.view.of
+            written &= write_output(output, text_of(name, list(map(of_file, tables))))
+        return written
+
+    def show(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
+        """Write tables to stdout, as :meth:`write` does; return whether that could be done."""
+        shown = list(map(self.view.of, tables))
         try:
             self._write_stdout(shown, prose, drawn)
         except BrokenPipeError:
@@ -101,11 +116,8 @@ class Publisher:
         except OSError as error:
             _abandon(sys.stdout)
             say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
-            written = False
-        for output in self.outputs:
-            name = SUFFIXES[output.suffix.lower()]
-            written &= write_output(output, text_of(name, whole if name in MACHINE else shown))
-        return written
+            return False
+        return True
 
     def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Any]) -> None:
         stream = sys.stdout

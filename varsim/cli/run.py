@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -34,7 +34,7 @@ from varsim.report.rows import (
     row_name,
     stack_table,
 )
-from varsim.runner import Outcome, ResumePoint, RunOptions, expand, run
+from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, expand, run
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def checks(options: dict[str, Any]) -> int:
         check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    with _ending_signals_as_interrupt(), in_user_context(names):
+    with _EndingSignals(), in_user_context(names):
         if not names:
             left_out = {
                 n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
@@ -172,13 +172,15 @@ def _measure(
             publisher.say(note)
         if dry_run:
             _say_all(publisher, notes)
-            left = [point.study.question for point in points if point.done is None]
+            left = [Measurement(p.study, p.totals) for p in points if p.done is None]
             if left:
+                extents = [(each.count, each.target or each.count) for each in left]
+                plan = plan_table([each.study.question for each in left], workers, extents)
                 publisher = replace(publisher, view=View())  # a plan has columns of its own
-                return DONE if publisher.write(plan_table(left, workers)) else FAILED
+                return DONE if publisher.write(plan) else FAILED
             publisher.say("Nothing is left to run.")
             return DONE
-        with _ending_signals_as_interrupt():
+        with _EndingSignals() as signals:
             inits = [study.question.init for study in studies]
             activations = [getattr(study.question, "activation", None) for study in studies]
             with in_user_context([*inits, *activations]):
@@ -200,8 +202,14 @@ def _measure(
                         ledger=ledger,
                         progress=progress,
                     )
+                    signals.armed = False  # until the rows are in their files
             outcome.left_out = {**(left_out or {}), **outcome.left_out}
-            written = _publish(publisher, kind, outcome, ledger, options)
+            tables = _tables(kind, outcome)
+            written = _store(publisher, tables, outcome, ledger)
+            outcome.interrupted |= signals.received
+            # A pager that is not read holds stdout up, and a second signal ends that.
+            signals.armed = True
+            written &= _show(publisher, kind, outcome, tables, options)
     if outcome.failure is not None:
         say_error(outcome.failure)
     return _exit_code(studies, outcome, written=written, check=options["check"])
@@ -212,51 +220,57 @@ def _say_all(publisher: Publisher, notes: Iterable[str]) -> None:
         publisher.say(note)
 
 
-def _publish(
+def _remarks(kind: Kind, outcome: Outcome) -> list[str]:
+    """Return what the captions of the tables say of a run that ended before its end."""
+    if outcome.complete >= outcome.asked:
+        return []
+    how = "Interrupted" if outcome.interrupted else "Ended early"
+    partial = f", and {outcome.partial} in part" if outcome.partial else ""
+    done = f"{outcome.complete} of {outcome.asked} {kind.group} were done"
+    return [f"{how}: {done}{partial}."]
+
+
+def _tables(kind: Kind, outcome: Outcome) -> list[Table]:
+    of_tables = outcome.groups if kind.table_per_question else [outcome.rows]
+    remarks = _remarks(kind, outcome)
+    return [kind.table(of_table, remarks) for of_table in of_tables if of_table]
+
+
+def _store(
+    publisher: Publisher, tables: Sequence[Table], outcome: Outcome, ledger: Ledger | None
+) -> bool:
+    """Write the rows that are done to the ledger and to files; return whether all was written."""
+    if not tables:
+        return True
+    written = ledger is None or _finalized(ledger, outcome.rows)
+    return publisher.write_files(*tables) and written
+
+
+def _show(
     publisher: Publisher,
     kind: Kind,
     outcome: Outcome,
-    ledger: Ledger | None,
+    tables: Sequence[Table],
     options: dict[str, Any],
 ) -> bool:
-    """Publish the rows that are done and say what a reader should know; return if all was written.
-
-    Data come first: to stdout and files, then to the ledger, and then sentences to stderr.
-    """
+    """Write the rows to stdout, then sentences to stderr; return whether they were written."""
     rows = outcome.rows
     if not rows:
         publisher.say(f"None of the {kind.group} was finished.")
         if outcome.left_out:
             publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
         return True
-    remarks = []
-    if outcome.complete < outcome.asked:
-        how = "Interrupted" if outcome.interrupted else "Ended early"
-        partial = f", and {outcome.partial} in part" if outcome.partial else ""
-        done = f"{outcome.complete} of {outcome.asked} {kind.group} were done"
-        remarks = [f"{how}: {done}{partial}."]
-    of_tables = outcome.groups if kind.table_per_question else [rows]
-    tables = [kind.table(of_table, remarks) for of_table in of_tables]
     drawn = publisher.view.order(tables[0].records) if options.get("plot") else []
-    written = publisher.write(
+    written = publisher.show(
         *tables,
         prose=kind.why.explain(rows) if options["explain"] else "",
         drawn=[rows[place] for place in drawn],
     )
-    if ledger is not None:
-        try:
-            ledger.finalize(rows)
-        except OSError as error:
-            say_error(
-                f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are "
-                "safe, run the same command again"
-            )
-            written = False
     for table in tables:
         for sentence in table.caveats:
             publisher.say(f"Caveat: {sentence}")
     if not publisher.shows_captions:  # a person who sees the table has read them below it
-        for remark in remarks:
+        for remark in _remarks(kind, outcome):
             publisher.say(remark)
     for row in outcome.unchanged:
         publisher.say(
@@ -276,6 +290,22 @@ def _live_columns(kind: Kind, view: View) -> Callable[[Sequence[Any]], Sequence[
         return columns
     chosen = View(view.columns)
     return lambda rows: chosen.of(kind.table(rows, ())).columns
+
+
+def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
+    """Put the rows of a ledger in order; return whether they are where they were to go."""
+    try:
+        ledger.finalize(rows)
+    except OSError as error:
+        rest = "its rows are safe" if ledger.is_in_place else "it is not where it was"
+        say_error(
+            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; {rest}, run the "
+            "same command again"
+        )
+        return False
+    for sentence in ledger.moved:
+        say_error(sentence)
+    return not ledger.is_elsewhere
 
 
 def summary(rows: Sequence[Any], name: str) -> str:
@@ -379,7 +409,7 @@ def _opened(
     if path is None or (dry_run and not path.exists()):
         return nullcontext()
     try:
-        return cast("Ledger", storage.Ledger(path, schema))
+        return cast("Ledger", storage.Ledger(path, schema, read_only=dry_run))
     except OSError as error:
         raise click.ClickException(
             f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
@@ -400,31 +430,37 @@ def _ledger_notes(ledger: Ledger, points: Sequence[ResumePoint], kind: Kind) -> 
             )
 
 
-@contextmanager
-def _ending_signals_as_interrupt() -> Iterator[None]:
-    """Let the first signal that ends a program interrupt the run, and ignore those that follow.
+class _EndingSignals(AbstractContextManager["_EndingSignals"]):
+    """Lets the first signal that ends a program interrupt the run, and holds up those that follow.
 
     What is left to do then is to write the rows that are done. A hang-up that is ignored already
     (nohup) stays ignored. Only the main thread may set handlers, and only it is interrupted.
+
+    Attributes:
+        armed: Whether a signal interrupts what is done now; it is not held up.
+        received: Whether there was one.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {n: handler for n in numbers if (handler := signal.getsignal(n)) != signal.SIG_IGN}
 
-    def ignore(signum: int, frame: FrameType | None) -> None:
-        # Not SIG_IGN, for which Python reports a signal that has already arrived as an error.
-        pass
+    def __enter__(self) -> _EndingSignals:
+        """Set the handlers."""
+        self.armed, self.received = True, False
+        names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        if threading.current_thread() is not threading.main_thread():
+            numbers = []
+        handlers = {number: signal.getsignal(number) for number in numbers}
+        self._before = {n: h or signal.SIG_DFL for n, h in handlers.items() if h != signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, self._handle)
+        return self
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        for number in before:
-            signal.signal(number, ignore)
-        raise KeyboardInterrupt
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Set those from before again; an interrupted program goes on holding signals up."""
+        for number, handler in self._before.items() if kind is None else ():
+            signal.signal(number, handler)
 
-    for number in before:
-        signal.signal(number, interrupt)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler or signal.SIG_DFL)
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.received = True
+        if self.armed:
+            self.armed = False
+            raise KeyboardInterrupt

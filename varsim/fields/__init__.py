@@ -7,16 +7,20 @@ captions and the axes of figures follow from a :class:`Field`.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
 from varsim.fields.rounding import beside, power_of, with_error
 from varsim.parsing import InputError, shortened
 from varsim.statistics import Caveat, Estimate
+from varsim.statistics.moments import Bins
 
 Row = TypeVar("Row", bound="RowBase")
 
@@ -116,7 +120,11 @@ class Field:
 
     def follows(self, told: Any, row: Any) -> bool:
         """Tell whether a value that a file holds is what follows from the rest of its row."""
-        value = self.value(row)
+        return self._close(told, self.value(row))
+
+    def _close(self, told: Any, value: Any) -> bool:
+        if isinstance(told, tuple) and isinstance(value, tuple):
+            return len(told) == len(value) and all(map(self._close, told, value))
         if not (isinstance(told, float) and isinstance(value, float)):
             return bool(told == value)
         return math.isclose(told, value, rel_tol=_RELATIVE_TOLERANCE, abs_tol=self.tolerance)
@@ -130,8 +138,10 @@ class Schema(Generic[Row]):
         kind: What the rows are called in a sentence.
         number: Number of the schema; raised whenever the fields change.
         fields: The fields.
-        build: Makes a row of the values of its fields; raises an InputError or one of
-            :data:`UNUSABLE` where they make none.
+        question: Makes the question of a row from the values of its fields, and checks it; the
+            second argument tells that it was checked before, and has the key that it says.
+        build: Makes a row of its question and the values; both raise an InputError or one of
+            :data:`UNUSABLE` where there is none.
         marker: A field that no other kind of row has.
         table: The columns of a table for people, in their order.
         settings: The settings that captions name, in their order.
@@ -142,7 +152,8 @@ class Schema(Generic[Row]):
     kind: str
     number: int
     fields: tuple[Field, ...]
-    build: Callable[[Mapping[str, Any]], Row]
+    question: Callable[[Mapping[str, Any], bool], Any]
+    build: Callable[[Any, Mapping[str, Any]], Row]
     marker: str
     table: tuple[str, ...]
     settings: tuple[str, ...]
@@ -152,7 +163,7 @@ class Schema(Generic[Row]):
     @cached_property
     def names(self) -> list[str]:
         """The names of a record, in their order."""
-        return ["schema", *self.by_name]
+        return ["schema", *self.by_name, CHECKSUM]
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -175,25 +186,71 @@ class Schema(Generic[Row]):
         told = ", ".join(f"{label} {text}".strip() for label, text in texts if text)
         return f"{self.name_of(row)}: {told}"
 
+    def describe(self, kind: type[Row], question: type[Any]) -> None:
+        """Give a kind of row these fields and the settings of its question as attributes."""
+        kind.schema = self
+        own = kind.__dataclass_fields__.keys()
+        names = dict.fromkeys((*self.by_name, *question.__dataclass_fields__))
+        for name in (name for name in names if name not in own and not hasattr(kind, name)):
+            field = self.by_name.get(name)
+            of = None if field is None else field.of
+            setattr(kind, name, property(of or attrgetter(f"question.{name}")))
+
     def record(self, row: Row) -> dict[str, Any]:
         """Return a row as a record of plain values, in the order of the fields."""
         values = ((field, field.value(row)) for field in self.fields)
         plain = {
             field.name: None if value is None else field.plain(value) for field, value in values
         }
-        return {"schema": self.number, **plain}
+        record = {"schema": self.number, **plain}
+        return record | {CHECKSUM: checksum(record)}
 
-    def row(self, record: Mapping[str, Any]) -> Row:
-        """Return the row that a record holds: its question and its totals, concluded again.
+    def row(self, record: Mapping[str, Any], *, is_older: bool = False) -> Row:
+        """Return the row that a record holds: its question and its totals.
+
+        What else a record says follows from these. That is computed again and compared where the
+        checksum is not that of the record as it stands: it may have been written by another
+        program, which writes numbers in other ways, or it was changed.
+
+        Args:
+            record: The record.
+            is_older: Whether it is of an older schema, without a checksum, and was upgraded.
 
         Raises:
-            InputError: It is no such record, or what it says does not follow from its totals.
+            InputError: It is no such record, or it was changed.
         """
-        if record.keys() != set(self.names):
+        if record.keys() != set(self.names if not is_older else self.names[:-1]):
             raise InputError(f"this is not a row of {self.kind}")
+        if not is_older and is_intact(record):
+            return self.intact_row(record)
+        row = self._concluded(record)  # which has the types that are written
+        if not is_older and not is_intact(
+            _as_written(record, self.record(row) | {CHECKSUM: record[CHECKSUM]})
+        ):
+            raise InputError("its checksum is not that of its values: the row was changed")
+        return row
+
+    def intact_row(self, record: Mapping[str, Any]) -> Row:
+        """Return the row of a record that is intact, without concluding it again.
+
+        Raises:
+            InputError: It is no such record.
+        """
+        try:
+            values = dict(record)
+            for field in self.fields:
+                if field is not CAVEATS and type(values[field.name]) in (list, dict):
+                    values[field.name] = field.read(values[field.name])
+            return self.build(self.question(values, True), values)
+        except InputError:
+            raise
+        except UNUSABLE:
+            raise InputError(f"this is not a row of {self.kind}") from None
+
+    def _concluded(self, record: Mapping[str, Any]) -> Row:
         try:
             values = {field.name: field.read(record[field.name]) for field in self.fields}
-            row = self.build(values)
+            row = self.build(self.question(values, False), values)
             if row.key != values["key"]:
                 raise InputError(f"its key {values['key']:.8} is not that of its settings")
             if not 0.0 < values["confidence"] < 1.0:
@@ -300,25 +357,65 @@ class RowBase:
     @classmethod
     def state(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a row holds beside its question and its totals, from the values of a file."""
-        names = [field.name for field in dataclasses.fields(RowBase) if field.name in values]
         _, *pooled = values["key"].split("+")
-        return {name: values[name] for name in names} | {"pooled": tuple(map(int, pooled))}
+        return {name: values[name] for name in _STATE} | {"pooled": tuple(map(int, pooled))}
 
-    def __dir__(self) -> list[str]:
-        """List the fields and settings too, for completion and for hints at the nearest name."""
-        settings = getattr(self.__dict__.get("question"), "__dataclass_fields__", ())
-        return sorted({*super().__dir__(), *type(self).schema.by_name, *settings})
+    if TYPE_CHECKING:
 
-    def __getattr__(self, name: str) -> Any:
-        """Return a field of the row, or a setting of its question."""
-        question = None if name.startswith("_") else self.__dict__.get("question")
-        if question is not None:
-            field = type(self).schema.by_name.get(name)
-            if field is not None and field.of is not None:
-                return field.of(self)
-            if field is not None or name in question.__dataclass_fields__:
-                return getattr(question, name)
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        def __getattr__(self, name: str) -> Any:
+            """Return a field of the row, or a setting of its question: see Schema.describe."""
+
+
+_STATE = tuple(field.name for field in dataclasses.fields(RowBase) if field.name != "pooled")
+
+CHECKSUM = "checksum"
+"""The last name of a record."""
+
+
+def checksum(record: Mapping[str, Any]) -> str:
+    """Return the checksum of a record: the CRC-32 of its JSON, without the checksum itself.
+
+    It finds every change within four neighbouring characters, so every digit, and is in every
+    language's library.
+    """
+    return _crc32(json.dumps({name: v for name, v in record.items() if name != CHECKSUM}))
+
+
+def is_intact(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record has its checksum."""
+    told = record.get(CHECKSUM)
+    return told is not None and told == checksum(record)
+
+
+def is_intact_line(line: str) -> bool:
+    """Tell whether a line of JSON, as varsim writes it, has its checksum."""
+    body, tail = line[:-_TAIL], line[-_TAIL:]
+    return tail == f', "{CHECKSUM}": "{_crc32(body + "}")}"}}'
+
+
+def _crc32(text: str) -> str:
+    return f"crc32:{zlib.crc32(text.encode()):08x}"
+
+
+_TAIL = len(f', "{CHECKSUM}": "{_crc32("")}"}}')
+
+
+def _as_written(told: Any, value: Any) -> Any:
+    """Return what a record says in the way that varsim writes it: 1.0 for 1, and in its order."""
+    if isinstance(value, dict) and isinstance(told, Mapping) and told.keys() == value.keys():
+        return {name: _as_written(told[name], value[name]) for name in value}
+    if isinstance(value, list | tuple) and isinstance(told, list) and len(told) == len(value):
+        return [_as_written(*pair) for pair in zip(told, value, strict=True)]
+    return float(told) if isinstance(value, float) and type(told) is int else told
+
+
+def restored(kind: type[Any], settings: Mapping[str, Any], key: str) -> Any:
+    """Return a question whose settings were checked when they were written, as pickle does."""
+    question = object.__new__(kind)
+    for name, value in settings.items():
+        object.__setattr__(question, name, value)
+    object.__setattr__(question, "key", key.partition("+")[0])  # further seeds may follow
+    return question
 
 
 def interval_text(estimate: Estimate, confidence: float, *, exponent: bool | None = None) -> str:
@@ -389,6 +486,11 @@ def mapping(**types: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
         return {name: of(value[name]) for name, of in types.items()}
 
     return read
+
+
+def bins(value: Any) -> Bins:
+    """Return where values were counted, or raise one of :data:`UNUSABLE`."""
+    return Bins(**mapping(low=number, width=number, number=whole)(value))
 
 
 def optional(of: Callable[[Any], Any]) -> Callable[[Any], Any]:

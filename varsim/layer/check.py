@@ -411,11 +411,12 @@ def _off_claim(row: InitializerCheck, claimed: float) -> str:
     return message + (f"; it fits scale {fitting}" if fitting else "")
 
 
-def _built(values: Mapping[str, Any]) -> InitializerCheck:
+def _question(values: Mapping[str, Any], is_checked: bool) -> Experiment:  # noqa: ARG001
+    return question(*(values[name] for name in ("init", "dim", "fan_out", "seed", "dtype")))
+
+
+def _built(experiment: Experiment, values: Mapping[str, Any]) -> InitializerCheck:
     totals = values["totals"]
-    experiment = question(
-        values["init"], values["dim"], values["fan_out"], values["seed"], values["dtype"]
-    )
     if len(totals["powers"]) != 4 or list(map(len, totals["comoments"])) != [4] * 4:
         raise ValueError
     if totals["draws"] < 2 or totals["mean_square"] < 0:
@@ -513,8 +514,9 @@ _FIELDS = (
 
 CHECKS = Schema(
     "checks of initializers",
-    2,
+    3,
     _FIELDS,
+    _question,
     _built,
     marker="mean_square",
     table=("dim", "fan_out", "init_package", "init", "claim", "mean_square", "kurtosis",
@@ -526,4 +528,4 @@ CHECKS = Schema(
 )  # fmt: skip
 """Rows of initializers."""
 
-InitializerCheck.schema = CHECKS
+CHECKS.describe(InitializerCheck, Experiment)

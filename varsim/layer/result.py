@@ -283,6 +283,8 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         )
     if e.precision is None and totals.blocks < e.blocks:
         yield Caveat("interrupted", f"the run ended after {totals.blocks:,} of {e.blocks:,} blocks")
+    if e.precision is not None and totals.next_check is not None and result.met:
+        yield ended_before_check(totals.blocks, totals.next_check, "blocks")
     expected = claim.relative_error(totals.blocks)
     if expected > _ROUGH:
         enough = f"{_samples_for(e, _ROUGH):,} samples or more"
@@ -302,6 +304,15 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         )
     if result.agrees is False and e.init is not None:
         yield Caveat("initializer", _off_claim(result))
+
+
+def ended_before_check(count: int, check: int, replicates: str) -> Caveat:
+    """Return the caveat of a row that was stopped before its check, where its error is met."""
+    return Caveat(
+        "interrupted",
+        f"the run ended after {count:,} {replicates}, before the check of its precision at "
+        f"{check:,}; its error may be small by chance",
+    )
 
 
 def _off_claim(result: Result) -> str:
@@ -357,17 +368,20 @@ def _ratio(result: Result) -> str:
     return rounded(result.ratio, half_width / result.claim.variance)
 
 
-def _built(values: Mapping[str, Any]) -> Result:
-    asked = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
+def _question(values: Mapping[str, Any], is_checked: bool) -> Experiment:
+    asked = {n: values["samples_asked" if n == "samples" else n] for n in _SETTINGS}
+    if not is_checked:
+        return Experiment(**asked)
+    experiment: Experiment = f.restored(Experiment, asked, values["key"])
+    return experiment
+
+
+def _built(experiment: Experiment, values: Mapping[str, Any]) -> Result:
     totals = values["totals"]
     if totals["x_sums"] is not None and len(totals["x_sums"]) != 2:
         raise ValueError
-    result = Result(
-        Experiment(**asked | {"samples": values["samples_asked"]}),
-        Totals(**totals),
-        **Result.state(values),
-    )
-    if result.blocks < 3 or result.estimate.value < 0.0:
+    result = Result(experiment, Totals(**totals), **Result.state(values))
+    if result.blocks < 3 or result.totals.variance < 0.0:
         raise InputError("invalid row: too few blocks, or a negative variance")
     counts = result.totals.counts
     if counts is not None and (
@@ -385,6 +399,7 @@ def _effective_samples(result: Result) -> float | None:
 
 
 _ESTIMATE = operator.attrgetter("estimate")
+_SETTINGS = tuple(Experiment.__dataclass_fields__)
 
 _FIELDS = (
     Field("varsim", f.text, "Version of varsim that measured the row."),
@@ -470,9 +485,8 @@ _FIELDS = (
         "The running totals that all of this follows from, and that can be added to.",
         plain=lambda totals: totals._asdict(),
     ),
-    Field("histogram", f.mapping(low=f.number, width=f.number, number=f.whole),
-          "Where the outputs were counted; the counts are in the totals.", optional=True,
-          plain=lambda bins: bins._asdict()),
+    Field("histogram", f.bins, "Where the outputs were counted; the counts are in the totals.",
+          optional=True, derived=True, plain=lambda bins: bins._asdict()),
     Field("init", f.text, "The initializer that made W, with its arguments.", optional=True,
           header="init", phrase="init {}", numeric=False, usual=lambda e: e.init is None),
     Field("init_package", f.text, "The package it belongs to, with its version.", optional=True),
@@ -485,8 +499,9 @@ _VARYING = ("init", "fan_out", "gain", "x_dist", "w_dist", "x_mean", "x_std", "w
 
 RESULTS = Schema(
     "results of varsim",
-    4,
+    5,
     tuple(replace(field, when_varying=field.name in _VARYING) for field in _FIELDS),
+    _question,
     _built,
     marker="effective_samples",
     table=("dim", "scale", *_VARYING, "k", "theory", "conditional_theory", "empirical", "ratio",
@@ -498,4 +513,4 @@ RESULTS = Schema(
 )  # fmt: skip
 """Rows of one layer."""
 
-Result.schema = RESULTS
+RESULTS.describe(Result, Experiment)

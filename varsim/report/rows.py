@@ -13,7 +13,7 @@ from varsim.catalog.designs import DESIGNS
 from varsim.fields import Field, Schema, level
 from varsim.fields.rounding import needs_exponent, significant
 from varsim.layer.experiment import Experiment
-from varsim.layer.result import RESULTS, Result, planned_blocks
+from varsim.layer.result import RESULTS, Result
 from varsim.layer.sampling import block_bytes, block_numbers
 from varsim.report import Column, Table
 from varsim.statistics.moments import Totals
@@ -256,10 +256,18 @@ def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
         yield f"{row_name(rows[0])}: {sentence}"
 
 
-def plan_table(experiments: Sequence[Experiment], workers: int) -> Table:
-    """Return experiments with what each will cost and how precise it will be."""
+def plan_table(
+    experiments: Sequence[Experiment], workers: int, extents: Sequence[tuple[int, int]]
+) -> Table:
+    """Return experiments with what each will cost and how precise it will be.
+
+    Args:
+        experiments: What is to run.
+        workers: Number of workers.
+        extents: Of each, the number of blocks there are already, and that it is to have.
+    """
     planned = [Result(experiment, Totals()) for experiment in experiments]
-    records = [_plan(row, workers) for row in planned]
+    records = [_plan(row, workers, *extent) for row, extent in zip(planned, extents, strict=True)]
     numbers = sum(record["numbers"] for record in records)
     caption = [
         f"{len(records):,} to run, {numbers:,} random numbers to draw; nothing was run.",
@@ -284,9 +292,9 @@ def plan_table(experiments: Sequence[Experiment], workers: int) -> Table:
     )  # fmt: skip
 
 
-def _plan(row: Result, workers: int) -> dict[str, Any]:
+def _plan(row: Result, workers: int, begun: int, end: int) -> dict[str, Any]:
     e = row.question
-    blocks = planned_blocks(e)
+    blocks = end - begun
     settings = ("design", "dim", "fan_out", "scale", "k", "gain", "x_dist", "w_dist", "dtype")
     entries = [name for name in RESULTS.names if name.endswith(("_mean", "_std"))]
     return {
@@ -295,7 +303,7 @@ def _plan(row: Result, workers: int) -> dict[str, Any]:
         "samples": blocks * e.block.outputs,
         "numbers": blocks * block_numbers(e),
         "theory": row.theory,
-        "relative_error": row.prediction.relative_error(blocks),
+        "relative_error": row.prediction.relative_error(end),
         "memory": workers * block_bytes(e),
         **{name: getattr(row, name) for name in (*entries, "precision", "init")},
     }

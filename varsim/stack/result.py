@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from varsim import fields as f
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short, significant
-from varsim.layer.result import MARGIN, VERDICTS
+from varsim.layer.result import MARGIN, VERDICTS, ended_before_check
 from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
 from varsim.stack.sampling import FIELDS, Sampled, sample_network, verify_network
@@ -430,9 +430,14 @@ class StackStudy:
         if self.histogram and not counted:
             return self, None, False
         totals = _totals_of(known)
-        if known[0].question.precision != network.precision:
+        before = known[0].question
+        asked = network.precision, network.networks
+        if network.precision is None or (before.precision, before.networks) != asked:
             totals = totals._replace(next_check=None)
-        if counted and known[0].histogram != activation_bins(network)[0]:
+        if counted and not all(
+            row.histogram is not None and row.histogram.like(bins)
+            for row, bins in zip(known, activation_bins(network), strict=True)
+        ):
             return self, None, False  # of a version that counts elsewhere
         done = totals.next_check is None and self.next_check(totals) is None
         return replace(self, histogram=counted), totals, done
@@ -485,6 +490,8 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"
         )
+    if network.precision is not None and row.next_check is not None and row.met:
+        yield ended_before_check(row.networks, row.next_check, "networks")
     if network.precision is not None and not row.met:
         yield Caveat(
             "precision-unmet",
@@ -506,6 +513,8 @@ def _in_runs(widths: Sequence[int]) -> str:
     return "widths " + "-".join(f"{w}×{count}" if count > 1 else str(w) for w, count in runs)
 
 
+_ASKED = tuple(Network.__dataclass_fields__)
+
 _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "product", "gradient_square",
           "within", "square_m2", "gradient_m2")  # fmt: skip
 
@@ -518,9 +527,22 @@ def _held(network: Network, name: str, value: Any) -> Any:
     return math.nan if value is None and name not in unknown else value
 
 
-def _built(values: Mapping[str, Any]) -> LayerResult:
-    asked = {name: values[name] for name in Network.__dataclass_fields__ if name in values}
-    network = Network(**asked | {"networks": values["networks_asked"]})
+def _question(values: Mapping[str, Any], is_checked: bool) -> Network:
+    """Return the network of a row; that of the last row for the next layer of the same stack."""
+    name = tuple(values["networks_asked" if n == "networks" else n] for n in _ASKED)
+    return _network(name, values["key"] if is_checked else None)
+
+
+@lru_cache(maxsize=16)
+def _network(settings: tuple[Any, ...], key: str | None) -> Network:
+    asked = dict(zip(_ASKED, settings, strict=True))
+    if key is None:
+        return Network(**asked)
+    network: Network = f.restored(Network, asked, key)
+    return network
+
+
+def _built(network: Network, values: Mapping[str, Any]) -> LayerResult:
     held_to = LayerTheory(
         values["theory"], values["theory_slack"], values["spread_theory"],
         values["gradient_theory"], values["gradient_slack"],
@@ -547,13 +569,13 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         raise InputError("invalid row: too few networks, or a value out of range")
     if (bins is None) != (counts is None) or (
         bins is not None
-        and (not bins["width"] > 0.0 or len(counts) != bins["number"] + 2 or min(counts) < 0)
+        and (not bins.width > 0.0 or len(counts) != bins.number + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
     state = ("median", "gradient_median", "median_networks", "next_check", "counts")
     return LayerResult(
         network, values["layer"], held_to, totals,
-        histogram=None if bins is None else Bins(**bins),
+        histogram=bins,
         **{name: values[name] for name in state} | LayerResult.state(values),
     )  # fmt: skip
 
@@ -687,8 +709,8 @@ _FIELDS = (
     Field("alpha", f.number, "False-alarm rate that all verdicts of the table share.",
           optional=True),
     Field("key", f.text, "What was measured, without seed and number of networks."),
-    Field("histogram", f.mapping(low=f.number, width=f.number, number=f.whole),
-          "Where φ(h) was counted.", optional=True, plain=lambda bins: bins._asdict()),
+    Field("histogram", f.bins, "Where φ(h) was counted.", optional=True,
+          plain=lambda bins: bins._asdict()),
     Field("counts", f.sequence(f.whole), "How often, those beyond the ends first and last.",
           optional=True, plain=list),
     Field("init", f.text, "The initializer that made the weights, with its arguments.",
@@ -719,8 +741,9 @@ _SETTINGS = ("activation", "scale", "gain", "bias_std", "norm", "residual", "ini
 
 LAYERS = Schema(
     "layers of deep stacks",
-    4,
+    5,
     _FIELDS,
+    _question,
     _built,
     marker="layer",
     table=("layer", "width", "theory", "empirical", "z", "median", "within", "rms_activation",
@@ -733,4 +756,4 @@ LAYERS = Schema(
 )  # fmt: skip
 """Rows of deep stacks."""
 
-LayerResult.schema = LAYERS
+LAYERS.describe(LayerResult, Network)

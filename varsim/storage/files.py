@@ -7,7 +7,10 @@ import os
 import stat
 import tempfile
 import zlib
+from itertools import count
 from pathlib import Path
+
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -65,7 +68,7 @@ def open_locked(target: Path) -> int:
     """
     while True:
         is_new = not target.exists()
-        handle = os.open(target, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        handle = os.open(target, _FLAGS, 0o666)
         try:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
@@ -84,6 +87,45 @@ def open_locked(target: Path) -> int:
         os.close(handle)
 
 
+def leads_to(target: Path, handle: int) -> bool:
+    """Tell whether a name is still that of an open file: it may be deleted, or another's."""
+    try:
+        return os.path.samestat(target.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def write_again(target: Path, handle: int) -> tuple[int, Path]:
+    """Write what an open file holds to a new one of a free name: its own, or one beside it.
+
+    Returns:
+        The descriptor of the new file, which is locked in place of the old one; and its name.
+
+    Raises:
+        OSError: It could not be written; the old file stays open.
+    """
+    stem, suffix = target.stem, target.suffix
+    for name in (f"{stem}-{n}{suffix}" if n else target.name for n in count()):
+        try:
+            new = os.open(target.with_name(name), _FLAGS | os.O_EXCL, 0o666)
+        except FileExistsError:
+            continue
+        break
+    try:
+        _lock(new)
+        os.lseek(handle, 0, os.SEEK_SET)
+        while content := os.read(handle, 2**20):
+            _write(new, content)
+        os.fsync(new)
+    except BaseException:
+        target.with_name(name).unlink()
+        os.close(new)
+        raise
+    os.close(handle)
+    sync_folder(target)
+    return new, target.with_name(name)
+
+
 def remove_temporary_files(target: Path) -> None:
     """Remove what a process that was killed while it replaced a file left beside it."""
     for temporary in target.parent.glob(f"{_temporary_prefix(target)}*"):
@@ -98,9 +140,7 @@ def append_line(handle: int, line: bytes) -> None:
     """
     length = os.lseek(handle, 0, os.SEEK_END)
     try:
-        left = memoryview(line)
-        while left:
-            left = left[os.write(handle, left) :]
+        _write(handle, line)
         os.fsync(handle)
     except BaseException:
         os.ftruncate(handle, length)
@@ -129,6 +169,12 @@ def real_path(path: Path) -> Path:
     if target.is_symlink():  # still, after all links were followed
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
+
+
+def _write(handle: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def _encoded(content: str | bytes) -> bytes:

@@ -17,7 +17,11 @@ from varsim.stack.result import LAYERS
 Record = Mapping[str, Any]
 Numbered = tuple[int, Record]
 
-OLDER: dict[str, tuple[int, ...]] = {RESULTS.kind: (3,), LAYERS.kind: (2, 3), CHECKS.kind: (1,)}
+OLDER: dict[str, tuple[int, ...]] = {
+    RESULTS.kind: (3, 4),
+    LAYERS.kind: (2, 3, 4),
+    CHECKS.kind: (1, 2),
+}
 """The numbers of older schemas that can be read, by kind of row."""
 
 _OUTPUTS = ("blocks", "mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
@@ -25,6 +29,8 @@ _OUTPUTS = ("blocks", "mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
 
 def upgraded(schema: Schema[Any], numbered: Sequence[Numbered]) -> list[Numbered]:
     """Return records in the present schema; what older ones lack follows from the rest of them.
+
+    They have no checksum.
 
     Raises:
         InputError: A record is not one of its schema.
@@ -47,6 +53,8 @@ def _renamed(record: Record, number: int) -> dict[str, Any]:
 
 
 def _result(record: Record) -> dict[str, Any]:
+    if record["schema"] == 4:  # the last without a checksum
+        return _renamed(record, RESULTS.number)
     totals = dict(record["totals"])
     totals["next_check"] = totals.pop("look")
     return _renamed(record, RESULTS.number) | {"totals": totals}
@@ -55,13 +63,15 @@ def _result(record: Record) -> dict[str, Any]:
 def _layers(old: Sequence[Numbered]) -> list[Numbered]:
     """Return layers with the widths of their stack, which are those of its other layers."""
     stacks: dict[Any, list[Numbered]] = {}
-    new = [(number, _uncorrelated(record)) for number, record in old if record["schema"] == 3]
+    new = [(number, record) for number, record in old if record["schema"] == 4]
+    new += [(number, _uncorrelated(record)) for number, record in old if record["schema"] == 3]
     for number, record in old:
-        if record["schema"] == 3:
+        if record["schema"] > 2:
             continue
         name = record["key"], record["seed"], record["networks"]
         stacks.setdefault(name, []).append((number, record))
-    return new + [row for stack in stacks.values() for row in _stack(stack)]
+    new += [row for stack in stacks.values() for row in _stack(stack)]
+    return [(number, dict(record) | {"schema": LAYERS.number}) for number, record in new]
 
 
 _UNKNOWN = ("batch_spread_theory", "correlation_theory", "output_correlation", "chi", "theory_gap")
@@ -72,7 +82,7 @@ def _uncorrelated(record: Record) -> dict[str, Any]:
     """Return a layer of schema 3, which knew nothing of correlations."""
     unknown = dict.fromkeys(_UNKNOWN)
     totals = dict(record["totals"]) | {"product": None}
-    new = {"schema": LAYERS.number, "correlation": 0.0, "totals": totals}
+    new = {"correlation": 0.0, "totals": totals}
     if record["spread_theory"] is not None:  # it was that of one layer's order, and compounds
         new["spread_theory"] = math.expm1(min(record["spread_theory"], 100.0))
     return dict(record) | unknown | new
@@ -126,6 +136,8 @@ def _m2(mean: float | None, std_error: float | None, count: int) -> float | None
 
 def _check(record: Record) -> dict[str, Any]:
     """Return a check with totals that give its values again; they cannot be added to."""
+    if record["schema"] == 2:  # the last without a checksum
+        return dict(record) | {"schema": CHECKS.number}
     count, square = record["draws"], record["mean_square"]
     theory = record["forward_theory"] or record["forward"]
     rounding = FLOAT_TYPES[record["dtype"]].rounding * theory

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from varsim.fields import Schema, text
+from varsim.fields import CHECKSUM, Schema, is_intact, is_intact_line, text
 from varsim.layer.check import CHECKS
 from varsim.layer.result import RESULTS
 from varsim.parsing import InputError, shortened
@@ -27,6 +26,14 @@ _NOT_MEASURED = {
 Record = Mapping[str, Any]
 
 
+class Read(NamedTuple):
+    """A record as it was read: its number, of its line or of its place in a list; and itself."""
+
+    number: int
+    record: Record
+    is_intact: bool
+
+
 def suffix_of(content: str) -> str:
     """Return the suffix that tells the format of a text, by how it begins."""
     start = content.lstrip()[:1]
@@ -43,29 +50,92 @@ def parse(content: str, suffix: str) -> list[Any]:
     Raises:
         InputError: A row cannot be read; the sentence names it.
     """
-    numbered = list(_records(content, suffix))
-    if not numbered:
-        return []
-    schema = _schema(numbered[0][1])
-    if schema is None:
-        raise _unknown(numbered[0][1], "it holds no rows of varsim")
-    unit = "row" if suffix == ".json" else "line"
-    for number, record in numbered:
+    if suffix == ".json":
+        records = _json_list(content)
+        return collect((Read(n, r, is_intact(r)) for n, r in enumerate(records, 1)), "row")
+    return collect(records_in(content.split("\n"), suffix), "line")
+
+
+def collect(
+    records: Iterable[Read],
+    unit: str,
+    keep: Callable[[Schema[Any], Record], Any] = lambda schema, record: schema.intact_row(record),
+) -> list[Any]:
+    """Return the rows of records: all of one kind, of this schema or an older one.
+
+    Args:
+        records: The records; each is dropped before the next is taken, unless it is older or not
+            intact.
+        unit: What a number counts, in a sentence.
+        keep: Returns what stands for the row of a record that is intact.
+
+    Raises:
+        InputError: A row cannot be read; the sentence names it.
+    """
+    rows: list[Any] = []
+    places: list[int] = []
+    others: list[tuple[int, Record]] = []
+    schema: Schema[Any] | None = None
+    for number, record, intact in records:
+        schema = schema or _schema(record)
+        if schema is None:
+            raise _unknown(record, "it holds no rows of varsim")
         if (refusal := _refusal(schema, record)) is not None:
             raise InputError(f"{unit} {number} cannot be used: {refusal}")
-    rows = []
-    for number, record in upgraded(schema, numbered):
+        if intact and record["schema"] == schema.number:
+            try:
+                rows.append(keep(schema, record))
+            except InputError as error:
+                raise InputError(f"{unit} {number} cannot be used: {error}") from None
+        else:
+            places.append(len(rows))
+            others.append((number, record))
+            rows.append(None)
+    if schema is None:
+        return []
+    older = {number for number, record in others if record["schema"] != schema.number}
+    for place, (number, record) in zip(places, upgraded(schema, others), strict=True):
         try:
-            rows.append(schema.row(record))
+            rows[place] = schema.row(record, is_older=number in older)
         except InputError as error:
             raise InputError(f"{unit} {number} cannot be used: {error}") from None
     return rows
 
 
+def records_in(lines: Iterable[str], suffix: str) -> Iterator[Read]:
+    """Yield the record of every line that is not empty.
+
+    Raises:
+        InputError: A line holds none.
+    """
+    if suffix != ".csv":
+        for number, line in _numbered(lines):
+            record = _loaded(line)
+            if not isinstance(record, dict):
+                raise InputError(f"line {number} cannot be used: this is not a row of varsim")
+            yield Read(number, record, is_intact_line(line) or is_intact(record))
+        return
+    numbered = iter(_numbered(lines))
+    names = next(numbered, (0, ""))[1].rstrip("\r").split(",")
+    schema = _schema(names)
+    if schema is None and names != [""]:
+        raise _unknown(names, "its header is not that of rows of varsim")
+    empty = [] if schema is None else [_empty(schema, name) for name in names]
+    for number, line in numbered:
+        record = _csv_record(names, empty, line)
+        if record is None:
+            raise InputError(f"line {number} cannot be used: this is not a row of varsim")
+        yield Read(number, record, is_intact(record))
+
+
+def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
 def _refusal(schema: Schema[Any], record: Record) -> str | None:
     """Return why a record cannot be read, by its schema."""
     found, known = record.get("schema"), [*OLDER[schema.kind], schema.number]
-    if isinstance(found, int) and found in known:
+    if type(found) is int and found in known:
         return None
     if schema.marker not in record:
         return f"this is not a row of {schema.kind}"
@@ -93,48 +163,50 @@ def _unknown(names: Container[str], otherwise: str) -> InputError:
     )
 
 
-def _records(content: str, suffix: str) -> Iterator[tuple[int, Record]]:
-    """Yield every record with its number: of its line, or of its place in a list."""
-    if suffix == ".json":
-        yield from enumerate(_json_list(content), 1)
-        return
-    lines = [(n, line) for n, line in enumerate(content.split("\n"), 1) if line.strip()]
-    names = lines.pop(0)[1].rstrip("\r").split(",") if suffix == ".csv" and lines else []
-    schema = _schema(names)
-    if names and schema is None:
-        raise _unknown(names, "its header is not that of rows of varsim")
-    for number, line in lines:
-        try:
-            record = json.loads(line) if schema is None else _csv_record(schema, names, line)
-        except (ValueError, csv.Error, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            raise InputError(f"line {number} cannot be used: this is not a row of varsim")
-        yield number, record
+def _loaded(text: str) -> Any:
+    """Return what JSON holds, or None."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _json_list(content: str) -> list[Record]:
-    try:
-        rows = json.loads(content)
-    except (ValueError, RecursionError):
-        rows = None
+    rows = _loaded(content)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError("it is not a list of rows of varsim")
     return rows
 
 
-def _csv_record(schema: Schema[Any], names: Sequence[str], line: str) -> dict[str, Any]:
-    cells = next(csv.reader(io.StringIO(line), strict=True))
-    return {name: _csv_value(schema, name, cell) for name, cell in zip(names, cells, strict=True)}
+def _csv_record(names: Sequence[str], empty: Sequence[str], line: str) -> dict[str, Any] | None:
+    """Return the record of a line, whose cells are read in one go: all but texts are JSON.
+
+    Args:
+        names: The header.
+        empty: What an empty cell of each column is in JSON; nothing for a text.
+        line: The line.
+    """
+    try:
+        cells = next(csv.reader([line], strict=True))
+    except csv.Error:
+        return None
+    if len(cells) != len(names):
+        return None
+    pairs = zip(cells, empty, strict=True)
+    values = _loaded(
+        f"[{','.join([c or e if e else json.dumps(c) if c else 'null' for c, e in pairs])}]"
+    )
+    if values is None or len(values) != len(names):
+        return None
+    return dict(zip(names, values, strict=True))
 
 
-def _csv_value(schema: Schema[Any], name: str, cell: str) -> Any:
-    if cell == "":
-        return [] if name == "caveats" else None
+def _empty(schema: Schema[Any], name: str) -> str:
     field = schema.by_name.get(name)
-    is_text = name in _FORMER_TEXTS if field is None else field.type is text
-    return cell if is_text else json.loads(cell)
+    if name in _TEXTS if field is None else field.type is text:
+        return ""
+    return "[]" if name == "caveats" else "null"
 
 
-# Names that older schemas had for texts.
-_FORMER_TEXTS = frozenset({"x", "w"})
+# Texts that are no field: the checksum, and two names of older schemas.
+_TEXTS = frozenset({CHECKSUM, "x", "w"})
