@@ -63,9 +63,12 @@ def test_the_bytes_do_not_depend_on_workers() -> None:
     assert alone == swept
 
 
-def test_a_cluster_gives_the_same_bytes() -> None:
-    """Networks may be computed anywhere; the rows are those of a plain run."""
+def test_a_cluster_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks may be computed anywhere; no worker imports the files of its folder."""
     pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
+    for name in ("signal", "socket", "selectors"):
+        (tmp_path / f"{name}.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
     args = (*SMALL, "-f", "csv", "--activation", "gelu")
     here, there = run(*args), run(*args, "--scheduler", "local", "-j", "2")
     assert there.returncode == 0, there.stderr

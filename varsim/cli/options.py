@@ -18,13 +18,13 @@ from varsim.cli.help import GroupedOption
 from varsim.compute import lazy
 from varsim.parsing import (
     InputError,
+    contained,
     expand,
     is_range,
     items,
     nearest,
     number,
     split_calls,
-    user_code,
 )
 from varsim.report.formats import FORMATS, SUFFIXES
 
@@ -111,7 +111,7 @@ def _numbers(item: str) -> list[float]:
 def _gains(item: str) -> list[float]:
     if not item[:1].isalpha():
         return _numbers(item)
-    with user_code():
+    with contained():
         return [gains.gain(item)]
 
 

@@ -25,7 +25,7 @@ from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.parsing import MAX_VALUES, InputError, in_user_context, split_calls
+from varsim.parsing import MAX_VALUES, InputError, contained, split_calls
 from varsim.report import Table
 from varsim.report.rows import (
     checks_table,
@@ -109,7 +109,7 @@ def layers(options: dict[str, Any]) -> int:
         stack.StackStudy(n, options["confidence"], options["histogram"], options["infinite_width"])
         for n in networks
     ]
-    with in_user_context([name for n in networks for name in (n.init, n.activation)]):
+    with contained():
         for n in networks:  # what theory refuses is a mistake, told before anything is sampled
             theory.predict(n)
     kind = Kind(stack.LAYERS, stack_table, "stacks", "layers ", table_per_question=True)
@@ -132,7 +132,7 @@ def checks(options: dict[str, Any]) -> int:
         check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    with _ending_signals_as_interrupt(), in_user_context(names):
+    with _ending_signals_as_interrupt(), contained():
         if not names:
             left_out = {
                 n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
@@ -182,9 +182,7 @@ def _measure(
             publisher.say("Nothing is left to run.")
             return DONE
         with _ending_signals_as_interrupt():
-            inits = [study.question.init for study in studies]
-            activations = [getattr(study.question, "activation", None) for study in studies]
-            with in_user_context([*inits, *activations]):
+            with contained():
                 if left_out is None:
                     _prepare([point.study for point in points if point.done is None])
                 show = None if kind.table_per_question else columns
@@ -373,8 +371,8 @@ def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
 def _load(studies: Iterable[Any]) -> None:
     """Load what initializers belong to, so that a mistake is told before a run."""
     made = {s.question.init: s.question.initializer for s in studies}
-    for init, initializer in made.items():
-        with in_user_context([init]):
+    with contained():
+        for initializer in made.values():
             initializer.load()
 
 

@@ -17,7 +17,7 @@ from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixe
 from varsim.comparison import DIFFERS, match
 from varsim.comparison import compare as compared
 from varsim.compute import lazy
-from varsim.parsing import InputError, in_user_context, split_calls
+from varsim.parsing import InputError, contained, split_calls
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
 from varsim.statistics import check_probability
@@ -35,7 +35,7 @@ def gains(options: dict[str, Any]) -> int:
     for variance in variances:
         if not 1e-12 <= variance <= 1e12:
             raise InputError(f"variance is {variance:g}; give numbers from 1e-12 to 1e12")
-    with in_user_context(names):
+    with contained():
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
         if not options["critical"]:
             table = gains_table(activations, variances or [1.0])
