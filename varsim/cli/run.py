@@ -72,8 +72,6 @@ class Kind:
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
     _check(options)
-    if options["max_time"] is not None and options["precision"] is None:
-        raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     defaults: dict[str, list[Any]] = {
         "dim": [512], "fan_out": [None], "x_dist": ["normal"], "w_dist": [None], "x_mean": [0.0],
         "x_std": [1.0], "w_mean": [None], "w_std": [None], "init": [None], "design": ["crossed"],
@@ -106,7 +104,13 @@ def layers(options: dict[str, Any]) -> int:
     fixed = {name: options[name] for name in ("batch", "networks", "precision", "seed", "dtype")}
     networks, notes = expand(swept, fixed | {"backward": not options["no_backward"]}, _network)
     studies = [
-        stack.StackStudy(n, options["confidence"], options["histogram"], options["infinite_width"])
+        stack.StackStudy(
+            n,
+            options["confidence"],
+            options["histogram"],
+            options["infinite_width"],
+            _max_networks(options),
+        )
         for n in networks
     ]
     with contained():
@@ -354,8 +358,24 @@ def _network(*, width: int | tuple[int, ...], depth: int, residual: Any, **field
     return cast("Network", network.Network(widths=widths, residual=residual, **fields))
 
 
+def _max_networks(options: dict[str, Any]) -> int:
+    most = options["max_networks"]
+    if most is None:
+        return cast("int", network.MAX_NETWORKS)
+    if not options["networks"] <= most <= network.MAX_NETWORKS:
+        raise InputError(
+            f"--max-networks is {most:,}; give a number from --networks, {options['networks']:,}, "
+            f"to {network.MAX_NETWORKS:,}"
+        )
+    return cast("int", most)
+
+
 def _check(options: dict[str, Any]) -> None:
     """Refuse what no command takes, before anything is loaded."""
+    for name in ("max_time", "max_networks"):
+        if options.get(name) is not None and options["precision"] is None:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} needs --precision; add --precision, or leave {flag} out")
     for name in ("confidence", "alpha"):
         check_probability(name, options[name])
     check_workers(options["workers"])

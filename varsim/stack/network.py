@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
@@ -203,6 +203,10 @@ class Network:
         fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
         fields |= self.initializer.settings
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+
+    def lower(self, depth: int) -> Network:
+        """Return its first layers as a network of their own."""
+        return self if depth == self.depth else replace(self, widths=self.widths[: depth + 1])
 
     def experiment(self, fan_in: int, fan_out: int) -> Experiment:
         """Return one layer as an experiment, which checks what both have in common."""

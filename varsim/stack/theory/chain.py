@@ -127,10 +127,10 @@ class Grid:
 
 
 def finite(stack: Plain) -> list[Finite]:
-    """Return what every layer has at finite width.
+    """Return what every layer has at finite width; what leaves the floats is not finite.
 
     Raises:
-        ArithmeticError: A kernel or a moment leaves the floats.
+        ArithmeticError: A mean of φ leaves them.
     """
     scale_free = stack.phi.homogeneous and not stack.bias
     found = _scale_free(stack) if scale_free else _followed(stack)
@@ -202,8 +202,6 @@ def _scale_free(stack: Plain) -> list[Finite]:
             across = across * (n / (n - 1))
             start = along / n + across * (1 - 1 / n)
         gradients.append(start * top / n)
-    if not (math.isfinite(fourths[-1]) and math.isfinite(gradients[-1])):
-        raise FloatingPointError
     return [Finite(*each) for each in zip(seconds, fourths, reversed(gradients), strict=True)]
 
 
