@@ -134,6 +134,7 @@ def test_a_precision_is_bounded() -> None:
         ("--width 8 --depth 20 -a hardswish -s 0.001 --norm layer --dtype float64", "no-theory"),
         ("--width 4 --depth 3 -a leaky_relu(1e300)", "overflow"),
         ("--width 4 --depth 3 -a numpy:log --histogram", "overflow"),
+        ("--width 4 --depth 40 -a erf -s 1e-10 --infinite-width", "no-theory"),
         ("--width 4 --depth 3 -a elu(1e100) --dtype float64", "no-theory"),
         ("--width 4 --depth 3 -a relu2 -s 1e-9 --residual 1e6 --correlation 0.5", "overflow"),
     ],

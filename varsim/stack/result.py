@@ -471,9 +471,13 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
     wider = "; take dtype float64" if network.dtype == "float32" else ""
     if row.forward is None:
-        what = f"are not finite, by {network.activation} or"
-        what = f"{what} beyond" if ":" in network.activation else "overflow"
-        yield Caveat("overflow", f"the values {what} {network.dtype}{wider}")
+        yield Caveat(
+            "overflow",
+            f"{network.activation} gives values that are not finite, or that overflow "
+            f"{network.dtype} further up"
+            if ":" in network.activation
+            else f"the values overflow {network.dtype}{wider}",
+        )
     elif row.back is None and network.backward:
         yield Caveat(
             "overflow",

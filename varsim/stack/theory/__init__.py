@@ -169,7 +169,9 @@ def _layers(network: Network, at_limit: Limit, known: _Known) -> list[LayerTheor
 
 def _at_limit(at_limit: Limit) -> _Known:
     exact = [0.0] * len(at_limit.kernels)
-    return _Known(at_limit.kernels, exact, [None] * len(exact), at_limit.gradients, exact)
+    gradients = _unless_infinite(np.array(at_limit.gradients))
+    gap = "the variance of gradients is beyond what floats hold" if None in gradients else None
+    return _Known(at_limit.kernels, exact, [None] * len(exact), gradients, exact, gap)
 
 
 def _finite(network: Network, at_limit: Limit) -> _Known:
