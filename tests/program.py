@@ -30,7 +30,16 @@ def environment(**changes: str) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith("VARSIM_")
-        and name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "PYTHONIOENCODING"}
+        and name
+        not in {
+            "NO_COLOR",
+            "FORCE_COLOR",
+            "COLUMNS",
+            "LINES",
+            "TERM",
+            "PYTHONIOENCODING",
+            "PYTHONSAFEPATH",
+        }
     }
     return {**neutral, "PYTHONUTF8": "1", **changes}
 

@@ -63,9 +63,12 @@ def test_the_bytes_do_not_depend_on_workers() -> None:
     assert alone == swept
 
 
-def test_a_cluster_gives_the_same_bytes() -> None:
-    """Networks may be computed anywhere; the rows are those of a plain run."""
+def test_a_cluster_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks may be computed anywhere; no worker imports the files of its folder."""
     pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
+    for name in ("signal", "socket", "selectors"):
+        (tmp_path / f"{name}.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
     args = (*SMALL, "-f", "csv", "--activation", "gelu")
     here, there = run(*args), run(*args, "--scheduler", "local", "-j", "2")
     assert there.returncode == 0, there.stderr
@@ -109,6 +112,42 @@ def test_a_precision_takes_more_networks() -> None:
     table = rows("--precision", "2%", "--no-backward")
     assert all(row["std_error"] <= 0.02 * row["empirical"] for row in table)  # type: ignore[operator]
     assert table[0]["networks"] > 32  # type: ignore[operator]
+
+
+def test_a_precision_is_bounded() -> None:
+    """A stack that stops short says what it reached; a layer of heavy tails would not end."""
+    args = (*SMALL, "--networks", "8", "--precision", "0.1%", "-f", "jsonl")
+    for limit, fewest, most in (("--max-networks=20", 20, 20), ("--max-time=0.001", 8, 32)):
+        done = here(*args, limit)
+        row, *_ = (json.loads(line) for line in done.stdout.splitlines())
+        assert done.returncode == 4
+        assert fewest <= row["networks"] <= most
+        assert "precision-unmet" in [caveat["id"] for caveat in row["caveats"]]
+
+
+@pytest.mark.parametrize(
+    ("args", "caveat"),
+    [
+        ("--width 64 --depth 100 -a linear -s linear", "underflow"),
+        ("--width 64 --depth 100 -a linear -s none", "overflow"),
+        ("--width 8 --depth 100 -a abs -s 1e-2 --histogram", "overflow"),
+        ("--width 8 --depth 20 -a hardswish -s 0.001 --norm layer --dtype float64", "no-theory"),
+        ("--width 4 --depth 3 -a leaky_relu(1e300)", "overflow"),
+        ("--width 4 --depth 3 -a numpy:log --histogram", "overflow"),
+        ("--width 4 --depth 40 -a erf -s 1e-10 --infinite-width", "no-theory"),
+        ("--width 4 --depth 3 -a elu(1e100) --dtype float64", "no-theory"),
+        ("--width 4 --depth 3 -a relu2 -s 1e-9 --residual 1e6 --correlation 0.5", "overflow"),
+    ],
+)
+def test_what_vanishes_or_explodes_is_shown(args: str, caveat: str) -> None:
+    """Cells beyond the floats are empty, a caveat says why, and nothing is warned of."""
+    done = here("layers", *args.split(), "--networks", "8", "--batch", "4", "-f", "jsonl")
+    assert done.returncode == 0, done.stderr
+    table = [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()]
+    assert caveat in {each["id"] for row in table for each in row["caveats"]}
+    assert not any(row["agrees"] is False for row in table)
+    assert all(line.startswith(("Caveat: ", " ")) for line in done.stderr.splitlines()[:-1])
+    assert LAYERS.record(LAYERS.row(table[-1])) == table[-1]
 
 
 def test_without_gradients_their_cells_are_empty() -> None:
@@ -206,7 +245,8 @@ def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
     ["--widths 5", "--widths 5,6 --depth 2", "--depth 0", "--width 0", "--activation reluu",
      "--norm group", "--residual --widths 4,5,6", "--networks 1", "--batch 0", "--bias-std -1",
      "--scale sqrt --gain 2", "--precision 0", "--precision 200%", "--norm batch --batch 1",
-     "--depth 20000", "--scale nope", "--residual x", "512"],
+     "--max-networks 9", "--max-time 1", "--precision 1% --max-networks 9",
+     "--precision 1% --max-networks 1e6", "--depth 20000", "--scale nope", "--residual x", "512"],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence(args: str) -> None:
     """It is told before anything is drawn."""

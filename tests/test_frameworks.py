@@ -83,6 +83,15 @@ def prints(rng, shape):
     print("hello")
     return good(rng, shape)
 
+class Own(BaseException):
+    pass
+
+def own(rng, shape):
+    raise Own("no")
+
+def periods(rng, shape):
+    return np.ones(shape, "m8[s]")
+
 class Nested:
     init = staticmethod(good)
 
@@ -324,6 +333,8 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
         ("shared", "returns other numbers when it is called again with the same rng"),
         ("nothing", "returns shape (), not (fan-in, fan-out) = (64, 32)"),
         ("leaves", "fails for shape (64, 32): SystemExit: 0"),
+        ("own", "fails for shape (64, 32): Own: no"),
+        ("periods", "returns timedelta64[s]; return an array of floats"),
         ("breaks", "fails for shape (64, 32): RuntimeError: no way; correct it"),
         ("constant", "is not a function but int; give module:function"),
         ("missing", "has no attribute 'missing'"),

@@ -455,7 +455,7 @@ def test_torch_s_table_is_torch_s(name: str) -> None:
 def test_functions_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They come from the current folder, with or without a derivative; mistakes are told."""
     (tmp_path / "mine.py").write_text(
-        "import numpy as np\n"
+        "import warnings, numpy as np\n"
         "def phi(h): return np.tanh(h)\n"
         "def slope(h): return 1 - np.tanh(h) ** 2\n"
         "def wrong(h): return h.sum()\n"
@@ -465,6 +465,13 @@ def test_functions_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "def text(h): return np.full(h.shape, 'a')\n"
         "def ragged(h): return [[1], [1, 2]]\n"
         "def nothing(h): pass\n"
+        "def periods(h): return np.ones(h.shape, 'm8[s]')\n"
+        "class Own(BaseException): pass\n"
+        "def own(h): raise Own\n"
+        "def loud(h):\n"
+        "    print('hello')\n"
+        "    warnings.warn('careful')\n"
+        "    return np.log(h * h) * 0 + h\n"
         "number = 3\n",
         encoding="utf-8",
     )
@@ -477,11 +484,26 @@ def test_functions_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in (
         *("mine:wrong", "mine:broken", "mine:number", "mine:none", "nowhere:phi", "a:b:c:d"),
         *("mine:leaves", "mine:imaginary", "mine:text", "mine:ragged", "mine:nothing"),
+        *("mine:periods", "mine:own"),
     ):
         done = here("gains", name)
         assert done.returncode == 2, name
         assert done.stderr.count("\n") == 1
         assert name in done.stderr
+    loud = here("gains", "mine:loud", "-f", "csv")
+    assert loud.stdout.count("\n") == 2
+    assert set(loud.stderr.split()) == {"hello"}
+
+
+def test_files_beside_the_user_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their names can be those of modules that libraries need."""
+    for name in ("scipy", "queue", "logging", "numpy", "click"):
+        (tmp_path / f"{name}.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    done = run("-d", "8", "-n", "640", "-s", "xavier", "-g", "gelu", "-q", "-f", "csv")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

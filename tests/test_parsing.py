@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from fractions import Fraction
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -222,9 +223,12 @@ def test_lists_split_between_calls_only() -> None:
         ("raise SystemExit(3)", "loaded:f", r"\(SystemExit: 3\); give module:function"),
         ("raise RuntimeError('a\\nb')", "loaded:f", r"\(RuntimeError: a\); give"),
         ("def", "loaded:f", r"\(SyntaxError: .*\); give"),
-        ("", ":f", r"\(ValueError: Empty module name\); give"),
-        ("", "loaded:", "cannot be loaded"),
-        ("", "loaded", "cannot be loaded"),
+        ("class Own(BaseException): pass\nraise Own('no')", "loaded:f", r"\(Own: no\); give"),
+        ("", ":f", "does not name a function; write module:function"),
+        ("", ".:f", "does not name a function"),
+        ("", "..:tanh", "does not name a function"),
+        ("", "loaded:", "does not name a function"),
+        ("", "loaded", "does not name a function"),
     ],
 )
 def test_a_function_that_cannot_be_loaded_is_one_sentence(
@@ -237,6 +241,24 @@ def test_a_function_that_cannot_be_loaded_is_one_sentence(
     with pytest.raises(InputError, match=rf"^'{text}' [^\n]*{sentence}"):
         load_function(text)
     monkeypatch.delitem(sys.modules, "loaded", raising=False)
+
+
+def test_the_current_folder_is_for_users_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes after all other places, and nothing else is imported from it."""
+    (tmp_path / "beside.py").write_text("import helper\ndef f(): return helper.number\n")
+    (tmp_path / "helper.py").write_text("number = 3\n")
+    (tmp_path / "fractions.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    path = [*sys.path]
+    assert load_function("beside:f")() == 3
+    assert load_function("fractions:Fraction")(6, 4) == Fraction(3, 2)
+    assert sys.path == path
+    for name in ("beside", "helper"):
+        monkeypatch.delitem(sys.modules, name)
+        with pytest.raises(ModuleNotFoundError):
+            import_module(name)
 
 
 def test_functions_are_loaded_by_their_path() -> None:

@@ -31,7 +31,14 @@ from varsim.compute.streams import generator
 from varsim.parsing import InputError
 from varsim.stack import sampling
 from varsim.stack.network import Network
-from varsim.stack.result import LAYERS, LayerResult, LayerTotals, StackStudy, StackTotals
+from varsim.stack.result import (
+    LAYERS,
+    LayerResult,
+    LayerTotals,
+    StackStudy,
+    StackTotals,
+    activation_bins,
+)
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
 from varsim.stack.theory import LayerTheory, predict, weights
 from varsim.statistics import judge
@@ -1009,13 +1016,43 @@ def test_networks_that_miss_what_carries_the_mean_are_no_alarm() -> None:
     assert min(by_the_measured_error) < 0.001 / len(rows)
 
 
-@pytest.mark.parametrize("gain", [1e-9, 1e9])
+@pytest.mark.parametrize(
+    ("gain", "end"), [(1e-9, "falls below 1e-154"), (1e9, "grows beyond 1e+154")]
+)
 @pytest.mark.parametrize("activation", ["linear", "relu", "leaky_relu(0.2)"])
-def test_theory_beyond_a_float_is_refused(activation: str, gain: float) -> None:
-    """Its square has to be held, too; and no warning is printed."""
+def test_theory_ends_where_a_variance_leaves_the_floats(
+    activation: str, gain: float, end: str
+) -> None:
+    """Layers below are as they are in a stack that ends there; on top a gradient is given."""
     network = Network(widths=(8,) * 61, activation=activation, gain=gain, batch=2, networks=8)
-    with pytest.raises(InputError, match="leaves the floats, which hold variances from 1e-154"):
-        predict(network)
+    theory = predict(network)
+    first = sum(each.variance is not None for each in theory)
+    whole = predict(network.lower(first))
+    assert [each.variance for each in theory] == [
+        *(w.variance for w in whole),
+        *[None] * (60 - first),
+    ]
+    assert 1e-154 < (whole[-1].variance or 0.0) < 1e154
+    assert [each.gradient for each in theory] == [*[None] * 59, 1.0]
+    assert theory[-1].gap == f"the variance of layer {first + 1} {end}, where theory ends"
+
+
+def test_a_batch_of_two_passes_no_gradient_below_batch_norm() -> None:
+    """It is ±1 whatever h is; what a program computes instead of 0 is rounding."""
+    network = Network(widths=(16,) * 4, norm="batch", batch=2, networks=8)
+    rows = infer(network, stream(network))
+    assert [row.gradient for row in rows[:-1]] == [0.0, 0.0]
+    assert "no gradient passes" in rows[0].caveats[-1].message
+    kept = Network(widths=(16,) * 4, norm="batch", batch=2, networks=8, residual=1.0)
+    first, *_, top = infer(kept, stream(kept))
+    assert first.gradient == top.gradient
+
+
+def test_bins_hold_what_a_norm_hands_on() -> None:
+    """It has a variance of 1, whatever that of h is."""
+    network = Network(widths=(16,) * 3, activation="linear", scale="0.01", norm="rms", networks=8)
+    for bins in activation_bins(network):
+        assert (bins.low, bins.edges[-1]) == pytest.approx((-5, 5))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])

@@ -10,7 +10,7 @@ import pytest
 
 from tests.test_plots import counted_stack, stack, text_of
 from varsim.parsing import InputError
-from varsim.stack.result import LAYERS
+from varsim.stack.result import LAYERS, StackStudy
 from varsim.storage import jsonl_text
 from varsim.storage.rows import parse
 
@@ -53,6 +53,19 @@ def test_what_is_no_layer_is_one_sentence(change: dict[str, Any]) -> None:
     assert LAYERS.row(record)
     with pytest.raises(InputError, match=r"^[^\n]{10,300}$"):
         LAYERS.row({**record, **change})
+
+
+def test_a_histogram_of_other_bins_is_not_added_to() -> None:
+    """Of whatever layer: the row is measured anew."""
+    rows = counted_stack()
+    study = StackStudy(rows[0].question, histogram=True)
+    assert study.resume(rows)[1] is not None
+    bins = rows[1].histogram
+    assert bins is not None
+    assert (
+        study.resume([rows[0], replace(rows[1], histogram=bins._replace(low=-9.0)), *rows[2:]])[1]
+        is None
+    )
 
 
 @pytest.mark.parametrize("schema", [99, None, "3", True, 0])

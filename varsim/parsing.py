@@ -11,13 +11,18 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 from fractions import Fraction
 from functools import reduce
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
+from warnings import catch_warnings, simplefilter
 
 MAX_VALUES = 100_000
 """The most values of one option, and the most experiments of one sweep."""
@@ -489,12 +494,15 @@ def load_function(text: str) -> Callable[..., Any]:
     2.0
     """
     module, _, path = text.partition(":")
-    try:
-        function: Any = reduce(getattr, path.split("."), import_module(module))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a module can raise anything
+    if not all(map(str.isidentifier, [*module.split("."), *path.split(".")])):
         raise InputError(
-            f"{quoted(text)} cannot be loaded ({error_summary(error)}); give module:function"
-        ) from None
+            f"{quoted(text)} does not name a function; write module:function, such as mylayers:phi"
+        )
+    with (
+        user_code(),
+        told_as(lambda why: f"{quoted(text)} cannot be loaded ({why}); give module:function"),
+    ):
+        function: Any = reduce(getattr, path.split("."), import_module(module))
     if not callable(function):
         raise InputError(
             f"{quoted(text)} is not a function but {type(function).__name__}; give module:function"
@@ -503,30 +511,61 @@ def load_function(text: str) -> Callable[..., Any]:
 
 
 @contextmanager
-def user_code() -> Iterator[None]:
-    """Let modules in the current folder be imported, as by ``python -m``.
+def told_as(sentence: Callable[[str], str]) -> Iterator[None]:
+    """Raise whatever other code raises as an InputError; an interrupt stays one.
 
-    What they print goes to stderr, because stdout is for data.
+    Other code can call ``sys.exit`` and raise classes of its own.
+
+    Args:
+        sentence: Makes the message, from the type and the first line of the error.
     """
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
     try:
-        with _stdout_to_stderr():
-            yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001  # of a user's own class, too
+        raise InputError(sentence(error_summary(error))) from None
 
 
-def in_user_context(names: Iterable[str | None]) -> AbstractContextManager[object]:
-    """Return a context for initializers and activations of these names to be loaded and called in.
+class _CurrentFolder(MetaPathFinder):
+    """Finds modules in the current folder, for users' code alone and after all other places.
 
-    Modules in the current folder are importable only for users' functions, ``module:function``: a
-    framework must not import them by accident.
+    On ``sys.path`` a user's ``queue.py`` would be imported by whatever library needs ``queue``.
     """
-    is_user = any(":" in name.partition("(")[0] for name in names if name is not None)
-    return user_code() if is_user else _stdout_to_stderr()
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,  # noqa: ARG002  # the protocol has it
+    ) -> ModuleSpec | None:
+        if path is not None or not _in_user_code.get():
+            return None
+        return PathFinder.find_spec(fullname, [str(Path.cwd())])
 
 
-def _stdout_to_stderr() -> AbstractContextManager[object]:
-    return nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr)
+_in_user_code = ContextVar("in_user_code", default=False)
+
+sys.meta_path.append(_CurrentFolder())
+
+
+@contextmanager
+def user_code() -> Iterator[None]:
+    """Let modules in the current folder be imported, where no other module has their name."""
+    before = _in_user_code.set(True)
+    try:
+        yield
+    finally:
+        _in_user_code.reset(before)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Send what other code prints to stderr, since stdout is for data, and drop its warnings.
+
+    ``PYTHONWARNINGS`` brings the warnings back.
+    """
+    with catch_warnings(), nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr):
+        if not sys.warnoptions:
+            simplefilter("ignore")
+        yield

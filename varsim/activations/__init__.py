@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim.compute import lazy
-from varsim.parsing import InputError, error_summary, load_function, nearest, parse_call, quoted
+from varsim.parsing import (
+    InputError,
+    load_function,
+    nearest,
+    parse_call,
+    quoted,
+    told_as,
+    user_code,
+)
 
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 Function: TypeAlias = Callable[[FloatArray], FloatArray]
@@ -329,17 +337,16 @@ def _checked(text: str) -> Function:
     function = load_function(text)
 
     def checked(h: FloatArray) -> FloatArray:
-        try:
+        with (
+            user_code(),
+            told_as(lambda why: f"{text!r} fails on a NumPy array of {h.dtype}: {why}; correct it"),
+        ):
             values = np.asarray(function(h.copy()))  # which may be worked on in place
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # other code
-            raise InputError(
-                f"{text!r} fails on an array of {h.dtype}: {error_summary(error)}; correct it"
-            ) from None
         if values.shape != h.shape:
             raise InputError(
                 f"{text!r} maps shape {h.shape} to {values.shape}; return the shape it is given"
             )
-        if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        if values.dtype.kind not in "fiu":  # NumPy holds timedelta64 to be a kind of integer
             raise InputError(f"{text!r} returns {values.dtype}; return an array of floats")
         return values
 

@@ -69,6 +69,11 @@ _LAYERS_NORMS = ("none", "batch", "layer", "rms")
         help="Independent networks: the replicates of every error bar.")  # fmt: skip
 @common.precision(
         help="Take more networks until every layer has this relative standard error.")  # fmt: skip
+@option("--max-networks", type=common.COUNT, group=HOW, metavar="N",
+        help="With --precision: cap each stack at N networks.  [default: 100,000]")  # fmt: skip
+@option("--max-time", type=common.DURATION, group=HOW, metavar="TIME",
+        help="With --precision: cap each stack at 90s, 5m or 1h30m, never below its first 8 "
+        "networks.")  # fmt: skip
 @option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
 @option("--infinite-width", is_flag=True, group=HOW,
         help="Leave out the correction of theory for finite width.")  # fmt: skip

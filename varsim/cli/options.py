@@ -18,6 +18,7 @@ from varsim.cli.help import GroupedOption
 from varsim.compute import lazy
 from varsim.parsing import (
     InputError,
+    contained,
     expand,
     is_range,
     items,
@@ -25,7 +26,6 @@ from varsim.parsing import (
     number,
     quoted,
     split_calls,
-    user_code,
 )
 from varsim.report.formats import FORMATS, SUFFIXES
 
@@ -185,7 +185,7 @@ def _gains(item: str) -> list[float]:
     except InputError:
         if not item[:1].isalpha():
             raise
-    with user_code():
+    with contained():
         return [gains.gain(item)]
 
 

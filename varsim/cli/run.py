@@ -23,7 +23,7 @@ from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.layer.experiment import SWEEP, Experiment
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.parsing import InputError, in_user_context, split_calls
+from varsim.parsing import InputError, contained, split_calls
 from varsim.report import Column, Table, View
 from varsim.report.rows import (
     checks_table,
@@ -73,8 +73,6 @@ class Kind:
 def results(options: dict[str, Any]) -> int:
     """Measure one layer: the command ``varsim`` itself."""
     _check(options, RESULTS)
-    if options["max_time"] is not None and options["precision"] is None:
-        raise InputError("--max-time needs --precision; add --precision, or leave --max-time out")
     fixed = ("samples", "precision", "max_samples", "seed", "dtype")
     experiments, notes = expand(
         _swept(options, SWEEP), {name: options[name] for name in fixed}, Experiment
@@ -101,10 +99,16 @@ def layers(options: dict[str, Any]) -> int:
         swept, fixed | {"backward": not options["no_backward"]}, network.network
     )
     studies = [
-        stack.StackStudy(n, options["confidence"], options["histogram"], options["infinite_width"])
+        stack.StackStudy(
+            n,
+            options["confidence"],
+            options["histogram"],
+            options["infinite_width"],
+            _max_networks(options),
+        )
         for n in networks
     ]
-    with in_user_context([name for n in networks for name in (n.init, n.activation)]):
+    with contained():
         for n in networks:  # what theory refuses is a mistake, told before anything is sampled
             theory.predict(n)
     kind = Kind(
@@ -129,7 +133,7 @@ def checks(options: dict[str, Any]) -> int:
         check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    with _EndingSignals(), in_user_context(names):
+    with _EndingSignals(), contained():
         if not names:
             left_out = {
                 n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
@@ -181,9 +185,7 @@ def _measure(
             publisher.say("Nothing is left to run.")
             return DONE
         with _EndingSignals() as signals:
-            inits = [study.question.init for study in studies]
-            activations = [getattr(study.question, "activation", None) for study in studies]
-            with in_user_context([*inits, *activations]):
+            with contained():
                 if left_out is None:
                     _prepare([point.study for point in points if point.done is None])
                 # Only now: a mistake of the user's is told alone.
@@ -342,8 +344,24 @@ def _swept(options: dict[str, Any], defaults: Mapping[str, list[Any]]) -> dict[s
     }
 
 
+def _max_networks(options: dict[str, Any]) -> int:
+    most = options["max_networks"]
+    if most is None:
+        return cast("int", network.MAX_NETWORKS)
+    if not options["networks"] <= most <= network.MAX_NETWORKS:
+        raise InputError(
+            f"--max-networks is {most:,}; give a number from --networks, {options['networks']:,}, "
+            f"to {network.MAX_NETWORKS:,}"
+        )
+    return cast("int", most)
+
+
 def _check(options: dict[str, Any], schema: Schema[Any]) -> None:
     """Refuse what no command takes, before anything is loaded."""
+    for name in ("max_time", "max_networks"):
+        if options.get(name) is not None and options["precision"] is None:
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"{flag} needs --precision; add --precision, or leave {flag} out")
     for name in ("confidence", "alpha"):
         check_probability(name, options[name])
     check_workers(options["workers"])
@@ -360,8 +378,8 @@ def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
 def _load(studies: Iterable[Any]) -> None:
     """Load what initializers belong to, so that a mistake is told before a run."""
     made = {s.question.init: s.question.initializer for s in studies}
-    for init, initializer in made.items():
-        with in_user_context([init]):
+    with contained():
+        for initializer in made.values():
             initializer.load()
 
 

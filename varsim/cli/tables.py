@@ -24,7 +24,7 @@ from varsim.comparison.merging import merge as merged
 from varsim.compute import lazy
 from varsim.layer.check import CHECKS
 from varsim.layer.result import RESULTS
-from varsim.parsing import InputError, in_user_context, quoted, split_calls
+from varsim.parsing import InputError, contained, quoted, split_calls
 from varsim.report import Table
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
@@ -53,7 +53,7 @@ def gains(options: dict[str, Any]) -> int:
     variances = list(chain.from_iterable(options["variance"]))
     for variance in variances:
         check_variance(variance)
-    with in_user_context(names):
+    with contained():
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
         if not options["critical"]:
             table = gains_table(activations, variances or [1.0])

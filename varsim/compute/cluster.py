@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import operator
+import os
 import signal
 import sys
 import threading
@@ -43,9 +44,10 @@ _WORKER_ENVIRONMENT = {
 }
 
 # Ctrl-C is for this process alone, which ends the others: each would print a traceback. What
-# initializers print goes to stderr, because stdout is for data.
+# users' code prints goes to stderr, because stdout is for data; what it warns of is dropped.
 _DEAF = (
-    "import signal, sys; sys.stdout = sys.stderr; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+    "import signal, sys, warnings; warnings.simplefilter('ignore'); sys.stdout = sys.stderr; "
+    "signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
     "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})"
 )
@@ -123,6 +125,9 @@ def _undisturbed() -> Iterator[None]:
 
     The processes inherit the blocked signals. A preload unblocks the one that ends them.
     """
+    # Python puts the current folder first on the path of its processes, where a user's types.py
+    # would be imported for Python's own.
+    os.environ["PYTHONSAFEPATH"] = "1"
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

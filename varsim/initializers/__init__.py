@@ -20,7 +20,16 @@ from varsim.compute import OneThread, lazy, limit_blas, loaded_libraries
 from varsim.compute.provenance import FRAMEWORKS, frameworks, version
 from varsim.initializers import theory
 from varsim.initializers.documented import CLAIMS, Claim, names
-from varsim.parsing import Call, InputError, error_summary, near, nearest, parse_call, quoted
+from varsim.parsing import (
+    Call,
+    InputError,
+    error_summary,
+    near,
+    nearest,
+    parse_call,
+    quoted,
+    told_as,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,14 +230,13 @@ class Initializer:
 
         drawer = self._drawer
         with _one_blas_thread, one_thread:
-            try:
+            with told_as(
+                lambda why: (
+                    f"{self.text} fails for shape {shape}: {why}; correct it or its arguments"
+                )
+            ):
                 drawn = drawer(rng, shape, dtype)
                 weights = np.asarray(drawn.weights)  # can run other code, too
-            except (Exception, SystemExit) as error:  # noqa: BLE001  # other code
-                raise InputError(
-                    f"{self.text} fails for shape {shape}: {error_summary(error)}; "
-                    "correct it or its arguments"
-                ) from None
             weights = self._checked(weights, shape, dtype)
             if drawn.bias is None:
                 return Weights(weights)
@@ -274,18 +282,16 @@ class Initializer:
     @cached_property
     def _drawer(self) -> Drawer:
         adapter = self._adapter
-        try:
+        with told_as(
+            lambda why: (
+                f"{self.call.name} needs {self.framework}, which cannot be loaded ({why}); "
+                f"{adapter.remedy()}"
+            )
+        ):
             self._check_reserved(self.call.options)
             function = adapter.function(self.call.name)
             self._check_reserved(self._bound(function, adapter.leading(function)))
             return adapter.drawer(self.call, function)
-        except InputError:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # frameworks can raise anything
-            raise InputError(
-                f"{self.call.name} needs {self.framework}, which cannot be loaded "
-                f"({error_summary(error)}); {adapter.remedy()}"
-            ) from None
 
     def _check_reserved(self, names: Iterable[str]) -> None:
         for name, remedy in self._adapter.reserved.items():
@@ -316,10 +322,11 @@ class Initializer:
                 f"{self.text} returns shape {array.shape}, not (fan-in, fan-out) = {shape}; "
                 + advice
             )
-        if not np.issubdtype(array.dtype, np.number) and array.dtype.name != "bfloat16":
-            raise InputError(f"{self.text} returns {array.dtype}; return an array of floats")
         if np.iscomplexobj(array):
             raise InputError(f"{self.text} returns complex numbers; return an array of floats")
+        # By its kind: NumPy holds timedelta64 to be a kind of integer.
+        if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+            raise InputError(f"{self.text} returns {array.dtype}; return an array of floats")
         most = FLOAT_TYPES[dtype.name].largest
         # A comparison with NaN is false; float16 does not hold the bound itself.
         if not (-most <= float(array.min()) and float(array.max()) <= most):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from varsim.initializers import Adapter, Drawer, Weights
-from varsim.parsing import Call, load_function
+from varsim.parsing import Call, load_function, user_code
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,8 @@ class _User(Adapter):
 
     def drawer(self, call: Call, function: Any) -> Drawer:
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
-            return Weights(function(rng, shape, *call.positional, **call.options))
+            with user_code():
+                return Weights(function(rng, shape, *call.positional, **call.options))
 
         return draw
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -211,6 +211,10 @@ class Network:
         fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
         fields |= self.initializer.settings
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
+
+    def lower(self, depth: int) -> Network:
+        """Return its first layers as a network of their own."""
+        return self if depth == self.depth else replace(self, widths=self.widths[: depth + 1])
 
     def experiment(self, fan_in: int, fan_out: int) -> Experiment:
         """Return one layer as an experiment, which checks what both have in common."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim import fields as f
+from varsim.catalog import FLOAT_TYPES
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short, significant
 from varsim.layer.result import MARGIN, VERDICTS, ended_before_check
@@ -26,6 +27,11 @@ from varsim.stack.sampling import FIELDS, Sampled, sample_network, verify_networ
 from varsim.stack.theory import LARGEST_SLACK, LayerTheory, predict
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Bins
+
+# Below these a mean square has lost digits to underflow, of the values or of their squares.
+_SMALLEST = {
+    name: max(float(np.finfo(name).tiny) ** 2, float(np.finfo(float).tiny)) for name in FLOAT_TYPES
+}
 
 # Relative variance between networks above which their mean says little of a typical one.
 HEAVY = 1.0
@@ -218,15 +224,37 @@ class LayerResult(RowBase):
         """E h² with its error, and its claim; None after an overflow."""
         theory, totals = self.held_to, self.totals
         expected = (theory.spread if theory.batch_spread is None else theory.batch_spread) or 0.0
-        claim = theory.variance, theory.variance_slack
+        claim = self._testable(theory.variance), theory.variance_slack
         return _estimate(totals, (totals.square, totals.square_m2), claim, expected)
 
     @cached_property
     def back(self) -> Estimate | None:
         """E (∂h)² with its error, and its claim; None where gradients are not followed."""
         theory, totals = self.held_to, self.totals
-        claim = theory.gradient, theory.gradient_slack
+        claim = self._testable(theory.gradient), theory.gradient_slack
         return _estimate(totals, (totals.gradient_square, totals.gradient_m2), claim)
+
+    def _testable(self, claim: float | None) -> float | None:
+        """Return a claim, or None where the values that it is about lose digits to underflow."""
+        return None if claim is not None and claim < self._smallest else claim
+
+    @property
+    def _smallest(self) -> float:
+        return _SMALLEST[self.question.dtype]
+
+    @property
+    def underflows(self) -> bool:
+        """Whether what was measured is below what floats hold in full."""
+        return self._is_below(self.forward, self.held_to.variance) or self._is_below(
+            self.back, self.held_to.gradient
+        )
+
+    def _is_below(self, measured: Estimate | None, theory: float | None) -> bool:
+        if measured is None or measured.value >= self._smallest:
+            return False
+        if theory is None:
+            return measured.value > 0.0  # a mean of 0 can be that of dead units
+        return theory < self._smallest
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
@@ -326,9 +354,10 @@ def _estimate(
 def activation_bins(network: Network) -> tuple[Bins, ...]:
     """Return where φ(h) is counted in every layer: over its bounds, or five root mean squares."""
     low, high = network.phi.bounds
-    bins = []
+    bins, scale = [], 1.0
     for theory in predict(network, infinite_width=True):
-        scale = math.sqrt(theory.variance or 0.0)
+        if network.norm == "none" and theory.variance is not None:  # a norm hands on a scale of 1
+            scale = math.sqrt(theory.variance)
         reach = _HISTOGRAM_REACH * max(scale, network.phi.bounded or 1e-30)
         start, end = max(low, -reach), min(high, reach)
         # A little wider, so that what rounds to the upper bound is within.
@@ -345,12 +374,14 @@ class StackStudy:
         confidence: Level of the intervals.
         histogram: Whether φ(h) is counted.
         infinite_width: Whether theory leaves out its correction for finite width.
+        max_networks: The most networks that a precision takes.
     """
 
     question: Network
     confidence: float = 0.95
     histogram: bool = False
     infinite_width: bool = False
+    max_networks: int = MAX_NETWORKS
 
     minimum = MIN_NETWORKS
     """Replicates that an error bar needs."""
@@ -388,10 +419,10 @@ class StackStudy:
         if count < self.question.networks:
             return self.question.networks
         error = totals.worst_error
-        if precision is None or error <= precision or count >= MAX_NETWORKS:
+        if precision is None or error <= precision or count >= self.max_networks:
             return None
         growth = MARGIN * (error / precision) ** 2
-        return min(MAX_NETWORKS, math.ceil(count * growth))
+        return min(self.max_networks, math.ceil(count * growth))
 
     def rows(self, totals: StackTotals) -> list[LayerResult]:
         """Return a row for every layer."""
@@ -434,9 +465,10 @@ class StackStudy:
         asked = network.precision, network.networks
         if network.precision is None or (before.precision, before.networks) != asked:
             totals = totals._replace(next_check=None)
-        if counted and not all(
-            row.histogram is not None and row.histogram.like(bins)
-            for row, bins in zip(known, activation_bins(network), strict=True)
+        bins = activation_bins(network) if counted else ()
+        if not all(
+            row.histogram is not None and row.histogram.like(own)
+            for row, own in zip(known, bins, strict=counted)
         ):
             return self, None, False  # of a version that counts elsewhere
         done = totals.next_check is None and self.next_check(totals) is None
@@ -468,8 +500,22 @@ def _finite(value: float | None) -> float | None:
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
+    wider = "; take dtype float64" if network.dtype == "float32" else ""
     if row.forward is None:
-        yield Caveat("overflow", f"the values overflow {network.dtype}; take dtype float64")
+        yield Caveat(
+            "overflow",
+            f"{network.activation} gives values that are not finite, or that overflow "
+            f"{network.dtype} further up"
+            if ":" in network.activation
+            else f"the values overflow {network.dtype}{wider}",
+        )
+    elif row.back is None and network.backward:
+        yield Caveat(
+            "overflow",
+            f"gradients overflow {network.dtype}, or signals above them do{wider}",
+        )
+    if row.underflows:
+        yield Caveat("underflow", f"the values fall below what {network.dtype} holds{wider}")
     if row.signals_are_heavy and row.median is not None:
         spread = max(row.held_to.spread or 0.0, row.spread or 0.0)
         yield Caveat(

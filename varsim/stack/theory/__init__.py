@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from varsim.catalog.distributions import raw_moment
 from varsim.layer.theory import Entries
-from varsim.parsing import InputError
 from varsim.stack.network import Network
 from varsim.stack.theory import batch, chain, sphere
 from varsim.stack.theory.batch import LEAST
@@ -99,26 +98,59 @@ class _Known(NamedTuple):
 def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheory]:
     """Return what theory says of every layer.
 
+    Where the variance of a layer is beyond what floats hold, nothing is known of it and of those
+    above; and of no gradient but that on top, which comes from there.
+
     Args:
         network: What is asked.
         infinite_width: Whether to take the limit of infinite width, and allow for nothing.
 
     Raises:
-        InputError: A variance, or its square, is beyond what a float holds, or φ is not finite.
+        InputError: The activation cannot be used.
     """
-    try:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
-            at_limit = layers_in_limit(network)
-            known = _at_limit(at_limit) if infinite_width else _finite(network, at_limit)
-    except ArithmeticError:
-        raise InputError(
-            f"theory for {network.depth:,} layers of {network.activation} with scale "
-            f"{network.scale} leaves the floats, which hold variances from 1e-154 to 1e154; take "
-            "fewer layers, another scale or gain, or an activation that is finite"
-        ) from None
-    shares = shares_of_batch(network, at_limit)
-    # Rounding is all that varies where W only turns a signal whose length is given.
-    rounding = 2 * float(np.finfo(network.dtype).eps) * network.depth
+    with np.errstate(all="ignore"):
+        at_limit = layers_in_limit(network)
+        known = _in_floats(network, at_limit, infinite_width=infinite_width)
+    if len(known) == network.depth:
+        return known
+    end = at_limit.end
+    if len(known) < len(at_limit.kernels):
+        end = f"a moment of layer {len(known) + 1} is beyond what floats hold"
+    end = f"{end}, where theory ends"
+    lower = [
+        each._replace(
+            gradient=None, gradient_slack=0.0, gap=each.gap if each.variance is None else end
+        )
+        for each in known
+    ]
+    upper = [LayerTheory(None, 0.0, None, None, 0.0, gap=end)] * (network.depth - len(known))
+    upper[-1] = upper[-1]._replace(gradient=1.0, gradient_slack=_rounding(network))
+    return lower + upper
+
+
+def _in_floats(network: Network, at_limit: Limit, *, infinite_width: bool) -> list[LayerTheory]:
+    """Return theory of the first layers, of as many as have all that it needs in floats."""
+    known: list[LayerTheory] = []
+    at, least, beyond = len(at_limit.kernels), 0, len(at_limit.kernels) + 1
+    while beyond - least > 1:
+        lower = network.lower(at), at_limit.lower(at)
+        try:
+            known = _layers(*lower, _at_limit(lower[1]) if infinite_width else _finite(*lower))
+        except ArithmeticError:
+            beyond = at
+        else:
+            least = at
+        at = (least + beyond) // 2
+    return known
+
+
+def _rounding(network: Network) -> float:
+    """Return all that varies where W only turns a signal whose length is given."""
+    return 2 * float(np.finfo(network.dtype).eps) * network.depth
+
+
+def _layers(network: Network, at_limit: Limit, known: _Known) -> list[LayerTheory]:
+    shares, rounding = shares_of_batch(network, at_limit), _rounding(network)
     return [
         LayerTheory(
             variance=known.variance[place],
@@ -137,7 +169,9 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
 
 def _at_limit(at_limit: Limit) -> _Known:
     exact = [0.0] * len(at_limit.kernels)
-    return _Known(at_limit.kernels, exact, [None] * len(exact), at_limit.gradients, exact)
+    gradients = _unless_infinite(np.array(at_limit.gradients))
+    gap = "the variance of gradients is beyond what floats hold" if None in gradients else None
+    return _Known(at_limit.kernels, exact, [None] * len(exact), gradients, exact, gap)
 
 
 def _finite(network: Network, at_limit: Limit) -> _Known:
@@ -165,12 +199,12 @@ def _exact(network: Network, at_limit: Limit, law: Law) -> _Known:
     if network.norm != "none":  # which makes nothing of a layer or an input that is 0
         slacks = [slack + _dead(network, at_limit) for slack in slacks]
     widths = np.array(network.widths[1:], float)
-    spread = fourth / variance**2 * (1.0 if turned else 1 + 2 / widths) - 1
+    spread = _unless_infinite(fourth / variance**2 * (1.0 if turned else 1 + 2 / widths) - 1)
     if law.kind != "independent" and not turned:
         law = Law("unknown")
         off = [np.abs(variance / at_limit.kernels - 1), np.abs(gradient / at_limit.gradients - 1)]
         slacks = [slack + each for slack, each in zip(slacks, off, strict=True)]
-    return _judged(network, at_limit, law, _Found([variance, gradient], slacks, spread.tolist()))
+    return _judged(network, at_limit, law, _Found([variance, gradient], slacks, spread))
 
 
 def _dead(network: Network, at_limit: Limit) -> float:
@@ -273,6 +307,10 @@ def _ends(network: Network, at_limit: Limit, reason: str) -> _Known:
     )  # fmt: skip
 
 
+def _unless_infinite(values: Array) -> list[float | None]:
+    return _unless(~np.isfinite(values), values)
+
+
 def _unless(gap: NDArray[np.bool_], values: Array) -> list[float | None]:
     return [None if missing else float(value) for missing, value in zip(gap, values, strict=True)]
 
@@ -294,6 +332,8 @@ def _batch(network: Network, at_limit: Limit, law: Law) -> _Known:
     """Batch norm: the limit with its leading correction, or in residual stacks allowing for it."""
     if network.batch < LEAST:
         reason = f"theory of batch norm needs a batch of at least {LEAST}"
+        if network.batch == 2:
+            reason += ": 2 inputs are always ±1 below it, and no gradient passes"
         return _ends(network, at_limit, reason)
     spreads, kept = np.array(at_limit.spreads), network.residual is not None
     shares = 1 - np.append(0.0, spreads[:-1] / spreads[1:]) if kept else np.ones(network.depth)

@@ -125,12 +125,24 @@ class Grid:
                     shares[..., i] *= offset[..., j] / (i - j)
         return start[..., None] + np.arange(_POINTS), shares
 
+    def near(self, logarithms: Array, reach: float) -> list[int]:
+        """Return for every point itself, or the next point that is within reach of a logarithm.
+
+        What stands at the others does not matter: it has no share in any interpolation.
+        """
+        middles = np.unique(np.round(logarithms / STEP)) - self._first
+        points = np.arange(self.size)
+        away = np.abs(points[:, None] - middles).min(axis=1)
+        near = np.flatnonzero(away <= reach / STEP + _POINTS + 1)
+        found: list[int] = near[np.abs(points[:, None] - near).argmin(axis=1)].tolist()
+        return found
+
 
 def finite(stack: Plain) -> list[Finite]:
-    """Return what every layer has at finite width.
+    """Return what every layer has at finite width; what leaves the floats is not finite.
 
     Raises:
-        ArithmeticError: A kernel or a moment leaves the floats.
+        ArithmeticError: A mean of φ leaves them.
     """
     scale_free = stack.phi.homogeneous and not stack.bias
     found = _scale_free(stack) if scale_free else _followed(stack)
@@ -202,8 +214,6 @@ def _scale_free(stack: Plain) -> list[Finite]:
             across = across * (n / (n - 1))
             start = along / n + across * (1 - 1 / n)
         gradients.append(start * top / n)
-    if not (math.isfinite(fourths[-1]) and math.isfinite(gradients[-1])):
-        raise FloatingPointError
     return [Finite(*each) for each in zip(seconds, fourths, reversed(gradients), strict=True)]
 
 
@@ -219,6 +229,7 @@ class _Chain:
         self._bond: Bond = "sphere" if stack.orthogonal else "free"
         kernels, reach = stack.kernels, _reach(stack)
         self.grid = Grid(math.log(min(kernels)) - reach, math.log(max(kernels)) + reach)
+        self._places = self.grid.near(np.log(kernels), reach)
         self._steps: dict[tuple[int, float, str], _Step] = {}
 
     def step(self, place: int, factor: str) -> _Step:
@@ -233,10 +244,12 @@ class _Chain:
         return self._steps[key]
 
     def _rules(self, n: int) -> list[Rules]:
-        return [
-            rules(self._stack.phi, float(kernel), n, self._bond, self._stack.nodes)
-            for kernel in self.grid.kernels
-        ]
+        kernels, nodes = self.grid.kernels.tolist(), self._stack.nodes
+        known = {
+            place: rules(self._stack.phi, kernels[place], n, self._bond, nodes)
+            for place in dict.fromkeys(self._places)
+        }
+        return [known[place] for place in self._places]
 
     def growths(self) -> list[Array]:
         """Return E (∂h)² of every layer as a function of its kernel.

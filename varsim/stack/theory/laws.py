@@ -97,7 +97,9 @@ def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES
     """
     if phi.homogeneous and kernel != 1.0:
         return _scaled(rules(phi, 1.0, n, bond, nodes), kernel)
-    center, spread, series, weights = _moments(phi, kernel, n, bond)
+    # Those of free units are small, and a rule with fewer nodes needs them again.
+    moments_of = _free_moments if bond == "free" else _bound_moments
+    center, spread, series, weights = moments_of(phi, kernel, n, bond)
     one, slope, slope_h, slope_phi, both, cross, across = series
     first, second, third = (_power(one, n - k) for k in range(3))
     squared = _product(both, second) + (n - 1) * _product(_product(cross, cross), third)
@@ -139,7 +141,12 @@ def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
 
     The recurrence of its orthogonal polynomials by Chebyshev's algorithm, then Golub & Welsch
     (1969). A measure on fewer points has fewer nodes; the others get no weight.
+
+    Raises:
+        FloatingPointError: A moment is not finite.
     """
+    if not np.isfinite(moments).all():
+        raise FloatingPointError
     mass = moments[0]
     if not mass:
         return np.zeros(nodes), np.zeros(nodes)
@@ -201,7 +208,6 @@ def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array
     return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
 
 
-@lru_cache(maxsize=256)
 def _moments(
     phi: Activation, kernel: float, n: int, bond: Bond
 ) -> tuple[float, float, Complex, Complex]:
@@ -236,6 +242,10 @@ def _moments(
     # Points and their mirror images have conjugate integrands: half of the plane is enough.
     share = np.where(omega == 0.0, 1.0, 2.0)
     return center, spread, series, share / np.sum(share * np.real(series[0, :, 0] ** n))
+
+
+_free_moments = lru_cache(maxsize=8192)(_moments)
+_bound_moments = lru_cache(maxsize=256)(_moments)
 
 
 def _points(n: int, centred: bool) -> tuple[NDArray[Any], NDArray[Any]]:

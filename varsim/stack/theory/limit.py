@@ -25,8 +25,14 @@ _MANY_ORDERS = 200
 _MOST_CORRELATED = 256
 
 
+# What a kernel may be, so that floats hold its square.
+_SMALLEST, _LARGEST = 1e-154, 1e154
+
+
 class Limit(NamedTuple):
-    """What the layers have in the limit, each a list by layer.
+    """What the layers have in the limit, each a list by layer, as far up as floats hold it.
+
+    Gradients start on top of these layers, not of the stack.
 
     Attributes:
         kernels: K = E h².
@@ -36,6 +42,7 @@ class Limit(NamedTuple):
             is not asked for.
         chis: χ⊥ = C E φ′², divided by what the norm divides by: the growth of squared gradients
             from the next layer down to this one at equal widths; None on top and where infinite.
+        end: Why there are fewer layers than the stack has, or None.
     """
 
     kernels: list[float]
@@ -43,6 +50,14 @@ class Limit(NamedTuple):
     gradients: list[float]
     correlations: list[float | None]
     chis: list[float | None]
+    end: str | None = None
+
+    def lower(self, depth: int) -> Limit:
+        """Return the first layers; their gradients are those of all."""
+        return Limit(
+            self.kernels[:depth], self.spreads[:depth], self.gradients[:depth],
+            self.correlations[:depth], self.chis[:depth], self.end,
+        )  # fmt: skip
 
 
 def variance_of_weights(network: Network) -> list[float]:
@@ -51,15 +66,12 @@ def variance_of_weights(network: Network) -> list[float]:
 
 
 def layers_in_limit(network: Network) -> Limit:
-    """Return the limit of every layer.
+    """Return the limit of every layer whose kernel floats hold.
 
     Forward: Poole et al. (2016), eq. 3 and 5. Backward: Schoenholz et al. (2017), eq. 9; Yang &
     Schoenholz (2017) for residual stacks; Yang et al. (2019) for batch norm.
-
-    Raises:
-        ArithmeticError: A kernel leaves the floats, or φ is not finite.
     """
-    kernels, spreads, covariances = _forward(network)
+    kernels, spreads, covariances, end = _forward(network)
     gradients, chis = _backward(network, kernels, spreads)
     known = network.correlation > 0 or network.depth <= _MOST_CORRELATED
     return Limit(
@@ -68,29 +80,51 @@ def layers_in_limit(network: Network) -> Limit:
         gradients,
         [c / k if known else None for c, k in zip(covariances, kernels, strict=True)],
         chis,
+        end,
     )
 
 
-def _forward(network: Network) -> tuple[list[float], list[float], list[float]]:
-    """Return K of every layer, the part of it that inputs do not share, and the covariance."""
+def _forward(network: Network) -> tuple[list[float], list[float], list[float], str | None]:
+    """Return K of every layer, the part of it that inputs do not share, and the covariance.
+
+    They end where a kernel leaves the floats or has no finite mean; the last value says why.
+    """
     first, *others = variance_of_weights(network)
     x, bias = Entries.of(network.x_dist, 0.0, 1.0), network.bias_std**2
     shared = x.mean**2 + network.correlation * x.variance
-    kernels = [first * x.mean_square + bias]
-    spreads = [first * (x.mean_square - shared)]
-    covariances = [first * shared + bias]
+    kernels: list[float] = []
+    spreads: list[float] = []
+    covariances: list[float] = []
+    kernel = first * x.mean_square + bias
+    spread, covariance = first * (x.mean_square - shared), first * shared + bias
     factor = 1.0 if network.residual is None else network.residual**2
-    for weight in others:
-        second, product = _second_moments(network, kernels[-1], covariances[-1])
-        steps = (
-            weight * second + bias, weight * (second - product), weight * product + bias
-        )  # fmt: skip
-        for known, step in zip((kernels, spreads, covariances), steps, strict=True):
-            before = 0.0 if network.residual is None else known[-1]
-            known.append(before + factor * step)
-        if not 1e-154 < kernels[-1] < 1e154:
-            raise FloatingPointError
-    return kernels, spreads, covariances
+    kept = float(network.residual is not None)
+    end = None
+    for place in range(network.depth):
+        if not _SMALLEST < kernel < _LARGEST:
+            end = f"the variance of layer {place + 1} {_beyond(kernel)}"
+            break
+        kernels.append(kernel)
+        spreads.append(spread)
+        covariances.append(covariance)
+        if place == len(others):
+            break
+        try:
+            second, product = _second_moments(network, kernel, covariance)
+        except ArithmeticError:
+            end = f"{network.activation} has no finite mean square in layer {place + 1}"
+            break
+        weight = others[place]
+        kernel = kept * kernel + factor * (weight * second + bias)
+        spread = kept * spread + factor * (weight * (second - product))
+        covariance = kept * covariance + factor * (weight * product + bias)
+    return kernels, spreads, covariances, end
+
+
+def _beyond(kernel: float) -> str:
+    if kernel <= _SMALLEST:
+        return f"falls below {_SMALLEST:g}"
+    return f"grows beyond {_LARGEST:g}" if kernel >= _LARGEST else "is not a number"
 
 
 def _second_moments(network: Network, kernel: float, covariance: float) -> tuple[float, float]:
@@ -118,11 +152,11 @@ def _backward(
     own, shared = 0.0, 1.0
     gradients = [1.0]
     chis: list[float | None] = [None]
-    for place in range(network.depth - 2, -1, -1):
+    for place in range(len(kernels) - 2, -1, -1):
         layer = network.layers[place + 1]
         if network.norm == "batch":
             means, scale = batch_means(network.phi, network.batch), spreads[place]
-            passed, whole = means.passed / scale, means.whole / scale
+            passed, whole = np.divide([means.passed, means.whole], scale).tolist()
         else:
             seen = kernels[place] if network.norm == "none" else 1.0
             passed = whole = kernel_means(network.phi, seen).slope * seen / kernels[place]
