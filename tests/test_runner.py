@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count
@@ -150,7 +150,7 @@ class Recorded:
     def expect(self, change: float) -> None:
         self.expected += change
 
-    def show(self, groups: Sequence[Sequence[Any]]) -> None:
+    def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
         self.shown.append(len(groups))
 
 

@@ -51,8 +51,8 @@ class Progress:
     def expect(self, change: float) -> None:
         """Add a change to the work that the whole run is expected to be."""
 
-    def show(self, groups: Sequence[Sequence[Any]]) -> None:
-        """Take note of the rows that are done, in groups by question."""
+    def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
+        """Take note of the rows that are done, by the place of their question; it goes on growing."""
 
 
 @dataclass
@@ -296,7 +296,7 @@ class _Run:
             if self._ledger is not None and measurement.count > measurement.begun_at:
                 self._ledger.add(rows)
         del self._open[place]  # not before: an interrupt in here still finds it open
-        self._progress.show([self._done[place] for place in sorted(self._done)])
+        self._progress.show(self._done)
 
     def _leave_out(self, place: int, error: InputError) -> None:
         point = self._points[place]

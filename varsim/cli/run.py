@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
-from varsim.cli.terminal import Progress
+from varsim.cli.terminal import Progress, is_terminal
 from varsim.compute import check_workers, lazy, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
@@ -184,13 +185,15 @@ def _measure(
                 return DONE if publisher.write(plan) else FAILED
             publisher.say("Nothing is left to run.")
             return DONE
+        # While other code is contained, stdout is not what it was.
+        live = is_terminal(sys.stdout) and not kind.table_per_question
+        show = _live_columns(kind, publisher.view) if live else None
         with _EndingSignals() as signals:
             with contained():
                 if left_out is None:
                     _prepare([point.study for point in points if point.done is None])
                 # Only now: a mistake of the user's is told alone.
                 _say_all(publisher, notes)
-                show = None if kind.table_per_question else _live_columns(kind, publisher.view)
                 scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
                     outcome = run(

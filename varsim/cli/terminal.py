@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -113,7 +113,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._rows, self._columns = rows, columns
         self._started = time.monotonic()
         self._total = self._work = 0.0
-        self._groups: Sequence[Sequence[Any]] = ()
+        self._groups: Mapping[int, Sequence[Any]] = {}
         self._live: Any = None
         self._bar: Any = None
         self._enabled = is_terminal(self._stream) and not quiet
@@ -142,8 +142,8 @@ class Progress(AbstractContextManager["Progress"]):
         """Take note that the whole run is so much more work than was thought, or less."""
         self._total += change
 
-    def show(self, groups: Sequence[Sequence[Any]]) -> None:
-        """Take note of the rows that are done, in groups by question."""
+    def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
+        """Take note of the rows that are done, by the place of their question."""
         self._groups = groups
 
     def _start(self) -> None:
@@ -171,10 +171,12 @@ class Progress(AbstractContextManager["Progress"]):
         self._live.start()
 
     def _render(self, console: Any) -> Any:
-        groups = self._groups
-        if not groups or self._columns is None or not is_terminal(sys.stdout):
+        groups = dict(self._groups)  # it grows meanwhile
+        if not groups or self._columns is None:
             return self._bar
-        last = [row for group in groups for row in group][-max(1, console.height - 5) :]
+        last = [row for place in sorted(groups) for row in groups[place]][
+            -max(1, console.height - 5) :
+        ]
         columns = fitting(self._columns(last), console.width)
         if table_width(columns) > console.width:  # rich would cut the numbers
             return self._bar
