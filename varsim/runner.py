@@ -52,7 +52,7 @@ class Progress:
         """Add a change to the work that the whole run is expected to be."""
 
     def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
-        """Take note of the rows that are done, by the place of their question; it goes on growing."""
+        """Take note of the rows that are done, by the place of their question; more come."""
 
 
 @dataclass

@@ -27,13 +27,11 @@ from varsim.layer.result import RESULTS, LayerStudy
 from varsim.parsing import InputError, contained, split_calls
 from varsim.report import Column, Table, View
 from varsim.report.rows import (
-    checks_table,
     columns,
     named,
     plan_table,
-    results_table,
     row_name,
-    stack_table,
+    table_of,
 )
 from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, expand, run
 from varsim.statistics import check_probability
@@ -56,18 +54,14 @@ class Kind:
 
     Attributes:
         schema: The fields of its rows.
-        table: Makes a table of rows, with further sentences for its caption.
         why: The module that explains rows.
         group: What the rows of one question are called, in the plural.
-        summary: What the rows are called in the last sentence; None for no such sentence.
         table_per_question: Whether the rows of each question have a table of their own.
     """
 
     schema: Schema[Any]
-    table: Callable[[Sequence[Any], Sequence[str]], Table]
     why: Any
     group: str
-    summary: str | None
     table_per_question: bool = False
 
 
@@ -82,9 +76,7 @@ def results(options: dict[str, Any]) -> int:
         LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
         for experiment in experiments
     ]
-    return _measure(
-        Kind(RESULTS, results_table, explain_layer, "rows", ""), studies, options, notes
-    )
+    return _measure(Kind(RESULTS, explain_layer, "rows"), studies, options, notes)
 
 
 def layers(options: dict[str, Any]) -> int:
@@ -112,9 +104,7 @@ def layers(options: dict[str, Any]) -> int:
     with contained():
         for n in networks:  # what theory refuses is a mistake, told before anything is sampled
             theory.predict(n)
-    kind = Kind(
-        stack.LAYERS, stack_table, explain_stack, "stacks", "layers ", table_per_question=True
-    )
+    kind = Kind(stack.LAYERS, explain_stack, "stacks", table_per_question=True)
     return _measure(kind, studies, options, notes)
 
 
@@ -150,7 +140,7 @@ def checks(options: dict[str, Any]) -> int:
             study = check.CheckStudy(asked, options["draws"], options["confidence"])
             studies.setdefault(asked.key, study)
     notes = [] if names else [_found()]
-    kind = Kind(check.CHECKS, checks_table, explain_checks, "initializers", None)
+    kind = Kind(check.CHECKS, explain_checks, "initializers")
     return _measure(kind, list(studies.values()), options, notes, None if names else left_out)
 
 
@@ -238,7 +228,7 @@ def _remarks(kind: Kind, outcome: Outcome) -> list[str]:
 def _tables(kind: Kind, outcome: Outcome) -> list[Table]:
     of_tables = outcome.groups if kind.table_per_question else [outcome.rows]
     remarks = _remarks(kind, outcome)
-    return [kind.table(of_table, remarks) for of_table in of_tables if of_table]
+    return [table_of(of_table, remarks) for of_table in of_tables if of_table]
 
 
 def _store(
@@ -284,8 +274,8 @@ def _show(
         )
     if outcome.left_out:
         publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
-    if kind.summary is not None:
-        publisher.say(summary(rows, kind.summary))
+    for sentence in summary(rows):
+        publisher.say(sentence)
     return written
 
 
@@ -294,7 +284,7 @@ def _live_columns(kind: Kind, view: View) -> Callable[[Sequence[Any]], Sequence[
     if not view.columns:
         return columns
     chosen = View(view.columns)
-    return lambda rows: chosen.of(kind.table(rows, ())).columns
+    return lambda rows: chosen.of(table_of(rows, ())).columns
 
 
 def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
@@ -313,13 +303,17 @@ def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
     return not ledger.is_elsewhere
 
 
-def summary(rows: Sequence[Any], name: str) -> str:
-    """Return how many rows, of that name, agree with theory."""
+def summary(rows: Sequence[Any]) -> Iterator[str]:
+    """Yield how many rows agree with theory; initializers have claims, and no such sentence."""
+    name = {"effective_samples": "", "layer": "layers "}.get(rows[0].schema.marker)
+    if name is None:
+        return
     known = sum(row.agrees is not None for row in rows)
     wrong = [row for row in rows if row.agrees is False]
-    if not wrong:
-        return f"{known} of {known} {name}agree with theory."
-    return f"{len(wrong)} of {known} {name}disagree with theory: {named(wrong, 5)}."
+    if wrong:
+        yield f"{len(wrong)} of {known} {name}disagree with theory: {named(wrong, 5)}."
+    else:
+        yield f"{known} of {known} {name}agree with theory."
 
 
 def _exit_code(studies: Sequence[Any], outcome: Outcome, *, written: bool, check: bool) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +22,16 @@ from varsim.comparison import compare as compared
 from varsim.comparison.merging import Merged, repeat
 from varsim.comparison.merging import merge as merged
 from varsim.compute import lazy
-from varsim.layer.check import CHECKS
-from varsim.layer.result import RESULTS
 from varsim.parsing import InputError, contained, quoted, split_calls
 from varsim.report import Table
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
-from varsim.report.rows import checks_table, named, results_table, row_name, stack_table
-from varsim.stack.result import LAYERS
+from varsim.report.rows import named, row_name, tables_of
 from varsim.statistics import check_probability, judge
 from varsim.storage import READABLE
 from varsim.storage.rows import parse, suffix_of
 
 plots, run = lazy("varsim.plots"), lazy("varsim.cli.run")
-
-_TABLES: dict[str, tuple[Callable[[Sequence[Any]], Table], str | None]] = {
-    RESULTS.kind: (results_table, ""),
-    LAYERS.kind: (stack_table, "layers "),
-    CHECKS.kind: (checks_table, None),
-}
-"""How rows of each kind are shown, and what the last sentence calls them, if there is one."""
 
 _LONGEST_TITLE = 200
 
@@ -104,15 +94,13 @@ def merge(options: dict[str, Any]) -> int:
     publisher.view.check(rows[0].schema)
     become = merged([replace(row, confidence=levels["confidence"]) for row in rows])
     judged = judge(become.rows, levels["alpha"])
-    table, name = _TABLES[judged[0].schema.kind]
-    stacks = groupby(judged, key=lambda row: (row.key, row.seed) if name == "layers " else None)
-    tables = [table(list(stack)) for _, stack in stacks]
+    tables = tables_of(judged)
     written = publisher.write(*tables)
     for sentence in chain(_merge_notes(become), *(_caveats(table) for table in tables)):
         publisher.say(sentence)
     publisher.say(_what_became(len(files), len(rows), become))
-    if name is not None:
-        publisher.say(run.summary(judged, name))
+    for sentence in run.summary(judged):
+        publisher.say(sentence)
     if not written:
         return FAILED
     disagrees = any(row.agrees is False for row in judged)

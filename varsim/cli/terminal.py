@@ -174,9 +174,8 @@ class Progress(AbstractContextManager["Progress"]):
         groups = dict(self._groups)  # it grows meanwhile
         if not groups or self._columns is None:
             return self._bar
-        last = [row for place in sorted(groups) for row in groups[place]][
-            -max(1, console.height - 5) :
-        ]
+        done = [row for place in sorted(groups) for row in groups[place]]
+        last = done[-max(1, console.height - 5) :]
         columns = fitting(self._columns(last), console.width)
         if table_width(columns) > console.width:  # rich would cut the numbers
             return self._bar

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import Any, SupportsIndex, TypeVar, overload
 
 from varsim.fields import RowBase
-from varsim.report import Table
 from varsim.report.formats import text_of
-from varsim.report.rows import checks_table, results_table, stack_table
+from varsim.report.rows import tables_of
 
 Row = TypeVar("Row", bound=RowBase)
-
-_TABLES: dict[str, Callable[[Sequence[Any]], Table]] = {
-    "effective_samples": results_table, "layer": stack_table, "mean_square": checks_table
-}  # fmt: skip
-"""The table of every kind of row, by the marker of its schema."""
-
-
-def tables(rows: Sequence[RowBase]) -> list[Table]:
-    """Return the tables of rows, in their order: one for each stack, and one for other rows."""
-
-    def of(row: Any) -> tuple[str, object]:
-        return row.schema.marker, row.question if "layer" in row.schema.by_name else None
-
-    return [_TABLES[marker](list(group)) for (marker, _), group in groupby(rows, of)]
 
 
 def rendered(rows: Sequence[RowBase], name: str) -> str:
     """Return rows in a format for people; nothing for no rows."""
-    return text_of(name, tables(rows))
+    return text_of(name, tables_of(rows))
 
 
 RowBase.rendered = rendered

@@ -6,7 +6,8 @@ All of it follows from the fields of the rows, whatever kind they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
@@ -223,6 +224,26 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         remarks,
         _hidden(rows),
     )
+
+
+_TABLES: dict[str, Callable[[Sequence[Any], Sequence[str]], Table]] = {
+    "effective_samples": results_table, "layer": stack_table, "mean_square": checks_table,
+}  # fmt: skip
+"""The table of every kind of row, by the marker of its schema."""
+
+
+def table_of(rows: Sequence[Any], remarks: Sequence[str] = ()) -> Table:
+    """Return rows of one kind as a table; of stacks, the layers of one. Remarks go below."""
+    return _TABLES[rows[0].schema.marker](rows, remarks)
+
+
+def tables_of(rows: Iterable[Any]) -> list[Table]:
+    """Return the tables of rows, in their order: one for each stack, and one for other rows."""
+
+    def of(row: Any) -> tuple[str, object]:
+        return row.schema.marker, row.question if "layer" in row.schema.by_name else None
+
+    return [table_of(list(group)) for _, group in groupby(rows, of)]
 
 
 def _chart(rows: Sequence[LayerResult]) -> Column:
