@@ -57,7 +57,10 @@ def with_error(value: float, error: float) -> str:
     if _PLAIN_FROM <= magnitude < _PLAIN_BELOW:
         return _fixed(value, error)
     exponent = math.floor(math.log10(magnitude))
-    return f"({_fixed(value / 10.0**exponent, error / 10.0**exponent)})e{exponent:+03d}"
+    # In two steps: 10**exponent is 0 for the smallest floats.
+    first = min(0, exponent + 300)
+    value, error = (each / 10.0**first / 10.0 ** (exponent - first) for each in (value, error))
+    return f"({_fixed(value, error)})e{exponent:+03d}"
 
 
 def rounded(value: float, error: float) -> str:
