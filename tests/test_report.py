@@ -46,6 +46,12 @@ def test_rounding_moves_a_value_by_less_than_its_error(value: float, relative: f
     assert abs(float(rounded(value, error)) - value) <= 0.15 * error
 
 
+def test_a_number_below_the_normal_floats_is_written() -> None:
+    """Its power of ten may be no float."""
+    assert with_error(2.5e-310, 3e-311) == "(2.50 ± 0.30)e-310"
+    assert with_error(2e-323, 1e-323) == "(2.0 ± 1.0)e-323"
+
+
 @given(st.floats(1e-12, 1e12), st.floats(0.0, 9e-8))
 def test_an_error_of_rounding_is_not_shown(value: float, relative: float) -> None:
     """Nor the digits that it would leave: what is exact has six."""

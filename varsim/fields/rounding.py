@@ -68,8 +68,7 @@ def with_error(value: float, error: float, *, power: int | None = None) -> str:
         power = power_of(largest) if needs_exponent(largest) else 0
     if _is_exact(value, error):
         return significant(value)
-    scale = 10.0**power
-    shown = _fixed(value / scale, error / scale)
+    shown = _fixed(_shifted(value, power), _shifted(error, power))
     return f"({shown})e{power:+03d}" if power else shown
 
 
@@ -86,13 +85,13 @@ def beside(value: float, measured: float, error: float, *, power: int = 0) -> st
     """
     if value == 0.0:
         return "0"
-    if power and not 0.01 <= abs(value) / 10.0**power < 1000.0:
+    if power and not 0.01 <= abs(_shifted(value, power)) < 1000.0:
         power = power_of(value)
-    shown = value / 10.0**power
+    shown = _shifted(value, power)
     if _is_exact(measured, error):
         decimals = 5 - power_of(shown)
     else:
-        decimals = max(error_digits(error / 10.0**power)[1], 2 - power_of(shown))
+        decimals = max(error_digits(_shifted(error, power))[1], 2 - power_of(shown))
     text = f"{shown:.{max(0, decimals)}f}"
     if "." in text and math.isclose(float(text), shown, rel_tol=1e-12):
         text = text.rstrip("0").rstrip(".")
@@ -134,6 +133,12 @@ def with_minus(text: str) -> str:
     ('−0.92', 'half-stable')
     """
     return re.sub(r"^(\(?)-(?=\d)", "\\1−", text)
+
+
+def _shifted(value: float, power: int) -> float:
+    """Return a value over a power of 10, which for the smallest values is no float itself."""
+    first = min(0, power + 300)
+    return value / 10.0**first / 10.0 ** (power - first)
 
 
 def _is_exact(value: float, error: float) -> bool:
