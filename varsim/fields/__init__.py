@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from varsim import __version__
-from varsim.fields.rounding import beside, power_of, with_error
+from varsim.fields.rounding import beside, needs_exponent, power_of, with_error
 from varsim.parsing import InputError, shortened
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Bins
@@ -111,7 +111,9 @@ class Field:
             return self.show(value)
         if self.interval:
             return interval_text(estimate, row.confidence, exponent=exponent)
-        power = _power(estimate, exponent=exponent) or 0
+        power = _power(estimate, exponent=exponent)
+        if power is None:  # nothing was measured to share one with
+            power = power_of(value) if needs_exponent(value) else 0
         return beside(value, estimate.value, estimate.half_width(row.confidence), power=power)
 
     def read(self, value: Any) -> Any:

@@ -30,7 +30,7 @@ def error_digits(error: float) -> tuple[float, int]:
     355 to 949, and 950-999 becomes 1000 and keeps two. PDG, Review of Particle Physics (2024),
     Introduction, section 5.3. Negative numbers of decimals are places before the point.
     """
-    exponent = power_of(error)
+    exponent = math.floor(math.log10(error))
     leading = round(error / 10.0 ** (exponent - 2))
     if leading >= 950:
         return 10.0 ** (exponent + 1), -exponent
@@ -99,12 +99,12 @@ def beside(value: float, measured: float, error: float, *, power: int = 0) -> st
 
 
 def power_of(value: float) -> int:
-    """Return the exponent of 10 of a number other than 0.
+    """Return the exponent of 10 of a number other than 0, which may be rounded up.
 
-    >>> power_of(512.0), power_of(-1 / 512)
-    (2, -3)
+    >>> power_of(512.0), power_of(-1 / 512), power_of(1.0 - 1e-15)
+    (2, -3, 0)
     """
-    return math.floor(math.log10(abs(value)))
+    return int(f"{value:.9e}".partition("e")[2])
 
 
 def rounded(value: float, error: float) -> str:
