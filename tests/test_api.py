@@ -122,7 +122,7 @@ def test_simulate_takes_settings_or_an_experiment() -> None:
         (lambda: layers(depht=3), "setting 'depht' is unknown; did you mean depth?"),
         (lambda: layers(widths=[8, 8], width=8), "leave width and depth out"),
         (lambda: layers(width=8, depth=0), "depth is 0; give a whole number from 1"),
-        (lambda: check_initializer("orthogonl"), "did you mean orthogonal?"),
+        (lambda: check_initializer("orthogonl"), "did you mean orthogonal or "),
         (lambda: check_initializer("orthogonal", draws=8.5), "draws is 8.5; give a whole number"),  # type: ignore[arg-type]
         (lambda: judge([], alpha=3), "alpha is 3; give a number between 0 and 1"),
         (lambda: infer(Experiment(**SMALL), []), "there are 0 blocks; an error bar needs"),
@@ -155,7 +155,7 @@ def test_an_interrupt_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LayerStudy, "sample", interrupted)
+    monkeypatch.setattr(LayerStudy, "sample_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(**SMALL, workers=1)
 
@@ -209,7 +209,7 @@ def test_fields_are_attributes_that_are_found() -> None:
     """By completion, and so by Python's hints at the nearest name."""
     row = one_of_each()[0]
     assert {"theory", "seed", "x_dist", "to_dict"} <= set(dir(row))
-    with pytest.raises(AttributeError, match="'Result' has no attribute 'empirica'"):
+    with pytest.raises(AttributeError, match="'Result' object has no attribute 'empirica'"):
         _ = row.empirica
 
 

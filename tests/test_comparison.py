@@ -931,7 +931,7 @@ def test_a_mistake_of_merge_is_one_sentence(parts: Path) -> None:
         ("-", "-"): "- was given twice",
         (results, "-o", results): "is one of the files that are merged",
         (results, "--columns", "layer"): "column 'layer' is unknown",
-        (results, "--alpha", "2"): "alpha is 2.0",
+        (results, "--alpha", "2"): "'2' is above 1",
     }.items():
         done = here("merge", *args)
         assert (done.returncode, done.stdout) == (2, "")

@@ -228,7 +228,7 @@ def test_an_initializer_is_known_by_what_it_asks() -> None:
                " sparse( sparsity=0.5,std=1 )")]  # fmt: skip
     assert spelled[0].key == spelled[1].key
     assert spelled[0].init == "sparse(sparsity=0.5, std=1)"
-    assert Experiment(dim=512, scale="sqrt").key == KEY_BEFORE
+    assert Experiment(dim=512, scale="sqrt", samples=1_000_000).key == KEY_BEFORE
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,9 @@ def test_a_full_disk_loses_no_row_that_was_done(suffix: str, tmp_path: Path) -> 
         held = file.read_text(encoding="utf-8") if file.exists() else ""
         assert held == "" or held.endswith("\n")
         rows = len(list(parse(held, file.suffix))) if held else 0
-        assert done.stdout.count("agrees") == rows + 1, "the row that could not be added is shown"
+        assert done.stdout.count("  agrees\n") == rows + 1, (
+            "the row that could not be added is shown"
+        )
     assert resume(file, *SWEEP).returncode == 0
     assert file.read_bytes() == expected.read_bytes()
 
@@ -646,7 +648,7 @@ def test_a_row_that_was_interrupted_is_kept_and_continued(
 
     def noted(function: Callable[[Any], Any], items: Iterable[Any], /) -> Iterator[Any]:
         for item in items:
-            drawn.append(item.index)
+            drawn.extend(item.indices)
             yield function(item)
 
     with Ledger(file, schema) as ledger:

@@ -43,9 +43,10 @@ cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
 stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
 theory = lazy("varsim.stack.theory")
 check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
-explain_layer, explain_stack, explain_checks = (
-    lazy(f"varsim.report.explain.{kind}") for kind in ("layer", "stack", "checks")
-)
+explain_layer, explain_stack = (
+    lazy("varsim.report.explain.layer"), lazy("varsim.report.explain.stack"),
+)  # fmt: skip
+explain_checks = lazy("varsim.report.explain.checks")
 
 
 @dataclass(frozen=True)

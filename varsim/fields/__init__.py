@@ -14,13 +14,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from varsim import __version__
+from varsim.compute import lazy
 from varsim.fields.rounding import beside, needs_exponent, power_of, with_error
 from varsim.parsing import InputError, shortened
 from varsim.statistics import Caveat, Estimate
-from varsim.statistics.moments import Bins
+
+if TYPE_CHECKING:
+    from varsim.statistics.moments import Bins
+
+moments = lazy("varsim.statistics.moments")  # it loads NumPy
 
 Row = TypeVar("Row", bound="RowBase")
 
@@ -492,7 +497,7 @@ def mapping(**types: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
 
 def bins(value: Any) -> Bins:
     """Return where values were counted, or raise one of :data:`UNUSABLE`."""
-    return Bins(**mapping(low=number, width=number, number=whole)(value))
+    return cast("Bins", moments.Bins(**mapping(low=number, width=number, number=whole)(value)))
 
 
 def optional(of: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -146,13 +146,14 @@ class Totals(NamedTuple):
         for moments, x_sums, more in blocks:  # noqa: B007  # x_sums are those of the last
             after = n + 1
             d, e = moments.mean - mean, moments.variance - within
-            # The shifts of the two means, and the new block's own share.
+            # The shifts of the two means, and the new block's own share. No `+=` below: the sums go
+            # from left to right, as they always did, to the same last digit.
             a, b, share = d / after, e / after, n / after
-            mmv += e * d * d * share * (n - 1) / after - 2 * a * mv - b * m2
+            mmv = mmv + e * d * d * share * (n - 1) / after - 2 * a * mv - b * m2
             mv += d * e * share
             v2 += e * e * share
-            m4 += d**4 * share * (n * n - n + 1) / after**2 + 6 * a * a * m2 - 4 * a * m3
-            m3 += d**3 * share * (n - 1) / after - 3 * a * m2
+            m4 = m4 + d**4 * share * (n * n - n + 1) / after**2 + 6 * a * a * m2 - 4 * a * m3
+            m3 = m3 + d**3 * share * (n - 1) / after - 3 * a * m2
             m2 += d * d * share
             within += b
             mean += a
