@@ -75,7 +75,7 @@ def test_a_cluster_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     assert here.stdout == there.stdout
 
 
-MEDIANS = ("median", "gradient_median", "median_networks", "caveats")
+MEDIANS = ("median", "gradient_median", "median_networks", "caveats", "checksum")
 
 
 @pytest.mark.parametrize(

@@ -775,12 +775,12 @@ def test_a_run_says_where_its_rows_are_when_its_file_was_replaced(
 
     monkeypatch.setattr(Ledger, "finalize", replaced)
     done = here(*args)
-    assert (done.returncode, done.stdout.count("agrees")) == (1, 2)
+    assert (done.returncode, done.stdout.count("  agrees\n")) == (1, 2)
     assert "the rows are in" in done.stderr
     file.unlink()
     monkeypatch.setattr(Ledger, "finalize", gone)
     done = here(*args)
-    assert (done.returncode, done.stdout.count("agrees")) == (1, 2)
+    assert (done.returncode, done.stdout.count("  agrees\n")) == (1, 2)
     assert "could not be put in order" in done.stderr
     assert "safe" not in done.stderr
 
