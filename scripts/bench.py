@@ -16,8 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +29,11 @@ from varsim import Experiment, Totals, layers, measure, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
+from varsim.layer.result import LayerStudy
 from varsim.layer.theory import predict
 from varsim.report import Column, Table
 from varsim.report.formats import plain_text
+from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.network import Network
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
@@ -39,6 +44,7 @@ LONG = {
     "fixed-x": Experiment(dim=512, scale="sqrt", design="fixed-x", samples=3_000_000),
 }
 STACK = Network(widths=(512,) * 21, scale="sqrt")
+SHORT = [Experiment(dim=dim, scale="sqrt", samples=65_536) for dim in range(1, 401)]
 HOURS = Experiment(dim=512, scale="sqrt", samples=1_600_000_000)
 
 
@@ -99,9 +105,11 @@ def start_up() -> list[Row]:
     python = sys.executable
     imports = process(python, "-c", "import click, numpy, rich.console, rich.table")
     run = process(VARSIM, "--dim", "512", "--scale", "sqrt")
+    million = process(VARSIM, "--dim", "512", "--scale", "sqrt", "--samples", "1e6")
     light = process(python, "-c", "import click, numpy")
     return [
-        Row("varsim --dim 512 --scale sqrt / its imports", ratios(run, imports, 15), 1.6, False),
+        Row("varsim --dim 512 --scale sqrt / its imports", ratios(run, imports, 15), 1.8, False),
+        Row("the same with a million outputs", ratios(million, imports, 15), 1.5, False),
         Row("varsim --help / import click, numpy", ratios(process(VARSIM, "--help"), light, 15),
             1.3, False),
     ]  # fmt: skip
@@ -119,7 +127,7 @@ def question() -> list[Row]:
     ours = partial(simulate, QUESTION, workers=2)
     fixture = "from varsim import *; "
     rows = [
-        Row("fixed-x, 500,000 columns: NumPy / varsim", ratios(numpy_one_liner, ours, 5), 8, True)
+        Row("fixed-x, 500,000 columns: NumPy / varsim", ratios(numpy_one_liner, ours, 5), 10, True)
     ]
     if importlib.util.find_spec("torch"):
         import torch
@@ -132,7 +140,7 @@ def question() -> list[Row]:
             Row(
                 "fixed-x, 500,000 columns: torch / varsim",
                 ratios(torch_one_liner, ours, 7),
-                3,
+                6,
                 True,
             )
         )
@@ -166,12 +174,66 @@ def precision() -> list[Row]:
 
 
 def scaling() -> list[Row]:
-    """Two workers against one."""
+    """Two workers against one, and against two processes that know nothing of each other."""
     rows = []
     for name, experiment in LONG.items():
         one, two = (partial(simulate, experiment, workers=workers) for workers in (1, 2))
         rows.append(Row(f"{name}, over 1 s: one worker / two", ratios(one, two, 5), 1.8, True))
-    return rows
+    alone = partial(simulate, LONG["crossed"], workers=1)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+
+        def apart() -> list[object]:
+            return [future.result() for future in [pool.submit(alone) for _ in range(2)]]
+
+        shares = [ratio / 2 for ratio in ratios(apart, partial(simulate, LONG["crossed"]), 5)]
+    what = "crossed, over 1 s: two workers, as a share of two processes"
+    return [*rows, Row(what, shares, 0.95, True)]
+
+
+def studies(*asked: Experiment) -> list[ResumePoint]:
+    """Return experiments as rows to run."""
+    return [ResumePoint(LayerStudy(experiment)) for experiment in asked]
+
+
+def carried_out(asked: Sequence[Experiment], workers: int) -> object:
+    """Run a sweep, and return what it gave."""
+    return run(studies(*asked), RunOptions(), threads(workers))
+
+
+def short_rows_in_numpy() -> list[float]:
+    """The variances of the short rows, from a plain loop over the same blocks."""
+    rng, variances = np.random.default_rng(0), []
+    for e in SHORT:
+        groups, rows, columns = e.block
+        found = []
+        for _ in range(e.blocks):
+            x = rng.standard_normal((groups, rows, e.dim), dtype=np.float32)
+            w = rng.standard_normal((groups, e.dim, columns), dtype=np.float32) / np.float32(e.k)
+            y = x @ w
+            found.append((y.mean(), y.var()))
+        variances.append(float(np.mean(found)))
+    return variances
+
+
+def sweeps() -> list[Row]:
+    """Many rows: short ones, and those of the default size."""
+    one, two = (partial(carried_out, SHORT, workers) for workers in (1, 2))
+    whole = [Experiment(dim=dim, scale="sqrt") for dim in range(16, 1616, 16)]
+    first, second = (partial(carried_out, whole, workers) for workers in (1, 2))
+    rows = [
+        Row("400 short rows: NumPy / varsim", ratios(short_rows_in_numpy, two, 3), 4, True),
+        Row("400 short rows: one worker / two", ratios(one, two, 5), 1.6, True),
+        Row("100 default rows: one worker / two", ratios(first, second, 3), 1.75, True),
+    ]
+    if not importlib.util.find_spec("distributed"):
+        return rows
+    with cluster("local", 2) as mapper:
+
+        def on_cluster() -> object:
+            return run(studies(*SHORT), RunOptions(), nullcontext(mapper))
+
+        values = ratios(on_cluster, two, 3)
+    return [*rows, Row("400 short rows: cluster of 2 processes / 2 threads", values, 1.3, False)]
 
 
 def clusters() -> list[Row]:
@@ -292,7 +354,17 @@ def estimates(outputs: float = 1e12) -> str:
     return f"{what}: {outputs:g} take {hours} cores."
 
 
-BENCHMARKS = (start_up, question, precision, scaling, clusters, stacks, normals, large_dimension)
+BENCHMARKS = (
+    start_up,
+    question,
+    precision,
+    scaling,
+    sweeps,
+    clusters,
+    stacks,
+    normals,
+    large_dimension,
+)
 
 
 def main() -> int:
