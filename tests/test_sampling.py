@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
+from tests.program import environment
 from varsim import Experiment, infer, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import ordered_map, threads
@@ -346,3 +347,19 @@ def test_small_blocks_are_sampled_together() -> None:
     assert 4 < size(Experiment(dim=400, scale="sqrt", samples=65_536)) < 64
     assert size(Experiment(dim=512, scale="sqrt")) == 1
     assert size(Experiment(dim=8, scale="sqrt", samples=6400, init="trunc_normal")) == 1
+
+
+def test_the_command_starts_with_one_blas_thread_and_a_user_s_setting_stays() -> None:
+    """NumPy's BLAS has one thread then, unlooked for; a user's number is kept."""
+    code = (
+        "from varsim.compute import one_blas_thread, start_with_one_blas_thread as start; start(); "
+        "import numpy, os, sys; from threadpoolctl import threadpool_info as info; "
+        "print({each['num_threads'] for each in info() if each['user_api'] == 'blas'}, "
+        "os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    for setting, told in ({}, "{1} 1"), ({"OPENBLAS_NUM_THREADS": "2"}, "{2} 2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment(**setting), capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert done.stdout.split() == told.split()

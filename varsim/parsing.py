@@ -17,7 +17,6 @@ from contextvars import ContextVar
 from fractions import Fraction
 from functools import reduce
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -527,7 +526,7 @@ def told_as(sentence: Callable[[str], str]) -> Iterator[None]:
         raise InputError(sentence(error_summary(error))) from None
 
 
-class _CurrentFolder(MetaPathFinder):
+class _CurrentFolder:
     """Finds modules in the current folder, for users' code alone and after all other places.
 
     On ``sys.path`` a user's ``queue.py`` would be imported by whatever library needs ``queue``.

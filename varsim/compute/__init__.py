@@ -151,8 +151,25 @@ def loaded_libraries() -> frozenset[str]:
     return frozenset(known.intersection(sys.modules))
 
 
+_BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+_started_with_one: set[str] = set()
+
+
+def start_with_one_blas_thread() -> None:
+    """Let NumPy's BLAS start with one thread, if it is still to be loaded.
+
+    It starts sooner so, and need not be found among the loaded libraries to be held to one. What a
+    user has set stays.
+    """
+    if "numpy" not in sys.modules and not any(name in os.environ for name in _BLAS_VARIABLES):
+        os.environ |= dict.fromkeys(_BLAS_VARIABLES, "1")
+        _started_with_one.add("numpy")
+
+
 def limit_blas() -> Callable[[], None]:
     """Hold every BLAS that is loaded to one thread, and return what sets it back."""
+    if _started_with_one and not loaded_libraries():
+        return lambda: None
     limits = _blas_libraries(loaded_libraries()).limit(limits=1, user_api="blas")
     restore: Callable[[], None] = limits.restore_original_limits
     return restore

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from varsim.compute import lazy
 from varsim.report import Table
-from varsim.report.formats.html import html
-from varsim.report.formats.latex import latex, latex_siunitx
 from varsim.report.formats.text import markdown, plain_text, to_ascii
-from varsim.report.formats.typst import typst
 from varsim.storage import csv_text, json_text, jsonl_text
+
+# A run that prints a table starts without the others.
+html, typst = lazy("varsim.report.formats.html"), lazy("varsim.report.formats.typst")
+latex = lazy("varsim.report.formats.latex")
 
 __all__ = [
     "FORMATS", "FOR_PEOPLE", "MACHINE", "SUFFIXES", "Format", "plain_text", "text_of", "to_ascii",
@@ -45,10 +47,10 @@ _FORMATS = (
     Format("csv", ".csv", lambda table: csv_text(table.records), machine=True),
     Format("json", ".json", lambda table: json_text(table.records), machine=True),
     Format("jsonl", ".jsonl", lambda table: jsonl_text(table.records), machine=True),
-    Format("latex", ".tex", latex),
-    Format("latex-siunitx", None, latex_siunitx),
-    Format("typst", ".typ", typst),
-    Format("html", ".html", html),
+    Format("latex", ".tex", lambda table: str(latex.latex(table))),
+    Format("latex-siunitx", None, lambda table: str(latex.latex_siunitx(table))),
+    Format("typst", ".typ", lambda table: str(typst.typst(table))),
+    Format("html", ".html", lambda table: str(html.html(table))),
 )
 
 FORMATS = {each.name: each.text for each in _FORMATS}
