@@ -359,7 +359,7 @@ def test_the_command_starts_with_one_blas_thread_and_a_user_s_setting_stays() ->
     )
     for setting, told in ({}, "{1} 1"), ({"OPENBLAS_NUM_THREADS": "2"}, "{2} 2"):
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment(**setting), capture_output=True, text=True,
-            check=True,
+            [sys.executable, "-c", code], env=environment(**setting), capture_output=True,
+            text=True, check=True,
         )  # fmt: skip
         assert done.stdout.split() == told.split()
