@@ -168,14 +168,7 @@ def _measure(
             publisher.say(note)
         if dry_run:
             _say_all(publisher, notes)
-            left = [Measurement(p.study, p.totals) for p in points if p.done is None]
-            if left:
-                extents = [(each.count, each.target or each.count) for each in left]
-                plan = plan_table([each.study.question for each in left], workers, extents)
-                publisher = replace(publisher, view=View())  # a plan has columns of its own
-                return DONE if publisher.write(plan) else FAILED
-            publisher.say("Nothing is left to run.")
-            return DONE
+            return _plan(publisher, points, workers)
         # While other code is contained, stdout is not what it was.
         live = is_terminal(sys.stdout) and not kind.table_per_question
         show = _live_columns(kind, publisher.view) if live else None
@@ -209,6 +202,18 @@ def _measure(
     if outcome.failure is not None:
         say_error(outcome.failure)
     return _exit_code(studies, outcome, written=written, check=options["check"])
+
+
+def _plan(publisher: Publisher, points: Sequence[ResumePoint], workers: int) -> int:
+    """Print what would run, and what it would cost; return the exit code."""
+    left = [Measurement(p.study, p.totals) for p in points if p.done is None]
+    if not left:
+        publisher.say("Nothing is left to run.")
+        return DONE
+    extents = [(each.count, each.target or each.count) for each in left]
+    table = plan_table([each.study.question for each in left], workers, extents)
+    # A plan has columns of its own.
+    return DONE if replace(publisher, view=View()).write(table) else FAILED
 
 
 def _say_all(publisher: Publisher, notes: Iterable[str]) -> None:
