@@ -70,11 +70,11 @@ def test_the_option_draws_below_the_table() -> None:
     """The drawing is on stdout for people, fenced in Markdown, and on stderr beside data."""
     args = ("--plot", "-s", "none,sqrt", "-n", "640", "-d", "8")
     table, markdown, data = (run(*args, "-f", f) for f in ("table", "markdown", "jsonl"))
-    assert table.stdout.index("agrees") < table.stdout.index("measured / theory")
+    assert table.stdout.index("agrees") < table.stdout.index("ratio to theory")
     assert len(re.findall(r"^```$", markdown.stdout, re.MULTILINE)) == 2
-    assert "measured / theory" in markdown.stdout.split("```")[1]
+    assert "ratio to theory" in markdown.stdout.split("```")[1]
     assert len([json.loads(line) for line in data.stdout.splitlines()]) == 2
-    assert "measured / theory" in data.stderr
+    assert "ratio to theory" in data.stderr
     assert run(*args, "-f", "jsonl", "-q").stderr == ""
 
 

@@ -357,7 +357,7 @@ def test_rows_are_sorted_by_a_field(sort: tuple[str, ...]) -> None:
     assert ratios != [row["ratio"] for row in json.loads(here(*FEW, "-f", "json").stdout)]
     table = here(*FEW, *sort, "--columns", "dim,scale").stdout.splitlines()[2:6]
     assert [line.split() for line in table] == [[str(row["dim"]), row["scale"]] for row in rows]
-    drawn = here(*FEW, *sort, "--plot").stdout.split("measured / theory")[1].splitlines()[1:5]
+    drawn = here(*FEW, *sort, "--plot").stdout.split("ratio to theory")[1].splitlines()[1:5]
     assert [line.split()[:2] for line in drawn] == [line.split() for line in table]
 
 

@@ -76,7 +76,7 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
     sample = ink.low + ink.line + ink.point + ink.line + ink.high
     wrong = "; ! disagrees" * any(row.agrees is False for row in results)
     yield from textwrap.wrap(
-        f"measured / theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
+        f"ratio to theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
     )
     labels, values = (
         _labels(results, width),
