@@ -323,7 +323,7 @@ dtype = shared(
 
 workers = shared(
     "-j", "--workers", type=COUNT, group=HOW, metavar="N",
-    help="Threads: they change the time, not the numbers.  [default: one per CPU]",
+    help="Threads or processes: they change the time, not the numbers.  [default: one per CPU]",
 )  # fmt: skip
 
 scheduler = shared(

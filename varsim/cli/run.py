@@ -19,7 +19,7 @@ import click
 
 from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
 from varsim.cli.terminal import Progress, is_terminal
-from varsim.compute import check_workers, lazy, threads
+from varsim.compute import check_workers, lazy, local
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.layer.experiment import SWEEP, Experiment
@@ -33,7 +33,7 @@ from varsim.report.rows import (
     row_name,
     table_of,
 )
-from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, expand, run
+from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, expand, run, work_left
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ def _measure(
                             max_seconds=options.get("max_time"),
                             lenient=left_out is not None,
                         ),
-                        cluster.cluster(scheduler, workers) if scheduler else threads(workers),
+                        cluster.cluster(scheduler, workers)
+                        if scheduler
+                        else local(workers, work_left(points)),
                         ledger=ledger,
                         progress=progress,
                     )

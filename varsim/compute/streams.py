@@ -90,7 +90,9 @@ def _states(key: str, seed: int, family: tuple[int, ...], group: int) -> NDArray
     indices = np.arange(group * _TOGETHER, (group + 1) * _TOGETHER, dtype=np.uint32)
     hashed = _Hash(0x43B0D7E5, 0x931E8875, calls, _POOL)(indices)
     mixed = _folded(_MIX_L * pool - _MIX_R * hashed)
-    low, high = _OUTPUT(mixed[[0, 1, 2, 3, 0, 1]]).astype(np.uint64).reshape(3, 2, -1).swapaxes(0, 1)
+    low, high = (
+        _OUTPUT(mixed[[0, 1, 2, 3, 0, 1]]).astype(np.uint64).reshape(3, 2, -1).swapaxes(0, 1)
+    )
     return _stepped(*(low | (high << np.uint64(32))))
 
 
