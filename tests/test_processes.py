@@ -31,7 +31,8 @@ from varsim.stack.result import StackStudy
 
 studies = [LayerStudy(Experiment(dim=dim, scale="sqrt", samples=6400)) for dim in (3, 64, 5000)]
 studies += [LayerStudy(Experiment(dim=64, scale="he", precision=0.005), histogram=True)]
-studies += [StackStudy(Network(widths=(16, 16, 16, 16), activation="tanh", scale="xavier", networks=9))]
+widths = (16, 16, 16, 16)
+studies += [StackStudy(Network(widths=widths, activation="tanh", scale="xavier", networks=9))]
 points = list(map(ResumePoint, studies))
 one, two = (run(points, RunOptions(), mapper) for mapper in (threads(1), processes(2)))
 assert one.failure is None and two.failure is None, two.failure
