@@ -5,6 +5,7 @@ Those of this machine are made here. They share no interpreter lock, unlike thre
 
 from __future__ import annotations
 
+import gc
 import math
 import operator
 import os
@@ -64,6 +65,7 @@ def _begin() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    gc.freeze()  # the collector would touch all that the parent holds, and so copy it
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
