@@ -65,10 +65,12 @@ KINDS = (
 )  # fmt: skip
 """Every kind of row that can be compared."""
 
+_KIND_OF = {kind.schema.kind: kind for kind in KINDS}
+
 
 def kind_of(row: Any) -> Kind:
     """Return the kind of a row."""
-    return next(kind for kind in KINDS if kind.schema is row.schema)
+    return _KIND_OF[row.schema.kind]
 
 
 class Pair(NamedTuple):
@@ -131,12 +133,16 @@ class Comparison:
     @property
     def p(self) -> float | None:
         """The p-value of the difference; None for the same draws and where nothing varies."""
+        return None if self.tested is None else self.tested.joint_p
+
+    @property
+    def tested(self) -> Estimate | None:
+        """The difference; None for the same draws and where nothing varies."""
         difference = self.difference
         if self.draws is not None or difference is None:
             return None
-        if difference.std_error == difference.value == 0.0:  # all of both x are 0
-            return None
-        return difference.joint_p
+        nothing_varies = difference.std_error == difference.value == 0.0  # all of both x are 0
+        return None if nothing_varies else difference
 
     @property
     def std_error(self) -> float | None:
@@ -195,10 +201,11 @@ def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
     their first ones, and differ by less than the error that is used here.
     """
     comparisons = [each for pair in pairs for each in _untested(pair, alpha)]
-    p_values = [each.p for each in comparisons]
+    tested = [each.tested for each in comparisons]
+    p_values = [None if each is None else each.joint_p_up_to(alpha) for each in tested]
     alarms = iter(holm([p for p in p_values if p is not None], alpha))
     return [
-        replace(each, differs=p is not None and next(alarms))
+        replace(each, differs=True) if p is not None and next(alarms) else each
         for each, p in zip(comparisons, p_values, strict=True)
     ]
 

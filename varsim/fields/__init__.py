@@ -244,10 +244,12 @@ class Schema(Generic[Row]):
             InputError: It is no such record.
         """
         try:
-            values = dict(record)
-            for field in self.fields:
-                if field is not CAVEATS and type(values[field.name]) in (list, dict):
-                    values[field.name] = field.read(values[field.name])
+            values, fields = dict(record), self.by_name
+            if not values.keys() >= fields.keys():
+                raise KeyError
+            for name, value in record.items():
+                if type(value) in _WITH_PARTS and name != CAVEATS.name and name in fields:
+                    values[name] = fields[name].read(value)
             return self.build(self.question(values, True), values)
         except InputError:
             raise
@@ -373,6 +375,8 @@ class RowBase:
             """Return a field of the row, or a setting of its question: see Schema.describe."""
 
 
+_WITH_PARTS = (list, dict)
+
 _STATE = tuple(field.name for field in dataclasses.fields(RowBase) if field.name != "pooled")
 
 CHECKSUM = "checksum"
@@ -419,9 +423,7 @@ def _as_written(told: Any, value: Any) -> Any:
 def restored(kind: type[Any], settings: Mapping[str, Any], key: str) -> Any:
     """Return a question whose settings were checked when they were written, as pickle does."""
     question = object.__new__(kind)
-    for name, value in settings.items():
-        object.__setattr__(question, name, value)
-    object.__setattr__(question, "key", key.partition("+")[0])  # further seeds may follow
+    vars(question).update(settings, key=key.partition("+")[0])  # further seeds may follow
     return question
 
 

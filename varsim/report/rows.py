@@ -16,7 +16,7 @@ from varsim.fields.rounding import needs_exponent, significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.sampling import block_bytes, block_numbers
-from varsim.report import Column, Table
+from varsim.report import Column, Records, Table
 from varsim.statistics.moments import Totals
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def _settings(rows: Sequence[Any]) -> str:
     return ", ".join([*shared_settings(rows), seeds(rows)])
 
 
-def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [row.schema.record(row) for row in rows]
+def _records(rows: Sequence[Any]) -> Records:
+    return Records(rows, rows[0].schema.record)
 
 
 def seeds(rows: Sequence[Any]) -> str:
