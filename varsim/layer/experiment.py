@@ -228,36 +228,47 @@ class Experiment:
         """Whether the initializer makes a bias too, which is added to x @ W."""
         return self.initializer.bias
 
-    @cached_property
+    def extent(self, outputs: int) -> tuple[int, BlockShape]:
+        """Return the number and the shape of the blocks that give at least so many outputs.
+
+        They are enough for an error bar, and small enough to fit in memory.
+        """
+        blocks = max(MIN_BLOCKS, self.initializer.blocks(self.design, self.dim, self.n, outputs))
+        return blocks, self.initializer.block(self.design, self.dim, self.n, -(-outputs // blocks))
+
+    @property
     def blocks(self) -> int:
-        """Number of blocks: enough for an error bar, and small enough to fit in memory.
+        """Number of blocks.
 
         With a precision it is the most there may be, and the measurement decides.
         """
-        if self.outputs is None:
-            return (self.max_samples or MAX_SAMPLES) // self.block.outputs
-        return max(MIN_BLOCKS, self.initializer.blocks(self.design, self.dim, self.n, self.outputs))
+        return self._planned[0]
 
-    @cached_property
+    @property
     def block(self) -> BlockShape:
         """Shape of every block."""
-        return self.initializer.block(self.design, self.dim, self.n, self._outputs)
+        return self._planned[1]
+
+    @cached_property
+    def _planned(self) -> tuple[int, BlockShape]:
+        if self.outputs is not None:
+            return self.extent(self.outputs)
+        block = self.initializer.block(self.design, self.dim, self.n, self._outputs)
+        return (self.max_samples or MAX_SAMPLES) // block.outputs, block
 
     @property
     def block_family(self) -> tuple[int, ...]:
         """What sets the streams of blocks of one size apart where the key leaves the size open."""
         return () if self.precision is None else (self._outputs,)
 
-    @cached_property
+    @property
     def _outputs(self) -> int:
-        """Outputs that a block is to have, at least.
+        """Outputs that a block is to have with a precision, at least.
 
-        With a precision, a power of 4: so many that it takes 64 to 256 independent blocks of them
+        A power of 4: so many that it takes 64 to 256 independent blocks of them
         for normal entries, where one output has a relative error of √2. Two precisions thus have
         one of a few sizes, and the finest ones share the largest.
         """
-        if self.outputs is not None:
-            return -(-self.outputs // self.blocks)
         wanted = 2 / (self.precision or 1.0) ** 2 / MIN_BLOCKS
         bound = (self.max_samples or MAX_SAMPLES) // (2 * MIN_BLOCKS)
         most = max(1, min(wanted, bound, DESIGNS[self.design].largest))
@@ -288,6 +299,8 @@ def known_name(
     aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the one name of what is known under it, or raise an InputError."""
+    if type(value) is str and isinstance(known, Mapping) and value in known:
+        return value
     name = str(value).strip().lower()
     name, known = aliases.get(name, name), list(known)
     if name not in known:
