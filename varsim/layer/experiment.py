@@ -36,7 +36,7 @@ SWEEP: Mapping[str, list[Any]] = {
 }  # fmt: skip
 """What a sweep varies, with the default values; the last one varies fastest."""
 
-_STANDARD = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
+_STANDARD: dict[str, object] = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 
 
 class IndependentEntries:
@@ -142,13 +142,16 @@ class Experiment:
         self._set(dim=checked_whole("dim", self.dim, 1, MAX_DIM))
         if self.fan_out is not None:
             self._set(fan_out=checked_whole("fan_out", self.fan_out, 1, MAX_DIM))
-        self._set(seed=checked_whole("seed", self.seed, 0, _MAX_SEED))
-        self._set(design=known_name("design", self.design, DESIGNS))
-        self._set(dtype=known_name("dtype", self.dtype, FLOAT_TYPES))
-        self._set(x_dist=_distribution("x", self.x_dist))
-        self._set(x_mean=_finite("x_mean", self.x_mean), x_std=_positive("x_std", self.x_std))
-        self._set(**_entries_of_w(self))
-        self._set(scale=_scale(self.scale))
+        self._set(
+            seed=checked_whole("seed", self.seed, 0, _MAX_SEED),
+            design=known_name("design", self.design, DESIGNS),
+            dtype=known_name("dtype", self.dtype, FLOAT_TYPES),
+            x_dist=_distribution("x", self.x_dist),
+            x_mean=_finite("x_mean", self.x_mean),
+            x_std=_positive("x_std", self.x_std),
+            **_entries_of_w(self),
+            scale=_scale(self.scale),
+        )
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
         self.initializer.check(self.design, self.dim, self.n)
@@ -167,8 +170,7 @@ class Experiment:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(values)
 
     @property
     def n(self) -> int:
@@ -314,6 +316,8 @@ def _distribution(of: str, value: object) -> str:
 
 def _entries_of_w(e: Experiment) -> dict[str, object]:
     """Return the fields of the entries of W, checked: given, or standard, or of an initializer."""
+    if e.w_dist is None and e.w_mean is None and e.w_std is None:
+        return _STANDARD if e.init is None else {}
     given = {name: getattr(e, name) for name in _STANDARD}
     values = {name: _STANDARD[name] if v is None else v for name, v in given.items()}
     name = _distribution("W", values["w_dist"])
@@ -452,8 +456,8 @@ def _gain(scale: str, gain: object) -> float:
 
 
 def _check_float_range(e: Experiment) -> None:
-    limits = FLOAT_TYPES[e.dtype]
-    if not (math.isfinite(e.k) and e.k > 0):
+    limits, k = FLOAT_TYPES[e.dtype], e.k
+    if not (math.isfinite(k) and k > 0):
         raise InputError(
             f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which is out of "
             "range; choose a k nearer to 1"
@@ -464,9 +468,9 @@ def _check_float_range(e: Experiment) -> None:
     least = min(x_std, w_std, x_std * w_std)
     most = max(x, w, e.dim * x * w)
     hint = "; use dtype float64" if e.dtype == "float32" else ""
-    if least / max(1.0, e.k) < limits.smallest or most / min(1.0, e.k) > limits.largest:
+    if least / max(1.0, k) < limits.smallest or most / min(1.0, k) > limits.largest:
         raise InputError(
-            f"scale {e.scale!r} (k = {e.k:.3g}) with these deviations takes x, W or x@W out of the "
+            f"scale {e.scale!r} (k = {k:.3g}) with these deviations takes x, W or x@W out of the "
             f"range {limits.smallest:g} to {limits.largest:g}, where {e.dtype} is safe; "
             f"choose k and deviations nearer to 1{hint and ', or dtype float64'}"
         )

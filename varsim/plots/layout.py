@@ -109,17 +109,23 @@ def _varying(rows: Sequence[Any], fields: Iterable[Field]) -> list[Field]:
     return [
         field
         for field in fields
-        if len({field.text(row) for row in rows}) > 1 and not all(map(field.usual, rows))
+        if len(_texts(field, rows)) > 1 and not all(map(field.usual, rows))
     ]
 
 
 def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
     """Yield the settings that all rows share and that are worth a word."""
     for field in fields:
-        texts = {field.text(row) for row in rows}
+        texts = _texts(field, rows)
         if len(texts) == 1 and any(texts) and (field.always or not all(map(field.usual, rows))):
             text = " ".join(texts.pop().split())
             yield field.phrase.format(shortened(text, _LONGEST))
+
+
+def _texts(field: Field, rows: Sequence[Any]) -> set[str]:
+    """Return how a setting reads in rows: of many rows, few values are written."""
+    values = {field.value(row) for row in rows}
+    return {"" if value is None else field.show(value) for value in values}
 
 
 def _label(row: Any, told: Sequence[Field]) -> str:
