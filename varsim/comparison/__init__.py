@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -104,7 +103,7 @@ class Matching(NamedTuple):
     only_b: list[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """What two measurements of one quantity say of each other.
 
@@ -178,12 +177,12 @@ def match(a: Sequence[Any], b: Sequence[Any]) -> Matching:
     partners: dict[int, int] = {}
     free = list(range(len(b)))
     for identity in _IDENTITIES:
-        waiting: dict[Hashable, deque[int]] = {}
-        for j in free:
-            waiting.setdefault(identity(b[j]), deque()).append(j)
+        waiting: dict[Hashable, list[int]] = {}
+        for j in reversed(free):
+            waiting.setdefault(identity(b[j]), []).append(j)
         for i, row in enumerate(a):
-            if i not in partners and (queue := waiting.get(identity(row))):
-                partners[i] = queue.popleft()
+            if waiting and i not in partners and (queue := waiting.get(identity(row))):
+                partners[i] = queue.pop()
         taken = set(partners.values())
         free = [j for j in free if j not in taken]
     return Matching(
@@ -285,7 +284,8 @@ def _draws(pair: Pair) -> str | None:
 
 def _countless(totals: Any) -> Any:
     """Return totals without a histogram, which one file may have and the other not."""
-    return totals._replace(counts=None) if isinstance(totals, Totals) else totals
+    has_counts = isinstance(totals, Totals) and totals.counts is not None
+    return totals._replace(counts=None) if has_counts else totals
 
 
 def _all_but_for_rounding(pair: Pair) -> bool:
@@ -339,7 +339,7 @@ def _streams(row: Any) -> Hashable:
 
 
 def _quantity(row: Any) -> Hashable:
-    return tuple(kind_of(row).measured(row).items())
+    return tuple(kind_of(row).measured(row).values())
 
 
 _IDENTITIES: tuple[Callable[[Any], Hashable], ...] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -423,7 +424,9 @@ def _as_written(told: Any, value: Any) -> Any:
 def restored(kind: type[Any], settings: Mapping[str, Any], key: str) -> Any:
     """Return a question whose settings were checked when they were written, as pickle does."""
     question = object.__new__(kind)
-    vars(question).update(settings, key=key.partition("+")[0])  # further seeds may follow
+    for name, value in settings.items():  # one by one, which takes less memory than update
+        object.__setattr__(question, name, sys.intern(value) if type(value) is str else value)
+    object.__setattr__(question, "key", key.partition("+")[0])  # further seeds may follow
     return question
 
 
@@ -459,6 +462,8 @@ def whole(value: Any) -> int:
 
 def number(value: Any) -> float:
     """Return a finite number, or raise one of :data:`UNUSABLE`."""
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError
     return float(value)

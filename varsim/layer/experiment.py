@@ -177,17 +177,21 @@ class Experiment:
         """The fan-out: as asked, or D."""
         return self.dim if self.fan_out is None else self.fan_out
 
-    @cached_property
+    @property
     def g(self) -> float | None:
         """The gain: as asked, or the scheme's own; None where the scheme has none."""
         return find_scale(self.scale).gain if self.gain is None else self.gain
 
-    @cached_property
+    @property
     def outputs(self) -> int | None:
         """How many outputs to draw, at least: as asked, or the default; None with a precision."""
         if self.samples is None and self.precision is None:
-            return default_samples(self)
+            return self._default_samples
         return self.samples
+
+    @cached_property
+    def _default_samples(self) -> int:
+        return default_samples(self)
 
     @cached_property
     def k_squared(self) -> float:
@@ -216,11 +220,13 @@ class Experiment:
         name, mean, std = (getattr(self, field) for field in _STANDARD)
         return name or "normal", mean or 0.0, 1.0 if std is None else std
 
-    @cached_property
+    @property
     def initializer(self) -> WeightSource:
         """What makes W."""
-        if self.init is None:
-            return _INDEPENDENT
+        return _INDEPENDENT if self.init is None else self._found
+
+    @cached_property
+    def _found(self) -> Initializer:
         from varsim.initializers import find  # a plain run starts without
 
         return find(str(self.init))

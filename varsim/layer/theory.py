@@ -143,9 +143,7 @@ def block_error2(experiment: Experiment, block: BlockShape) -> float:
     # Outputs of one row share x, those of one column share w; all others are independent.
     shared_x, shared_w = _shared_error2(e.dim, x, w), _shared_error2(e.dim, w, x)
     pair = _pair_error2(e.dim, x, w)
-    return (
-        pair + (block.columns - 1) * shared_x + (block.rows - 1) * shared_w
-    ) / block.outputs
+    return (pair + (block.columns - 1) * shared_x + (block.rows - 1) * shared_w) / block.outputs
 
 
 def _product_variance(x: Entries, w: Entries) -> float:

@@ -7,7 +7,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -180,7 +180,7 @@ def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
     return dict(sorted(curve.items()))
 
 
-def _theory_at(experiment: Experiment, axis: Field, value: float) -> float:
+def _theory_at(experiment: Experiment, axis: Field, value: Any) -> float:
     if axis.name == "k":
         return predict(replace(experiment, scale=repr(float(value)))).variance
     return predict(replace(experiment, **{axis.name: value})).variance

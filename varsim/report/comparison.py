@@ -131,7 +131,7 @@ def _difference(comparison: Comparison, confidence: float) -> str:
     percent = 100 / abs(a.value)
     if comparison.std_error is None:
         return significant(percent * difference.value, 2)
-    return with_error(percent * difference.value, percent * difference.half_width(confidence))
+    return with_error(percent * difference.value, percent * difference.rough_half_width(confidence))
 
 
 def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Iterator[str]:

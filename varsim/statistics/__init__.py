@@ -46,6 +46,10 @@ class Estimate:
         """Return half the width of the interval at a level: Student's t times the error."""
         return student.quantile(confidence, self.dof) * self.std_error
 
+    def rough_half_width(self, confidence: float) -> float:
+        """Return :meth:`half_width` but for its last digits, which tables do not show."""
+        return student.rough_quantile(confidence, self.dof) * self.std_error
+
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the ends of the interval at a level."""
         half_width = self.half_width(confidence)

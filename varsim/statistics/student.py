@@ -63,6 +63,12 @@ def quantile(confidence: float, dof: float) -> float:
     return (low + high) / 2
 
 
+@lru_cache(maxsize=4096)
+def rough_quantile(confidence: float, dof: float) -> float:
+    """Return :func:`quantile` but for its last digits, in a fraction of its time."""
+    return _near(1.0 - confidence, dof)[0] or quantile(confidence, dof)
+
+
 def _near(tail: float, dof: float) -> tuple[float, float]:
     """Return t with P(|T| >= t) = ``tail``, and the error that rounding gives it.
 
