@@ -325,7 +325,8 @@ class RowBase:
         if not self.pooled:
             return ()
         *most, last = map(str, self.seeds)
-        message = f"the totals of seeds {', '.join(most)} and {last} are pooled"
+        listed = many_seeds(self.seeds) or f"seeds {', '.join(most)} and {last}"
+        message = f"the totals of {listed} are pooled"
         if " and " in self.varsim:
             message += f"; they are of varsim {self.varsim}"
         return (Caveat("pooled", message),)
@@ -375,6 +376,8 @@ class RowBase:
         def __getattr__(self, name: str) -> Any:
             """Return a field of the row, or a setting of its question: see Schema.describe."""
 
+
+_LISTED_SEEDS = 8
 
 _WITH_PARTS = (list, dict)
 
@@ -523,6 +526,16 @@ CAVEATS = Field(
     plain=lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
 )
 """What a reader of the row should know."""
+
+
+def many_seeds(seeds: Sequence[int]) -> str:
+    """Return in words how many seeds there are, the first and the last; nothing for a few.
+
+    >>> many_seeds(range(8)), many_seeds(range(20_000))
+    ('', '20,000 seeds from 0 to 19999')
+    """
+    few = len(seeds) <= _LISTED_SEEDS
+    return "" if few else f"{len(seeds):,} seeds from {min(seeds)} to {max(seeds)}"
 
 
 def level(rows: Sequence[Any]) -> str:

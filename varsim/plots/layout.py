@@ -80,9 +80,7 @@ def layout(results: Sequence[Result]) -> Layout:
     most = MOST_CATEGORIES if axis is None else MOST_LINES
     lines = [Line(label, rows) for label, rows in groups.items()][:most]
     shown = [row for line in lines for row in line.rows]
-    number = len({row.seed for row in shown})
-    drawn = seeds(shown) if number <= MOST_LINES else f"{number:,} seeds"
-    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), drawn])}."
+    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), seeds(shown)])}."
     return Layout(lines, len(groups) - len(lines), sampled, axis, len(results) - len(placed))
 
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
-from varsim.fields import Field, Schema, level
+from varsim.fields import Field, Schema, level, many_seeds
 from varsim.fields.rounding import needs_exponent, significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result
@@ -98,7 +98,8 @@ def _records(rows: Sequence[Any]) -> Records:
 
 def seeds(rows: Sequence[Any]) -> str:
     """Return the seeds of rows, in words."""
-    return "seed " + ", ".join(map(str, sorted({seed for row in rows for seed in row.seeds})))
+    every = sorted({seed for row in rows for seed in row.seeds})
+    return many_seeds(every) or f"seed {', '.join(map(str, every))}"
 
 
 def row_name(row: Any, without: Sequence[str] = ()) -> str:
