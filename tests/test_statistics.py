@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
@@ -239,13 +239,15 @@ def test_a_joint_p_up_to_a_limit_is_exact_where_it_is_below(
     value: float, errors: tuple[float, float], dof: float, other: float | None, limit: float
 ) -> None:
     """Above the limit it may be anything above it; so a verdict takes few p-values."""
-    estimate = Estimate(
+    anywhere = Estimate(
         value=value, std_error=errors[0], dof=dof, claim=1.0, expected_error=errors[1],
         expected_dof=other,
     )  # fmt: skip
-    exact, bounded = estimate.joint_p, estimate.joint_p_up_to(limit)
-    assert exact is not None
-    assert bounded == exact or (bounded is not None and min(bounded, exact) > limit)
+    near = replace(anywhere, value=1.0 + errors[0] * quantile(1.0 - 0.9 * limit, dof))
+    for estimate in (anywhere, near):
+        exact, bounded = estimate.joint_p, estimate.joint_p_up_to(limit)
+        assert exact is not None
+        assert bounded == exact or (bounded is not None and min(bounded, exact) > limit)
 
 
 def test_a_p_value_plainly_above_a_limit_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
