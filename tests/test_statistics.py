@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -130,6 +130,7 @@ def test_quantile_is_scipys(confidence: float, dof: float) -> None:
     assert quantile(confidence, dof) == pytest.approx(expected, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([0.001, 0.5, 0.9, 0.95, 0.99, 0.999999]) | st.floats(0.01, 0.9999),
     st.sampled_from([1, 2, 3, 63, 1023]) | st.floats(1.0, 300.0),
@@ -231,6 +232,7 @@ def test_the_joint_p_value_is_the_larger_of_two() -> None:
     assert joint(0.0, 0.1, 1000) == pytest.approx(2 * many.sf(3.0))
 
 
+@settings(deadline=None)
 @given(
     st.floats(0.0, 12.0), st.tuples(st.floats(0.0, 3.0), st.floats(0.0, 3.0)),
     st.floats(2.0, 1e4), st.sampled_from([None, 1e3]), st.sampled_from([1e-6, 1e-3, 0.05, 0.4]),
