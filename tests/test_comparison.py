@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.random import default_rng
 from scipy import stats
@@ -29,7 +29,7 @@ from varsim import Experiment, Result, conclude, infer, judge, layers, simulate,
 from varsim.catalog import FLOAT_TYPES
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
-from varsim.comparison.merging import merge
+from varsim.comparison.merging import merge, repeat
 from varsim.compute.streams import generator, generators
 from varsim.layer import sampling
 from varsim.layer.check import CheckStudy, question
@@ -38,6 +38,7 @@ from varsim.parsing import InputError
 from varsim.report import Table
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
+from varsim.report.rows import results_table
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
 from varsim.stack.network import Network
@@ -759,7 +760,7 @@ def test_pooled_totals_are_those_of_all_replicates(kind: str) -> None:
 
 
 def test_a_pooled_row_names_its_seeds_and_is_more_precise() -> None:
-    """In a caveat, in its key, and in the caption; the order of the rows changes no digit."""
+    """In a caveat and in its key; the order of the rows changes no digit."""
     rows = [measured(seed=seed) for seed in (2, 0, 1)]
     (row,) = judge(merge(rows).rows)
     assert row == judge(merge(rows[::-1]).rows)[0]
@@ -769,6 +770,37 @@ def test_a_pooled_row_names_its_seeds_and_is_more_precise() -> None:
     assert row.std_error == pytest.approx(rows[0].std_error / math.sqrt(3), rel=0.3)
     mixed = [replace(rows[0], varsim="0.0.9"), rows[1]]
     assert "; they are of varsim 0.0.9 and 0." in merge(mixed).rows[0].caveats[0].message
+
+
+def test_many_seeds_are_counted() -> None:
+    """A caption and a caveat list a handful, and of more they say the first and the last."""
+    row = measured()
+    rows = [replace(row, question=replace(row.question, seed=seed)) for seed in range(1, 10)]
+    for some, told in ((rows[1:], "2, 3, 4, 5, 6, 7, 8"), (rows, "9 seeds from 1 to 9")):
+        (pooled,) = merge(some).rows
+        table = comparison_table(
+            compare(match(some, some).pairs), match(some, some), Names("a", "b")
+        )
+        assert told in pooled.caveats[0].message
+        assert all(told in line for line in table.sentences[:2])
+        assert told in results_table(judge(some)).sentences[0]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sets(st.integers(0, 4), min_size=1))))
+@example([("a", {0}), ("a", {1}), ("a", {1}), ("a", {0})])
+def test_a_repeat_is_the_first_of_all_pairs(parts: list[tuple[str, set[int]]]) -> None:
+    """Of one question and a common seed, as if every two rows were compared."""
+    rows = [
+        SimpleNamespace(question=SimpleNamespace(key=key), seeds=tuple(seeds))
+        for key, seeds in parts
+    ]
+    pairs = [
+        (i, j, min(parts[i][1] & parts[j][1]))
+        for key in dict.fromkeys(key for key, _ in parts)
+        for i, j in combinations([i for i, part in enumerate(parts) if part[0] == key], 2)
+        if parts[i][1] & parts[j][1]
+    ]
+    assert repeat(rows) == next(iter(pairs), None)
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])

@@ -8,16 +8,21 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.program import here, on_terminal
+from varsim import sweep
 from varsim.cli import app
+from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.report import Column, Table, fitting, table_width
+from varsim.report import Column, Table, View, fitting, table_width
+from varsim.report import rows as rows_module
 from varsim.report.formats import FORMATS, to_ascii
+from varsim.report.rows import caveat_sentences, table_of
 from varsim.storage.rows import parse
 
 PDG = {  # error: how it is written
@@ -403,6 +408,38 @@ def test_a_wrong_column_is_told_before_anything_runs(args: tuple[str, ...], sent
     done = here(*args)
     assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
+
+
+def test_a_table_for_people_makes_no_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does a figure in text; a machine format makes each once."""
+    made: list[Any] = []
+
+    def record(_: object, row: Any) -> dict[str, Any]:
+        made.append(row)
+        return {"dim": row.dim}
+
+    monkeypatch.setattr(Schema, "record", record)
+    rows = sweep(dim=[4, 8], scale="sqrt", samples=640)
+    table = View().of(table_of(rows))
+    assert "verdict" in FORMATS["markdown"](table)
+    assert made == []
+    assert FORMATS["jsonl"](table).count("dim") == 2
+    assert made == list(rows)
+
+
+def test_a_sweep_is_looked_at_once_for_all_of_its_caveats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its rows share is the same for every one of them."""
+    rows = sweep(dim=range(4, 44), scale="sqrt", samples=64)
+    looks: list[str] = []
+
+    def varies(field: Field, _: object) -> bool:
+        looks.append(field.name)
+        return False
+
+    monkeypatch.setattr(rows_module, "_varies", varies)
+    *_, last = caveat_sentences(rows)
+    assert last.startswith("37 more rows have the caveat 'few-samples'")
+    assert len(looks) == len(set(looks)) > 5
 
 
 def test_a_plan_has_columns_of_its_own() -> None:

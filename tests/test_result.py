@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -225,6 +226,21 @@ def test_few_samples_are_said_to_be_few() -> None:
     """An error bar from 64 outputs is rough, and the row says so."""
     few = simulate(Experiment(dim=64, scale="sqrt", samples=64))
     assert "few-samples" in [caveat.id for caveat in few.caveats]
+
+
+@pytest.mark.parametrize("settings", [
+    {"dim": 4}, {"dim": 300}, {"dim": 9, "design": "fixed-x", "x_mean": 2.0},
+    {"dim": 30, "x_dist": "laplace", "w_mean": 1.0}, {"dim": 8, "init": "orthogonal"},
+])  # fmt: skip
+def test_the_samples_that_are_advised_are_the_fewest_round_ones(settings: dict[str, Any]) -> None:
+    """With as many, the expected error is at most 5%; with the next fewer, it is above."""
+    few = simulate(Experiment(**settings, scale="sqrt", samples=64))
+    (message,) = (caveat.message for caveat in few.caveats if caveat.id == "few-samples")
+    advised = int(message.split("take ")[1].split()[0].replace(",", ""))
+    fewer = advised * 2 // 5 if str(advised)[0] == "5" else advised // 2
+    for samples, is_enough in ((advised, True), (fewer, False)):
+        asked = replace(few.question, samples=samples)
+        assert (predict(asked).relative_error(asked.blocks) <= 0.05) is is_enough
 
 
 @pytest.mark.parametrize("mistake", [{"workers": 0}, {"workers": 1.5}, {"confidence": 1.0},

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from varsim import InputError
-from varsim.statistics import Estimate, check_probability, holm, judge
+from varsim.statistics import Estimate, check_probability, holm, judge, student
 from varsim.statistics.moments import Bins, Block, Moments, Totals
 from varsim.statistics.student import quantile, two_sided_p
 
@@ -130,6 +130,24 @@ def test_quantile_is_scipys(confidence: float, dof: float) -> None:
     assert quantile(confidence, dof) == pytest.approx(expected, rel=1e-6)
 
 
+@settings(deadline=None)
+@given(
+    st.sampled_from([0.001, 0.5, 0.9, 0.95, 0.99, 0.999999]) | st.floats(0.01, 0.9999),
+    st.sampled_from([1, 2, 3, 63, 1023]) | st.floats(1.0, 300.0),
+)
+def test_a_quantile_is_where_plain_bisection_ends(confidence: float, dof: float) -> None:
+    """To the last bit, so that the files of other versions keep their bytes."""
+    low, high = 0.0, 1.0
+    while two_sided_p(high, dof) > 1.0 - confidence:
+        low, high = high, 2 * high
+    middle = (low + high) / 2
+    while high - low > 4e-16 * high and middle not in (low, high):
+        is_below = two_sided_p(middle, dof) > 1.0 - confidence
+        low, high = (middle, high) if is_below else (low, middle)
+        middle = (low + high) / 2
+    assert quantile(confidence, dof) == middle
+
+
 ALPHAS = [1e-9, 1e-4, 0.004, 0.01, 0.02, 0.04, 0.1, 0.5]
 
 
@@ -212,6 +230,33 @@ def test_the_joint_p_value_is_the_larger_of_two() -> None:
     assert joint(0.1, 0.15, 1000) == pytest.approx(2 * many.sf(2.0))
     assert joint(0.1, 0.0, 1000) == pytest.approx(2 * few.sf(3.0))
     assert joint(0.0, 0.1, 1000) == pytest.approx(2 * many.sf(3.0))
+
+
+@settings(deadline=None)
+@given(
+    st.floats(0.0, 12.0), st.tuples(st.floats(0.0, 3.0), st.floats(0.0, 3.0)),
+    st.floats(2.0, 1e4), st.sampled_from([None, 1e3]), st.sampled_from([1e-6, 1e-3, 0.05, 0.4]),
+)  # fmt: skip
+def test_a_joint_p_up_to_a_limit_is_exact_where_it_is_below(
+    value: float, errors: tuple[float, float], dof: float, other: float | None, limit: float
+) -> None:
+    """Above the limit it may be anything above it; so a verdict takes few p-values."""
+    anywhere = Estimate(
+        value=value, std_error=errors[0], dof=dof, claim=1.0, expected_error=errors[1],
+        expected_dof=other,
+    )  # fmt: skip
+    near = replace(anywhere, value=1.0 + errors[0] * quantile(1.0 - 0.9 * limit, dof))
+    for estimate in (anywhere, near):
+        exact, bounded = estimate.joint_p, estimate.joint_p_up_to(limit)
+        assert exact is not None
+        assert bounded == exact or (bounded is not None and min(bounded, exact) > limit)
+
+
+def test_a_p_value_plainly_above_a_limit_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict on many rows that agree takes no tail of Student's t."""
+    monkeypatch.setattr(student, "two_sided_p", None)
+    estimate = Estimate(value=1.1, std_error=0.1, dof=63, claim=1.0)
+    assert judge([Row((estimate,))] * 3)[2].agrees is True
 
 
 def test_the_verdict_takes_the_larger_of_two_p_values() -> None:

@@ -39,7 +39,7 @@ from varsim.stack.result import LAYERS, StackStudy
 from varsim.storage import csv_text, files, jsonl_text
 from varsim.storage.files import _temporary_prefix, atomic_write, open_locked
 from varsim.storage.ledger import Ledger
-from varsim.storage.rows import parse
+from varsim.storage.rows import parse, read
 
 SWEEP = ("--dim", "8:64:x2", "--scale", "none,sqrt,he", "--samples", "64000", "--quiet")
 MANY = ("--dim", "2:41", "--scale", "sqrt", "--samples", "200000", "--quiet")
@@ -876,3 +876,11 @@ def test_a_row_that_cannot_be_is_refused_by_every_command(
             done = here(*args)
             assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
             assert len(done.stderr) < 600
+
+
+def test_a_file_is_read_line_by_line() -> None:
+    """So a large one is never in memory as a whole; the first line that is no row ends it."""
+    lines = iter(["not a row\n", "the next\n"])
+    with pytest.raises(InputError, match="line 1"):
+        read(lines, ".jsonl")
+    assert next(lines) == "the next\n"

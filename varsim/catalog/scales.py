@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from varsim.parsing import InputError, quoted, real, shortened
 
@@ -109,6 +110,7 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
 
+@lru_cache(maxsize=4096)
 def _parsed(name: str) -> tuple[str, Scale]:
     name = name.strip()
     plain = _plain(name)

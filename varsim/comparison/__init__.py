@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -65,10 +64,12 @@ KINDS = (
 )  # fmt: skip
 """Every kind of row that can be compared."""
 
+_KIND_OF = {kind.schema.kind: kind for kind in KINDS}
+
 
 def kind_of(row: Any) -> Kind:
     """Return the kind of a row."""
-    return next(kind for kind in KINDS if kind.schema is row.schema)
+    return _KIND_OF[row.schema.kind]
 
 
 class Pair(NamedTuple):
@@ -102,7 +103,7 @@ class Matching(NamedTuple):
     only_b: list[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """What two measurements of one quantity say of each other.
 
@@ -131,12 +132,16 @@ class Comparison:
     @property
     def p(self) -> float | None:
         """The p-value of the difference; None for the same draws and where nothing varies."""
+        return None if self.tested is None else self.tested.joint_p
+
+    @property
+    def tested(self) -> Estimate | None:
+        """The difference; None for the same draws and where nothing varies."""
         difference = self.difference
         if self.draws is not None or difference is None:
             return None
-        if difference.std_error == difference.value == 0.0:  # all of both x are 0
-            return None
-        return difference.joint_p
+        nothing_varies = difference.std_error == difference.value == 0.0  # all of both x are 0
+        return None if nothing_varies else difference
 
     @property
     def std_error(self) -> float | None:
@@ -172,12 +177,12 @@ def match(a: Sequence[Any], b: Sequence[Any]) -> Matching:
     partners: dict[int, int] = {}
     free = list(range(len(b)))
     for identity in _IDENTITIES:
-        waiting: dict[Hashable, deque[int]] = {}
-        for j in free:
-            waiting.setdefault(identity(b[j]), deque()).append(j)
+        waiting: dict[Hashable, list[int]] = {}
+        for j in reversed(free):
+            waiting.setdefault(identity(b[j]), []).append(j)
         for i, row in enumerate(a):
-            if i not in partners and (queue := waiting.get(identity(row))):
-                partners[i] = queue.popleft()
+            if waiting and i not in partners and (queue := waiting.get(identity(row))):
+                partners[i] = queue.pop()
         taken = set(partners.values())
         free = [j for j in free if j not in taken]
     return Matching(
@@ -195,10 +200,11 @@ def compare(pairs: Sequence[Pair], alpha: float = 0.001) -> list[Comparison]:
     their first ones, and differ by less than the error that is used here.
     """
     comparisons = [each for pair in pairs for each in _untested(pair, alpha)]
-    p_values = [each.p for each in comparisons]
+    tested = [each.tested for each in comparisons]
+    p_values = [None if each is None else each.joint_p_up_to(alpha) for each in tested]
     alarms = iter(holm([p for p in p_values if p is not None], alpha))
     return [
-        replace(each, differs=p is not None and next(alarms))
+        replace(each, differs=True) if p is not None and next(alarms) else each
         for each, p in zip(comparisons, p_values, strict=True)
     ]
 
@@ -278,7 +284,8 @@ def _draws(pair: Pair) -> str | None:
 
 def _countless(totals: Any) -> Any:
     """Return totals without a histogram, which one file may have and the other not."""
-    return totals._replace(counts=None) if isinstance(totals, Totals) else totals
+    has_counts = isinstance(totals, Totals) and totals.counts is not None
+    return totals._replace(counts=None) if has_counts else totals
 
 
 def _all_but_for_rounding(pair: Pair) -> bool:
@@ -332,7 +339,7 @@ def _streams(row: Any) -> Hashable:
 
 
 def _quantity(row: Any) -> Hashable:
-    return tuple(kind_of(row).measured(row).items())
+    return tuple(kind_of(row).measured(row).values())
 
 
 _IDENTITIES: tuple[Callable[[Any], Hashable], ...] = (

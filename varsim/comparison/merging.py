@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Any, NamedTuple
 
 from varsim.comparison import kind_of
@@ -44,10 +43,15 @@ class Merged(NamedTuple):
 def repeat(rows: Sequence[Any]) -> Repeat | None:
     """Return two rows of one question, and layer, that share a seed, or None."""
     for places in _by_question(rows).values():
-        for first, second in combinations(places, 2):
-            shared = set(rows[first].seeds) & set(rows[second].seeds)
-            if shared:
-                return Repeat(first, second, min(shared))
+        first_with: dict[int, int] = {}
+        repeats = [
+            Repeat(first, place, seed)
+            for place in places
+            for seed in rows[place].seeds
+            if (first := first_with.setdefault(seed, place)) != place
+        ]
+        if repeats:
+            return min(repeats)
     return None
 
 

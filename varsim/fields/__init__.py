@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -244,10 +245,12 @@ class Schema(Generic[Row]):
             InputError: It is no such record.
         """
         try:
-            values = dict(record)
-            for field in self.fields:
-                if field is not CAVEATS and type(values[field.name]) in (list, dict):
-                    values[field.name] = field.read(values[field.name])
+            values, fields = dict(record), self.by_name
+            if not values.keys() >= fields.keys():
+                raise KeyError
+            for name, value in record.items():
+                if type(value) in _WITH_PARTS and name != CAVEATS.name and name in fields:
+                    values[name] = fields[name].read(value)
             return self.build(self.question(values, True), values)
         except InputError:
             raise
@@ -322,7 +325,8 @@ class RowBase:
         if not self.pooled:
             return ()
         *most, last = map(str, self.seeds)
-        message = f"the totals of seeds {', '.join(most)} and {last} are pooled"
+        listed = many_seeds(self.seeds) or f"seeds {', '.join(most)} and {last}"
+        message = f"the totals of {listed} are pooled"
         if " and " in self.varsim:
             message += f"; they are of varsim {self.varsim}"
         return (Caveat("pooled", message),)
@@ -373,6 +377,10 @@ class RowBase:
             """Return a field of the row, or a setting of its question: see Schema.describe."""
 
 
+_LISTED_SEEDS = 8
+
+_WITH_PARTS = (list, dict)
+
 _STATE = tuple(field.name for field in dataclasses.fields(RowBase) if field.name != "pooled")
 
 CHECKSUM = "checksum"
@@ -419,8 +427,8 @@ def _as_written(told: Any, value: Any) -> Any:
 def restored(kind: type[Any], settings: Mapping[str, Any], key: str) -> Any:
     """Return a question whose settings were checked when they were written, as pickle does."""
     question = object.__new__(kind)
-    for name, value in settings.items():
-        object.__setattr__(question, name, value)
+    for name, value in settings.items():  # one by one, which takes less memory than update
+        object.__setattr__(question, name, sys.intern(value) if type(value) is str else value)
     object.__setattr__(question, "key", key.partition("+")[0])  # further seeds may follow
     return question
 
@@ -457,6 +465,8 @@ def whole(value: Any) -> int:
 
 def number(value: Any) -> float:
     """Return a finite number, or raise one of :data:`UNUSABLE`."""
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError
     return float(value)
@@ -516,6 +526,16 @@ CAVEATS = Field(
     plain=lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
 )
 """What a reader of the row should know."""
+
+
+def many_seeds(seeds: Sequence[int]) -> str:
+    """Return in words how many seeds there are, the first and the last; nothing for a few.
+
+    >>> many_seeds(range(8)), many_seeds(range(20_000))
+    ('', '20,000 seeds from 0 to 19999')
+    """
+    few = len(seeds) <= _LISTED_SEEDS
+    return "" if few else f"{len(seeds):,} seeds from {min(seeds)} to {max(seeds)}"
 
 
 def level(rows: Sequence[Any]) -> str:

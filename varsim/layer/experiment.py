@@ -36,7 +36,7 @@ SWEEP: Mapping[str, list[Any]] = {
 }  # fmt: skip
 """What a sweep varies, with the default values; the last one varies fastest."""
 
-_STANDARD = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
+_STANDARD: dict[str, object] = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 
 
 class IndependentEntries:
@@ -142,13 +142,16 @@ class Experiment:
         self._set(dim=checked_whole("dim", self.dim, 1, MAX_DIM))
         if self.fan_out is not None:
             self._set(fan_out=checked_whole("fan_out", self.fan_out, 1, MAX_DIM))
-        self._set(seed=checked_whole("seed", self.seed, 0, _MAX_SEED))
-        self._set(design=known_name("design", self.design, DESIGNS))
-        self._set(dtype=known_name("dtype", self.dtype, FLOAT_TYPES))
-        self._set(x_dist=_distribution("x", self.x_dist))
-        self._set(x_mean=_finite("x_mean", self.x_mean), x_std=_positive("x_std", self.x_std))
-        self._set(**_entries_of_w(self))
-        self._set(scale=_scale(self.scale))
+        self._set(
+            seed=checked_whole("seed", self.seed, 0, _MAX_SEED),
+            design=known_name("design", self.design, DESIGNS),
+            dtype=known_name("dtype", self.dtype, FLOAT_TYPES),
+            x_dist=_distribution("x", self.x_dist),
+            x_mean=_finite("x_mean", self.x_mean),
+            x_std=_positive("x_std", self.x_std),
+            **_entries_of_w(self),
+            scale=_scale(self.scale),
+        )
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
         self.initializer.check(self.design, self.dim, self.n)
@@ -167,25 +170,28 @@ class Experiment:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def _set(self, **values: object) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(values)
 
     @property
     def n(self) -> int:
         """The fan-out: as asked, or D."""
         return self.dim if self.fan_out is None else self.fan_out
 
-    @cached_property
+    @property
     def g(self) -> float | None:
         """The gain: as asked, or the scheme's own; None where the scheme has none."""
         return find_scale(self.scale).gain if self.gain is None else self.gain
 
-    @cached_property
+    @property
     def outputs(self) -> int | None:
         """How many outputs to draw, at least: as asked, or the default; None with a precision."""
         if self.samples is None and self.precision is None:
-            return default_samples(self)
+            return self._default_samples
         return self.samples
+
+    @cached_property
+    def _default_samples(self) -> int:
+        return default_samples(self)
 
     @cached_property
     def k_squared(self) -> float:
@@ -214,11 +220,13 @@ class Experiment:
         name, mean, std = (getattr(self, field) for field in _STANDARD)
         return name or "normal", mean or 0.0, 1.0 if std is None else std
 
-    @cached_property
+    @property
     def initializer(self) -> WeightSource:
         """What makes W."""
-        if self.init is None:
-            return _INDEPENDENT
+        return _INDEPENDENT if self.init is None else self._found
+
+    @cached_property
+    def _found(self) -> Initializer:
         from varsim.initializers import find  # a plain run starts without
 
         return find(str(self.init))
@@ -228,36 +236,47 @@ class Experiment:
         """Whether the initializer makes a bias too, which is added to x @ W."""
         return self.initializer.bias
 
-    @cached_property
+    def extent(self, outputs: int) -> tuple[int, BlockShape]:
+        """Return the number and the shape of the blocks that give at least so many outputs.
+
+        They are enough for an error bar, and small enough to fit in memory.
+        """
+        blocks = max(MIN_BLOCKS, self.initializer.blocks(self.design, self.dim, self.n, outputs))
+        return blocks, self.initializer.block(self.design, self.dim, self.n, -(-outputs // blocks))
+
+    @property
     def blocks(self) -> int:
-        """Number of blocks: enough for an error bar, and small enough to fit in memory.
+        """Number of blocks.
 
         With a precision it is the most there may be, and the measurement decides.
         """
-        if self.outputs is None:
-            return (self.max_samples or MAX_SAMPLES) // self.block.outputs
-        return max(MIN_BLOCKS, self.initializer.blocks(self.design, self.dim, self.n, self.outputs))
+        return self._planned[0]
 
-    @cached_property
+    @property
     def block(self) -> BlockShape:
         """Shape of every block."""
-        return self.initializer.block(self.design, self.dim, self.n, self._outputs)
+        return self._planned[1]
+
+    @cached_property
+    def _planned(self) -> tuple[int, BlockShape]:
+        if self.outputs is not None:
+            return self.extent(self.outputs)
+        block = self.initializer.block(self.design, self.dim, self.n, self._outputs)
+        return (self.max_samples or MAX_SAMPLES) // block.outputs, block
 
     @property
     def block_family(self) -> tuple[int, ...]:
         """What sets the streams of blocks of one size apart where the key leaves the size open."""
         return () if self.precision is None else (self._outputs,)
 
-    @cached_property
+    @property
     def _outputs(self) -> int:
-        """Outputs that a block is to have, at least.
+        """Outputs that a block is to have with a precision, at least.
 
-        With a precision, a power of 4: so many that it takes 64 to 256 independent blocks of them
+        A power of 4: so many that it takes 64 to 256 independent blocks of them
         for normal entries, where one output has a relative error of √2. Two precisions thus have
         one of a few sizes, and the finest ones share the largest.
         """
-        if self.outputs is not None:
-            return -(-self.outputs // self.blocks)
         wanted = 2 / (self.precision or 1.0) ** 2 / MIN_BLOCKS
         bound = (self.max_samples or MAX_SAMPLES) // (2 * MIN_BLOCKS)
         most = max(1, min(wanted, bound, DESIGNS[self.design].largest))
@@ -288,6 +307,8 @@ def known_name(
     aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the one name of what is known under it, or raise an InputError."""
+    if type(value) is str and isinstance(known, Mapping) and value in known:
+        return value
     name = str(value).strip().lower()
     name, known = aliases.get(name, name), list(known)
     if name not in known:
@@ -301,6 +322,8 @@ def _distribution(of: str, value: object) -> str:
 
 def _entries_of_w(e: Experiment) -> dict[str, object]:
     """Return the fields of the entries of W, checked: given, or standard, or of an initializer."""
+    if e.w_dist is None and e.w_mean is None and e.w_std is None:
+        return _STANDARD if e.init is None else {}
     given = {name: getattr(e, name) for name in _STANDARD}
     values = {name: _STANDARD[name] if v is None else v for name, v in given.items()}
     name = _distribution("W", values["w_dist"])
@@ -439,8 +462,8 @@ def _gain(scale: str, gain: object) -> float:
 
 
 def _check_float_range(e: Experiment) -> None:
-    limits = FLOAT_TYPES[e.dtype]
-    if not (math.isfinite(e.k) and e.k > 0):
+    limits, k = FLOAT_TYPES[e.dtype], e.k
+    if not (math.isfinite(k) and k > 0):
         raise InputError(
             f"scale {e.scale!r} gives k² = {e.k_squared:g} at D = {e.dim}, which is out of "
             "range; choose a k nearer to 1"
@@ -451,9 +474,9 @@ def _check_float_range(e: Experiment) -> None:
     least = min(x_std, w_std, x_std * w_std)
     most = max(x, w, e.dim * x * w)
     hint = "; use dtype float64" if e.dtype == "float32" else ""
-    if least / max(1.0, e.k) < limits.smallest or most / min(1.0, e.k) > limits.largest:
+    if least / max(1.0, k) < limits.smallest or most / min(1.0, k) > limits.largest:
         raise InputError(
-            f"scale {e.scale!r} (k = {e.k:.3g}) with these deviations takes x, W or x@W out of the "
+            f"scale {e.scale!r} (k = {k:.3g}) with these deviations takes x, W or x@W out of the "
             f"range {limits.smallest:g} to {limits.largest:g}, where {e.dtype} is safe; "
             f"choose k and deviations nearer to 1{hint and ', or dtype float64'}"
         )

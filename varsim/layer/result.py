@@ -22,7 +22,7 @@ from varsim.layer.sampling import (
     sample_blocks,
     verify_initializer,
 )
-from varsim.layer.theory import Prediction, predict, predict_given_x
+from varsim.layer.theory import Prediction, block_error2, predict, predict_given_x
 from varsim.parsing import InputError
 from varsim.statistics import Caveat, Estimate, check_probability
 from varsim.statistics.moments import Bins, Block, Totals
@@ -353,10 +353,8 @@ def _schemes(e: Experiment) -> Iterator[tuple[str, float]]:
 def _samples_for(experiment: Experiment, error: float) -> int:
     """Return a round number of samples that is expected to reach a relative error."""
     for samples in _ROUND_NUMBERS:
-        planned = replace(
-            experiment, samples=samples, precision=None, max_samples=None, dtype="float64"
-        )
-        if predict(planned).relative_error(planned.blocks) <= error:
+        blocks, block = experiment.extent(samples)
+        if math.sqrt(max(0.0, block_error2(experiment, block)) / blocks) <= error:
             return samples
     return MAX_SAMPLES
 

@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from varsim.catalog.designs import DESIGNS
+from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.experiment import Experiment
 
@@ -60,6 +60,7 @@ class Entries(NamedTuple):
     fourth: float
 
     @classmethod
+    @lru_cache(maxsize=4096)
     def of(cls, name: str, shift: float, factor: float) -> Entries:
         """Return the moments of ``shift + factor * base``."""
         base = DISTRIBUTIONS[name]
@@ -99,21 +100,10 @@ def predict(experiment: Experiment) -> Prediction:
     x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
     product, pair = _product_variance(x, w), _pair_error2(e.dim, x, w)
     exact = e.initializer.moments(e.dim, e.n)
-    if DESIGNS[e.design].fixed_x:
-        block = _block_error2_given_x(e, _typical_concentration(e.dim, x))
-    elif e.init is not None:
-        block = _whole_error2(_gram(e), x, e)
-    else:
-        # Outputs of one row share x, those of one column share w; all others are independent.
-        shared_x = _shared_error2(e.dim, x, w)
-        shared_w = _shared_error2(e.dim, w, x)
-        block = (
-            pair + (e.block.columns - 1) * shared_x + (e.block.rows - 1) * shared_w
-        ) / e.block.outputs
     return Prediction(
         variance=(e.dim * product + e.bias) / e.k_squared,
         pair_error2=pair,
-        block_error2=block,
+        block_error2=block_error2(e, e.block),
         mean=e.dim * x.mean * w.mean / e.k,
         product_variance=product,
         x_mean_square=x.mean_square,
@@ -138,8 +128,22 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
     return predict(e)._replace(
         variance=(x_squares * w.variance + e.bias) / e.k_squared,
         pair_error2=_given_x_error2(w, concentration),
-        block_error2=_block_error2_given_x(e, concentration),
+        block_error2=_block_error2_given_x(e, e.block, concentration),
     )
+
+
+def block_error2(experiment: Experiment, block: BlockShape) -> float:
+    """Return the relative variance of an estimate from one block of a shape."""
+    e = experiment
+    x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
+    if DESIGNS[e.design].fixed_x:
+        return _block_error2_given_x(e, block, _typical_concentration(e.dim, x))
+    if e.init is not None:
+        return _whole_error2(_gram(e), x, block)
+    # Outputs of one row share x, those of one column share w; all others are independent.
+    shared_x, shared_w = _shared_error2(e.dim, x, w), _shared_error2(e.dim, w, x)
+    pair = _pair_error2(e.dim, x, w)
+    return (pair + (block.columns - 1) * shared_x + (block.rows - 1) * shared_w) / block.outputs
 
 
 def _product_variance(x: Entries, w: Entries) -> float:
@@ -147,6 +151,7 @@ def _product_variance(x: Entries, w: Entries) -> float:
     return x.variance * w.variance + x.mean**2 * w.variance + x.variance * w.mean**2
 
 
+@lru_cache(maxsize=4096)
 def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
     """Relative variance of t² with t = sum over d of u_d, u = xw - E x E w.
 
@@ -190,7 +195,7 @@ def _gram(experiment: Experiment) -> Gram:
     return e.initializer.moments(e.dim, e.n) or independent(e.dim, e.n)
 
 
-def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
+def _whole_error2(m: Gram, x: Entries, block: BlockShape) -> float:
     """Relative variance of the mean square of X @ W over a block with one W.
 
     It is that of Σ x M xᵀ / r n over the r rows x of X, with M = W Wᵀ. Given M, with x = E x + a
@@ -209,7 +214,7 @@ def _whole_error2(m: Gram, x: Entries, experiment: Experiment) -> float:
         + 2 * x.variance**2 * m.square
         + (x.fourth - 3 * x.variance**2) * m.diagonal_square
     )
-    return (between + within / experiment.block.rows) / (x.mean_square * m.trace) ** 2
+    return (between + within / block.rows) / (x.mean_square * m.trace) ** 2
 
 
 def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
@@ -227,12 +232,11 @@ def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
     return (own + others) * dim**2 / m.trace**2 - 1.0
 
 
-def _block_error2_given_x(experiment: Experiment, concentration: float) -> float:
+def _block_error2_given_x(e: Experiment, block: BlockShape, concentration: float) -> float:
     """Relative variance, over W alone, of the mean square of a block of x @ W for one x."""
-    e = experiment
     if e.init is not None:
         return _whole_given_x_error2(_gram(e), concentration, e.dim)
-    return _given_x_error2(Entries.of(*e.w_entries), concentration) / e.block.outputs
+    return _given_x_error2(Entries.of(*e.w_entries), concentration) / block.outputs
 
 
 def _typical_concentration(dim: int, x: Entries) -> float:

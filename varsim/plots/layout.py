@@ -80,9 +80,7 @@ def layout(results: Sequence[Result]) -> Layout:
     most = MOST_CATEGORIES if axis is None else MOST_LINES
     lines = [Line(label, rows) for label, rows in groups.items()][:most]
     shown = [row for line in lines for row in line.rows]
-    number = len({row.seed for row in shown})
-    drawn = seeds(shown) if number <= MOST_LINES else f"{number:,} seeds"
-    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), drawn])}."
+    sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), seeds(shown)])}."
     return Layout(lines, len(groups) - len(lines), sampled, axis, len(results) - len(placed))
 
 
@@ -109,17 +107,23 @@ def _varying(rows: Sequence[Any], fields: Iterable[Field]) -> list[Field]:
     return [
         field
         for field in fields
-        if len({field.text(row) for row in rows}) > 1 and not all(map(field.usual, rows))
+        if len(_texts(field, rows)) > 1 and not all(map(field.usual, rows))
     ]
 
 
 def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
     """Yield the settings that all rows share and that are worth a word."""
     for field in fields:
-        texts = {field.text(row) for row in rows}
+        texts = _texts(field, rows)
         if len(texts) == 1 and any(texts) and (field.always or not all(map(field.usual, rows))):
             text = " ".join(texts.pop().split())
             yield field.phrase.format(shortened(text, _LONGEST))
+
+
+def _texts(field: Field, rows: Sequence[Any]) -> set[str]:
+    """Return how a setting reads in rows: of many rows, few values are written."""
+    values = {field.value(row) for row in rows}
+    return {"" if value is None else field.show(value) for value in values}
 
 
 def _label(row: Any, told: Sequence[Field]) -> str:

@@ -7,7 +7,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +18,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 from varsim import fields as f
 from varsim.fields import Field
 from varsim.fields.rounding import significant
+from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
@@ -170,18 +171,18 @@ def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
     low, high = min(curve), max(curve)
     if low < high:
         space = np.geomspace if scale.is_log else np.linspace
+        experiment = line.rows[0].question
+        if axis.name == "dim" and all(row.fan_out == row.dim for row in line.rows):
+            experiment = replace(experiment, fan_out=None)
         for value in space(low, high, _CURVE_POINTS).tolist():
             place = round(value) if axis.type is f.whole else min(max(value, low), high)
-            curve.setdefault(place, _theory_at(line, axis, place))
+            curve.setdefault(place, _theory_at(experiment, axis, place))
     return dict(sorted(curve.items()))
 
 
-def _theory_at(line: Line, axis: Field, value: float) -> float:
-    experiment = line.rows[0].question
+def _theory_at(experiment: Experiment, axis: Field, value: Any) -> float:
     if axis.name == "k":
         return predict(replace(experiment, scale=repr(float(value)))).variance
-    if axis.name == "dim" and all(row.fan_out == row.dim for row in line.rows):
-        experiment = replace(experiment, fan_out=None)
     return predict(replace(experiment, **{axis.name: value})).variance
 
 

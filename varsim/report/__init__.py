@@ -6,9 +6,9 @@ Nothing here writes anywhere: every function returns what is to be written.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 from varsim.fields import SCALARS, Schema
 from varsim.fields.rounding import significant
@@ -70,6 +70,36 @@ class Column:
     def ordered(self, places: Sequence[int]) -> Column:
         """Return the column with its rows in another order."""
         return replace(self, cells=[self.cells[place] for place in places])
+
+
+@dataclass(frozen=True, slots=True)
+class Records(Sequence[Mapping[str, Any]]):
+    """Records of rows, each made when it is asked for and not kept: people's tables need none.
+
+    Attributes:
+        rows: The rows.
+        of: Returns the record of one.
+    """
+
+    rows: Sequence[Any]
+    of: Callable[[Any], Mapping[str, Any]]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the record of every row."""
+        return map(self.of, self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> Records: ...
+    def __getitem__(self, place: Any) -> Any:
+        """Return the record of a row, or those of a slice."""
+        some = self.rows[place]
+        return Records(some, self.of) if isinstance(place, slice) else self.of(some)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +188,7 @@ class View:
         """
         if not self.columns and not self.sort:
             return table
+        table = replace(table, records=list(table.records))
         headers = {column.header: column.name for column in table.columns}
         names = table.records[0] if table.records else {}
         orderless = [n for n in names if any(isinstance(r[n], list | dict) for r in table.records)]

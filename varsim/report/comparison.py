@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from varsim.comparison import (
@@ -20,7 +21,7 @@ from varsim.comparison import (
 from varsim.fields import interval_text, level
 from varsim.fields.rounding import needs_exponent, significant, with_error
 from varsim.layer.result import RESULTS
-from varsim.report import Column, Table
+from varsim.report import Column, Records, Table
 from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings, span
 from varsim.stack.result import LAYERS
 
@@ -54,7 +55,7 @@ def comparison_table(comparisons: Sequence[Comparison], matching: Matching, name
     return Table(
         list(_columns(comparisons, kind)),
         list(_caption(comparisons, kind, names)),
-        [_record(each, kind) for each in comparisons],
+        Records(comparisons, partial(_record, kind=kind)),
         list(_caveats(comparisons, matching, names)),
     )
 
@@ -130,7 +131,7 @@ def _difference(comparison: Comparison, confidence: float) -> str:
     percent = 100 / abs(a.value)
     if comparison.std_error is None:
         return significant(percent * difference.value, 2)
-    return with_error(percent * difference.value, percent * difference.half_width(confidence))
+    return with_error(percent * difference.value, percent * difference.rough_half_width(confidence))
 
 
 def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Iterator[str]:

@@ -11,12 +11,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from varsim.catalog.designs import DESIGNS
-from varsim.fields import Field, Schema, level
+from varsim.fields import Field, Schema, level, many_seeds
 from varsim.fields.rounding import needs_exponent, significant
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.sampling import block_bytes, block_numbers
-from varsim.report import Column, Table
+from varsim.report import Column, Records, Table
 from varsim.statistics.moments import Totals
 
 if TYPE_CHECKING:
@@ -92,25 +92,27 @@ def _settings(rows: Sequence[Any]) -> str:
     return ", ".join([*shared_settings(rows), seeds(rows)])
 
 
-def _records(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [row.schema.record(row) for row in rows]
+def _records(rows: Sequence[Any]) -> Records:
+    return Records(rows, rows[0].schema.record)
 
 
 def seeds(rows: Sequence[Any]) -> str:
     """Return the seeds of rows, in words."""
-    return "seed " + ", ".join(map(str, sorted({seed for row in rows for seed in row.seeds})))
+    every = sorted({seed for row in rows for seed in row.seeds})
+    return many_seeds(every) or f"seed {', '.join(map(str, every))}"
 
 
-def row_name(row: Any, rows: Sequence[Any] = ()) -> str:
-    """Return what a row is called in a sentence: each setting that names it or is not as usual.
-
-    A setting that all ``rows`` of a table share goes without saying.
-    """
+def row_name(row: Any, without: Sequence[str] = ()) -> str:
+    """Return what a row is called in a sentence: each setting that names it or is not as usual."""
     schema: Schema[Any] = row.schema
+    return schema.name_of(row, without)
+
+
+def _without_saying(rows: Sequence[Any]) -> list[str]:
+    """Return the settings that all rows of a table share, which its sentences leave out."""
+    schema: Schema[Any] = rows[0].schema
     told = {*schema.named_by, "init"}
-    may_be_shared = schema.settings if rows else ()
-    shared = [n for n in may_be_shared if n not in told and not _varies(schema.by_name[n], rows)]
-    return schema.name_of(row, shared)
+    return [n for n in schema.settings if n not in told and not _varies(schema.by_name[n], rows)]
 
 
 def named(rows: Sequence[Any], most: int = 3) -> str:
@@ -135,15 +137,16 @@ def span(values: Sequence[int]) -> str:
 
 def caveat_sentences(rows: Sequence[Any]) -> Iterator[str]:
     """Yield what a reader of the table should know: the first caveats of each kind, by row."""
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[str, list[tuple[Any, str]]] = {}
     for row in rows:
         for caveat in row.caveats:
-            sentence = f"{row_name(row, rows)}: {caveat.message}."
-            kinds.setdefault(caveat.id, []).append(sentence)
-    for kind, sentences in kinds.items():
-        yield from sentences[:_MOST_CAVEATS]
-        if len(sentences) > _MOST_CAVEATS:
-            more = len(sentences) - _MOST_CAVEATS
+            kinds.setdefault(caveat.id, []).append((row, caveat.message))
+    shared = _without_saying(rows) if kinds else []
+    for kind, found in kinds.items():
+        for row, message in found[:_MOST_CAVEATS]:
+            yield f"{row_name(row, shared)}: {message}."
+        if len(found) > _MOST_CAVEATS:
+            more = len(found) - _MOST_CAVEATS
             have = "rows have" if more > 1 else "row has"
             yield f"{more} more {have} the caveat {kind!r}; --format csv shows all of them."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -44,6 +45,10 @@ class Estimate:
     def half_width(self, confidence: float) -> float:
         """Return half the width of the interval at a level: Student's t times the error."""
         return student.quantile(confidence, self.dof) * self.std_error
+
+    def rough_half_width(self, confidence: float) -> float:
+        """Return :meth:`half_width` but for its last digits, which tables do not show."""
+        return student.rough_quantile(confidence, self.dof) * self.std_error
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the ends of the interval at a level."""
@@ -97,9 +102,23 @@ class Estimate:
             return 1.0 if self.value == self.claim else 0.0
         return max(self._p(self.claim, error, dof) for dof, error in errors.items() if error)
 
+    def joint_p_up_to(self, limit: float) -> float | None:
+        """Return :attr:`joint_p`, or 1 where it is plainly above a limit, at little cost.
+
+        It is never below the tail of a normal distribution at the larger error.
+        """
+        error = max(self.std_error, self.expected_error)
+        if self.claim is not None and error:
+            normal = math.erfc(self._beyond(self.claim) / error / math.sqrt(2.0))
+            if normal > 2.0 * limit:
+                return 1.0
+        return self.joint_p
+
     def _p(self, claim: float, error: float, dof: float) -> float:
-        beyond = max(0.0, abs(self.value - claim) - self.slack * claim)
-        return student.two_sided_p(beyond / error, dof)
+        return student.two_sided_p(self._beyond(claim) / error, dof)
+
+    def _beyond(self, claim: float) -> float:
+        return max(0.0, abs(self.value - claim) - self.slack * claim)
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
@@ -144,7 +163,8 @@ def judge(rows: Sequence[J], alpha: float = 0.001) -> list[J]:
         InputError: ``alpha`` is not allowed.
     """
     alpha = check_probability("alpha", alpha)
-    tests = [[e.joint_p for e in row.estimates if e.joint_p is not None] for row in rows]
+    every = [[e.joint_p_up_to(alpha) for e in row.estimates] for row in rows]
+    tests = [[p for p in row if p is not None] for row in every]
     alarms = iter(holm([p for row in tests for p in row], alpha))
     raised = [[next(alarms) for _ in row] for row in tests]
     agreed = [not any(row) if row else None for row in raised]

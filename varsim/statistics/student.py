@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from statistics import NormalDist
 
 _TINY = 1e-300
-_EPSILON = 1e-16
+
+# The continued fraction has so many steps, in so many parts.
+_PART, _PARTS = 32, 3125
+
+_NEWTON_STEPS, _NEWTON_END = 12, 5e-8
 
 
 def two_sided_p(t: float, dof: float) -> float:
@@ -30,7 +35,7 @@ def two_sided_p(t: float, dof: float) -> float:
     return 1.0 - _incomplete_beta(complement, x, b, a)
 
 
-@lru_cache
+@lru_cache(maxsize=4096)
 def quantile(confidence: float, dof: float) -> float:
     """Return t with P(|T| <= t) = ``confidence``: the half-width of an interval in standard errors.
 
@@ -38,18 +43,61 @@ def quantile(confidence: float, dof: float) -> float:
     1.998341
     """
     tail = 1.0 - confidence
+    near, error = _near(tail, dof)
+
+    def is_below(t: float) -> bool:
+        """Tell whether a value is below the quantile; P decides where that is not plain."""
+        return t < near if abs(t - near) > error else two_sided_p(t, dof) > tail
+
     low, high = 0.0, 1.0
-    while two_sided_p(high, dof) > tail:
+    while is_below(high):
         low, high = high, 2 * high
     while high - low > 4e-16 * high:
         middle = (low + high) / 2
         if middle in (low, high):
             break
-        if two_sided_p(middle, dof) > tail:
+        if is_below(middle):
             low = middle
         else:
             high = middle
     return (low + high) / 2
+
+
+@lru_cache(maxsize=4096)
+def rough_quantile(confidence: float, dof: float) -> float:
+    """Return :func:`quantile` but for its last digits, in a fraction of its time."""
+    return _near(1.0 - confidence, dof)[0] or quantile(confidence, dof)
+
+
+def _near(tail: float, dof: float) -> tuple[float, float]:
+    """Return t with P(|T| >= t) = ``tail``, and the error that rounding gives it.
+
+    Newton's method on log P, from the expansion in 1 / dof: Abramowitz & Stegun (1964), 26.7.5.
+    """
+    z = -NormalDist().inv_cdf(tail / 2)
+    t = z + (z**3 + z) / (4 * dof) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * dof**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * dof**3)
+    for _ in range(_NEWTON_STEPS):
+        p, density = two_sided_p(t, dof), 2 * _density(t, dof)
+        if not (p > 0.0 and density > 0.0):
+            break
+        step = p * math.log(p / tail) / density
+        t += step
+        if not 0.0 < t < math.inf:
+            break
+        if abs(step) < _NEWTON_END * t:
+            return t, _rounding(dof) * tail / density
+    return 0.0, math.inf
+
+
+def _density(t: float, dof: float) -> float:
+    log_beta = math.lgamma(dof / 2) + math.lgamma(0.5) - math.lgamma((dof + 1) / 2)
+    return math.exp(-log_beta - (dof + 1) / 2 * math.log1p(t * t / dof)) / math.sqrt(dof)
+
+
+def _rounding(dof: float) -> float:
+    """Return the largest relative rounding error of a P, with a margin: its logarithms' error."""
+    return 3e-15 * (10.0 + abs(math.lgamma(dof / 2)))
 
 
 def _incomplete_beta(x: float, complement: float, a: float, b: float) -> float:
@@ -63,15 +111,26 @@ def _incomplete_beta(x: float, complement: float, a: float, b: float) -> float:
 
 def _continued_fraction(x: float, a: float, b: float) -> float:
     value, numerator, denominator = 1.0, 1.0, 0.0
-    for i in range(1, 100_000):
+    for part in range(_PARTS):
+        for over, under in _steps(a, b, part):
+            step = over * x / under
+            denominator = 1.0 / ((1.0 + step * denominator) or _TINY)
+            numerator = (1.0 + step / numerator) or _TINY
+            factor = numerator * denominator
+            value *= factor
+            if factor == 1.0:
+                return value
+    return value
+
+
+@lru_cache(maxsize=16)
+def _steps(a: float, b: float, part: int) -> list[tuple[float, float]]:
+    """Return a part of the steps of the continued fraction, which are these ratios times x."""
+    steps = []
+    for i in range(max(1, part * _PART), (part + 1) * _PART):
         m = i // 2
         if i % 2:
-            step = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+            steps.append((-(a + m) * (a + b + m), (a + 2 * m) * (a + 2 * m + 1)))
         else:
-            step = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        denominator = 1.0 / ((1.0 + step * denominator) or _TINY)
-        numerator = (1.0 + step / numerator) or _TINY
-        value *= numerator * denominator
-        if abs(numerator * denominator - 1.0) < _EPSILON:
-            break
-    return value
+            steps.append((m * (b - m), (a + 2 * m - 1) * (a + 2 * m)))
+    return steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -50,10 +51,15 @@ def parse(content: str, suffix: str) -> list[Any]:
     Raises:
         InputError: A row cannot be read; the sentence names it.
     """
+    return read(io.StringIO(content, newline="\n"), suffix)
+
+
+def read(file: Iterable[str], suffix: str) -> list[Any]:
+    """Return the rows in a file, whose lines are read one by one; as :func:`parse`."""
     if suffix == ".json":
-        records = _json_list(content)
+        records = _json_list("".join(file))
         return collect((Read(n, r, is_intact(r)) for n, r in enumerate(records, 1)), "row")
-    return collect(records_in(content.split("\n"), suffix), "line")
+    return collect(records_in(file, suffix), "line")
 
 
 def collect(
@@ -129,7 +135,9 @@ def records_in(lines: Iterable[str], suffix: str) -> Iterator[Read]:
 
 
 def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    return (
+        (number, line.removesuffix("\n")) for number, line in enumerate(lines, 1) if line.strip()
+    )
 
 
 def _refusal(schema: Schema[Any], record: Record) -> str | None:
