@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from tests.program import VARSIM, environment, here, on_terminal, rows, run
+from tests.program import VARSIM, environment, here, on_terminal, rows, run, wait_for
 from varsim import Experiment, simulate
 from varsim.cli import app
 from varsim.cli.options import DURATION
@@ -436,6 +436,33 @@ def test_an_interrupt_before_the_first_row_leaves_the_old_file(tmp_path: Path) -
     assert (process.returncode, out) == (130, "")
     assert "None of the rows was finished." in err
     assert file.read_text() == "old"
+
+
+@pytest.mark.parametrize("draws_before", [0, 2], ids=["at the first draw", "in the run"])
+def test_an_interrupt_does_not_wait_for_a_long_draw(tmp_path: Path, draws_before: int) -> None:
+    """A library that works for minutes in one call holds no signal up; exit 130."""
+    (tmp_path / "mine.py").write_text(
+        "import hashlib, itertools, pathlib\n"
+        "draws = itertools.count()\n"
+        "def slow(rng, shape):\n"
+        f"    if next(draws) >= {draws_before}:\n"
+        "        pathlib.Path('begun').touch()\n"
+        "        hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
+        "    return rng.standard_normal(shape)\n"
+    )
+    with subprocess.Popen(
+        [*VARSIM, "-d", "1100", "-i", "mine:slow", "--workers", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", cwd=tmp_path,
+        env=environment(PYTHONPATH=str(Path(app.__file__).parents[2])),
+    ) as process:  # fmt: skip
+        wait_for((tmp_path / "begun").exists)
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:

@@ -33,7 +33,16 @@ from varsim.report.rows import (
     row_name,
     table_of,
 )
-from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, expand, run
+from varsim.runner import (
+    Measurement,
+    Outcome,
+    ResumePoint,
+    RunOptions,
+    expand,
+    has_long_calls,
+    prepare,
+    run,
+)
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
@@ -187,7 +196,9 @@ def _measure(
                             max_seconds=options.get("max_time"),
                             lenient=left_out is not None,
                         ),
-                        cluster.cluster(scheduler, workers) if scheduler else threads(workers),
+                        cluster.cluster(scheduler, workers)
+                        if scheduler
+                        else threads(workers, long_calls=any(map(has_long_calls, studies))),
                         ledger=ledger,
                         progress=progress,
                     )
@@ -391,7 +402,7 @@ def _prepare(studies: Iterable[Any]) -> None:
     asked = {(s.question.init, getattr(s.question, "activation", None)): s for s in studies}
     asked.pop((None, None), None)
     for study in asked.values():
-        study.prepare()
+        prepare(study)
 
 
 def _found() -> str:

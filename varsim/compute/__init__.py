@@ -189,10 +189,13 @@ one_blas_thread = OneThread(limit_blas)
 
 
 @contextmanager
-def threads(workers: int) -> Iterator[Mapper]:
-    """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do."""
+def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
+    """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do.
+
+    One worker is the calling thread, unless calls are long: there a signal waits for their end.
+    """
     with one_blas_thread:
-        if workers == 1:
+        if workers == 1 and not long_calls:
             yield map
             return
         from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -207,6 +210,13 @@ def threads(workers: int) -> Iterator[Mapper]:
             yield ordered_map(executor, lambda: 2 * workers, wait_awake)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def interruptible(call: Callable[[], R]) -> R:
+    """Return what a long call returns; a signal is not held up by it, since a thread makes it."""
+    with threads(1, long_calls=True) as mapper:
+        (result,) = mapper(lambda _: call(), [None])
+        return result
 
 
 class _Lazy:
