@@ -23,6 +23,7 @@ from varsim.compute import (
     check_workers,
     interruptible,
     one_blas_thread,
+    out_of_resources,
     threads,
 )
 from varsim.layer.experiment import Experiment
@@ -365,9 +366,7 @@ def run(
     except OSError as error:
         outcome.failure = _not_added(ledger, error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
-        outcome.failure = (
-            f"the machine ran out of resources ({str(error) or 'no memory'}); take fewer workers"
-        )
+        outcome.failure = out_of_resources(error)
     if outcome.interrupted:
         try:
             running.interrupt()

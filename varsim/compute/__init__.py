@@ -30,6 +30,12 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
+def out_of_resources(error: BaseException) -> str:
+    """Return a sentence on a machine without memory or threads, and on what to do."""
+    reason = str(error) or "no memory"
+    return f"the machine ran out of resources ({reason}); take fewer workers or smaller matrices"
+
+
 class ComputeError(RuntimeError):
     """Workers or their connection were lost: one sentence says what happened and what to do."""
 
@@ -226,6 +232,8 @@ class _Lazy:
     def __getattr__(self, attribute: str) -> Any:
         if attribute == "__wrapped__":  # inspect and doctest ask every object for it
             raise AttributeError(attribute)
+        if self._name not in sys.modules and self._name.startswith("scipy"):
+            import_module("varsim.compute.memory").check_scipy_fits()
         return getattr(import_module(self._name), attribute)
 
 
