@@ -29,6 +29,7 @@ from varsim import Experiment, Totals, layers, measure, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
+from varsim.compute.processes import processes
 from varsim.layer.result import LayerStudy
 from varsim.layer.theory import predict
 from varsim.report import Column, Table
@@ -198,8 +199,9 @@ def studies(*asked: Experiment) -> list[ResumePoint]:
 
 
 def carried_out(asked: Sequence[Experiment], workers: int) -> object:
-    """Run a sweep, and return what it gave."""
-    return run(studies(*asked), RunOptions(), threads(workers))
+    """Run a sweep as the command does, and return what it gave."""
+    mapper = processes(workers) if workers > 1 else threads(1)
+    return run(studies(*asked), RunOptions(), mapper)
 
 
 def short_rows_in_numpy() -> list[float]:
@@ -235,7 +237,7 @@ def sweeps() -> list[Row]:
             return run(studies(*SHORT), RunOptions(), nullcontext(mapper))
 
         values = ratios(on_cluster, two, 3)
-    return [*rows, Row("400 short rows: cluster of 2 processes / 2 threads", values, 1.3, False)]
+    return [*rows, Row("400 short rows: cluster of two / two workers", values, 1.3, False)]
 
 
 def clusters() -> list[Row]:
@@ -245,7 +247,7 @@ def clusters() -> list[Row]:
     with threads(2) as in_threads, cluster("local", 2) as in_processes:
         over, under = (partial(measured, HOURS, mapper) for mapper in (in_processes, in_threads))
         values = ratios(over, under, 3)
-    return [Row("crossed, over 10 s: cluster of 2 processes / 2 threads", values, 1.15, False)]
+    return [Row("crossed, over 10 s: cluster of two / two workers", values, 1.15, False)]
 
 
 def measured(experiment: Experiment, mapper: Mapper) -> Totals:

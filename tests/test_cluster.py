@@ -21,7 +21,9 @@ import pytest
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
 from varsim.compute import ComputeError, Mapper, ordered_map
-from varsim.compute.cluster import _budget, _taken, _Task, grouped
+from varsim.compute.cluster import _SECONDS, _check_worker, _Task
+from varsim.compute.processes import _budget, _taken, grouped
+from varsim.compute.provenance import fingerprint
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
@@ -252,7 +254,8 @@ class Done:
 def test_groups_keep_items_and_order(items: range) -> None:
     """Whatever the grouping, what comes out is what a plain map gives."""
     recorder = Recorder()
-    assert list(grouped(recorder.mapper(), capacity=lambda: 2)(abs, items)) == list(map(abs, items))
+    mapper = grouped(recorder.mapper(), capacity=lambda: 2, seconds=_SECONDS)
+    assert list(mapper(abs, items)) == list(map(abs, items))
     assert sum(recorder.sizes) == len(items)
     if len(items) == 5000:
         assert len(recorder.sizes) < 100, "short items go in large groups"
@@ -260,12 +263,12 @@ def test_groups_keep_items_and_order(items: range) -> None:
 
 def test_a_group_is_worth_a_good_fraction_of_a_second() -> None:
     """Its cost takes 0.05 to 0.4 s at the pace so far, and less towards the end."""
-    assert _budget(pace=0.001, share=1e9) == 400
-    assert _budget(pace=0.001, share=100) == 100
-    assert _budget(pace=0.001, share=3) == 50
-    assert _budget(pace=1e-9, share=100) == pytest.approx(5e7)
-    assert _budget(pace=7.0, share=100) < 0.1
-    assert _budget(pace=0.0, share=100) == 0.0
+    assert _budget(pace=0.001, share=1e9, seconds=_SECONDS) == 400
+    assert _budget(pace=0.001, share=100, seconds=_SECONDS) == 100
+    assert _budget(pace=0.001, share=3, seconds=_SECONDS) == 50
+    assert _budget(pace=1e-9, share=100, seconds=_SECONDS) == pytest.approx(5e7)
+    assert _budget(pace=7.0, share=100, seconds=_SECONDS) < 0.1
+    assert _budget(pace=0.0, share=100, seconds=_SECONDS) == 0.0
 
 
 @dataclass(frozen=True)
@@ -315,10 +318,10 @@ def test_groups_are_sized_by_cost_and_by_what_remains(
         clock += item.cost / 1000
         return item.cost
 
-    monkeypatch.setattr("varsim.compute.cluster.time.perf_counter", lambda: clock)
+    monkeypatch.setattr("varsim.compute.processes.time.perf_counter", lambda: clock)
     recorder, number = Recorder(), round(1000 / cost)
     items = Items(number, cost, 1000.0 + beyond)
-    results = list(grouped(recorder.mapper(), capacity=lambda: 2)(work, items))
+    results = list(grouped(recorder.mapper(), capacity=lambda: 2, seconds=_SECONDS)(work, items))
     assert results == [cost] * number
     assert recorder.sizes[:4] == [1] * 4, "nothing is known before the first is done"
     assert max(recorder.sizes) == recorder.sizes[4] == largest
@@ -330,7 +333,8 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every group carries the versions it is to be computed with."""
-    mapper = grouped(Recorder().mapper(), capacity=lambda: 1)
+    check = partial(_check_worker, fingerprint())
+    mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_SECONDS, check=check)
     results = mapper(abs, range(50))
     next(results)
     monkeypatch.setattr("varsim.compute.cluster.offered", lambda: {"NumPy": "1.0"})

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Any
 
 from varsim.catalog.scales import TAKE_A_GAIN, find_scale
@@ -229,10 +230,11 @@ class _Run:
         self._done = {place: p.done for place, p in enumerate(points) if p.done is not None}
         self._waiting = deque(place for place in range(len(points)) if place not in self._done)
         self._open: dict[int, Measurement] = {}
-        self._under_way: deque[tuple[int, Measurement]] = deque()
+        self._ready: list[int] = []  # a heap of the open rows that may have work to hand out
+        self._under_way: deque[int] = deque()
         self.outcome: Outcome = Outcome(asked=len(points))
-        self.remaining = float(sum(map(_work, points)))
-        """Work that is left, in units of a replicate's cost."""
+        self.remaining = work_left(points)
+        """Random numbers that are left to draw."""
 
     def __iter__(self) -> Iterator[Work]:
         """Hand out replicates: of the open rows, and of the next row where these need none now."""
@@ -244,7 +246,7 @@ class _Run:
         """Measure all rows."""
         while self._waiting or self._open:
             for results in mapper(sample, self):
-                self._take(*self._under_way.popleft(), results)
+                self._take(self._under_way.popleft(), results)
             self._under_way.clear()
 
     def interrupt(self) -> None:
@@ -264,37 +266,39 @@ class _Run:
         return outcome
 
     def _next(self) -> Work | None:
-        for place, measurement in self._open.items():
-            if (work := measurement.hand_out()) is not None:
-                self._under_way.append((place, measurement))
+        while self._ready or self._waiting:
+            if not self._ready:
+                self._start(self._waiting.popleft())
+                continue
+            place = self._ready[0]
+            measurement = self._open.get(place)
+            work = None if measurement is None else measurement.hand_out()
+            if work is not None:
+                self._under_way.append(place)
                 return work
-        while self._waiting:
-            place = self._waiting.popleft()
-            begun = self._start(place)
-            if begun is not None and (work := begun.hand_out()) is not None:
-                self._under_way.append((place, begun))
-                return work
+            heappop(self._ready)
         return None
 
-    def _start(self, place: int) -> Measurement | None:
-        """Open a row, or return None where its initializer cannot be used."""
+    def _start(self, place: int) -> None:
+        """Open a row, unless its initializer cannot be used."""
         point = self._points[place]
         if self._options.lenient:
             try:
                 prepare(point.study)
             except InputError as error:
                 self._leave_out(place, error)
-                return None
+                return
         seconds = self._options.max_seconds
         deadline = math.inf if seconds is None else time.monotonic() + seconds
         measurement = Measurement(point.study, point.totals, lambda: time.monotonic() > deadline)
         self._open[place] = measurement
         if measurement.is_done:
             self._close(place, measurement)
-        return measurement
+        else:
+            heappush(self._ready, place)
 
-    def _take(self, place: int, measurement: Measurement, results: Sequence[Any]) -> None:
-        if place not in self._open:  # it has ended meanwhile
+    def _take(self, place: int, results: Sequence[Any]) -> None:
+        if (measurement := self._open.get(place)) is None:  # it has ended meanwhile
             return
         if isinstance(results[-1], InputError):
             if not self._options.lenient:
@@ -309,6 +313,8 @@ class _Run:
         self.remaining = max(0.0, self.remaining + more * measurement.study.cost)
         if measurement.is_done:
             self._close(place, measurement)
+        elif more:
+            heappush(self._ready, place)
 
     def _close(self, place: int, measurement: Measurement) -> None:
         rows, stale = measurement.study.rows(measurement.totals), self._points[place].stale
@@ -477,13 +483,10 @@ def answer(
     return running.finish().rows
 
 
-def _work(point: ResumePoint) -> float:
-    """Return how much work a row is, as far as that is known."""
-    if point.done is not None:
-        return 0.0
-    measurement = Measurement(point.study, point.totals)
-    left = (measurement.target or measurement.count) - measurement.count
-    return float(left * point.study.cost)
+def work_left(points: Iterable[ResumePoint]) -> float:
+    """Return how many random numbers a run draws, as far as that is known."""
+    left = [Measurement(p.study, p.totals) for p in points if p.done is None]
+    return float(sum(((m.target or m.count) - m.count) * m.study.cost for m in left))
 
 
 def _error(rows: Sequence[Any]) -> float:

@@ -44,28 +44,31 @@ def fill_normal(rng: Generator, out: FloatArray) -> None:
 
 
 def _box_muller(rng: Generator, out: FloatArray) -> None:
-    _normals_of(_random_words(rng, out.size // 2), out)
+    half = out.size // 2
+    halves = _random_words(rng, half).view(np.uint32)
+    radius, angle = out[:half], out[half:]
+    np.copyto(radius, halves[:half], casting="unsafe")
+    np.copyto(angle, halves[half:].view(np.int32), casting="unsafe")
+    # Reuses the memory of the words, which is in the cache.
+    cosine = halves[:half].view(np.float32)
+    _to_polar(radius, angle, cosine)
+    angle *= radius
+    radius *= cosine
 
 
-def _normals_of(words: NDArray[np.uint64], out: FloatArray) -> None:
-    """Turn words into twice as many normals, along the last axis; the words are lost."""
-    half = words.shape[-1]
-    halves = words.view(np.uint32)
-    radius, angle = out[..., :half], out[..., half:]
-    np.copyto(radius, halves[..., :half], casting="unsafe")
-    np.copyto(angle, halves[..., half:].view(np.int32), casting="unsafe")
+def _to_polar(radius: FloatArray, angle: FloatArray, cosine: FloatArray) -> None:
+    """Turn words of 32 bits, in place, into a normal pair's radius and the sine of its angle.
+
+    The words of the angle are signed. The cosine goes into an array of its own.
+    """
     radius += np.float32(0.5)
     radius *= np.float32(2.0**-32)
     np.log(radius, out=radius)
     radius *= np.float32(-2.0)
     np.sqrt(radius, out=radius)
     angle *= np.float32(math.pi * 2.0**-31)
-    # Reuses the memory of the words, which is in the cache.
-    cosine = halves.view(np.float32)[..., :half]
     np.cos(angle, out=cosine)
     np.sin(angle, out=angle)
-    angle *= radius
-    radius *= cosine
 
 
 def fill_blocks(
@@ -96,21 +99,39 @@ def fill_blocks(
     ]
     numbers = [out[:, :count] for out, count in zip(outs, counts, strict=True)]
     if dtype == np.float32 and all(name in _OF_NORMALS for name in names):
-        taken = sum(widths) // 2
-        words = scratch("words", blocks * taken, np.uint64).reshape(blocks, taken)
-        for row, rng in zip(words, rngs, strict=True):
-            row[:] = _random_words(rng, taken)
-        start = 0
+        _fill_with_normals(rngs, outs)
         for name, out in zip(names, outs, strict=True):
-            end = start + out.shape[1] // 2
-            _normals_of(words[:, start:end], out)
             _OF_NORMALS[name](out)
-            start = end
         return numbers
     for block, rng in enumerate(rngs):
         for name, of_blocks in zip(names, numbers, strict=True):
             SAMPLERS[name](rng, of_blocks[block])
     return numbers
+
+
+def _fill_with_normals(rngs: Iterable[Generator], outs: Sequence[FloatArray]) -> None:
+    """Fill arrays of shape (blocks, even number), each block from its own generator."""
+    blocks, taken = len(outs[0]), sum(out.shape[1] for out in outs) // 2
+    words = scratch("words", blocks * taken, np.uint64).reshape(blocks, taken)
+    for row, rng in zip(words, rngs, strict=True):
+        row[:] = _random_words(rng, taken)
+    # All of them in one go, and contiguous: short rows of a few arrays take twice as long.
+    radius, sine = (scratch(name, words.size, np.float32) for name in ("radius", "sine"))
+    parts, start = [], 0
+    for out in outs:
+        half = out.shape[1] // 2
+        at, shape = slice(blocks * start, blocks * (start + half)), (blocks, half)
+        halves = words[:, start : start + half].view(np.uint32)
+        np.copyto(radius[at].reshape(shape), halves[:, :half], casting="unsafe")
+        np.copyto(sine[at].reshape(shape), halves[:, half:].view(np.int32), casting="unsafe")
+        parts.append((at, shape, out[:, :half], out[:, half:]))
+        start += half
+    cosine = words.reshape(-1).view(np.float32)[: words.size]
+    _to_polar(radius, sine, cosine)
+    for at, shape, first, second in parts:
+        radii = radius[at].reshape(shape)
+        np.multiply(radii, cosine[at].reshape(shape), out=first)
+        np.multiply(radii, sine[at].reshape(shape), out=second)
 
 
 def fill_uniform(rng: Generator, out: FloatArray) -> None:

@@ -1,7 +1,6 @@
 """Options: the types of their values, and those that commands share."""
 
 import re
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial, reduce
@@ -30,7 +29,7 @@ from varsim.parsing import (
 from varsim.report.formats import FORMATS, SUFFIXES
 
 gains, activations = lazy("varsim.activations.gains"), lazy("varsim.activations")
-documented = lazy("varsim.initializers.documented")
+documented, secrets = lazy("varsim.initializers.documented"), lazy("secrets")
 
 Names = Callable[[], Iterable[str]]
 
@@ -227,7 +226,7 @@ def _scheduler(text: str) -> str:
 
 def _seed(text: str) -> int:
     if text.lower() == "random":
-        return secrets.randbits(32)  # short enough to be typed again
+        return int(secrets.randbits(32))  # short enough to be typed again
     try:
         return whole_number(number(text))
     except InputError as error:
@@ -323,7 +322,7 @@ dtype = shared(
 
 workers = shared(
     "-j", "--workers", type=COUNT, group=HOW, metavar="N",
-    help="Threads: they change the time, not the numbers.  [default: one per CPU]",
+    help="Threads or processes: they change the time, not the numbers.  [default: one per CPU]",
 )  # fmt: skip
 
 scheduler = shared(

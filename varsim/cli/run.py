@@ -19,7 +19,7 @@ import click
 
 from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
 from varsim.cli.terminal import Progress, is_terminal
-from varsim.compute import check_workers, lazy, threads
+from varsim.compute import check_workers, lazy, local
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.layer.experiment import SWEEP, Experiment
@@ -42,6 +42,7 @@ from varsim.runner import (
     has_long_calls,
     prepare,
     run,
+    work_left,
 )
 from varsim.statistics import check_probability
 
@@ -202,7 +203,9 @@ def _measure(
                         ),
                         cluster.cluster(scheduler, workers)
                         if scheduler
-                        else threads(workers, long_calls=any(map(has_long_calls, studies))),
+                        else local(
+                            workers, work_left(points), long_calls=any(map(has_long_calls, studies))
+                        ),
                         ledger=ledger,
                         progress=progress,
                     )

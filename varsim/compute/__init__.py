@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -20,10 +20,18 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from varsim.parsing import InputError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from threadpoolctl import ThreadpoolController
 
 _MAX_WORKERS = 1024
 _POLL_SECONDS = 0.2
+
+# Random numbers that take about a second. Processes start in some hundredths of one.
+_MANY_NUMBERS = 3e8
+
+# Their threads do not survive a fork.
+_UNFORKABLE = ("torch", "jax", "tensorflow")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -194,6 +202,14 @@ one_blas_thread = OneThread(limit_blas)
 """More threads would fight the workers for the cores, and could change the last digits."""
 
 
+def wait_awake(task: Future[Any]) -> None:
+    """Wait for a task, and see to signals: of two at once, other threads may take both."""
+    from concurrent.futures import wait
+
+    while not task.done():
+        wait([task], timeout=_POLL_SECONDS)
+
+
 @contextmanager
 def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
     """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do.
@@ -204,12 +220,7 @@ def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
         if workers == 1 and not long_calls:
             yield map
             return
-        from concurrent.futures import Future, ThreadPoolExecutor, wait
-
-        def wait_awake(task: Future[Any]) -> None:
-            # Of two signals at once, other threads may take both, which does not wake this one.
-            while not task.done():
-                wait([task], timeout=_POLL_SECONDS)
+        from concurrent.futures import ThreadPoolExecutor
 
         executor = ThreadPoolExecutor(workers, thread_name_prefix="varsim")
         try:
@@ -220,9 +231,35 @@ def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
 
 def interruptible(call: Callable[[], R]) -> R:
     """Return what a long call returns; a signal is not held up by it, since a thread makes it."""
-    with threads(1, long_calls=True) as mapper:
-        (result,) = mapper(lambda _: call(), [None])
-        return result
+    from concurrent.futures import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(1, thread_name_prefix="varsim")
+    task = executor.submit(call)
+    try:
+        wait_awake(task)
+    except BaseException:
+        executor.shutdown(wait=False)
+        raise
+    executor.shutdown()  # beside a thread this process could not be copied
+    return task.result()
+
+
+def local(workers: int, work: float, *, long_calls: bool = False) -> AbstractContextManager[Mapper]:
+    """Return who computes so many random numbers soonest: threads, or processes if it takes long.
+
+    Threads start at once, and wait for each other at the interpreter's lock.
+    """
+    is_long = workers > 1 and work >= _MANY_NUMBERS and _can_fork()
+    return processes.processes(workers) if is_long else threads(workers, long_calls=long_calls)
+
+
+def _can_fork() -> bool:
+    """Tell whether this process can be copied: not beside other threads, nor with Apple's BLAS."""
+    return (
+        sys.platform == "linux"
+        and threading.active_count() == 1
+        and not any(name in sys.modules for name in _UNFORKABLE)
+    )
 
 
 class _Lazy:
@@ -244,3 +281,6 @@ def lazy(name: str) -> Any:
     2
     """
     return _Lazy(name)
+
+
+processes = lazy("varsim.compute.processes")

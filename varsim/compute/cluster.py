@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
-import operator
 import os
 import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as Outcome
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +18,8 @@ from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from varsim import __version__
-from varsim.compute import ComputeError, Mapper, one_blas_thread, ordered_map
+from varsim.compute import ComputeError, Mapper, ordered_map
+from varsim.compute.processes import ending_signals_blocked, grouped
 from varsim.compute.provenance import fingerprint, offered
 
 if TYPE_CHECKING:
@@ -30,8 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Seconds. A task costs the scheduler some milliseconds, so it should take a good part of a second.
-_LONGEST, _SHORTEST = 0.4, 0.05
+# Of a task, which costs the scheduler some milliseconds, so it should take a good part of a second.
+_SECONDS = (0.05, 0.4)
 
 # Dask makes glibc's malloc return freed memory at once. Getting it again for every draw costs a
 # quarter of the time. BLAS has one thread per process, as everywhere.
@@ -91,7 +89,12 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
         def capacity() -> int:  # at any moment, as workers come and go
             return max(1, _threads(client))
 
-        yield grouped(ordered_map(_Tasks(client), lambda: 2 * capacity()), capacity)
+        yield grouped(
+            ordered_map(_Tasks(client), lambda: 2 * capacity()),
+            capacity,
+            _SECONDS,
+            partial(_check_worker, fingerprint()),
+        )
 
 
 @contextmanager
@@ -128,16 +131,10 @@ def _undisturbed() -> Iterator[None]:
     # Python puts the current folder first on the path of its processes, where a user's types.py
     # would be imported for Python's own.
     os.environ["PYTHONSAFEPATH"] = "1"
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # or it would be started below, and unblock SIGINT
+    with ending_signals_blocked():
         yield
-        return
-    resource_tracker.ensure_running()  # or it would be started below, and unblock SIGINT
-    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _connected(address: str) -> Client:
@@ -187,68 +184,9 @@ def _hush_half_made_clients() -> None:
         sys.unraisablehook = hook
 
 
-def grouped(mapper: Mapper, capacity: Callable[[], int]) -> Mapper:
-    """Return a mapper that hands on items in groups, each worth a good part of a second.
-
-    The groups that are done tell the pace, by the items' ``cost`` (1 where they have none). Groups
-    get smaller towards the end, so that all workers end at about the same time: ``capacity()`` is
-    the number of groups computed at a time. What is left is the ``remaining`` cost of the items, or
-    their number.
-    """
-
-    def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-        expected = operator.length_hint(items) or math.inf
-        handed_out = 0.0
-        pace = 0.0  # seconds per unit of cost; 0 before the first group is done
-        costs: deque[float] = deque()
-
-        def groups() -> Iterator[tuple[T, ...]]:
-            nonlocal handed_out
-            iterator = iter(items)
-            while True:
-                left = getattr(items, "remaining", expected - handed_out)
-                group = tuple(_taken(iterator, _budget(pace, left / (2 * capacity()))))
-                if not group:
-                    return
-                costs.append(sum(map(_cost, group)))
-                handed_out += costs[-1]
-                yield group
-
-        for seconds, results in mapper(partial(_compute, function, fingerprint()), groups()):
-            pace = max(seconds, 1e-6) / costs.popleft()
-            yield from results
-
-    return outer
-
-
-def _cost(item: object) -> float:
-    return float(getattr(item, "cost", 1.0))
-
-
-def _taken(iterator: Iterator[T], budget: float) -> Iterator[T]:
-    """Yield items until their cost reaches a budget: one at least, if there is one."""
-    spent = 0.0
-    for item in iterator:
-        yield item
-        spent += _cost(item)
-        if spent >= budget:
-            return
-
-
-def _budget(pace: float, share: float) -> float:
-    """Return the cost of a group; 0 for a single item while the pace is unknown."""
-    return min(_LONGEST / pace, max(_SHORTEST / pace, share)) if pace else 0.0
-
-
-def _compute(
-    function: Callable[[T], R], expected: Mapping[str, str], group: Sequence[T]
-) -> tuple[float, list[R]]:
-    """Return how long a group took, and its results; on a worker, which may have joined late."""
+def _check_worker(expected: Mapping[str, str]) -> None:
+    """Refuse a worker that joined late and computes with other versions."""
     _check_fingerprint("a worker", expected, offered())
-    with one_blas_thread:
-        start = time.perf_counter()
-        results = [function(item) for item in group]
-        return time.perf_counter() - start, results
 
 
 def _check_fingerprint(who: str, expected: Mapping[str, str], found: Mapping[str, str]) -> None:

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 BIT_GENERATOR = SFC64
 """The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
 
-# The constants of NumPy's SeedSequence, after O'Neill's seed_seq_fe (2015).
-_INIT_A, _MULT_A, _INIT_B, _MULT_B = 0x43B0D7E5, 0x931E8875, 0x8B51F9DD, 0x58F38DED
-_MIX_L, _MIX_R, _SHIFT, _POOL = 0xCA01F9DD, 0x4973F715, 16, 4
 _WORD = 2**32
+_POOL = 4
+
+# The states of so many consecutive indices are made together, by array operations.
+_TOGETHER = 64
 
 # Rounds that SFC64 is stepped when it is seeded.
 _ROUNDS = 12
-
-Words = NDArray[np.uint64]
 
 
 def generator(key: str, seed: int, *index: int) -> Generator:
@@ -38,7 +37,8 @@ def generators(key: str, seed: int, family: tuple[int, ...], indices: range) -> 
         return
     bits = BIT_GENERATOR(0)
     rng = Generator(bits)
-    for state in _states(key, seed, family, indices):
+    for index in indices:
+        state = _states(key, seed, family, index // _TOGETHER)[index % _TOGETHER]
         bits.state = {
             "bit_generator": "SFC64", "state": {"state": state}, "has_uint32": 0, "uinteger": 0,
         }  # fmt: skip
@@ -49,19 +49,57 @@ def _key_words(key: str) -> tuple[int, ...]:
     return tuple(int(key[i : i + 8], 16) for i in range(0, 32, 8))
 
 
-def _states(key: str, seed: int, family: tuple[int, ...], indices: range) -> Words:
-    """Return the states of SFC64 for every index, of shape (indices, 4)."""
-    pool, constant = _pool(key, seed, family)
-    mixed = [np.full(len(indices), word, np.uint64) for word in pool]
-    _mix_in(mixed, [np.asarray(indices, np.uint64)], constant)
-    words, constant = [], _INIT_B
-    for place in range(6):
-        word = mixed[place % _POOL] ^ np.uint64(constant)
-        constant = constant * _MULT_B % _WORD
-        word = word * np.uint64(constant) % np.uint64(_WORD)
-        words.append(word ^ (word >> np.uint64(_SHIFT)))
-    high = np.uint64(32)
-    a, b, c = (words[place] | (words[place + 1] << high) for place in (0, 2, 4))
+class _Hash:
+    """The hash of NumPy's SeedSequence, after O'Neill's seed_seq_fe (2015): its next few calls.
+
+    Args:
+        start: The constant of the first call of all.
+        factor: What the constant grows by with each call.
+        before: How many calls there have been.
+        count: How many are next.
+    """
+
+    def __init__(self, start: int, factor: int, before: int, count: int) -> None:
+        """Take the constants of these calls, one per row."""
+        calls = range(before, before + count + 1)
+        constants = [[start * pow(factor, call, _WORD) % _WORD] for call in calls]
+        self._constants = np.array(constants, np.uint32)
+
+    def __call__(self, words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return row i, or the only row, as call i hashes it."""
+        return _folded((words ^ self._constants[:-1]) * self._constants[1:])
+
+
+_OUTPUT = _Hash(0x8B51F9DD, 0x58F38DED, 0, 6)
+_MIX_L, _MIX_R = np.array([0xCA01F9DD, 0x4973F715], np.uint32)
+
+
+def _folded(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return words ^ (words >> np.uint32(16))
+
+
+@lru_cache(maxsize=64)
+def _states(key: str, seed: int, family: tuple[int, ...], group: int) -> NDArray[np.uint64]:
+    """Return the states of SFC64 for the indices of a group, of shape (indices, 4).
+
+    Only the index differs between them: SeedSequence mixes what comes before it once.
+    """
+    before = (*_key_words(key), *family)
+    pool = SeedSequence(seed, spawn_key=before).pool[:, np.newaxis]
+    calls = _POOL * (max(_POOL, _words(seed)) + sum(map(_words, before)))
+    indices = np.arange(group * _TOGETHER, (group + 1) * _TOGETHER, dtype=np.uint32)
+    hashed = _Hash(0x43B0D7E5, 0x931E8875, calls, _POOL)(indices)
+    mixed = _folded(_MIX_L * pool - _MIX_R * hashed)
+    low, high = (
+        _OUTPUT(mixed[[0, 1, 2, 3, 0, 1]]).astype(np.uint64).reshape(3, 2, -1).swapaxes(0, 1)
+    )
+    return _stepped(*(low | (high << np.uint64(32))))
+
+
+def _stepped(
+    a: NDArray[np.uint64], b: NDArray[np.uint64], c: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
+    """Return the states of SFC64 that are seeded with three words each."""
     for count in range(1, _ROUNDS + 1):
         total = a + b + np.uint64(count)
         a = b ^ (b >> np.uint64(11))
@@ -70,50 +108,6 @@ def _states(key: str, seed: int, family: tuple[int, ...], indices: range) -> Wor
     return np.stack([a, b, c, np.full_like(a, _ROUNDS + 1)], axis=1)
 
 
-@lru_cache(maxsize=1024)
-def _pool(key: str, seed: int, family: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """Return what SeedSequence has mixed before the index, and the constant it goes on with."""
-    entropy = [word for value in (seed,) for word in _words_of(value)]
-    entropy += [0] * (_POOL - len(entropy))
-    entropy += [word for value in (*_key_words(key), *family) for word in _words_of(value)]
-    constant = _INIT_A
-    pool = []
-    for word in entropy[:_POOL]:
-        hashed, constant = _hashed(np.array([word], np.uint64), constant)
-        pool.append(hashed)
-    for source in range(_POOL):
-        for target in range(_POOL):
-            if source != target:
-                hashed, constant = _hashed(pool[source], constant)
-                pool[target] = _mixed(pool[target], hashed)
-    constant = _mix_in(pool, [np.array([w], np.uint64) for w in entropy[_POOL:]], constant)
-    return tuple(int(word[0]) for word in pool), constant
-
-
-def _mix_in(pool: list[Words], entropy: list[Words], constant: int) -> int:
-    """Mix words into a pool, in place; return the constant to go on with."""
-    for word in entropy:
-        for place in range(_POOL):
-            hashed, constant = _hashed(word, constant)
-            pool[place] = _mixed(pool[place], hashed)
-    return constant
-
-
-def _hashed(word: Words, constant: int) -> tuple[Words, int]:
-    word = word ^ np.uint64(constant)
-    constant = constant * _MULT_A % _WORD
-    word = word * np.uint64(constant) % np.uint64(_WORD)
-    return word ^ (word >> np.uint64(_SHIFT)), constant
-
-
-def _mixed(x: Words, y: Words) -> Words:
-    mixed = (np.uint64(_MIX_L) * x - np.uint64(_MIX_R) * y) % np.uint64(_WORD)
-    return mixed ^ (mixed >> np.uint64(_SHIFT))
-
-
-def _words_of(value: int) -> list[int]:
-    """Return a number in words of 32 bits, the lowest first; 0 is one word."""
-    words = [value % _WORD]
-    while value := value // _WORD:
-        words.append(value % _WORD)
-    return words
+def _words(value: int) -> int:
+    """Return how many words of 32 bits a number takes; 0 takes one."""
+    return max(1, -(-value.bit_length() // 32))

@@ -190,7 +190,7 @@ class LayerStudy:
     minimum = MIN_BLOCKS
     """Replicates that an error bar needs."""
 
-    @property
+    @cached_property
     def cost(self) -> int:
         """Random numbers that a replicate draws."""
         return block_numbers(self.question)

@@ -41,8 +41,10 @@ class Moments(NamedTuple):
         np.copyto(deviations, values)
         means = deviations.sum(axis=1) / count
         deviations -= means[:, np.newaxis]
-        squares = [float(row @ row) / count for row in deviations]
-        return [cls(count, *each) for each in zip(means.tolist(), squares, strict=True)]
+        squares = deviations[:, np.newaxis] @ deviations[..., np.newaxis] / count
+        return [
+            cls(count, *each) for each in zip(means.tolist(), squares.ravel().tolist(), strict=True)
+        ]
 
 
 class Bins(NamedTuple):

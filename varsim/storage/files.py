@@ -8,6 +8,7 @@ import stat
 import tempfile
 import zlib
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -201,6 +202,14 @@ def _lock(handle: int) -> None:
         raise BlockingIOError(errno.EAGAIN, "it is in use by another varsim") from None
     except OSError:  # a file system without locks
         return
+    os.register_at_fork(after_in_child=partial(_close_copy, handle, os.fstat(handle)))
+
+
+def _close_copy(handle: int, locked: os.stat_result) -> None:
+    """Close a locked file in a copy of this process: the lock would outlive its owner there."""
+    with suppress(OSError):  # it has been closed since
+        if os.path.samestat(os.fstat(handle), locked):
+            os.close(handle)
 
 
 def _mode(target: Path) -> int:

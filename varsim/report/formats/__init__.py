@@ -1,6 +1,6 @@
 """The formats: pure functions from a table to text. Machine formats never cut a digit.
 
-A format is a file here, and a record in the list below.
+A format is a function here or in a file beside, and a record in the list below.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from varsim.report.formats.text import markdown, plain_text, to_ascii
 from varsim.storage import csv_text, json_text, jsonl_text
 
 # A run that prints a table starts without the others.
-html, typst = lazy("varsim.report.formats.html"), lazy("varsim.report.formats.typst")
-latex = lazy("varsim.report.formats.latex")
+latex, markup = lazy("varsim.report.formats.latex"), lazy("varsim.report.formats.markup")
 
 __all__ = [
     "FORMATS", "FOR_PEOPLE", "MACHINE", "SUFFIXES", "Format", "plain_text", "text_of", "to_ascii",
@@ -49,8 +48,8 @@ _FORMATS = (
     Format("jsonl", ".jsonl", lambda table: jsonl_text(table.records), machine=True),
     Format("latex", ".tex", lambda table: str(latex.latex(table))),
     Format("latex-siunitx", None, lambda table: str(latex.latex_siunitx(table))),
-    Format("typst", ".typ", lambda table: str(typst.typst(table))),
-    Format("html", ".html", lambda table: str(html.html(table))),
+    Format("typst", ".typ", lambda table: str(markup.typst(table))),
+    Format("html", ".html", lambda table: str(markup.html(table))),
 )
 
 FORMATS = {each.name: each.text for each in _FORMATS}

@@ -1,0 +1,125 @@
+"""Processes of this machine: the same rows as threads, and an end together with the program."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.program import VARSIM, environment, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copies on Linux")
+
+# Many rows of a tenth of a second: processes compute them.
+LONG = [*VARSIM, "--dim", "500:700", "--scale", "sqrt", "--workers", "2", "--resume"]
+
+BOTH = """
+from varsim import Experiment
+from varsim.activations import find_activation
+from varsim.compute import threads
+from varsim.compute.processes import processes
+from varsim.layer.result import LayerStudy
+from varsim.runner import ResumePoint, RunOptions, run
+from varsim.stack.network import Network
+from varsim.stack.result import StackStudy
+
+studies = [LayerStudy(Experiment(dim=dim, scale="sqrt", samples=6400)) for dim in (3, 64, 5000)]
+studies += [LayerStudy(Experiment(dim=64, scale="he", precision=0.005), histogram=True)]
+widths = (16, 16, 16, 16)
+studies += [StackStudy(Network(widths=widths, activation="tanh", scale="xavier", networks=9))]
+points = list(map(ResumePoint, studies))
+one, two = (run(points, RunOptions(), mapper) for mapper in (threads(1), processes(2)))
+assert one.failure is None and two.failure is None, two.failure
+assert len(one.rows) == 7
+print(repr(one.rows) == repr(two.rows))
+"""
+
+
+@contextmanager
+def running(output: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that has some rows in its file."""
+    with subprocess.Popen(
+        [*LONG, "--output", str(output)], env=environment(), text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+    ) as started:  # fmt: skip
+        try:
+            wait_for(lambda: output.exists() and output.read_bytes().count(b"\n") > 2)
+            yield started
+        finally:
+            started.kill()
+
+
+def children_of(process: subprocess.Popen[str]) -> list[int]:
+    """The processes that a process has started."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def is_gone(process: int) -> bool:
+    """Whether a process has ended; one that nobody asks about stays as a zombie."""
+    try:
+        return ") Z " in Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_processes_give_the_rows_of_threads() -> None:
+    """Layers, a precision, a histogram and a stack: all that a row holds is the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH], capture_output=True, text=True, timeout=120,
+        env=environment(), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_them_all_and_keeps_the_rows(tmp_path: Path, number: int) -> None:
+    """The processes end with the program, which says how far it came."""
+    output = tmp_path / "rows.jsonl"
+    with running(output) as program:
+        children = children_of(program)
+        program.send_signal(number)
+        _, told = program.communicate(timeout=30)
+    assert len(children) == 2
+    assert program.returncode == 130
+    assert "rows were done" in told
+    assert "Traceback" not in told
+    assert all(map(is_gone, children))
+    assert output.read_bytes().endswith(b"}\n")
+
+
+def test_they_end_when_the_program_is_killed_and_its_file_is_free(tmp_path: Path) -> None:
+    """Nothing is left of a killed program, not even the lock on its file."""
+    output = tmp_path / "rows.jsonl"
+    with running(output) as program:
+        children = children_of(program)
+        os.kill(children[0], signal.SIGSTOP)  # it would hold a lock for as long as it lives
+        program.kill()
+        program.wait()
+        again = subprocess.run(
+            [*LONG, "--output", str(output), "--dry-run"], env=environment(), text=True,
+            capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        os.kill(children[0], signal.SIGCONT)
+        wait_for(lambda: all(map(is_gone, children)))
+    assert again.returncode == 0, again.stderr
+    with running(output):
+        pass  # it adds rows to the same file
+
+
+def test_a_process_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    """As the system does when memory is short; the rows that are done stay."""
+    output = tmp_path / "rows.jsonl"
+    with running(output) as program:
+        os.kill(children_of(program)[1], signal.SIGKILL)
+        _, told = program.communicate(timeout=30)
+    assert program.returncode == 1
+    assert "a process that computes was ended" in told
+    assert "Traceback" not in told
+    assert output.read_bytes().endswith(b"}\n")
