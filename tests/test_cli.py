@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from tests.program import VARSIM, environment, here, on_terminal, rows, run
+from tests.program import VARSIM, environment, here, on_terminal, rows, run, wait_for
 from varsim import Experiment, simulate
 from varsim.cli import app
 from varsim.cli.options import DURATION
@@ -443,6 +444,73 @@ def test_an_interrupt_before_the_first_row_leaves_the_old_file(tmp_path: Path) -
     assert (process.returncode, out) == (130, "")
     assert "None of the rows was finished." in err
     assert file.read_text() == "old"
+
+
+@pytest.mark.parametrize("draws_before", [0, 2], ids=["at the first draw", "in the run"])
+def test_an_interrupt_does_not_wait_for_a_long_draw(tmp_path: Path, draws_before: int) -> None:
+    """A library that works for minutes in one call holds no signal up; exit 130."""
+    (tmp_path / "mine.py").write_text(
+        "import hashlib, itertools, pathlib\n"
+        "draws = itertools.count()\n"
+        "def slow(rng, shape):\n"
+        f"    if next(draws) >= {draws_before}:\n"
+        "        pathlib.Path('begun').touch()\n"
+        "        hashlib.pbkdf2_hmac('sha256', b'', b'', 2**31 - 1)\n"
+        "    return rng.standard_normal(shape)\n"
+    )
+    with subprocess.Popen(
+        [*VARSIM, "-d", "1100", "-i", "mine:slow", "--workers", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", cwd=tmp_path,
+        env=environment(PYTHONPATH=str(Path(app.__file__).parents[2])),
+    ) as process:  # fmt: skip
+        wait_for((tmp_path / "begun").exists)
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(
+    ("kib", "args"),
+    [
+        (60_000, "-s sqrt -n 64"),
+        (130_000, "-s sqrt -n 64"),
+        (160_000, "-i orthogonal -d 64 -n 64"),
+        (240_000, "-i orthogonal -d 64 -n 64"),
+        (330_000, "layers -i orthogonal --width 64 --depth 2 --networks 8"),
+        (240_000, "layers -a gelu --width 64 --depth 2 --networks 8"),
+        (240_000, "init orthogonal -d 64 --draws 8"),
+    ],
+)
+def test_a_limit_on_addresses_is_told_in_a_sentence(kib: int, args: str) -> None:
+    """SciPy's BLAS would otherwise try for ever; exit 1."""
+    command = f"ulimit -v {kib}; exec {shlex.join([*VARSIM, *args.split(), '--workers', '2'])}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, encoding="utf-8", env=environment(),
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert re.match(
+        r"Error: .*(memory|MiB|segment).*; (take fewer|give it more)|OpenBLAS", sentence
+    )
+
+
+def test_a_run_that_the_machine_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker holds its own W: what is needed, what there is, and what to do; exit 1."""
+    monkeypatch.setattr("varsim.compute.memory._available", lambda: 40 * 2**20)
+    args = ("-s", "sqrt", "-i", "trunc_normal", "-d", "1000", "-n", "64000", "-q")
+    assert here(*args, "--workers", "2").returncode == 0
+    refused = here(*args, "--workers", "3")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == (
+        "Error: the machine ran out of resources (the run needs 45 MiB, and the machine has "
+        "40 MiB); take fewer workers or smaller matrices.\n"
+    )
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
+import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -402,9 +405,42 @@ def test_an_exhausted_machine_is_one_sentence(error: Exception, told: str) -> No
     outcome = run_of([FIXED, LONG], ending(MIN_BLOCKS + 70, error))
     assert outcome.failure is not None
     assert told in outcome.failure
-    assert outcome.failure.endswith("; take fewer workers")
+    assert outcome.failure.endswith("; take fewer workers or smaller matrices")
     assert not outcome.interrupted
     assert [row.question for row in outcome.rows] == [FIXED.question]
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        LayerStudy(Experiment(dim=600, scale="sqrt", init="orthogonal")),
+        LayerStudy(Experiment(dim=600, scale="sqrt", init="trunc_normal", dtype="float64")),
+        CheckStudy(question("orthogonal", 600, 600)),
+        CheckStudy(question("trunc_normal", 600, 600, dtype="float64")),
+        StackStudy(Network(widths=(600,) * 5)),
+        StackStudy(Network(widths=(800,) * 3, backward=False)),
+        StackStudy(Network(widths=(64,) * 30, norm="batch", batch=512)),
+        StackStudy(Network(widths=(600,) * 3, init="orthogonal")),
+    ],
+    ids=str,
+)
+def test_a_worker_takes_the_memory_that_its_study_says(study: Any) -> None:
+    """Its arrays peak at no more, and at no less than half of it, when W is first checked too."""
+    study.prepare()  # what is loaded is no array
+    peaks = []
+
+    def work(call: Callable[[], object]) -> None:
+        tracemalloc.start()
+        call()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    for call in (study.prepare, partial(study.sample, 0)):
+        worker = threading.Thread(target=work, args=[call])  # with scratch memory of its own
+        worker.start()
+        worker.join()
+    assert study.memory / 2 <= peaks[1]
+    assert max(peaks) <= 1.1 * study.memory
 
 
 def test_workers_that_gave_out_are_told_in_their_own_sentence() -> None:

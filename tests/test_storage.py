@@ -37,7 +37,7 @@ from varsim.runner import run as run_studies
 from varsim.stack.network import Network
 from varsim.stack.result import LAYERS, StackStudy
 from varsim.storage import csv_text, files, jsonl_text
-from varsim.storage.files import _temporary_prefix, atomic_write, open_locked
+from varsim.storage.files import _temporary_prefix, atomic_write, open_locked, write_file
 from varsim.storage.ledger import Ledger
 from varsim.storage.rows import parse, read
 
@@ -511,14 +511,23 @@ def test_everything_is_synced_before_it_counts(
     assert events == ["folder", "file", "file", "file", "replace", "folder"]
 
 
-def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
-    """Those of this file, and no others."""
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize(
+    "write", [lambda file: Ledger(file, RESULTS).close(), lambda file: write_file(file, "")]
+)
+def test_temporary_files_of_killed_processes_are_removed(
+    write: Callable[[Path], None], is_new: bool, tmp_path: Path
+) -> None:
+    """Those of this file, and no others, when it is next written."""
     file = tmp_path / "sweep.jsonl"
     temporary = tmp_path / f"{_temporary_prefix(file)}abc"
     other = tmp_path / f"{_temporary_prefix(tmp_path / 'other')}abc"
     temporary.touch()
     other.touch()
-    Ledger(file, RESULTS).close()
+    if not is_new:
+        file.touch()
+    write(file)
+    file.unlink(missing_ok=True)
     assert [path.name for path in tmp_path.iterdir()] == [other.name]
 
 

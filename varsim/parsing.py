@@ -511,7 +511,7 @@ def load_function(text: str) -> Callable[..., Any]:
 
 @contextmanager
 def told_as(sentence: Callable[[str], str]) -> Iterator[None]:
-    """Raise whatever other code raises as an InputError; an interrupt stays one.
+    """Raise whatever other code raises as an InputError, but for an interrupt or a lack of memory.
 
     Other code can call ``sys.exit`` and raise classes of its own.
 
@@ -520,7 +520,7 @@ def told_as(sentence: Callable[[str], str]) -> Iterator[None]:
     """
     try:
         yield
-    except (InputError, KeyboardInterrupt):
+    except (InputError, KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # noqa: BLE001  # of a user's own class, too
         raise InputError(sentence(error_summary(error))) from None

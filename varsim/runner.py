@@ -18,12 +18,23 @@ from heapq import heappop, heappush
 from typing import Any
 
 from varsim.catalog.scales import TAKE_A_GAIN, find_scale
-from varsim.compute import ComputeError, Mapper, check_workers, one_blas_thread, threads
+from varsim.compute import (
+    ComputeError,
+    Mapper,
+    check_workers,
+    interruptible,
+    one_blas_thread,
+    out_of_resources,
+    threads,
+)
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import LayerStudy
 from varsim.parsing import MAX_VALUES, InputError
 from varsim.statistics import check_probability, judge
 from varsim.statistics.moments import Block, Totals
+
+# A whole W of so many numbers takes longer than a blink.
+_LONG_CALL = 2**20
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,20 @@ def sample(work: Work) -> list[Any]:
     except InputError as error:
         results.append(error)
     return results
+
+
+def has_long_calls(study: Any) -> bool:
+    """Tell whether one call may take so long that a person who interrupts it would wait."""
+    return study.question.init is not None and study.cost >= _LONG_CALL
+
+
+def prepare(study: Any) -> None:
+    """Load and check what a study samples with, so that a mistake is told before a run.
+
+    Raises:
+        InputError: It cannot be used.
+    """
+    interruptible(study.prepare) if has_long_calls(study) else study.prepare()
 
 
 class Measurement:
@@ -259,7 +284,7 @@ class _Run:
         point = self._points[place]
         if self._options.lenient:
             try:
-                point.study.prepare()
+                prepare(point.study)
             except InputError as error:
                 self._leave_out(place, error)
                 return
@@ -347,9 +372,7 @@ def run(
     except OSError as error:
         outcome.failure = _not_added(ledger, error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
-        outcome.failure = (
-            f"the machine ran out of resources ({str(error) or 'no memory'}); take fewer workers"
-        )
+        outcome.failure = out_of_resources(error)
     if outcome.interrupted:
         try:
             running.interrupt()

@@ -18,7 +18,7 @@ from varsim.cli import options as common
 from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
-from varsim.compute import lazy
+from varsim.compute import lazy, out_of_resources
 from varsim.parsing import InputError, shortened
 
 run, streams = lazy("varsim.cli.run"), lazy("varsim.compute.streams")
@@ -165,6 +165,9 @@ def main() -> None:
     except InputError as error:
         say_error(str(error))
         code = MISUSED
+    except MemoryError as error:
+        say_error(out_of_resources(error))
+        code = FAILED
     except OSError as error:  # help and version; what publishes results handles its own
         say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
         os._exit(FAILED)  # a last flush would fail again

@@ -33,7 +33,17 @@ from varsim.report.rows import (
     row_name,
     table_of,
 )
-from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, expand, run, work_left
+from varsim.runner import (
+    Measurement,
+    Outcome,
+    ResumePoint,
+    RunOptions,
+    expand,
+    has_long_calls,
+    prepare,
+    run,
+    work_left,
+)
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
@@ -42,6 +52,7 @@ if TYPE_CHECKING:
 cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
 stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
 theory = lazy("varsim.stack.theory")
+memory = lazy("varsim.compute.memory")
 check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
 explain_layer, explain_stack = (
     lazy("varsim.report.explain.layer"), lazy("varsim.report.explain.stack"),
@@ -174,8 +185,11 @@ def _measure(
         show = _live_columns(kind, publisher.view) if live else None
         with _EndingSignals() as signals:
             with contained():
+                to_run = [point.study for point in points if point.done is None]
+                if not options["scheduler"]:
+                    _check_memory(workers, to_run)
                 if left_out is None:
-                    _prepare([point.study for point in points if point.done is None])
+                    _prepare(to_run)
                 # Only now: a mistake of the user's is told alone.
                 _say_all(publisher, notes)
                 scheduler = options["scheduler"]
@@ -189,7 +203,9 @@ def _measure(
                         ),
                         cluster.cluster(scheduler, workers)
                         if scheduler
-                        else local(workers, work_left(points)),
+                        else local(
+                            workers, work_left(points), long_calls=any(map(has_long_calls, studies))
+                        ),
                         ledger=ledger,
                         progress=progress,
                     )
@@ -393,7 +409,15 @@ def _prepare(studies: Iterable[Any]) -> None:
     asked = {(s.question.init, getattr(s.question, "activation", None)): s for s in studies}
     asked.pop((None, None), None)
     for study in asked.values():
-        study.prepare()
+        prepare(study)
+
+
+def _check_memory(workers: int, studies: Sequence[Any]) -> None:
+    """Check that this machine can hold a run: what runs out of memory on the way may never end."""
+    if studies:
+        first = any(map(has_long_calls, studies))  # a thread before those of the workers
+        threads = first + workers if first or workers > 1 else 0
+        memory.check_workers_fit(workers, max(study.memory for study in studies), threads)
 
 
 def _found() -> str:

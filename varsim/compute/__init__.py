@@ -38,6 +38,12 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
+def out_of_resources(error: BaseException) -> str:
+    """Return a sentence on a machine without memory or threads, and on what to do."""
+    reason = str(error) or "no memory"
+    return f"the machine ran out of resources ({reason}); take fewer workers or smaller matrices"
+
+
 class ComputeError(RuntimeError):
     """Workers or their connection were lost: one sentence says what happened and what to do."""
 
@@ -205,10 +211,13 @@ def wait_awake(task: Future[Any]) -> None:
 
 
 @contextmanager
-def threads(workers: int) -> Iterator[Mapper]:
-    """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do."""
+def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
+    """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do.
+
+    One worker is the calling thread, unless calls are long: there a signal waits for their end.
+    """
     with one_blas_thread:
-        if workers == 1:
+        if workers == 1 and not long_calls:
             yield map
             return
         from concurrent.futures import ThreadPoolExecutor
@@ -220,13 +229,28 @@ def threads(workers: int) -> Iterator[Mapper]:
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def local(workers: int, work: float) -> AbstractContextManager[Mapper]:
+def interruptible(call: Callable[[], R]) -> R:
+    """Return what a long call returns; a signal is not held up by it, since a thread makes it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(1, thread_name_prefix="varsim")
+    task = executor.submit(call)
+    try:
+        wait_awake(task)
+    except BaseException:
+        executor.shutdown(wait=False)
+        raise
+    executor.shutdown()  # beside a thread this process could not be copied
+    return task.result()
+
+
+def local(workers: int, work: float, *, long_calls: bool = False) -> AbstractContextManager[Mapper]:
     """Return who computes so many random numbers soonest: threads, or processes if it takes long.
 
     Threads start at once, and wait for each other at the interpreter's lock.
     """
     is_long = workers > 1 and work >= _MANY_NUMBERS and _can_fork()
-    return processes.processes(workers) if is_long else threads(workers)
+    return processes.processes(workers) if is_long else threads(workers, long_calls=long_calls)
 
 
 def _can_fork() -> bool:
@@ -245,6 +269,8 @@ class _Lazy:
     def __getattr__(self, attribute: str) -> Any:
         if attribute == "__wrapped__":  # inspect and doctest ask every object for it
             raise AttributeError(attribute)
+        if self._name not in sys.modules and self._name.startswith("scipy"):
+            import_module("varsim.compute.memory").check_scipy_fits()
         return getattr(import_module(self._name), attribute)
 
 

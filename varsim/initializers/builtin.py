@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -117,7 +116,7 @@ class _BuiltIn(Adapter):
 
     def drawer(self, call: Call, function: Any) -> Drawer:
         if function is draw_orthogonal:
-            import_module("scipy.linalg")  # its BLAS is found only if loaded before the draw
+            lapack.sorgqr  # noqa: B018  # its BLAS is found only if loaded before the draw
 
         def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
             out: FloatArray = scratch("made", shape[0] * shape[1], dtype).reshape(shape)
@@ -125,6 +124,9 @@ class _BuiltIn(Adapter):
             return Weights(out)
 
         return draw
+
+    def remedy(self) -> str:
+        return "reinstall scipy"
 
 
 ADAPTER = _BuiltIn()

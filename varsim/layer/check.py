@@ -282,6 +282,11 @@ class CheckStudy:
         """Entries of W that a replicate draws."""
         return self.question.dim * self.question.n
 
+    @property
+    def memory(self) -> int:
+        """Bytes of arrays that a worker holds, about: W, its entries as float64, and squares."""
+        return self.cost * (2 * np.dtype(self.question.dtype).itemsize + 16)
+
     def prepare(self) -> None:
         """Load and check the initializer, or raise an InputError."""
         verify_initializer(self.question)

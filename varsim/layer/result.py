@@ -17,6 +17,7 @@ from varsim.fields.rounding import rounded, significant
 from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment
 from varsim.layer.sampling import (
     batch_size,
+    block_bytes,
     block_numbers,
     sample_block,
     sample_blocks,
@@ -193,6 +194,11 @@ class LayerStudy:
     def cost(self) -> int:
         """Random numbers that a replicate draws."""
         return block_numbers(self.question)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of arrays that a worker holds, about."""
+        return block_bytes(self.question)
 
     @cached_property
     def batch(self) -> int:

@@ -205,8 +205,8 @@ class _WholeWeights:
 
     @staticmethod
     def numbers(experiment: Experiment, length: int) -> int:  # noqa: ARG004
-        """Return how many numbers a worker holds: W, and twice as much as is usual beside it."""
-        return 3 * experiment.dim * experiment.n
+        """Return how many numbers a worker holds: W, and what orthogonal ones take beside it."""
+        return 4 * experiment.dim * experiment.n
 
 
 def _weights(experiment: Experiment) -> type[_SlicedWeights | _WholeWeights]:

@@ -23,7 +23,13 @@ from varsim.fields.rounding import short, significant
 from varsim.layer.result import MARGIN, VERDICTS, ended_before_check
 from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
-from varsim.stack.sampling import FIELDS, Sampled, sample_network, verify_network
+from varsim.stack.sampling import (
+    FIELDS,
+    Sampled,
+    network_bytes,
+    sample_network,
+    verify_network,
+)
 from varsim.stack.theory import LARGEST_SLACK, LayerTheory, predict
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Bins
@@ -393,6 +399,11 @@ class StackStudy:
     def cost(self) -> int:
         """Weights that a replicate draws."""
         return sum(layer.fan_in * layer.fan_out for layer in self.question.layers)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of arrays that a worker holds, about."""
+        return network_bytes(self.question)
 
     def prepare(self) -> None:
         """Load and check the activation and what makes W, or raise an InputError."""

@@ -108,6 +108,22 @@ def verify_network(network: Network) -> None:
     verify_initializer(network.experiment(*network.widths[:2]))
 
 
+def network_bytes(network: Network) -> int:
+    """Return about how many bytes of arrays a worker holds.
+
+    The weights that are kept, and those of another layer as they are drawn; φ′, and with a norm h,
+    of every layer for the way back; and what a layer takes of arrays with an entry for each unit.
+    """
+    layers, widest = network.layers, max(network.widths)
+    sizes = [layer.fan_in * layer.fan_out for layer in layers]
+    kept = _kept_count(network)
+    drawn = (4 if network.init else 1) + (kept < len(sizes))
+    numbers = sum(sizes[len(sizes) - kept :]) + drawn * max(sizes)
+    per_unit = network.backward * (1 + (network.norm != "none"))
+    units = network.batch * (per_unit * sum(network.widths) + 8 * widest)
+    return (numbers + units) * np.dtype(network.dtype).itemsize
+
+
 class _Units(NamedTuple):
     """What the units of a layer gave, each of shape (batch, width).
 
@@ -246,14 +262,20 @@ def _kept_weights(network: Network) -> dict[int, FloatArray]:
 
     It is one piece: from 4 MiB on, NumPy asks the system for huge pages, which are faster.
     """
+    count = _kept_count(network)
     shapes = [(layer.fan_in, layer.fan_out) for layer in reversed(network.layers)]
     ends = [0, *accumulate(fan_in * fan_out for fan_in, fan_out in shapes)]
-    count = sum(end <= _KEPT_NUMBERS for end in ends[1:]) if network.backward else 0
     memory = scratch("kept", ends[count], np.dtype(network.dtype))
     return {
         network.depth - 1 - i: memory[ends[i] : ends[i + 1]].reshape(shapes[i])
         for i in range(count)
     }
+
+
+def _kept_count(network: Network) -> int:
+    """Return of how many layers, from the last on, weights are kept for the way back."""
+    sizes = (layer.fan_in * layer.fan_out for layer in reversed(network.layers))
+    return sum(end <= _KEPT_NUMBERS for end in accumulate(sizes)) if network.backward else 0
 
 
 def _normalised(norm: str, h: FloatArray) -> tuple[FloatArray, FloatArray]:

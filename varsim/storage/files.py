@@ -30,10 +30,12 @@ def write_file(path: Path, content: str | bytes) -> None:
     elif target.exists():
         handle = open_locked(target)  # refused where another varsim adds rows to it
         try:
+            remove_temporary_files(target)
             atomic_write(target, content)
         finally:
             os.close(handle)
     else:
+        remove_temporary_files(target)
         atomic_write(target, content)
 
 
@@ -131,7 +133,8 @@ def write_again(target: Path, handle: int) -> tuple[int, Path]:
 def remove_temporary_files(target: Path) -> None:
     """Remove what a process that was killed while it replaced a file left beside it."""
     for temporary in target.parent.glob(f"{_temporary_prefix(target)}*"):
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # gone meanwhile, or another user's
+            temporary.unlink()
 
 
 def append_line(handle: int, line: bytes) -> None:
