@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ import pytest
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
 from varsim.compute import ComputeError, Mapper, ordered_map
-from varsim.compute.cluster import _SECONDS, _check_worker, _Task
+from varsim.compute.cluster import _SECONDS, _check_worker, _Task, cluster
 from varsim.compute.processes import _budget, _taken, grouped
 from varsim.compute.provenance import fingerprint
 
@@ -44,16 +46,23 @@ def process(*command: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real scheduler on loopback."""
-    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+@contextmanager
+def own_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A real scheduler on loopback: its address and its process."""
+    file = folder / "scheduler.json"
     with process(
         *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
         "--scheduler-file", str(file),
-    ):  # fmt: skip
+    ) as started:  # fmt: skip
         wait_for(lambda: file.exists() and file.stat().st_size > 0)
-        yield json.loads(file.read_text(encoding="utf-8"))["address"]
+        yield json.loads(file.read_text(encoding="utf-8"))["address"], started
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that tests share."""
+    with own_scheduler(tmp_path_factory.mktemp("dask")) as (address, _):
+        yield address
 
 
 def worker(address: str, name: str, **changes: str) -> Any:
@@ -148,27 +157,130 @@ def test_a_worker_without_varsim_is_one_sentence(scheduler: str, tmp_path: Path)
 
 def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
     """The run ends with a sentence, and the same command goes on without it."""
-    where, file = tmp_path / "scheduler.json", tmp_path / "sweep.csv"
-    with process(
-        *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-        "--scheduler-file", str(where),
-    ) as mortal:  # fmt: skip
-        wait_for(lambda: where.exists() and where.stat().st_size > 0)
-        address = json.loads(where.read_text(encoding="utf-8"))["address"]
-        with worker(address, "only"):
-            wait_for_workers(address, 1)
-            command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
-            with subprocess.Popen(
-                command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                text=True,
-            ) as running:  # fmt: skip
-                wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
-                mortal.kill()
-                _, stderr = running.communicate(timeout=60)
+    file = tmp_path / "sweep.csv"
+    with own_scheduler(tmp_path) as (address, mortal), worker(address, "only"):
+        wait_for_workers(address, 1)
+        command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True,
+        ) as running:  # fmt: skip
+            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+            mortal.kill()
+            _, stderr = running.communicate(timeout=60)
     assert running.returncode == 1
     assert stderr.splitlines()[-1] == "Error: the connection to the scheduler was lost."
     assert 2 <= file.read_bytes().count(b"\n") < 5
     assert run(*LONG, "--output", str(file), "--resume").stdout == run(*LONG).stdout
+
+
+@dataclass
+class Naps:
+    """Naps of a twentieth of a second, which are wanted for half a minute at most."""
+
+    number: int
+    deadline: float = field(default_factory=lambda: time.monotonic() + 30)
+
+    def __iter__(self) -> Iterator[float]:
+        """Hand them out."""
+        return iter([0.05] * self.number)
+
+    def is_wanted(self) -> bool:
+        """Tell whether to go on waiting."""
+        return time.monotonic() < self.deadline
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives no sign of life for two seconds is silent."""
+    monkeypatch.setattr("varsim.compute.cluster._SILENT_SECONDS", 2.0)
+    monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_that_does_not_answer_is_named_and_others_compute_its_blocks(
+    scheduler: str,
+) -> None:
+    """It stays silent to the end, and every result is there."""
+    told: list[str] = []
+    with worker(scheduler, "one"), worker(scheduler, "two") as second:
+        wait_for_workers(scheduler, 2)
+        with cluster(scheduler, 0, told.append) as mapper:
+            results = mapper(time.sleep, Naps(100))
+            first = [next(results) for _ in range(20)]
+            second.send_signal(signal.SIGSTOP)
+            assert len([*first, *results]) == 100
+    pattern = r"The worker at tcp://127\.0\.0\.1:\d+ has not answered for 2 s; other workers .*\."
+    assert any(re.fullmatch(pattern, sentence) for sentence in told), told
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("who", ["scheduler", "worker"])
+def test_a_run_waits_for_whom_it_cannot_do_without(who: str, tmp_path: Path) -> None:
+    """A sentence says who does not answer, and another that it answers again."""
+    told: list[str] = []
+    with own_scheduler(tmp_path) as (address, head), worker(address, "only") as only:
+        wait_for_workers(address, 1)
+        stopped = {"scheduler": head, "worker": only}[who]
+
+        def tell(sentence: str) -> None:
+            told.append(sentence)
+            stopped.send_signal(signal.SIGCONT)
+
+        with cluster(address, 0, tell) as mapper:
+            results = mapper(time.sleep, Naps(60))
+            first = [next(results) for _ in range(10)]
+            stopped.send_signal(signal.SIGSTOP)
+            assert len([*first, *results]) == 60
+            wait_for(lambda: mapper_asks_until_it_answers(mapper, told))
+    where = address if who == "scheduler" else r"tcp://127\.0\.0\.1:\d+"
+    silent = rf"The {who} at {where} has not answered for 2 s; the run waits, and Ctrl-C ends it .*"
+    assert re.fullmatch(silent, told[0])
+    assert re.fullmatch(rf"The {who} at {where} answers again\.", told[1])
+
+
+def mapper_asks_until_it_answers(mapper: Mapper, told: list[str]) -> bool:
+    list(mapper(abs, range(2)))
+    return len(told) >= 2
+
+
+def test_an_interrupt_ends_a_run_whose_scheduler_does_not_answer(tmp_path: Path) -> None:
+    """At once, and the rows that are done are kept."""
+    file = tmp_path / "sweep.csv"
+    with own_scheduler(tmp_path) as (address, head), worker(address, "only"):
+        wait_for_workers(address, 1)
+        command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+            head.send_signal(signal.SIGSTOP)
+            running.send_signal(signal.SIGINT)
+            stdout, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert stdout == file.read_text(encoding="utf-8")
+    assert "Interrupted: " in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "Bang"])
+def test_an_initializer_that_raises_what_ends_programs_is_one_sentence(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a worker it would end the thread, with a traceback, and the next worker's after it."""
+    (tmp_path / "late.py").write_text(
+        "from itertools import count\n"
+        "class Bang(BaseException): pass\n"
+        "def f(rng, shape, calls=count()):\n"
+        f"    if next(calls) > 9: raise {error}('gave up')\n"
+        "    return rng.standard_normal(shape)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    path = str(Path(varsim.__file__).parents[1])
+    done = run("-d", "64", "-i", "late:f", "--scheduler", "local", "-j", "1", PYTHONPATH=path)
+    assert_refused(done, error)
+    assert len(done.stderr.splitlines()) == 2
 
 
 class FakeFuture:
@@ -197,7 +309,8 @@ def test_what_a_lost_connection_raises_is_told_from_the_error_of_a_call(
     status: str, error: Exception, expected: Exception
 ) -> None:
     """A scheduler that dies ends calls in whatever asyncio raises as it closes."""
-    task: Any = _Task(None, FakeFuture(status, error))  # type: ignore[arg-type]
+    tasks: Any = SimpleNamespace(send=lambda *_: FakeFuture(status, error))
+    task: _Task[Any] = _Task(tasks, abs, 1)
     with pytest.raises(type(expected), match=str(expected)) as raised:
         task.result()
     assert type(raised.value) is type(expected)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -163,9 +164,13 @@ class Measurement:
         if self.count >= self.target:
             self.target = self.study.next_check(self.totals)
             self._note(self.target)
-        elif self.count >= self.study.minimum and self._time_is_up():
-            self._note(self.target)
-            self.target = None
+        else:
+            self.expire()
+
+    def expire(self) -> None:
+        """End it if its time is up and there is enough for an error bar."""
+        if self.count >= self.study.minimum and self._time_is_up():
+            self.stop()
 
     def stop(self) -> bool:
         """End it where it is; return whether there is enough for an error bar."""
@@ -216,6 +221,12 @@ class _Run:
         while (work := self._next()) is not None:
             self.remaining -= work.cost
             yield work
+
+    def is_wanted(self) -> bool:
+        """Return whether any row is still to be done, after those whose time is up have ended."""
+        for place, measurement in list(self._open.items()):
+            self._change(place, measurement, measurement.expire)
+        return bool(self._waiting or self._open)
 
     def carry_out(self, mapper: Mapper) -> None:
         """Measure all rows."""
@@ -280,9 +291,13 @@ class _Run:
                 raise results[-1]
             self._leave_out(place, results[-1])
             return
-        expected = measurement.target or measurement.count
         self._progress.advance(measurement.study.cost * len(results))
-        measurement.add(*results)
+        self._change(place, measurement, partial(measurement.add, *results))
+
+    def _change(self, place: int, measurement: Measurement, change: Callable[[], None]) -> None:
+        """Change an open row, take note of what that adds to the work, and close it if done."""
+        expected = measurement.target or measurement.count
+        change()
         more = (measurement.target or measurement.count) - expected
         self._progress.expect(more * measurement.study.cost)
         self.remaining = max(0.0, self.remaining + more * measurement.study.cost)

@@ -162,7 +162,12 @@ def _compute(
 ) -> tuple[float, list[R]]:
     """Return how long a group took, and its results."""
     check()
-    with one_blas_thread:
-        start = time.perf_counter()
-        results = [function(item) for item in group]
-        return time.perf_counter() - start, results
+    try:
+        with one_blas_thread:
+            start = time.perf_counter()
+            results = [function(item) for item in group]
+            return time.perf_counter() - start, results
+    except (KeyboardInterrupt, SystemExit) as error:  # of other code; it would end the worker
+        raise ComputeError(
+            f"a call ended in {type(error).__name__} on a worker; correct the code that raises it"
+        ) from None
