@@ -23,7 +23,7 @@ import pytest
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
 from varsim.compute import ComputeError, Mapper, ordered_map
-from varsim.compute.cluster import _SECONDS, _check_worker, _Task, cluster
+from varsim.compute.cluster import _SECONDS, _check_worker, _seconds, _Task, cluster
 from varsim.compute.processes import _budget, _taken, grouped
 from varsim.compute.provenance import fingerprint
 
@@ -292,6 +292,8 @@ class FakeFuture:
     def result(self, timeout: float) -> None:
         raise self._error
 
+    exception = result
+
     def cancel(self) -> None:
         raise self._error
 
@@ -367,7 +369,7 @@ class Done:
 def test_groups_keep_items_and_order(items: range) -> None:
     """Whatever the grouping, what comes out is what a plain map gives."""
     recorder = Recorder()
-    mapper = grouped(recorder.mapper(), capacity=lambda: 2, seconds=_SECONDS)
+    mapper = grouped(recorder.mapper(), capacity=lambda: 2, seconds=_seconds)
     assert list(mapper(abs, items)) == list(map(abs, items))
     assert sum(recorder.sizes) == len(items)
     if len(items) == 5000:
@@ -416,30 +418,68 @@ class Items:
             yield Item(self._cost)
 
 
+def sizes_of_groups(
+    monkeypatch: pytest.MonkeyPatch, cost: float, remaining: float, first: float = 1.0
+) -> list[int]:
+    """How many items groups hold, of 4000 units of work that take a thousandth of a second each.
+
+    The first item takes so many times as long.
+    """
+    clock, pace = 0.0, first / 1000
+
+    def work(item: Item) -> float:
+        nonlocal clock, pace
+        clock += item.cost * pace
+        pace = 1 / 1000
+        return item.cost
+
+    monkeypatch.setattr("varsim.compute.processes.time.perf_counter", lambda: clock)
+    recorder, number = Recorder(), round(4000 / cost)
+    items = Items(number, cost, remaining)
+    results = list(grouped(recorder.mapper(), capacity=lambda: 2, seconds=_seconds)(work, items))
+    assert results == [cost] * number
+    return recorder.sizes
+
+
 @pytest.mark.parametrize(
     ("cost", "beyond", "largest", "last"),
-    [(1.0, 0.0, 249, 50), (10.0, 0.0, 24, 5), (1.0, 1e6, 400, 400)],
+    [(1.0, 0.0, 400, 50), (10.0, 0.0, 40, 5), (1.0, 1e6, 400, 400)],
 )  # fmt: skip
 def test_groups_are_sized_by_cost_and_by_what_remains(
     monkeypatch: pytest.MonkeyPatch, cost: float, beyond: float, largest: int, last: int
 ) -> None:
-    """A thousandth of a second per unit: an equal share of what is left, from 0.05 s to 0.4 s."""
-    clock = 0.0
+    """An equal share of what is left, from 0.05 s to 0.4 s."""
+    sizes = sizes_of_groups(monkeypatch, cost, 4000.0 + beyond)
+    assert sizes[:5] == [1, 1, 1, 1, 8], "nothing is known before the first is done"
+    assert largest <= max(sizes) <= largest + 1
+    peak = sizes.index(max(sizes))
+    assert sizes[:peak] == sorted(sizes[:peak]), "they grow with what is known"
+    assert sizes[peak:] == sorted(sizes[peak:], reverse=True)
+    assert sizes[-2] >= last
 
-    def work(item: Item) -> float:
-        nonlocal clock
-        clock += item.cost / 1000
-        return item.cost
 
-    monkeypatch.setattr("varsim.compute.processes.time.perf_counter", lambda: clock)
-    recorder, number = Recorder(), round(1000 / cost)
-    items = Items(number, cost, 1000.0 + beyond)
-    results = list(grouped(recorder.mapper(), capacity=lambda: 2, seconds=_SECONDS)(work, items))
-    assert results == [cost] * number
-    assert recorder.sizes[:4] == [1] * 4, "nothing is known before the first is done"
-    assert max(recorder.sizes) == recorder.sizes[4] == largest
-    assert recorder.sizes[4:] == sorted(recorder.sizes[4:], reverse=True)
-    assert recorder.sizes[-2] >= last
+def test_a_group_that_ends_at_once_makes_the_next_ones_no_larger_than_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A first item that fails tells nothing of the pace of the others."""
+    sizes = sizes_of_groups(monkeypatch, 1.0, 4000.0, first=0.0)
+    assert sizes[:5] == [1, 1, 1, 1, 8]
+    assert max(sizes) < 700
+
+
+class Asked(Items):
+    """Items that are as large as is asked for."""
+
+    def ask_for(self, cost: float) -> None:
+        """Take note of what the next may cost."""
+        self._cost = max(1.0, cost)
+
+
+def test_items_that_can_be_large_are_asked_for_in_their_groups_size() -> None:
+    """A group is one of them then, and no larger than its budget."""
+    rest = Asked(10, 1.0, 100.0)
+    assert [item.cost for item in _taken(iter(rest), 0.0, rest.ask_for)] == [1.0]
+    assert [item.cost for item in _taken(iter(rest), 7.0, rest.ask_for)] == [7.0]
 
 
 def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
@@ -447,7 +487,7 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
 ) -> None:
     """Every group carries the versions it is to be computed with."""
     check = partial(_check_worker, fingerprint())
-    mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_SECONDS, check=check)
+    mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_seconds, check=check)
     results = mapper(abs, range(50))
     next(results)
     monkeypatch.setattr("varsim.compute.cluster.offered", lambda: {"NumPy": "1.0"})

@@ -194,6 +194,29 @@ def test_a_measurement_is_a_function_of_its_replicates(study: Any) -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_work_that_is_as_large_as_is_asked_for_changes_no_byte(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It holds whole batches, up to the next check."""
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 1000)
+    batches = LayerStudy(Experiment(dim=3, scale="sqrt", samples=6400))
+    studies = [*STUDIES.values(), batches, failing("fails_on_the_way")]
+    sizes: dict[int, list[int]] = {}
+
+    def asks(function: Callable[[Any], Any], items: Any, /) -> Iterator[Any]:
+        items.ask_for(50.0 * batches.cost)
+        for work in items:
+            sizes.setdefault(id(work.study), []).append(len(work.indices))
+            yield function(work)
+
+    alone, together = (run_of(studies, mapper, lenient=True) for mapper in (map, asks))
+    assert records(alone.rows) == records(together.rows)
+    assert alone.left_out == together.left_out
+    assert 1 < batches.batch < 50
+    assert sizes[id(batches)][0] == 50 // batches.batch * batches.batch
+    assert sum(sizes[id(batches)]) == 64
+
+
 def test_a_measurement_hands_out_no_more_than_the_next_check_needs() -> None:
     """What lies beyond the check is not handed out before the check has asked for it."""
     measurement, checks = Measurement(PRECISE), []

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Of a task, which costs the scheduler some milliseconds, so it should take a good part of a second.
+# Of a task: a good part of a second, and more of it the more workers there are: each task takes one
+# or two milliseconds of the one scheduler and of this process.
 _SECONDS = (0.05, 0.4)
+_SECONDS_PER_WORKER = (0.002, 0.01)
 
 # Dask makes glibc's malloc return freed memory at once. Getting it again for every draw costs a
 # quarter of the time. BLAS has one thread per process, as everywhere.
@@ -55,6 +57,7 @@ _DEAF = (
 
 _CONNECT_SECONDS = 5
 _POLL_SECONDS = 2
+_FETCH_SECONDS = 5
 _CLOSE_SECONDS = 3
 _WORKERLESS_SECONDS = 60
 
@@ -107,7 +110,7 @@ def cluster(address: str, workers: int, tell: Callable[[str], object] = bool) ->
             tasks = _Tasks(client, members, getattr(items, "is_wanted", lambda: True))
             in_order = ordered_map(tasks, lambda: 2 * members.capacity())
             with suppress(_UnwantedError):
-                yield from grouped(in_order, members.capacity, _SECONDS, check)(function, items)
+                yield from grouped(in_order, members.capacity, _seconds, check)(function, items)
 
         yield mapper
 
@@ -239,6 +242,13 @@ def _check_workers(client: Client) -> None:
         _check_fingerprint(f"the worker {worker}", fingerprint(), versions)
 
 
+def _seconds(workers: int) -> tuple[float, float]:
+    """Return how long a group takes, at least and at most."""
+    pairs = zip(_SECONDS, _SECONDS_PER_WORKER, strict=True)
+    shortest, longest = (max(least, each * workers) for least, each in pairs)
+    return shortest, longest
+
+
 class _UnwantedError(Exception):
     """Nobody wants what is waited for."""
 
@@ -351,13 +361,32 @@ class _Tasks:
         """Hand a call to the scheduler, for workers that answer."""
         answering = self.members.answering if self.members.silent else None
         with _lost_as_compute_error():
+            # As arguments of Dask's own, items would be searched for futures, one by one.
             return self.client.submit(
-                function,
-                item,
+                partial(function, item),
                 pure=False,
                 workers=answering or None,
                 allow_other_workers=bool(answering),
             )
+
+    def gather(self, first: _Task[Any]) -> None:
+        """Fetch the result of a task, and of all that are done: scheduler and workers answer once.
+
+        Raises:
+            TimeoutError: One that has some of them does not answer.
+        """
+        others = [task for task in self._open if task is not first and task.is_fetched_with_others]
+        tasks = [first, *others]
+        futures = [task.futures[0] for task in tasks]
+        gather = partial(self.client.gather, futures, asynchronous=True)
+        try:
+            results = self.client.sync(gather, callback_timeout=_FETCH_SECONDS)
+        except TimeoutError:
+            for task in tasks:
+                task.is_slow = True
+            raise
+        for task, result in zip(tasks, results, strict=True):
+            task.results.append(result)
 
     def look_around(self) -> None:
         """See, after a wait in vain, who does not answer, and hand on what only those have.
@@ -402,26 +431,44 @@ def _lost_as_compute_error(future: Future[Any] | None = None) -> Iterator[None]:
 
 
 class _Task(Generic[R]):
-    """A task on a cluster; a worker that is lost or silent in the middle only delays it."""
+    """A task on a cluster; a worker that is lost or silent in the middle only delays it.
+
+    Attributes:
+        futures: Of its calls, which are one, and more where workers fell silent.
+        results: Its result, once that is here.
+        is_slow: Whether fetching it took too long for the results of others to wait for it.
+    """
 
     def __init__(self, tasks: _Tasks, function: Callable[[Any], R], item: Any) -> None:
         self._tasks, self._call = tasks, (function, item)
-        self._futures = deque([tasks.send(*self._call)])
+        self.futures = deque([tasks.send(*self._call)])
+        self.results: list[R] = []
+        self.is_slow = False
+
+    @property
+    def is_fetched_with_others(self) -> bool:
+        """Whether the result is there to be fetched."""
+        return not self.results and not self.is_slow and self.futures[0].status == "finished"
 
     def result(self) -> R:
-        while True:
-            future = self._futures[0]
+        while not self.results:
+            future = self.futures[0]
             with _lost_as_compute_error(future), suppress(TimeoutError):
-                return future.result(timeout=_POLL_SECONDS)
-            self._futures.rotate()
+                future.exception(timeout=_POLL_SECONDS)  # waits
+                if future.status != "finished":
+                    return future.result(timeout=_POLL_SECONDS)  # raises
+                self._tasks.gather(self)
+                break
+            self.futures.rotate()
             self._tasks.look_around()
+        return self.results[0]
 
     def hand_on(self, held: Collection[str]) -> None:
         """Let another worker compute it, too, where silent workers hold all there is of it."""
-        if all(future.key in held for future in self._futures):
-            self._futures.appendleft(self._tasks.send(*self._call))
+        if not self.results and all(future.key in held for future in self.futures):
+            self.futures.appendleft(self._tasks.send(*self._call))
 
     def cancel(self) -> None:
         with suppress(ComputeError), _lost_as_compute_error():
-            for future in self._futures:
+            for future in self.futures:
                 future.cancel()
