@@ -14,12 +14,14 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -36,6 +38,7 @@ from varsim.report import Column, Table
 from varsim.report.formats import plain_text
 from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.network import Network
+from varsim.statistics.moments import Block, Moments
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
 QUESTION = Experiment(dim=512, scale="sqrt", design="fixed-x", samples=500_000)
@@ -46,6 +49,11 @@ LONG = {
 }
 STACK = Network(widths=(512,) * 21, scale="sqrt")
 SHORT = [Experiment(dim=dim, scale="sqrt", samples=65_536) for dim in range(1, 401)]
+NAP = 0.05
+"""Seconds that a worker which only sleeps sleeps at a time."""
+SECONDS_PER_NUMBER = 6e-9
+"""What a block takes on one core, for each random number that it draws."""
+PROCESSES, SLEEPERS = 4, 64
 HOURS = Experiment(dim=512, scale="sqrt", samples=1_600_000_000)
 
 
@@ -250,6 +258,97 @@ def clusters() -> list[Row]:
     return [Row("crossed, over 10 s: cluster of two / two workers", values, 1.15, False)]
 
 
+@dataclass(frozen=True)
+class SleepingStudy(LayerStudy):
+    """Sleeps as long as the blocks of an experiment would take, and returns the same for all."""
+
+    _debts = threading.local()
+
+    @cached_property
+    def batch(self) -> int:
+        """Return how many blocks are worth a nap."""
+        return max(1, int(NAP / self.seconds(1)))
+
+    def sample(self, index: int) -> Block:
+        """Return a block."""
+        (block,) = self.sample_batch(range(index, index + 1))
+        return block
+
+    def sample_batch(self, indices: range) -> list[Block]:
+        """Return blocks; a nap lasts too long by chance, and the thread's next one is shorter."""
+        debt = getattr(self._debts, "seconds", 0.0) + self.seconds(len(indices))
+        start = time.perf_counter()
+        time.sleep(max(0.0, debt))
+        self._debts.seconds = debt - (time.perf_counter() - start)
+        return [Block(Moments(1000, 1e-3 * (i % 7), 1.0 + 1e-3 * (i % 5))) for i in indices]
+
+    def seconds(self, blocks: int) -> float:
+        """Return how long blocks take."""
+        return blocks * self.cost * SECONDS_PER_NUMBER
+
+
+@contextmanager
+def sleeping_cluster() -> Iterator[str]:
+    """Give the address of a scheduler with workers that only sleep, all of them processes here."""
+    dask = str(Path(sys.executable).with_name("dask"))
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    # As for workers of one thread, one task waits with the worker for each that it computes.
+    env["DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION"] = "2"
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+
+        def start(*command: str) -> None:
+            started = subprocess.Popen(
+                [dask, *command, "--no-dashboard"], env=env, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            stack.callback(started.wait)
+            stack.callback(started.kill)
+
+        file = Path(folder) / "scheduler.json"
+        start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+        for _ in range(PROCESSES):
+            threads_each = str(SLEEPERS // PROCESSES)
+            start("worker", "--scheduler-file", str(file), "--no-nanny", "--nthreads", threads_each)
+        from distributed import Client
+
+        with Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(PROCESSES, timeout=300)
+            address = client.scheduler.address
+        yield address
+
+
+def simulated() -> list[Row]:
+    """The share of their time for which 64 workers work: they sleep, and all else is real."""
+    if not importlib.util.find_spec("distributed"):
+        return []
+    import bench  # type: ignore[import-not-found]  # by its name, under which the workers find it, too
+
+    many = [Experiment(dim=dim, scale="sqrt") for dim in range(2048, 6048, 2)]
+    large = [Experiment(dim=4096, scale="sqrt", samples=10_000_000_000)]
+    found = []
+    with sleeping_cluster() as address, cluster(address, 0) as mapper:
+        bench.utilisation(many[:64], mapper)  # loads what workers need
+        for what, asked in (("2,000 default rows", many), ("a row of 1e10 outputs", large)):
+            share = bench.utilisation(asked, mapper)
+            found.append(Row(f"{what}: {SLEEPERS} workers, used", [share], 0.9, True))
+    return found
+
+
+def utilisation(experiments: Sequence[Experiment], mapper: Mapper) -> float:
+    """Return the share of their time for which workers work."""
+    asleep = [SleepingStudy(experiment) for experiment in experiments]
+    points, worked = list(map(ResumePoint, asleep)), 0.0
+
+    def work() -> None:
+        nonlocal worked
+        outcome = run(points, RunOptions(), nullcontext(mapper))
+        worked = sum(s.seconds(r.blocks) for s, r in zip(asleep, outcome.rows, strict=True))
+
+    wall = seconds(work)
+    return worked / (SLEEPERS * wall)
+
+
 def measured(experiment: Experiment, mapper: Mapper) -> Totals:
     """Return what an experiment gives with a mapper."""
     *_, totals = measure(experiment, partial(stream, experiment, mapper))
@@ -373,7 +472,7 @@ BENCHMARKS = (
 
 def main() -> int:
     """Run every benchmark, or one, and print the table."""
-    by_name = {benchmark.__name__: benchmark for benchmark in BENCHMARKS}
+    by_name = {benchmark.__name__: benchmark for benchmark in (*BENCHMARKS, simulated)}
     parser = argparse.ArgumentParser(description="Measure varsim against NumPy and torch.")
     parser.add_argument("--only", choices=by_name, help="the one benchmark to run")
     only = parser.parse_args().only

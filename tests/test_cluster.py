@@ -8,12 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ import pytest
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
 from varsim.compute import ComputeError, Mapper, ordered_map
-from varsim.compute.cluster import _SECONDS, _check_worker, _Task
+from varsim.compute.cluster import _SECONDS, _check_worker, _seconds, _Task, cluster
 from varsim.compute.processes import _budget, _taken, grouped
 from varsim.compute.provenance import fingerprint
 
@@ -44,16 +46,23 @@ def process(*command: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real scheduler on loopback."""
-    file = tmp_path_factory.mktemp("dask") / "scheduler.json"
+@contextmanager
+def own_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A real scheduler on loopback: its address and its process."""
+    file = folder / "scheduler.json"
     with process(
         *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
         "--scheduler-file", str(file),
-    ):  # fmt: skip
+    ) as started:  # fmt: skip
         wait_for(lambda: file.exists() and file.stat().st_size > 0)
-        yield json.loads(file.read_text(encoding="utf-8"))["address"]
+        yield json.loads(file.read_text(encoding="utf-8"))["address"], started
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a scheduler that tests share."""
+    with own_scheduler(tmp_path_factory.mktemp("dask")) as (address, _):
+        yield address
 
 
 def worker(address: str, name: str, **changes: str) -> Any:
@@ -148,27 +157,130 @@ def test_a_worker_without_varsim_is_one_sentence(scheduler: str, tmp_path: Path)
 
 def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
     """The run ends with a sentence, and the same command goes on without it."""
-    where, file = tmp_path / "scheduler.json", tmp_path / "sweep.csv"
-    with process(
-        *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-        "--scheduler-file", str(where),
-    ) as mortal:  # fmt: skip
-        wait_for(lambda: where.exists() and where.stat().st_size > 0)
-        address = json.loads(where.read_text(encoding="utf-8"))["address"]
-        with worker(address, "only"):
-            wait_for_workers(address, 1)
-            command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
-            with subprocess.Popen(
-                command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                text=True,
-            ) as running:  # fmt: skip
-                wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
-                mortal.kill()
-                _, stderr = running.communicate(timeout=60)
+    file = tmp_path / "sweep.csv"
+    with own_scheduler(tmp_path) as (address, mortal), worker(address, "only"):
+        wait_for_workers(address, 1)
+        command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True,
+        ) as running:  # fmt: skip
+            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+            mortal.kill()
+            _, stderr = running.communicate(timeout=60)
     assert running.returncode == 1
     assert stderr.splitlines()[-1] == "Error: the connection to the scheduler was lost."
     assert 2 <= file.read_bytes().count(b"\n") < 5
     assert run(*LONG, "--output", str(file), "--resume").stdout == run(*LONG).stdout
+
+
+@dataclass
+class Naps:
+    """Naps of a twentieth of a second, which are wanted for half a minute at most."""
+
+    number: int
+    deadline: float = field(default_factory=lambda: time.monotonic() + 30)
+
+    def __iter__(self) -> Iterator[float]:
+        """Hand them out."""
+        return iter([0.05] * self.number)
+
+    def is_wanted(self) -> bool:
+        """Tell whether to go on waiting."""
+        return time.monotonic() < self.deadline
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gives no sign of life for two seconds is silent."""
+    monkeypatch.setattr("varsim.compute.cluster._SILENT_SECONDS", 2.0)
+    monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_that_does_not_answer_is_named_and_others_compute_its_blocks(
+    scheduler: str,
+) -> None:
+    """It stays silent to the end, and every result is there."""
+    told: list[str] = []
+    with worker(scheduler, "one"), worker(scheduler, "two") as second:
+        wait_for_workers(scheduler, 2)
+        with cluster(scheduler, 0, told.append) as mapper:
+            results = mapper(time.sleep, Naps(100))
+            first = [next(results) for _ in range(20)]
+            second.send_signal(signal.SIGSTOP)
+            assert len([*first, *results]) == 100
+    pattern = r"The worker at tcp://127\.0\.0\.1:\d+ has not answered for 2 s; other workers .*\."
+    assert any(re.fullmatch(pattern, sentence) for sentence in told), told
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("who", ["scheduler", "worker"])
+def test_a_run_waits_for_whom_it_cannot_do_without(who: str, tmp_path: Path) -> None:
+    """A sentence says who does not answer, and another that it answers again."""
+    told: list[str] = []
+    with own_scheduler(tmp_path) as (address, head), worker(address, "only") as only:
+        wait_for_workers(address, 1)
+        stopped = {"scheduler": head, "worker": only}[who]
+
+        def tell(sentence: str) -> None:
+            told.append(sentence)
+            stopped.send_signal(signal.SIGCONT)
+
+        with cluster(address, 0, tell) as mapper:
+            results = mapper(time.sleep, Naps(60))
+            first = [next(results) for _ in range(10)]
+            stopped.send_signal(signal.SIGSTOP)
+            assert len([*first, *results]) == 60
+            wait_for(lambda: mapper_asks_until_it_answers(mapper, told))
+    where = address if who == "scheduler" else r"tcp://127\.0\.0\.1:\d+"
+    silent = rf"The {who} at {where} has not answered for 2 s; the run waits, and Ctrl-C ends it .*"
+    assert re.fullmatch(silent, told[0])
+    assert re.fullmatch(rf"The {who} at {where} answers again\.", told[1])
+
+
+def mapper_asks_until_it_answers(mapper: Mapper, told: list[str]) -> bool:
+    list(mapper(abs, range(2)))
+    return len(told) >= 2
+
+
+def test_an_interrupt_ends_a_run_whose_scheduler_does_not_answer(tmp_path: Path) -> None:
+    """At once, and the rows that are done are kept."""
+    file = tmp_path / "sweep.csv"
+    with own_scheduler(tmp_path) as (address, head), worker(address, "only"):
+        wait_for_workers(address, 1)
+        command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as running:
+            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+            head.send_signal(signal.SIGSTOP)
+            running.send_signal(signal.SIGINT)
+            stdout, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert stdout == file.read_text(encoding="utf-8")
+    assert "Interrupted: " in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "Bang"])
+def test_an_initializer_that_raises_what_ends_programs_is_one_sentence(
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a worker it would end the thread, with a traceback, and the next worker's after it."""
+    (tmp_path / "late.py").write_text(
+        "from itertools import count\n"
+        "class Bang(BaseException): pass\n"
+        "def f(rng, shape, calls=count()):\n"
+        f"    if next(calls) > 9: raise {error}('gave up')\n"
+        "    return rng.standard_normal(shape)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    path = str(Path(varsim.__file__).parents[1])
+    done = run("-d", "64", "-i", "late:f", "--scheduler", "local", "-j", "1", PYTHONPATH=path)
+    assert_refused(done, error)
+    assert len(done.stderr.splitlines()) == 2
 
 
 class FakeFuture:
@@ -179,6 +291,8 @@ class FakeFuture:
 
     def result(self, timeout: float) -> None:
         raise self._error
+
+    exception = result
 
     def cancel(self) -> None:
         raise self._error
@@ -197,7 +311,8 @@ def test_what_a_lost_connection_raises_is_told_from_the_error_of_a_call(
     status: str, error: Exception, expected: Exception
 ) -> None:
     """A scheduler that dies ends calls in whatever asyncio raises as it closes."""
-    task: Any = _Task(None, FakeFuture(status, error))  # type: ignore[arg-type]
+    tasks: Any = SimpleNamespace(send=lambda *_: FakeFuture(status, error))
+    task: _Task[Any] = _Task(tasks, abs, 1)
     with pytest.raises(type(expected), match=str(expected)) as raised:
         task.result()
     assert type(raised.value) is type(expected)
@@ -254,7 +369,7 @@ class Done:
 def test_groups_keep_items_and_order(items: range) -> None:
     """Whatever the grouping, what comes out is what a plain map gives."""
     recorder = Recorder()
-    mapper = grouped(recorder.mapper(), capacity=lambda: 2, seconds=_SECONDS)
+    mapper = grouped(recorder.mapper(), capacity=lambda: 2, seconds=_seconds)
     assert list(mapper(abs, items)) == list(map(abs, items))
     assert sum(recorder.sizes) == len(items)
     if len(items) == 5000:
@@ -303,30 +418,68 @@ class Items:
             yield Item(self._cost)
 
 
+def sizes_of_groups(
+    monkeypatch: pytest.MonkeyPatch, cost: float, remaining: float, first: float = 1.0
+) -> list[int]:
+    """How many items groups hold, of 4000 units of work that take a thousandth of a second each.
+
+    The first item takes so many times as long.
+    """
+    clock, pace = 0.0, first / 1000
+
+    def work(item: Item) -> float:
+        nonlocal clock, pace
+        clock += item.cost * pace
+        pace = 1 / 1000
+        return item.cost
+
+    monkeypatch.setattr("varsim.compute.processes.time.perf_counter", lambda: clock)
+    recorder, number = Recorder(), round(4000 / cost)
+    items = Items(number, cost, remaining)
+    results = list(grouped(recorder.mapper(), capacity=lambda: 2, seconds=_seconds)(work, items))
+    assert results == [cost] * number
+    return recorder.sizes
+
+
 @pytest.mark.parametrize(
     ("cost", "beyond", "largest", "last"),
-    [(1.0, 0.0, 249, 50), (10.0, 0.0, 24, 5), (1.0, 1e6, 400, 400)],
+    [(1.0, 0.0, 400, 50), (10.0, 0.0, 40, 5), (1.0, 1e6, 400, 400)],
 )  # fmt: skip
 def test_groups_are_sized_by_cost_and_by_what_remains(
     monkeypatch: pytest.MonkeyPatch, cost: float, beyond: float, largest: int, last: int
 ) -> None:
-    """A thousandth of a second per unit: an equal share of what is left, from 0.05 s to 0.4 s."""
-    clock = 0.0
+    """An equal share of what is left, from 0.05 s to 0.4 s."""
+    sizes = sizes_of_groups(monkeypatch, cost, 4000.0 + beyond)
+    assert sizes[:5] == [1, 1, 1, 1, 8], "nothing is known before the first is done"
+    assert largest <= max(sizes) <= largest + 1
+    peak = sizes.index(max(sizes))
+    assert sizes[:peak] == sorted(sizes[:peak]), "they grow with what is known"
+    assert sizes[peak:] == sorted(sizes[peak:], reverse=True)
+    assert sizes[-2] >= last
 
-    def work(item: Item) -> float:
-        nonlocal clock
-        clock += item.cost / 1000
-        return item.cost
 
-    monkeypatch.setattr("varsim.compute.processes.time.perf_counter", lambda: clock)
-    recorder, number = Recorder(), round(1000 / cost)
-    items = Items(number, cost, 1000.0 + beyond)
-    results = list(grouped(recorder.mapper(), capacity=lambda: 2, seconds=_SECONDS)(work, items))
-    assert results == [cost] * number
-    assert recorder.sizes[:4] == [1] * 4, "nothing is known before the first is done"
-    assert max(recorder.sizes) == recorder.sizes[4] == largest
-    assert recorder.sizes[4:] == sorted(recorder.sizes[4:], reverse=True)
-    assert recorder.sizes[-2] >= last
+def test_a_group_that_ends_at_once_makes_the_next_ones_no_larger_than_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A first item that fails tells nothing of the pace of the others."""
+    sizes = sizes_of_groups(monkeypatch, 1.0, 4000.0, first=0.0)
+    assert sizes[:5] == [1, 1, 1, 1, 8]
+    assert max(sizes) < 700
+
+
+class Asked(Items):
+    """Items that are as large as is asked for."""
+
+    def ask_for(self, cost: float) -> None:
+        """Take note of what the next may cost."""
+        self._cost = max(1.0, cost)
+
+
+def test_items_that_can_be_large_are_asked_for_in_their_groups_size() -> None:
+    """A group is one of them then, and no larger than its budget."""
+    rest = Asked(10, 1.0, 100.0)
+    assert [item.cost for item in _taken(iter(rest), 0.0, rest.ask_for)] == [1.0]
+    assert [item.cost for item in _taken(iter(rest), 7.0, rest.ask_for)] == [7.0]
 
 
 def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
@@ -334,7 +487,7 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
 ) -> None:
     """Every group carries the versions it is to be computed with."""
     check = partial(_check_worker, fingerprint())
-    mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_SECONDS, check=check)
+    mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_seconds, check=check)
     results = mapper(abs, range(50))
     next(results)
     monkeypatch.setattr("varsim.compute.cluster.offered", lambda: {"NumPy": "1.0"})

@@ -197,6 +197,29 @@ def test_a_measurement_is_a_function_of_its_replicates(study: Any) -> None:
     assert found[0] == found[1] == found[2]
 
 
+def test_work_that_is_as_large_as_is_asked_for_changes_no_byte(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It holds whole batches, up to the next check."""
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 1000)
+    batches = LayerStudy(Experiment(dim=3, scale="sqrt", samples=6400))
+    studies = [*STUDIES.values(), batches, failing("fails_on_the_way")]
+    sizes: dict[int, list[int]] = {}
+
+    def asks(function: Callable[[Any], Any], items: Any, /) -> Iterator[Any]:
+        items.ask_for(50.0 * batches.cost)
+        for work in items:
+            sizes.setdefault(id(work.study), []).append(len(work.indices))
+            yield function(work)
+
+    alone, together = (run_of(studies, mapper, lenient=True) for mapper in (map, asks))
+    assert records(alone.rows) == records(together.rows)
+    assert alone.left_out == together.left_out
+    assert 1 < batches.batch < 50
+    assert sizes[id(batches)][0] == 50 // batches.batch * batches.batch
+    assert sum(sizes[id(batches)]) == 64
+
+
 def test_a_measurement_hands_out_no_more_than_the_next_check_needs() -> None:
     """What lies beyond the check is not handed out before the check has asked for it."""
     measurement, checks = Measurement(PRECISE), []
@@ -286,6 +309,32 @@ def test_a_row_without_time_ends_at_the_fewest_blocks() -> None:
     assert records(without_agrees([after])) == records(
         without_agrees([simulate(FIXED.question, workers=1)])
     )
+
+
+@pytest.mark.parametrize(("blocks", "rows"), [(MIN_BLOCKS - 1, 0), (MIN_BLOCKS + 1, 1)])
+def test_a_row_ends_when_its_time_is_up_though_no_block_comes_back(
+    monkeypatch: pytest.MonkeyPatch, blocks: int, rows: int
+) -> None:
+    """A mapper that waits asks whether it is wanted: no more, once all rows have an error bar."""
+    clock, wanted = 0.0, []
+    monkeypatch.setattr("varsim.runner.time.monotonic", lambda: clock)
+
+    def stalls(function: Callable[[Any], Any], items: Any, /) -> Iterator[Any]:
+        nonlocal clock
+        for _, item in zip(range(blocks), items, strict=False):
+            yield function(item)
+        for now in (4.0, 6.0):
+            clock = now
+            wanted.append(items.is_wanted())
+        if wanted[-1]:
+            raise ComputeError("it waits in vain")
+
+    fine, progress = LayerStudy(Experiment(dim=2, scale="sqrt", precision=0.001)), Recorded()
+    outcome = run_of([fine], stalls, progress=progress, max_seconds=5.0)
+    assert wanted == [True, not rows]
+    assert [row.blocks for row in outcome.rows] == [blocks] * rows
+    assert (outcome.failure is None) == bool(rows)
+    assert progress.done == progress.expected or not rows
 
 
 def test_rows_go_to_the_ledger_when_they_are_done() -> None:

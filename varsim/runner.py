@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -115,11 +116,12 @@ class Work:
 
 def sample(work: Work) -> list[Any]:
     """Return what the replicates give; an InputError that one of them ends in comes last."""
-    study, results = work.study, []
+    study, results = work.study, list[Any]()
+    size = study.batch
+    parts = [work.indices[start : start + size] for start in range(0, len(work.indices), size)]
     try:
-        if len(work.indices) > 1:
-            return list(study.sample_batch(work.indices))
-        results += [study.sample(index) for index in work.indices]
+        for part in parts:
+            results += [study.sample(part[0])] if len(part) == 1 else study.sample_batch(part)
     except InputError as error:
         results.append(error)
     return results
@@ -172,12 +174,16 @@ class Measurement:
         """Whether nothing more is needed."""
         return self.target is None
 
-    def hand_out(self) -> Work | None:
-        """Return the next replicates, or None where the next check needs no more."""
+    def hand_out(self, cost: float = 0.0) -> Work | None:
+        """Return the next replicates, or None where the next check needs no more.
+
+        They are one batch, and as many more as come up to a cost.
+        """
         if self.target is None or self.handed_out >= self.target:
             return None
-        first = self.handed_out
-        self.handed_out = min(self.target, first + self.study.batch)
+        first, batch = self.handed_out, self.study.batch
+        batches = max(1.0, cost // (batch * self.study.cost))
+        self.handed_out = min(self.target, first + batch * int(batches))
         return Work(self.study, range(first, self.handed_out))
 
     def add(self, *replicates: Any) -> None:
@@ -188,9 +194,13 @@ class Measurement:
         if self.count >= self.target:
             self.target = self.study.next_check(self.totals)
             self._note(self.target)
-        elif self.count >= self.study.minimum and self._time_is_up():
-            self._note(self.target)
-            self.target = None
+        else:
+            self.expire()
+
+    def expire(self) -> None:
+        """End it if its time is up and there is enough for an error bar."""
+        if self.count >= self.study.minimum and self._time_is_up():
+            self.stop()
 
     def stop(self) -> bool:
         """End it where it is; return whether there is enough for an error bar."""
@@ -235,12 +245,23 @@ class _Run:
         self.outcome: Outcome = Outcome(asked=len(points))
         self.remaining = work_left(points)
         """Random numbers that are left to draw."""
+        self._asked_for = 0.0
 
     def __iter__(self) -> Iterator[Work]:
         """Hand out replicates: of the open rows, and of the next row where these need none now."""
         while (work := self._next()) is not None:
             self.remaining -= work.cost
             yield work
+
+    def ask_for(self, cost: float) -> None:
+        """Let the next piece of work cost so much, if it can be as large."""
+        self._asked_for = cost
+
+    def is_wanted(self) -> bool:
+        """Return whether any row is still to be done, after those whose time is up have ended."""
+        for place, measurement in list(self._open.items()):
+            self._change(place, measurement, measurement.expire)
+        return bool(self._waiting or self._open)
 
     def carry_out(self, mapper: Mapper) -> None:
         """Measure all rows."""
@@ -272,7 +293,7 @@ class _Run:
                 continue
             place = self._ready[0]
             measurement = self._open.get(place)
-            work = None if measurement is None else measurement.hand_out()
+            work = None if measurement is None else measurement.hand_out(self._asked_for)
             if work is not None:
                 self._under_way.append(place)
                 return work
@@ -305,9 +326,13 @@ class _Run:
                 raise results[-1]
             self._leave_out(place, results[-1])
             return
-        expected = measurement.target or measurement.count
         self._progress.advance(measurement.study.cost * len(results))
-        measurement.add(*results)
+        self._change(place, measurement, partial(measurement.add, *results))
+
+    def _change(self, place: int, measurement: Measurement, change: Callable[[], None]) -> None:
+        """Change an open row, take note of what that adds to the work, and close it if done."""
+        expected = measurement.target or measurement.count
+        change()
         more = (measurement.target or measurement.count) - expected
         self._progress.expect(more * measurement.study.cost)
         self.remaining = max(0.0, self.remaining + more * measurement.study.cost)

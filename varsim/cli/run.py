@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -201,7 +202,7 @@ def _measure(
                             max_seconds=options.get("max_time"),
                             lenient=left_out is not None,
                         ),
-                        cluster.cluster(scheduler, workers)
+                        cluster.cluster(scheduler, workers, partial(_tell, publisher, progress))
                         if scheduler
                         else local(
                             workers, work_left(points), long_calls=any(map(has_long_calls, studies))
@@ -232,6 +233,12 @@ def _plan(publisher: Publisher, points: Sequence[ResumePoint], workers: int) -> 
     table = plan_table([each.study.question for each in left], workers, extents)
     # A plan has columns of its own.
     return DONE if replace(publisher, view=View()).write(table) else FAILED
+
+
+def _tell(publisher: Publisher, progress: Progress, sentence: str) -> None:
+    """Tell a person something in the middle of a run."""
+    progress.clear()
+    publisher.say(f"Note: {sentence}")
 
 
 def _say_all(publisher: Publisher, notes: Iterable[str]) -> None:

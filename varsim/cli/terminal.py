@@ -120,8 +120,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def __exit__(self, *_: object) -> None:
         """Clear what was drawn."""
-        if self._live is not None:
-            self._live.stop()
+        self.clear()
 
     def advance(self, work: float) -> None:
         """Take note of work that is done."""
@@ -145,6 +144,12 @@ class Progress(AbstractContextManager["Progress"]):
     def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
         """Take note of the rows that are done, by the place of their question."""
         self._groups = groups
+
+    def clear(self) -> None:
+        """Clear what was drawn, for a sentence; it is drawn again when there is more to see."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _start(self) -> None:
         # Without a width of its own it measures the terminal anew at every refresh.

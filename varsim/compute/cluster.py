@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as Outcome
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from weakref import WeakSet
 
 from varsim import __version__
 from varsim.compute import ComputeError, Mapper, ordered_map
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Of a task, which costs the scheduler some milliseconds, so it should take a good part of a second.
+# Of a task: a good part of a second, and more of it the more workers there are: each task takes one
+# or two milliseconds of the one scheduler and of this process.
 _SECONDS = (0.05, 0.4)
+_SECONDS_PER_WORKER = (0.002, 0.01)
 
 # Dask makes glibc's malloc return freed memory at once. Getting it again for every draw costs a
 # quarter of the time. BLAS has one thread per process, as everywhere.
@@ -52,17 +57,31 @@ _DEAF = (
 
 _CONNECT_SECONDS = 5
 _POLL_SECONDS = 2
+_FETCH_SECONDS = 5
+_CLOSE_SECONDS = 3
 _WORKERLESS_SECONDS = 60
+
+# Workers give a sign of life twice a second, and of a thousand workers each does so every 6 s.
+_SILENT_SECONDS = 15
+
+_TOLD_ONE_BY_ONE = 3
+
+# A worker of a local cluster is replaced when it has given none for so long.
+_LOCAL_TTL = "30s"
 
 
 @contextmanager
-def cluster(address: str, workers: int) -> Iterator[Mapper]:
+def cluster(address: str, workers: int, tell: Callable[[str], object] = bool) -> Iterator[Mapper]:
     """Give a mapper over the workers of a Dask cluster.
+
+    Where its items have a method ``is_wanted``, the mapper asks it while it waits, and ends when it
+    returns False.
 
     Args:
         address: The scheduler's, such as ``tcp://host:8786``; or ``local``, for a cluster of
             processes on this machine that ends with the context.
         workers: Number of processes of a local cluster.
+        tell: Takes a sentence for a person: who does not answer, and who answers again.
 
     Raises:
         ComputeError: The cluster cannot be reached, has no workers, computes with other versions,
@@ -85,16 +104,15 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
         client = _connected(address)
         stack.callback(_close, client)
         _check_workers(client)
+        members, check = _Members(client, address, tell), partial(_check_worker, fingerprint())
 
-        def capacity() -> int:  # at any moment, as workers come and go
-            return max(1, _threads(client))
+        def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
+            tasks = _Tasks(client, members, getattr(items, "is_wanted", lambda: True))
+            in_order = ordered_map(tasks, lambda: 2 * members.capacity())
+            with suppress(_UnwantedError):
+                yield from grouped(in_order, members.capacity, _seconds, check)(function, items)
 
-        yield grouped(
-            ordered_map(_Tasks(client), lambda: 2 * capacity()),
-            capacity,
-            _SECONDS,
-            partial(_check_worker, fingerprint()),
-        )
+        yield mapper
 
 
 @contextmanager
@@ -105,6 +123,7 @@ def _local(processes: int) -> Iterator[LocalCluster]:
 
     settings = {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+        "distributed.scheduler.worker-ttl": _LOCAL_TTL,
         "distributed.worker.preload": [_DEAF],
     }
     with dask.config.set(settings), ExitStack() as stack:
@@ -155,7 +174,7 @@ def _connected(address: str) -> Client:
 
 def _close(client: Client) -> None:
     with suppress(ComputeError), _lost_as_compute_error():  # it is known by then
-        client.close()
+        client.close(timeout=_CLOSE_SECONDS)
 
 
 def _bounded(call: Callable[[], R], seconds: float) -> R:
@@ -223,9 +242,105 @@ def _check_workers(client: Client) -> None:
         _check_fingerprint(f"the worker {worker}", fingerprint(), versions)
 
 
-def _threads(client: Client) -> int:
-    with _lost_as_compute_error():
-        return sum(client.nthreads().values())
+def _seconds(workers: int) -> tuple[float, float]:
+    """Return how long a group takes, at least and at most."""
+    pairs = zip(_SECONDS, _SECONDS_PER_WORKER, strict=True)
+    shortest, longest = (max(least, each * workers) for least, each in pairs)
+    return shortest, longest
+
+
+class _UnwantedError(Exception):
+    """Nobody wants what is waited for."""
+
+
+@dataclass
+class _Members:
+    """What the scheduler last said of its workers, and who gives no sign of life.
+
+    Attributes:
+        client: Who asks.
+        address: The scheduler's.
+        tell: Takes a sentence for a person.
+        silent: The addresses of workers that give no sign of life.
+        answering: Those of the others.
+    """
+
+    client: Client
+    address: str
+    tell: Callable[[str], object]
+    silent: list[str] = field(default_factory=list)
+    answering: list[str] = field(default_factory=list)
+    _threads: int = 0
+    _asked_at: float = -math.inf
+    _unanswered_since: float = math.inf
+    _workerless_since: float = math.inf
+    _signs: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
+
+    def capacity(self) -> int:
+        """Return the number of calls computed at a time, as workers come and go."""
+        self.ask()
+        return max(1, self._threads)
+
+    def ask(self) -> None:
+        """Ask the scheduler, unless it was asked a moment ago, and tell who does not answer.
+
+        Raises:
+            ComputeError: The connection or all workers are lost.
+        """
+        if (now := time.monotonic()) - self._asked_at < _POLL_SECONDS:
+            return
+        scheduler: Any = self.client.scheduler
+        workers = None
+        with _lost_as_compute_error(), suppress(TimeoutError):
+            answer = self.client.sync(scheduler.identity, callback_timeout=_POLL_SECONDS)
+            workers = answer["workers"]
+        self._asked_at = time.monotonic()
+        if workers is None:
+            self._unanswered_since = min(now, self._unanswered_since)
+        else:
+            self._unanswered_since = math.inf
+            self._take(workers)
+        self._tell_news()
+        if self._asked_at - self._workerless_since > _WORKERLESS_SECONDS:
+            raise ComputeError("the cluster has lost all of its workers")
+
+    def _take(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take note of an answer: of each worker its last sign of life, and when that was new."""
+        now, before = self._asked_at, self._signs
+        last = {address: (worker["last_seen"], now) for address, worker in workers.items()}
+        self._signs = {
+            address: before[address] if before.get(address, (None,))[0] == sign[0] else sign
+            for address, sign in last.items()
+        }
+        self.silent = [a for a, (_, since) in self._signs.items() if now - since >= _SILENT_SECONDS]
+        self.answering = [address for address in last if address not in self.silent]
+        self._threads = sum(worker["nthreads"] for worker in workers.values())
+        self._workerless_since = math.inf if self._threads else min(now, self._workerless_since)
+
+    def _tell_news(self) -> None:
+        """Tell who has fallen silent since the last time, and who answers again."""
+        scheduler = f"The scheduler at {self.address}"
+        silent = [f"The worker at {address}" for address in self.silent]
+        consequence = "other workers compute its blocks"
+        if self._asked_at - self._unanswered_since >= _SILENT_SECONDS:
+            silent.append(scheduler)
+        if scheduler in silent or not self.answering:
+            consequence = "the run waits, and Ctrl-C ends it with the rows that are done"
+        members = {scheduler, *(f"The worker at {address}" for address in self._signs)}
+        back = [who for who in self._told if who in members and who not in silent]
+        self._tell(
+            f"has not answered for {_SILENT_SECONDS:g} s; {consequence}.",
+            [who for who in silent if who not in self._told],
+        )
+        self._tell("answers again.", back)
+        self._told = silent
+
+    def _tell(self, what: str, whom: Sequence[str]) -> None:
+        for who in whom[:_TOLD_ONE_BY_ONE]:
+            self.tell(f"{who} {what}")
+        if more := len(whom[_TOLD_ONE_BY_ONE:]):
+            self.tell(f"The same holds for {more} more.")
 
 
 @dataclass
@@ -233,10 +348,66 @@ class _Tasks:
     """A client of a cluster, as an executor."""
 
     client: Client
+    members: _Members
+    is_wanted: Callable[[], bool]
+    _open: WeakSet[_Task[Any]] = field(default_factory=WeakSet)
 
     def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
+        task = _Task(self, function, item)
+        self._open.add(task)
+        return task
+
+    def send(self, function: Callable[[T], R], item: T) -> Future[R]:
+        """Hand a call to the scheduler, for workers that answer."""
+        answering = self.members.answering if self.members.silent else None
         with _lost_as_compute_error():
-            return _Task(self.client, self.client.submit(function, item, pure=False))
+            # As arguments of Dask's own, items would be searched for futures, one by one.
+            return self.client.submit(
+                partial(function, item),
+                pure=False,
+                workers=answering or None,
+                allow_other_workers=bool(answering),
+            )
+
+    def gather(self, first: _Task[Any]) -> None:
+        """Fetch the result of a task, and of all that are done: scheduler and workers answer once.
+
+        Raises:
+            TimeoutError: One that has some of them does not answer.
+        """
+        others = [task for task in self._open if task is not first and task.is_fetched_with_others]
+        tasks = [first, *others]
+        futures = [task.futures[0] for task in tasks]
+        gather = partial(self.client.gather, futures, asynchronous=True)
+        try:
+            results = self.client.sync(gather, callback_timeout=_FETCH_SECONDS)
+        except TimeoutError:
+            for task in tasks:
+                task.is_slow = True
+            raise
+        for task, result in zip(tasks, results, strict=True):
+            task.results.append(result)
+
+    def look_around(self) -> None:
+        """See, after a wait in vain, who does not answer, and hand on what only those have.
+
+        Raises:
+            ComputeError: The connection or all workers are lost.
+            _UnwantedError: Nobody wants what is waited for.
+        """
+        self.members.ask()
+        if not self.is_wanted():
+            raise _UnwantedError
+        if self.members.silent and self.members.answering:
+            with _lost_as_compute_error(), suppress(TimeoutError):
+                held = _bounded(self._held_by_silent_workers, _CONNECT_SECONDS)
+                for task in list(self._open):
+                    task.hand_on(held)
+
+    def _held_by_silent_workers(self) -> set[str]:
+        silent = self.members.silent
+        answers = self.client.processing(silent), self.client.has_what(silent)
+        return {key for held in answers for keys in held.values() for key in keys}
 
 
 @contextmanager
@@ -259,25 +430,45 @@ def _lost_as_compute_error(future: Future[Any] | None = None) -> Iterator[None]:
         raise ComputeError("the connection to the scheduler was lost") from None
 
 
-@dataclass
 class _Task(Generic[R]):
-    """A task on a cluster; a worker that is lost in the middle only delays it."""
+    """A task on a cluster; a worker that is lost or silent in the middle only delays it.
 
-    client: Client
-    future: Future[R]
+    Attributes:
+        futures: Of its calls, which are one, and more where workers fell silent.
+        results: Its result, once that is here.
+        is_slow: Whether fetching it took too long for the results of others to wait for it.
+    """
+
+    def __init__(self, tasks: _Tasks, function: Callable[[Any], R], item: Any) -> None:
+        self._tasks, self._call = tasks, (function, item)
+        self.futures = deque([tasks.send(*self._call)])
+        self.results: list[R] = []
+        self.is_slow = False
+
+    @property
+    def is_fetched_with_others(self) -> bool:
+        """Whether the result is there to be fetched."""
+        return not self.results and not self.is_slow and self.futures[0].status == "finished"
 
     def result(self) -> R:
-        waiting_since = time.monotonic()
-        with _lost_as_compute_error(self.future):
-            while True:
-                try:
-                    return self.future.result(timeout=_POLL_SECONDS)
-                except TimeoutError:
-                    if _threads(self.client):
-                        waiting_since = time.monotonic()
-                    elif time.monotonic() - waiting_since > _WORKERLESS_SECONDS:
-                        raise ComputeError("the cluster has lost all of its workers") from None
+        while not self.results:
+            future = self.futures[0]
+            with _lost_as_compute_error(future), suppress(TimeoutError):
+                future.exception(timeout=_POLL_SECONDS)  # waits
+                if future.status != "finished":
+                    return future.result(timeout=_POLL_SECONDS)  # raises
+                self._tasks.gather(self)
+                break
+            self.futures.rotate()
+            self._tasks.look_around()
+        return self.results[0]
+
+    def hand_on(self, held: Collection[str]) -> None:
+        """Let another worker compute it, too, where silent workers hold all there is of it."""
+        if not self.results and all(future.key in held for future in self.futures):
+            self.futures.appendleft(self._tasks.send(*self._call))
 
     def cancel(self) -> None:
         with suppress(ComputeError), _lost_as_compute_error():
-            self.future.cancel()
+            for future in self.futures:
+                future.cancel()

@@ -29,6 +29,10 @@ R = TypeVar("R")
 # Of a group, which costs some tenths of a millisecond to hand out.
 _SECONDS = (0.01, 0.1)
 
+# The last dozen groups that are done tell the pace: how much of it each leaves of those before. A
+# group is so many times as large as they are at most, since one can be done at once by failing.
+_KEPT, _GROWTH = 0.9, 8.0
+
 
 @contextmanager
 def processes(workers: int) -> Iterator[Mapper]:
@@ -45,7 +49,7 @@ def processes(workers: int) -> Iterator[Mapper]:
             with ending_signals_blocked():
                 executor.submit(int)  # starts all of them
             mapper = ordered_map(executor, lambda: 2 * workers, wait_awake)
-            yield grouped(mapper, lambda: workers, _SECONDS)
+            yield grouped(mapper, lambda: workers, lambda _: _SECONDS)
     except BaseException as error:
         for child in set(active_children()) - others:
             child.kill()  # it may be in the middle of a long block
@@ -96,34 +100,37 @@ def ending_signals_blocked() -> Iterator[None]:
 def grouped(
     mapper: Mapper,
     capacity: Callable[[], int],
-    seconds: tuple[float, float],
+    seconds: Callable[[int], tuple[float, float]],
     check: Callable[[], object] = bool,
 ) -> Mapper:
     """Return a mapper that hands on items in groups, each worth some time.
 
     The groups that are done tell the pace, by the items' ``cost`` (1 where they have none). Groups
     get smaller towards the end, so that all workers end at about the same time. What is left is the
-    ``remaining`` cost of the items, or their number.
+    ``remaining`` cost of the items, or their number. Their method ``ask_for``, if they have one, is
+    told what the next may cost.
 
     Args:
         mapper: Who computes groups.
         capacity: How many groups are computed at a time, now.
-        seconds: How long a group takes, at least and at most.
+        seconds: How long a group takes, at least and at most, with such a capacity.
         check: Called before each group, where it is computed.
     """
 
     def outer(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
         expected = operator.length_hint(items) or math.inf
-        handed_out = 0.0
-        pace = 0.0  # seconds per unit of cost; 0 before the first group is done
+        handed_out = time_taken = cost_done = 0.0
         costs: deque[float] = deque()
 
         def groups() -> Iterator[tuple[T, ...]]:
             nonlocal handed_out
-            iterator = iter(items)
+            iterator, ask = iter(items), getattr(items, "ask_for", bool)
             while True:
                 left = getattr(items, "remaining", expected - handed_out)
-                group = tuple(_taken(iterator, _budget(pace, left / (2 * capacity()), seconds)))
+                share = left / (2 * (workers := capacity()))
+                pace = max(time_taken, 1e-6) / cost_done if cost_done else 0.0
+                budget = min(_GROWTH * cost_done, _budget(pace, share, seconds(workers)))
+                group = tuple(_taken(iterator, budget, ask))
                 if not group:
                     return
                 costs.append(sum(map(_cost, group)))
@@ -131,7 +138,8 @@ def grouped(
                 yield group
 
         for taken, results in mapper(partial(_compute, function, check), groups()):
-            pace = max(taken, 1e-6) / costs.popleft()
+            time_taken = _KEPT * time_taken + taken
+            cost_done = _KEPT * cost_done + costs.popleft()
             yield from results
 
     return outer
@@ -141,14 +149,18 @@ def _cost(item: object) -> float:
     return float(getattr(item, "cost", 1.0))
 
 
-def _taken(iterator: Iterator[T], budget: float) -> Iterator[T]:
+def _taken(
+    iterator: Iterator[T], budget: float, ask: Callable[[float], object] = bool
+) -> Iterator[T]:
     """Yield items until their cost reaches a budget: one at least, if there is one."""
     spent = 0.0
+    ask(budget)
     for item in iterator:
         yield item
         spent += _cost(item)
         if spent >= budget:
             return
+        ask(budget - spent)
 
 
 def _budget(pace: float, share: float, seconds: tuple[float, float]) -> float:
@@ -162,7 +174,12 @@ def _compute(
 ) -> tuple[float, list[R]]:
     """Return how long a group took, and its results."""
     check()
-    with one_blas_thread:
-        start = time.perf_counter()
-        results = [function(item) for item in group]
-        return time.perf_counter() - start, results
+    try:
+        with one_blas_thread:
+            start = time.perf_counter()
+            results = [function(item) for item in group]
+            return time.perf_counter() - start, results
+    except (KeyboardInterrupt, SystemExit) as error:  # of other code; it would end the worker
+        raise ComputeError(
+            f"a call ended in {type(error).__name__} on a worker; correct the code that raises it"
+        ) from None

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,8 +80,11 @@ class CheckTotals(NamedTuple):
     powers: tuple[float, ...] = (0.0,) * 4
     comoments: tuple[tuple[float, ...], ...] = ((0.0,) * 4,) * 4
 
-    def plus(self, draw: Draw) -> CheckTotals:
-        """Return the totals with one more W."""
+    def plus(self, *draws: Draw) -> CheckTotals:
+        """Return the totals with more W."""
+        return reduce(CheckTotals._with, draws, self)
+
+    def _with(self, draw: Draw) -> CheckTotals:
         count = self.draws + 1
         reference = draw.mean if self.reference is None else self.reference
         step = draw.mean_square - self.mean_square

@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -159,8 +159,11 @@ class StackTotals(NamedTuple):
     median_networks: int = 0
     next_check: int | None = None
 
-    def plus(self, sample: Sampled) -> StackTotals:
-        """Return the totals with one more network."""
+    def plus(self, *samples: Sampled) -> StackTotals:
+        """Return the totals with more networks."""
+        return reduce(StackTotals._with, samples, self)
+
+    def _with(self, sample: Sampled) -> StackTotals:
         counts, moments = self.counts, sample.moments.tolist()
         if sample.counts is not None:
             more = np.array(sample.counts)
