@@ -933,6 +933,15 @@ def test_a_long_name_is_cut_on_a_narrow_terminal_only() -> None:
             assert "…" not in whole
 
 
+def test_a_terminal_that_is_not_utf8_shows_whole_numbers() -> None:
+    """In ASCII some names are longer, and the table is as wide as that."""
+    args = ("init", "sparse", "--dim", "8", "--draws", "8", "--quiet")
+    shown = on_terminal(*args, PYTHONIOENCODING="ascii", PYTHONUTF8="0", COLUMNS="20")
+    (row,) = [line for line in visible(shown).splitlines() if line.startswith("varsim ")]
+    assert shown.isascii()
+    assert re.search(r"\|\(1-ceil\(0.1n\)/n\)\*0.01\^2 *\| *0\.0\d+\+/-0\.0\d+ *\| *agrees", row)
+
+
 def test_a_narrow_terminal_drops_the_chart_first() -> None:
     """Before any column of numbers."""
     args = ("layers", "--width", "8", "--depth", "2", "--networks", "8", "--batch", "4")

@@ -410,3 +410,10 @@ def test_rows_of_two_kinds_in_one_file_are_refused(tmp_path: Path, name: str, ot
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         place = f"line {len(first) + 1} cannot be used: this is not a row of"
         assert f"{place} {SAMPLES[name].schema.kind}" in done.stderr
+
+
+def test_an_edited_kurtosis_is_refused_without_a_warning() -> None:
+    """Whatever follows from it: NumPy would warn of what leaves the floats."""
+    rows = json.loads((OLD / "checks.json").read_text(encoding="utf-8"))
+    with pytest.raises(InputError, match=r"^row 1 cannot be used: kurtosis_error is [^\n]*$"):
+        parse(json_text([rows[0] | {"kurtosis": -1e308}]), ".json")

@@ -275,3 +275,17 @@ def test_an_error_without_a_text_is_its_type() -> None:
 
     assert error_summary(Mute()) == "Mute"
     assert error_summary(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_a_long_error_is_cut() -> None:
+    """A sentence stays one that can be read."""
+    assert error_summary(ValueError("x" * 10**6)) == f"ValueError: {'x' * 300}..."
+
+
+def test_an_async_function_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it returns is no array, and Python would warn that nobody awaits it."""
+    (tmp_path / "later.py").write_text("async def f(h):\n    return h\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"^'later:f' is an async function; give one that returns"):
+        load_function("later:f")
+    monkeypatch.delitem(sys.modules, "later")

@@ -186,3 +186,13 @@ def test_frameworks_are_extras_too() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     assert {"torch", "jax", "keras"} <= set(extras)
+
+
+def test_no_case_of_the_fuzzer_breaks_the_contract() -> None:
+    """A few of each kind, the same on every machine; a longer run takes any other seed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.fuzz", "--cases", "120", "--seed", "0"],
+        capture_output=True, encoding="utf-8", cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["24", "12", "24", "24", "36"]

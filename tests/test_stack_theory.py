@@ -11,6 +11,7 @@ CI takes a part of the table; ``pytest -m table`` takes all of it.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from varsim.stack.network import Network
-from varsim.stack.theory import LayerTheory, batch, laws, predict, sphere
+from varsim.stack.theory import LayerTheory, batch, chain, laws, predict, sphere
 from varsim.stack.theory.limit import layers_in_limit
 
 Array = NDArray[np.float64]
@@ -470,3 +471,23 @@ def test_relu_below_an_rms_norm_has_its_binomial_form() -> None:
     assert gradients[1] is not None
     assert gradients[2] is not None
     assert gradients[1] / gradients[2] == pytest.approx(exact, rel=1e-4)
+
+
+def test_a_deep_stack_of_many_widths_works_each_rule_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many there are: more of them than a cache holds would be worked out again."""
+    asked_for: Counter[tuple[Any, ...]] = Counter()
+    honest = laws.rules
+
+    def counted(phi: Any, *args: Any) -> Any:
+        asked_for[args] += 1
+        return honest(phi, *args)
+
+    monkeypatch.setattr(chain, "rules", counted)
+    laws._free_moments.cache_clear()
+    predict(Network(widths=(4, 5, 6, 4, 5, 6, 4), activation="tanh"))
+    of_grid = {args: times for args, times in asked_for.items() if len(args) > 3}
+    assert set(of_grid.values()) == {1}
+    kernels = {kernel for kernel, *_ in asked_for}
+    assert laws._free_moments.cache_info().misses <= len(kernels), "one unit's are those of all"

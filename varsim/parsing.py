@@ -18,6 +18,7 @@ from fractions import Fraction
 from functools import reduce
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
+from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ _MAX_BITS = 2**17
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
 _MAX_CALL = 1000
+_LONGEST_REASON = 300
 _QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
 
 
@@ -89,7 +91,8 @@ def error_summary(error: BaseException) -> str:
         text = str(error).strip().partition("\n")[0].rstrip(".")
     except Exception:  # noqa: BLE001  # other code defines __str__
         text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = shortened(type(error).__name__)
+    return f"{name}: {shortened(text, _LONGEST_REASON)}" if text else name
 
 
 def shortened(value: object, most: int = 60) -> str:
@@ -506,6 +509,8 @@ def load_function(text: str) -> Callable[..., Any]:
         raise InputError(
             f"{quoted(text)} is not a function but {type(function).__name__}; give module:function"
         )
+    if iscoroutinefunction(function):
+        raise InputError(f"{quoted(text)} is an async function; give one that returns an array")
     return function  # type: ignore[no-any-return]
 
 

@@ -57,6 +57,7 @@ def wrapped(text: str, stream: TextIO, *, otherwise: int | None = None) -> str:
 def draw(table: Table, stream: TextIO) -> list[str]:
     """Draw a table on a terminal, and return the headers of columns that did not fit."""
     width = shutil.get_terminal_size().columns
+    table = replace(table, columns=_encoded(table.columns, stream))
     columns = fitting(table.columns, width)
     # A terminal narrower than the rest wraps it: rich would cut the numbers.
     console = rich_console.Console(
@@ -64,10 +65,22 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     )
     console.print(_rich_table(columns, stream))
     shown = replace(table, columns=columns)
-    caption = encodable(wrapped(harmless("\n".join(shown.caption)), stream), stream)
+    caption = wrapped(encodable(harmless("\n".join(shown.caption)), stream), stream)
     console.print(f"\n{caption}", style="dim", markup=False)
     kept, data = (Counter(c.header for c in these) for these in (columns, table.printable))
     return list((data - kept).elements())
+
+
+def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
+    """Return columns as they are drawn, which can be wider: in ASCII, all harmless."""
+    return [
+        replace(
+            column,
+            header=encodable(column.header, stream),
+            cells=[encodable(harmless(cell), stream) for cell in column.cells],
+        )
+        for column in columns
+    ]
 
 
 def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
@@ -82,14 +95,12 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
     )
     for column in columns:
         table.add_column(
-            text(encodable(column.header, stream)),
+            text(column.header),
             justify="right" if column.numeric else "left",
             no_wrap=True,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(
-            *(text(encodable(harmless(cell), stream), style=_STYLES.get(cell, "")) for cell in row)
-        )
+        table.add_row(*(text(encodable(cell, stream), style=_STYLES.get(cell, "")) for cell in row))
     return table
 
 
@@ -181,7 +192,7 @@ class Progress(AbstractContextManager["Progress"]):
             return self._bar
         done = [row for place in sorted(groups) for row in groups[place]]
         last = done[-max(1, console.height - 5) :]
-        columns = fitting(self._columns(last), console.width)
+        columns = fitting(_encoded(self._columns(last), self._stream), console.width)
         if table_width(columns) > console.width:  # rich would cut the numbers
             return self._bar
         return rich_console.Group(_rich_table(columns, self._stream), "", self._bar)

@@ -231,6 +231,7 @@ class _Chain:
         self.grid = Grid(math.log(min(kernels)) - reach, math.log(max(kernels)) + reach)
         self._places = self.grid.near(np.log(kernels), reach)
         self._steps: dict[tuple[int, float, str], _Step] = {}
+        self._known: dict[int, list[Rules]] = {}
 
     def step(self, place: int, factor: str) -> _Step:
         """Return how a layer's kernel follows from that of the layer before."""
@@ -244,12 +245,14 @@ class _Chain:
         return self._steps[key]
 
     def _rules(self, n: int) -> list[Rules]:
-        kernels, nodes = self.grid.kernels.tolist(), self._stack.nodes
-        known = {
-            place: rules(self._stack.phi, kernels[place], n, self._bond, nodes)
-            for place in dict.fromkeys(self._places)
-        }
-        return [known[place] for place in self._places]
+        if n not in self._known:  # a deep stack has more of them than are cached
+            kernels, nodes = self.grid.kernels.tolist(), self._stack.nodes
+            known = {
+                place: rules(self._stack.phi, kernels[place], n, self._bond, nodes)
+                for place in dict.fromkeys(self._places)
+            }
+            self._known[n] = [known[place] for place in self._places]
+        return self._known[n]
 
     def growths(self) -> list[Array]:
         """Return E (∂h)² of every layer as a function of its kernel.

@@ -97,9 +97,9 @@ def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES
     """
     if phi.homogeneous and kernel != 1.0:
         return _scaled(rules(phi, 1.0, n, bond, nodes), kernel)
-    # Those of free units are small, and a rule with fewer nodes needs them again.
-    moments_of = _free_moments if bond == "free" else _bound_moments
-    center, spread, series, weights = moments_of(phi, kernel, n, bond)
+    # Those of free units are small, are those of one unit, and are needed again.
+    moments_of, bound = (_free_moments, 1) if bond == "free" else (_bound_moments, n)
+    center, spread, series, weights = moments_of(phi, kernel, bound, bond)
     one, slope, slope_h, slope_phi, both, cross, across = series
     first, second, third = (_power(one, n - k) for k in range(3))
     squared = _product(both, second) + (n - 1) * _product(_product(cross, cross), third)
@@ -214,7 +214,8 @@ def _moments(
     """Return center and spread of φ², series of its moments about that by factor, and weights.
 
     The series have the shape (factors, points of the Fourier integral, orders), in units of the
-    spread. The factors are 1, φ′², φ′²z², φ′²φ², (φ′φz)², φ′φz and φ′φ with z = h/√K.
+    spread; free units have the same for every n. The factors are 1, φ′², φ′²z², φ′²φ², (φ′φz)²,
+    φ′φz and φ′φ with z = h/√K.
     """
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)
