@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -98,6 +98,10 @@ class Field:
     def value(self, row: Any) -> Any:
         """Return the value of a row, or of a question."""
         return getattr(row, self.name) if self.of is None else self.of(row)
+
+    def values(self, rows: Iterable[Any]) -> set[Any]:
+        """Return the different values of rows."""
+        return set(map(self.of or attrgetter(self.name), rows))
 
     def text(self, row: Any, *, exponent: bool | None = None) -> str:
         """Return the cell of a row.

@@ -122,8 +122,7 @@ def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
 
 def _texts(field: Field, rows: Sequence[Any]) -> set[str]:
     """Return how a setting reads in rows: of many rows, few values are written."""
-    values = {field.value(row) for row in rows}
-    return {"" if value is None else field.show(value) for value in values}
+    return {"" if value is None else field.show(value) for value in field.values(rows)}
 
 
 def _label(row: Any, told: Sequence[Field]) -> str:

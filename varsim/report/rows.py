@@ -79,11 +79,12 @@ def shared_settings(rows: Sequence[Any]) -> list[str]:
     """Return the settings, but for the seed, that all rows share and that are worth a word."""
     shared, schema = [], rows[0].schema
     for field in map(schema.by_name.__getitem__, schema.settings):
-        values = {field.value(row) for row in rows}
+        values = field.values(rows)
         if field.name not in ("init", "w_dist"):  # None is one way to make W; else it is no setting
             values -= {None}
-        worth_a_word = field.always or not all(map(field.usual, rows))
-        if len(values) == 1 and values != {None} and worth_a_word:
+        if len(values) != 1 or values == {None}:
+            continue
+        if field.always or not all(map(field.usual, rows)):
             shared.append(field.phrase.format(field.show(values.pop())))
     return shared
 
@@ -335,7 +336,7 @@ def _plan(row: Result, workers: int, begun: int, end: int) -> dict[str, Any]:
 
 def _varies(field: Field, rows: Sequence[Any]) -> bool:
     """Tell whether a setting tells rows apart, and does not only follow another column."""
-    if all(map(field.usual, rows)):
-        return False
-    values = {field.value(row) for row in rows}
-    return len(values if field.name == "init" else values - {None}) > 1
+    values = field.values(rows)
+    if field.name != "init":
+        values -= {None}
+    return len(values) > 1 and not all(map(field.usual, rows))
