@@ -319,7 +319,10 @@ def sleeping_cluster() -> Iterator[str]:
 
 
 def simulated() -> list[Row]:
-    """The share of their time for which 64 workers work: they sleep, and all else is real."""
+    """The share of their time for which 64 workers work: they sleep, and all else is real.
+
+    Run it alone, on an idle machine: the scheduler and this process need a core between them.
+    """
     if not importlib.util.find_spec("distributed"):
         return []
     import bench  # type: ignore[import-not-found]  # by its name, under which the workers find it, too

@@ -201,7 +201,7 @@ def test_work_that_is_as_large_as_is_asked_for_changes_no_byte(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It holds whole batches, up to the next check."""
-    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 1000)
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 5000)
     batches = LayerStudy(Experiment(dim=3, scale="sqrt", samples=6400))
     studies = [*STUDIES.values(), batches, failing("fails_on_the_way")]
     sizes: dict[int, list[int]] = {}
