@@ -143,6 +143,7 @@ def be_the_program(
     """Take its place: arguments, environment, streams and folder; and end as it ends."""
     code = 70
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
         os.chdir(home)
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         os.environ.clear()

@@ -19,6 +19,7 @@ from varsim import sweep
 from varsim.cli import app
 from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
+from varsim.parsing import InputError
 from varsim.report import Column, Table, View, fitting, table_width
 from varsim.report import rows as rows_module
 from varsim.report.formats import FORMATS, to_ascii
@@ -458,3 +459,9 @@ def test_the_shell_completes_columns() -> None:
             completed = [item.value for item in option.shell_complete(context, start)]
         assert len(completed) == 1
         assert completed[0].startswith(name)
+
+
+def test_a_long_name_of_a_column_is_cut_in_the_sentence() -> None:
+    """Whatever was given, a person reads what is allowed."""
+    with pytest.raises(InputError, match=r"^column '\({60}'\.\.\. is unknown; known are v$"):
+        View(("(" * 2000,)).sorted(Table([], [], [{"v": 1}]))

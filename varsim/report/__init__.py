@@ -12,7 +12,7 @@ from typing import Any, overload
 
 from varsim.fields import SCALARS, Schema
 from varsim.fields.rounding import significant
-from varsim.parsing import InputError, nearest
+from varsim.parsing import InputError, nearest, quoted
 
 _SHORTEST = 16
 """Characters that a shortened column keeps at least."""
@@ -221,7 +221,7 @@ class View:
             if name not in known:
                 near = headers.get(name)
                 hint = f"did you mean {near}?" if near else nearest(name, known)
-                raise InputError(f"column {name!r} is unknown; {hint}")
+                raise InputError(f"column {quoted(name)} is unknown; {hint}")
         if sort in orderless:
             raise InputError(
                 f"--sort is {sort}, which is a list or an object; sort by a number or a text"
