@@ -244,8 +244,11 @@ def sweeps() -> list[Row]:
         def on_cluster() -> object:
             return run(studies(*SHORT), RunOptions(), nullcontext(mapper))
 
-        values = ratios(on_cluster, two, 3)
-    return [*rows, Row("400 short rows: cluster of two / two workers", values, 1.3, False)]
+        def in_threads() -> object:
+            return run(studies(*SHORT), RunOptions(), threads(2))
+
+        values = ratios(on_cluster, in_threads, 3)
+    return [*rows, Row("400 short rows: cluster of 2 processes / 2 threads", values, 1.3, False)]
 
 
 def clusters() -> list[Row]:
