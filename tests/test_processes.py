@@ -85,6 +85,7 @@ def test_a_signal_ends_them_all_and_keeps_the_rows(tmp_path: Path, number: int) 
     with running(output) as program:
         children = children_of(program)
         program.send_signal(number)
+        program.send_signal(signal.SIGTERM)  # a hang-up may be ignored: nohup
         _, told = program.communicate(timeout=30)
     assert len(children) == 2
     assert program.returncode == 130
