@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _MAX_WORKERS = 1024
 _POLL_SECONDS = 0.2
 
-# Random numbers that take about a second. Processes start in some hundredths of one.
-_MANY_NUMBERS = 3e8
+# Random numbers that take some tenths of a second. Processes start in some hundredths.
+_MANY_NUMBERS = 5e7
 
 # Their threads do not survive a fork.
 _UNFORKABLE = ("torch", "jax", "tensorflow")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 
 _TINY = 1e-300
 
@@ -72,9 +71,12 @@ def rough_quantile(confidence: float, dof: float) -> float:
 def _near(tail: float, dof: float) -> tuple[float, float]:
     """Return t with P(|T| >= t) = ``tail``, and the error that rounding gives it.
 
-    Newton's method on log P, from the expansion in 1 / dof: Abramowitz & Stegun (1964), 26.7.5.
+    Newton's method on log P, from the expansion in 1 / dof: Abramowitz & Stegun (1964), 26.7.5,
+    and 26.2.23 for the normal distribution.
     """
-    z = -NormalDist().inv_cdf(tail / 2)
+    root = math.sqrt(-2 * math.log(tail / 2))
+    under = 1 + 1.432788 * root + 0.189269 * root**2 + 0.001308 * root**3
+    z = root - (2.515517 + 0.802853 * root + 0.010328 * root**2) / under
     t = z + (z**3 + z) / (4 * dof) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * dof**2)
     t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * dof**3)
     for _ in range(_NEWTON_STEPS):
