@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.program import VARSIM, environment, wait_for
+from varsim import compute
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copies on Linux")
 
@@ -124,3 +126,29 @@ def test_a_process_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path) -
     assert "a process that computes was ended" in told
     assert "Traceback" not in told
     assert output.read_bytes().endswith(b"}\n")
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [("long work", "processes"), ("short work", "threads"), ("one worker", "threads"),
+     ("torch", "threads"), ("other threads", "threads"), ("no semaphores", "threads"),
+     ("macOS", "threads")],
+)  # fmt: skip
+def test_work_goes_to_processes_where_that_is_sooner_and_safe(
+    monkeypatch: pytest.MonkeyPatch, case: str, expected: str
+) -> None:
+    """Threads compute what is short, and what a copied process could not go on with."""
+    monkeypatch.setattr(
+        "varsim.compute.threading.active_count", lambda: 1 + (case == "other threads")
+    )
+    monkeypatch.setattr("varsim.compute.os.access", lambda *_: case != "no semaphores")
+    monkeypatch.setattr("varsim.compute.sys.platform", "darwin" if case == "macOS" else "linux")
+    for name in ("torch", "jax", "tensorflow"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    if case == "torch":
+        monkeypatch.setitem(sys.modules, "torch", sys)
+    monkeypatch.setattr(compute, "threads", lambda *_, **__: "threads")
+    monkeypatch.setattr(compute, "processes", SimpleNamespace(processes=lambda _: "processes"))
+    workers, work = 1 if case == "one worker" else 2, 1e6 if case == "short work" else 1e10
+    chosen: object = compute.local(workers, work)
+    assert chosen == expected

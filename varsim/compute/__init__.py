@@ -30,6 +30,9 @@ _POLL_SECONDS = 0.2
 # Random numbers that take some tenths of a second. Processes start in some hundredths.
 _MANY_NUMBERS = 5e7
 
+# Where Linux keeps semaphores; some containers have none.
+_SEMAPHORES = "/dev/shm"  # noqa: S108  # nothing is written there
+
 # Their threads do not survive a fork.
 _UNFORKABLE = ("torch", "jax", "tensorflow")
 
@@ -258,6 +261,7 @@ def _can_fork() -> bool:
     return (
         sys.platform == "linux"
         and threading.active_count() == 1
+        and os.access(_SEMAPHORES, os.W_OK)
         and not any(name in sys.modules for name in _UNFORKABLE)
     )
 
