@@ -20,7 +20,7 @@ import click
 
 from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publisher, say_error
 from varsim.cli.terminal import Progress, is_terminal
-from varsim.compute import check_workers, lazy, local
+from varsim.compute import Mapper, check_workers, lazy, local
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.fields import Schema
 from varsim.layer.experiment import SWEEP, Experiment
@@ -193,7 +193,6 @@ def _measure(
                     _prepare(to_run)
                 # Only now: a mistake of the user's is told alone.
                 _say_all(publisher, notes)
-                scheduler = options["scheduler"]
                 with Progress(len(points), quiet=options["quiet"], columns=show) as progress:
                     outcome = run(
                         points,
@@ -202,11 +201,7 @@ def _measure(
                             max_seconds=options.get("max_time"),
                             lenient=left_out is not None,
                         ),
-                        cluster.cluster(scheduler, workers, partial(_tell, publisher, progress))
-                        if scheduler
-                        else local(
-                            workers, work_left(points), long_calls=any(map(has_long_calls, studies))
-                        ),
+                        _mappers(options, points, partial(_tell, publisher, progress)),
                         ledger=ledger,
                         progress=progress,
                     )
@@ -221,6 +216,17 @@ def _measure(
     if outcome.failure is not None:
         say_error(outcome.failure)
     return _exit_code(studies, outcome, written=written, check=options["check"])
+
+
+def _mappers(
+    options: dict[str, Any], points: Sequence[ResumePoint], tell: Callable[[str], object]
+) -> AbstractContextManager[Mapper]:
+    """Return who computes: a cluster, or workers of this machine."""
+    workers, scheduler = check_workers(options["workers"]), options["scheduler"]
+    if scheduler:
+        return cast("AbstractContextManager[Mapper]", cluster.cluster(scheduler, workers, tell))
+    long_calls = any(has_long_calls(point.study) for point in points)
+    return local(workers, work_left(points), long_calls=long_calls)
 
 
 def _plan(publisher: Publisher, points: Sequence[ResumePoint], workers: int) -> int:
