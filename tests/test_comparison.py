@@ -31,10 +31,10 @@ from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.comparison.merging import merge, repeat
 from varsim.compute.streams import generator, generators
+from varsim.errors import InputError
 from varsim.layer import sampling
 from varsim.layer.check import CheckStudy, question
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.parsing import InputError
 from varsim.report import Table
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES

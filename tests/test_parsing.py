@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varsim import InputError, parsing
-from varsim.parsing import Call, error_summary, load_function, parse_call, split_calls
+from varsim import InputError, errors, parsing
+from varsim.errors import error_summary
+from varsim.parsing import Call, parse_call, split_calls
+from varsim.usercode import load_function
 
 RANGES = {
     "7": [7],
@@ -114,9 +116,9 @@ def test_a_range_takes_the_same_numbers() -> None:
 
 def test_what_was_given_is_shown_in_part_and_without_control_characters() -> None:
     """A sentence stays one, and a terminal obeys nobody else's text."""
-    assert parsing.quoted("a" * 6000) == repr("a" * 60) + "..."
-    assert parsing.quoted("\x1b[2J\n") == repr("\x1b[2J\n")
-    assert parsing.harmless("√ \x1b]0;x\x07\x9b1m\u202e\r\n\t") == (
+    assert errors.quoted("a" * 6000) == repr("a" * 60) + "..."
+    assert errors.quoted("\x1b[2J\n") == repr("\x1b[2J\n")
+    assert errors.escape_control_characters("√ \x1b]0;x\x07\x9b1m\u202e\r\n\t") == (
         r"√ \x1b]0;x\x07\x9b1m\u202e\r" + "\n\t"
     )
 

@@ -23,11 +23,11 @@ from matplotlib.transforms import Bbox
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim import layers as simulate_layers
+from varsim.errors import InputError
 from varsim.layer.check import CheckStudy, question
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
 from varsim.layer.theory import predict
-from varsim.parsing import InputError
 from varsim.plots import draw_any, encode
 from varsim.plots.distributions import curves_of
 from varsim.plots.layout import MOST_LINES, layout, stack_layout

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.program import VARSIM, environment, wait_for
-from varsim import compute
+from varsim.compute import mapper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copies on Linux")
 
@@ -139,16 +139,18 @@ def test_work_goes_to_processes_where_that_is_sooner_and_safe(
 ) -> None:
     """Threads compute what is short, and what a copied process could not go on with."""
     monkeypatch.setattr(
-        "varsim.compute.threading.active_count", lambda: 1 + (case == "other threads")
+        "varsim.compute.mapper.threading.active_count", lambda: 1 + (case == "other threads")
     )
-    monkeypatch.setattr("varsim.compute.os.access", lambda *_: case != "no semaphores")
-    monkeypatch.setattr("varsim.compute.sys.platform", "darwin" if case == "macOS" else "linux")
+    monkeypatch.setattr("varsim.compute.mapper.os.access", lambda *_: case != "no semaphores")
+    monkeypatch.setattr(
+        "varsim.compute.mapper.sys.platform", "darwin" if case == "macOS" else "linux"
+    )
     for name in ("torch", "jax", "tensorflow"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     if case == "torch":
         monkeypatch.setitem(sys.modules, "torch", sys)
-    monkeypatch.setattr(compute, "threads", lambda *_, **__: "threads")
-    monkeypatch.setattr(compute, "processes", SimpleNamespace(processes=lambda _: "processes"))
+    monkeypatch.setattr(mapper, "threads", lambda *_, **__: "threads")
+    monkeypatch.setattr(mapper, "processes", SimpleNamespace(processes=lambda _: "processes"))
     workers, work = 1 if case == "one worker" else 2, 1e6 if case == "short work" else 1e10
-    chosen: object = compute.local(workers, work)
+    chosen: object = mapper.local(workers, work)
     assert chosen == expected

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from tests.program import here, on_terminal
 from varsim import sweep
 from varsim.cli import app
+from varsim.errors import InputError
 from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.parsing import InputError
 from varsim.report import Column, Table, View, fitting, table_width
 from varsim.report import rows as rows_module
 from varsim.report.formats import FORMATS, to_ascii

@@ -28,7 +28,7 @@ from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
-from varsim.parsing import InputError
+from varsim.errors import InputError
 from varsim.stack import sampling
 from varsim.stack.network import Network
 from varsim.stack.result import (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.test_plots import counted_stack, stack, text_of
-from varsim.parsing import InputError
+from varsim.errors import InputError
 from varsim.stack.result import LAYERS, StackStudy
 from varsim.storage import jsonl_text
 from varsim.storage.rows import parse

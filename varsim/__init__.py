@@ -17,11 +17,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from varsim.activations.gains import gain
     from varsim.api import check_initializer, critical, layers, simulate, sweep
+    from varsim.errors import InputError
     from varsim.layer.check import InitializerCheck
     from varsim.layer.experiment import Experiment
     from varsim.layer.result import Result, conclude, infer
     from varsim.layer.sampling import stream
-    from varsim.parsing import InputError
     from varsim.report.notebook import Rows
     from varsim.runner import measure
     from varsim.stack.network import Network

@@ -13,9 +13,10 @@ from varsim.activations import find_activation
 from varsim.activations import gains as of_activations
 from varsim.activations.gains import Critical
 from varsim.compute import lazy
+from varsim.errors import InputError, nearest
 from varsim.layer.experiment import SWEEP, Experiment
 from varsim.layer.result import LayerStudy, Result
-from varsim.parsing import MAX_VALUES, InputError, nearest
+from varsim.parsing import MAX_VALUES
 from varsim.report.notebook import Rows
 from varsim.runner import answer, expand
 from varsim.statistics import check_probability

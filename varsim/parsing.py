@@ -10,119 +10,63 @@ import ast
 import json
 import math
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
-from contextvars import ContextVar
+from collections.abc import Iterable
 from fractions import Fraction
-from functools import reduce
-from importlib import import_module
-from importlib.machinery import ModuleSpec, PathFinder
-from inspect import iscoroutinefunction
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
-from warnings import catch_warnings, simplefilter
+
+from varsim.errors import InputError, quoted
 
 MAX_VALUES = 100_000
 """The most values of one option, and the most experiments of one sweep."""
 
+
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
+
+
 # The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
 _DECIMAL = rf"\s*([+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)\s*"
+
+
 _NUMBER = re.compile(f"{_DECIMAL}(?:/{_DECIMAL})?", re.IGNORECASE)
+
+
 _PART = re.compile(
     rf"\s*((?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)([kKMGB]?)"
     r"|\s*(sqrt|√|\*\*|[-+*/^()])"
 )
+
+
 _DASHED = re.compile(r"([0-9]{1,12})(?:-|–|\.{2,3})([0-9]{1,12})")
+
+
 _MILLIONS = re.compile(r"[0-9.]{1,12}m")
+
+
 _MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
+
+
 _MAX_EXPRESSION = 100
+
+
 _MAX_EXPONENT = 1000
+
+
 _LARGEST = 10**300
+
+
 _MAX_BITS = 2**17
+
+
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
+
+
 _NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
+
+
 _MAX_CALL = 1000
-_LONGEST_REASON = 300
+
+
 _QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
-
-
-class InputError(ValueError):
-    """Wrong input: one sentence says what was given, what is allowed, and what to do."""
-
-    @property
-    def reason(self) -> str:
-        """The sentence without what to do."""
-        reason, _, advice = str(self).rpartition(";")
-        return reason or advice
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest known name, or all of them where none is near.
-
-    >>> nearest("sqr", ["sqrt", "none"])
-    'did you mean sqrt?'
-    """
-    known = list(known)
-    close = near(name.lower(), known)
-    return f"did you mean {close}?" if close else f"known are {', '.join(known)}"
-
-
-def near(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
-    """Return the known name that is nearest, of those that are alike to some degree, or None.
-
-    >>> near("torch.nn.Linears", ["torch.nn.Linear"], least=0.9)
-    'torch.nn.Linear'
-    """
-    import difflib  # only mistakes need it, and start-up time matters
-
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=least)), None)
-
-
-def error_summary(error: BaseException) -> str:
-    r"""Return the type and the first line of an error that other code raised.
-
-    >>> error_summary(RuntimeError("no memory.\nDetails follow."))
-    'RuntimeError: no memory'
-    """
-    try:
-        text = str(error).strip().partition("\n")[0].rstrip(".")
-    except Exception:  # noqa: BLE001  # other code defines __str__
-        text = ""
-    name = shortened(type(error).__name__)
-    return f"{name}: {shortened(text, _LONGEST_REASON)}" if text else name
-
-
-def shortened(value: object, most: int = 60) -> str:
-    """Return a value for a sentence, without what makes it long."""
-    text = str(value)
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def quoted(value: object, most: int = 60) -> str:
-    r"""Return what was given in quotes, for a sentence: at most its first characters, escaped.
-
-    >>> print(quoted("a\x1b[2J"))
-    'a\x1b[2J'
-    """
-    text = str(value)
-    return repr(text) if len(text) <= most else f"{text[:most]!r}..."
-
-
-_HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def harmless(text: str) -> str:
-    r"""Return text with its control characters escaped, except tabs and line ends.
-
-    A terminal obeys those of a file or a name that somebody else wrote.
-
-    >>> print(harmless("a\x1b[2J"))
-    a\x1b[2J
-    """
-    return _HARMFUL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def number(text: str) -> Fraction:
@@ -484,92 +428,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
     return repr(value)
-
-
-def load_function(text: str) -> Callable[..., Any]:
-    """Return the function that ``module:function`` or ``module:Class.method`` names.
-
-    Raises:
-        InputError: The module cannot be imported, or has no such function.
-
-    >>> load_function("math:sqrt")(4.0)
-    2.0
-    """
-    module, _, path = text.partition(":")
-    if not all(map(str.isidentifier, [*module.split("."), *path.split(".")])):
-        raise InputError(
-            f"{quoted(text)} does not name a function; write module:function, such as mylayers:phi"
-        )
-    with (
-        user_code(),
-        told_as(lambda why: f"{quoted(text)} cannot be loaded ({why}); give module:function"),
-    ):
-        function: Any = reduce(getattr, path.split("."), import_module(module))
-    if not callable(function):
-        raise InputError(
-            f"{quoted(text)} is not a function but {type(function).__name__}; give module:function"
-        )
-    if iscoroutinefunction(function):
-        raise InputError(f"{quoted(text)} is an async function; give one that returns an array")
-    return function  # type: ignore[no-any-return]
-
-
-@contextmanager
-def told_as(sentence: Callable[[str], str]) -> Iterator[None]:
-    """Raise whatever other code raises as an InputError, but for an interrupt or a lack of memory.
-
-    Other code can call ``sys.exit`` and raise classes of its own.
-
-    Args:
-        sentence: Makes the message, from the type and the first line of the error.
-    """
-    try:
-        yield
-    except (InputError, KeyboardInterrupt, MemoryError):
-        raise
-    except BaseException as error:  # noqa: BLE001  # of a user's own class, too
-        raise InputError(sentence(error_summary(error))) from None
-
-
-class _CurrentFolder:
-    """Finds modules in the current folder, for users' code alone and after all other places.
-
-    On ``sys.path`` a user's ``queue.py`` would be imported by whatever library needs ``queue``.
-    """
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,  # noqa: ARG002  # the protocol has it
-    ) -> ModuleSpec | None:
-        if path is not None or not _in_user_code.get():
-            return None
-        return PathFinder.find_spec(fullname, [str(Path.cwd())])
-
-
-_in_user_code = ContextVar("in_user_code", default=False)
-
-sys.meta_path.append(_CurrentFolder())
-
-
-@contextmanager
-def user_code() -> Iterator[None]:
-    """Let modules in the current folder be imported, where no other module has their name."""
-    before = _in_user_code.set(True)
-    try:
-        yield
-    finally:
-        _in_user_code.reset(before)
-
-
-@contextmanager
-def contained() -> Iterator[None]:
-    """Send what other code prints to stderr, since stdout is for data, and drop its warnings.
-
-    ``PYTHONWARNINGS`` brings the warnings back.
-    """
-    with catch_warnings(), nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr):
-        if not sys.warnoptions:
-            simplefilter("ignore")
-        yield

@@ -28,9 +28,10 @@ from varsim.compute import (
     out_of_resources,
     threads,
 )
+from varsim.errors import InputError
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import LayerStudy
-from varsim.parsing import MAX_VALUES, InputError
+from varsim.parsing import MAX_VALUES
 from varsim.statistics import check_probability, judge
 from varsim.statistics.moments import Block, Totals
 

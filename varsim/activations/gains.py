@@ -13,7 +13,7 @@ import numpy as np
 
 from varsim.activations import Activation, FloatArray, find_activation
 from varsim.activations.quadrature import UnresolvedError, gaussian_mean
-from varsim.parsing import InputError, quoted
+from varsim.errors import InputError, quoted
 
 
 class TorchGain(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim.activations import Function
-from varsim.parsing import InputError
+from varsim.errors import InputError
 
 Means: TypeAlias = NDArray[np.float64]
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from varsim.parsing import InputError, quoted, real, shortened
+from varsim.errors import InputError, quoted, shortened
+from varsim.parsing import real
 
 
 @dataclass(frozen=True, slots=True)

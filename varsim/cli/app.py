@@ -19,7 +19,7 @@ from varsim.cli.help import Program
 from varsim.cli.options import HOW, OUT, option, swept
 from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.compute import lazy, out_of_resources
-from varsim.parsing import InputError, shortened
+from varsim.errors import InputError, shortened
 
 run, streams = lazy("varsim.cli.run"), lazy("varsim.compute.streams")
 result = lazy("varsim.layer.result")

@@ -12,7 +12,7 @@ import click
 from varsim.cli.help import GroupedCommand, first_line
 from varsim.cli.publish import DONE
 from varsim.cli.terminal import encodable, is_terminal
-from varsim.parsing import InputError, nearest, quoted
+from varsim.errors import InputError, nearest, quoted
 
 TOPICS = Path(__file__).with_name("topics")
 """The folder of topics: one Markdown file each, a heading and one sentence on what it is for."""

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from varsim.cli.terminal import encodable
-from varsim.parsing import near, quoted
+from varsim.errors import near, quoted
 
 _NEGATIVE = re.compile(r"-\.?[0-9].*")
 

@@ -15,18 +15,10 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES, one_spelling
 from varsim.cli.help import GroupedOption
 from varsim.compute import lazy
-from varsim.parsing import (
-    InputError,
-    contained,
-    expand,
-    is_range,
-    items,
-    nearest,
-    number,
-    quoted,
-    split_calls,
-)
+from varsim.errors import InputError, nearest, quoted
+from varsim.parsing import expand, is_range, items, number, split_calls
 from varsim.report.formats import FORMATS, SUFFIXES
+from varsim.usercode import stdout_to_stderr
 
 gains, activations = lazy("varsim.activations.gains"), lazy("varsim.activations")
 documented, secrets = lazy("varsim.initializers.documented"), lazy("secrets")
@@ -184,7 +176,7 @@ def _gains(item: str) -> list[float]:
     except InputError:
         if not item[:1].isalpha():
             raise
-    with contained():
+    with stdout_to_stderr():
         return [gains.gain(item)]
 
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
 from varsim.compute import lazy
-from varsim.parsing import InputError, harmless, quoted
+from varsim.errors import InputError, escape_control_characters, quoted
 from varsim.report import Table, View
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
 from varsim.storage.files import write_file
@@ -132,7 +132,9 @@ class Publisher:
                 names = ", ".join(left_out)
                 self.say(f"The terminal is too narrow for: {names}; --format csv has them.")
         else:
-            stream.write(encodable(harmless(text_of(self.format_name, tables)), stream))
+            stream.write(
+                encodable(escape_control_characters(text_of(self.format_name, tables)), stream)
+            )
         for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""
@@ -140,7 +142,7 @@ class Publisher:
         elif drawn and sys.stderr is not None and not self.quiet:
             _say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
-            gap, told = "\n" * bool(tables), harmless(prose)
+            gap, told = "\n" * bool(tables), escape_control_characters(prose)
             stream.write(encodable(f"{gap}{wrapped(told, stream, otherwise=_PAGE)}", stream))
         elif prose:
             self.say(prose.rstrip())
@@ -177,7 +179,7 @@ def say_error(message: str) -> None:
 def say(message: str) -> None:
     """Tell a person something, wrapped to the terminal."""
     if sys.stderr is not None:
-        text = wrapped(harmless(message), sys.stderr)
+        text = wrapped(escape_control_characters(message), sys.stderr)
         _say_as_is(encodable(f"{text}\n", sys.stderr))
 
 
@@ -185,7 +187,7 @@ def _drawing(rows: Sequence[Any], stream: TextIO) -> str:
     width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
     symbols = "".join(bars.INK)
     ink = bars.INK if encodable(symbols, stream) == symbols else bars.ASCII_INK
-    return harmless(bars.drawing(rows, width, ink))
+    return escape_control_characters(bars.drawing(rows, width, ink))
 
 
 def _say_as_is(text: str) -> None:

@@ -22,10 +22,11 @@ from varsim.cli.publish import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, Publ
 from varsim.cli.terminal import Progress, is_terminal
 from varsim.compute import Mapper, check_workers, lazy, local
 from varsim.compute.provenance import FRAMEWORKS, frameworks
+from varsim.errors import InputError
 from varsim.fields import Schema
 from varsim.layer.experiment import SWEEP, Experiment
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.parsing import InputError, contained, split_calls
+from varsim.parsing import split_calls
 from varsim.report import Column, Table, View
 from varsim.report.rows import (
     columns,
@@ -46,6 +47,7 @@ from varsim.runner import (
     work_left,
 )
 from varsim.statistics import check_probability
+from varsim.usercode import stdout_to_stderr
 
 if TYPE_CHECKING:
     from varsim.storage.ledger import Ledger
@@ -114,7 +116,7 @@ def layers(options: dict[str, Any]) -> int:
         )
         for n in networks
     ]
-    with contained():
+    with stdout_to_stderr():
         for n in networks:  # what theory refuses is a mistake, told before anything is sampled
             theory.predict(n)
     kind = Kind(stack.LAYERS, explain_stack, "stacks", table_per_question=True)
@@ -137,7 +139,7 @@ def checks(options: dict[str, Any]) -> int:
         check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
-    with _EndingSignals(), contained():
+    with _EndingSignals(), stdout_to_stderr():
         if not names:
             left_out = {
                 n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
@@ -181,11 +183,11 @@ def _measure(
         if dry_run:
             _say_all(publisher, notes)
             return _plan(publisher, points, workers)
-        # While other code is contained, stdout is not what it was.
+        # While other code is stdout_to_stderr, stdout is not what it was.
         live = is_terminal(sys.stdout) and not kind.table_per_question
         show = _live_columns(kind, publisher.view) if live else None
         with _EndingSignals() as signals:
-            with contained():
+            with stdout_to_stderr():
                 to_run = [point.study for point in points if point.done is None]
                 if not options["scheduler"]:
                     _check_memory(workers, to_run)
@@ -412,7 +414,7 @@ def _publisher(options: dict[str, Any]) -> tuple[Path | None, Publisher]:
 def _load(studies: Iterable[Any]) -> None:
     """Load what initializers belong to, so that a mistake is told before a run."""
     made = {s.question.init: s.question.initializer for s in studies}
-    with contained():
+    with stdout_to_stderr():
         for initializer in made.values():
             initializer.load()
 

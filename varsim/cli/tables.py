@@ -25,7 +25,8 @@ from varsim.comparison import compare as compared
 from varsim.comparison.merging import Merged, repeat
 from varsim.comparison.merging import merge as merged
 from varsim.compute import lazy
-from varsim.parsing import InputError, contained, quoted, split_calls
+from varsim.errors import InputError, quoted
+from varsim.parsing import split_calls
 from varsim.report import Table
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
@@ -33,6 +34,7 @@ from varsim.report.rows import named, row_name, tables_of
 from varsim.statistics import check_probability, judge
 from varsim.storage import READABLE
 from varsim.storage.rows import read, suffix_of
+from varsim.usercode import stdout_to_stderr
 
 plots, run = lazy("varsim.plots"), lazy("varsim.cli.run")
 
@@ -61,7 +63,7 @@ def gains(options: dict[str, Any]) -> int:
     variances = list(chain.from_iterable(options["variance"]))
     for variance in variances:
         check_variance(variance)
-    with contained():
+    with stdout_to_stderr():
         activations = {name: find_activation(name) for name in names or ACTIVATIONS}
         if not options["critical"]:
             table = gains_table(activations, variances or [1.0])

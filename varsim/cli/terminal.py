@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TextIO
 
 from varsim.compute import lazy
-from varsim.parsing import harmless
+from varsim.errors import escape_control_characters
 from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import to_ascii
 
@@ -65,8 +65,10 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     )
     console.print(_rich_table(columns, stream))
     shown = replace(table, columns=columns)
-    caption = wrapped(encodable(harmless("\n".join(shown.caption)), stream), stream)
-    console.print(f"\n{caption}", style="dim", markup=False)
+    caption = wrapped(
+        encodable(escape_control_characters("\n".join(shown.caption)), stream), stream
+    )
+    console.print(f"\n{wrapped(caption, stream)}", style="dim", markup=False)
     kept, data = (Counter(c.header for c in these) for these in (columns, table.printable))
     return list((data - kept).elements())
 
@@ -77,7 +79,7 @@ def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
         replace(
             column,
             header=encodable(column.header, stream),
-            cells=[encodable(harmless(cell), stream) for cell in column.cells],
+            cells=[encodable(escape_control_characters(cell), stream) for cell in column.cells],
         )
         for column in columns
     ]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from varsim import __version__
 from varsim.compute import lazy
+from varsim.errors import InputError, shortened
 from varsim.fields.rounding import beside, needs_exponent, power_of, with_error
-from varsim.parsing import InputError, shortened
 from varsim.statistics import Caveat, Estimate
 
 if TYPE_CHECKING:

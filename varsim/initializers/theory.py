@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.scales import deviation
-from varsim.parsing import Call, InputError
+from varsim.errors import InputError
+from varsim.parsing import Call
 
 
 class Gram(NamedTuple):

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from varsim.compute import OneThread, lazy
+from varsim.errors import InputError
 from varsim.initializers import Adapter, Drawer, Weights, seed_from
-from varsim.parsing import Call, InputError
+from varsim.parsing import Call
 
 if TYPE_CHECKING:
     import numpy as np

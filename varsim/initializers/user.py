@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from varsim.initializers import Adapter, Drawer, Weights
-from varsim.parsing import Call, load_function, user_code
+from varsim.parsing import Call
+from varsim.usercode import load_function, user_code
 
 if TYPE_CHECKING:
     import numpy as np

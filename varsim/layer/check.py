@@ -17,6 +17,7 @@ from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import truncated_moments
 from varsim.catalog.samplers import FloatArray
 from varsim.compute.streams import generator
+from varsim.errors import InputError
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short
 from varsim.initializers import Initializer, find
@@ -24,7 +25,6 @@ from varsim.initializers.documented import REMARKS
 from varsim.layer.experiment import Experiment, checked_whole
 from varsim.layer.result import VERDICTS, fitting_schemes
 from varsim.layer.sampling import verify_initializer, whole
-from varsim.parsing import InputError
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Block, Moments, Totals
 

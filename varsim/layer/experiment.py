@@ -17,7 +17,7 @@ from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import ALIASES as OTHER_NAMES
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES, TAKE_A_GAIN, canonical_name, find_scale
-from varsim.parsing import InputError, nearest, quoted, shortened
+from varsim.errors import InputError, nearest, quoted, shortened
 
 if TYPE_CHECKING:
     from varsim.initializers import Initializer, Weights

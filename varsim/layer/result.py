@@ -12,6 +12,7 @@ from typing import Any
 from varsim import fields as f
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import SCALES, find_scale
+from varsim.errors import InputError
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import rounded, significant
 from varsim.layer.experiment import MAX_SAMPLES, MIN_BLOCKS, Experiment
@@ -24,7 +25,6 @@ from varsim.layer.sampling import (
     verify_initializer,
 )
 from varsim.layer.theory import Prediction, block_error2, predict, predict_given_x
-from varsim.parsing import InputError
 from varsim.statistics import Caveat, Estimate, check_probability
 from varsim.statistics.moments import Bins, Block, Totals
 

@@ -16,8 +16,8 @@ from varsim.catalog.samplers import SAMPLERS, FloatArray, fill_blocks
 from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
 from varsim.compute.streams import generator, generators
+from varsim.errors import InputError
 from varsim.layer.experiment import Experiment
-from varsim.parsing import InputError
 from varsim.statistics.moments import Bins, Block, Moments
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from varsim.errors import InputError
 from varsim.layer.result import Result
-from varsim.parsing import InputError
 from varsim.plots.distributions import histogram_figure
 from varsim.plots.layout import Layout, layout, stack_layout
 from varsim.plots.page import COLUMN, LACKING, check_drawable, finish, styled

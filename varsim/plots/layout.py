@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from varsim.catalog.scales import canonical_name
+from varsim.errors import shortened
 from varsim.fields import Field
 from varsim.layer.result import RESULTS, Result
-from varsim.parsing import shortened
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
 

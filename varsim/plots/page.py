@@ -25,9 +25,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
+from varsim.errors import InputError
 from varsim.fields import level
 from varsim.fields.rounding import significant
-from varsim.parsing import InputError
 from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
+from varsim.errors import InputError, nearest, quoted
 from varsim.fields import SCALARS, Schema
 from varsim.fields.rounding import significant
-from varsim.parsing import InputError, nearest, quoted
 
 _SHORTEST = 16
 """Characters that a shortened column keeps at least."""

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from varsim.activations import Activation, find_activation
 from varsim.catalog.scales import canonical_name
+from varsim.errors import InputError
 from varsim.layer.experiment import Experiment, WeightSource, checked_whole, known_name
-from varsim.parsing import InputError
 
 MIN_NETWORKS = 8
 MAX_NETWORKS = 100_000

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from varsim import fields as f
 from varsim.catalog import FLOAT_TYPES
+from varsim.errors import InputError
 from varsim.fields import CAVEATS, Field, RowBase, Schema
 from varsim.fields.rounding import short, significant
 from varsim.layer.result import MARGIN, VERDICTS, ended_before_check
-from varsim.parsing import InputError
 from varsim.stack.network import MAX_NETWORKS, MIN_NETWORKS, Layer, Network
 from varsim.stack.sampling import (
     FIELDS,

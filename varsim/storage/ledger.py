@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from varsim.errors import InputError
 from varsim.fields import Schema
-from varsim.parsing import InputError
 from varsim.runner import ResumePoint
 from varsim.storage import csv_text, jsonl_text
 from varsim.storage.files import (

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from varsim.catalog import FLOAT_TYPES
+from varsim.errors import InputError
 from varsim.fields import UNUSABLE, Schema
 from varsim.layer.check import CHECKS, question
 from varsim.layer.result import RESULTS
-from varsim.parsing import InputError
 from varsim.stack.network import Network
 from varsim.stack.result import LAYERS
 

@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from varsim.errors import InputError, shortened
 from varsim.fields import CHECKSUM, Schema, is_intact, is_intact_line, text
 from varsim.layer.check import CHECKS
 from varsim.layer.result import RESULTS
-from varsim.parsing import InputError, shortened
 from varsim.stack.result import LAYERS
 from varsim.storage.older import OLDER, upgraded
 

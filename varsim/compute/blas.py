@@ -1,0 +1,92 @@
+"""BLAS: one thread for each of its libraries, while workers compute."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+
+class OneThread:
+    """A context in which a library has one thread; the last of those that share it sets it back.
+
+    Args:
+        limit: Sets one thread, and returns what sets it back; None where nothing is set.
+        per_thread: Whether the setting has one value for each thread of this process.
+    """
+
+    def __init__(
+        self, limit: Callable[[], Callable[[], None] | None], *, per_thread: bool = False
+    ) -> None:
+        """Hold nothing yet."""
+        self._limit, self._per_thread = limit, per_thread
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._restore: Callable[[], None] | None = None
+
+    def __enter__(self) -> None:
+        """Set one thread, unless another holder has."""
+        with self._lock:
+            if self._per_thread or self._restore is None:
+                restore = self._limit()
+                self._restore = self._restore or restore  # the first knows the value from before
+            self._holders += 1
+
+    def __exit__(self, *_: object) -> None:
+        """Set it back, unless another holder still needs it."""
+        with self._lock:
+            self._holders -= 1
+            if self._holders == 0 and self._restore is not None:
+                self._restore()
+                self._restore = None
+
+
+def loaded_libraries() -> frozenset[str]:
+    """Return which libraries are loaded that have a BLAS or threads of their own."""
+    known = {"scipy.linalg", "scipy.special", "torch", "jax", "tensorflow"}
+    return frozenset(known.intersection(sys.modules))
+
+
+_BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+
+
+_started_with_one: set[str] = set()
+
+
+def start_with_one_blas_thread() -> None:
+    """Let NumPy's BLAS start with one thread, if it is still to be loaded.
+
+    It starts sooner so, and need not be found among the loaded libraries to be held to one. What a
+    user has set stays.
+    """
+    if "numpy" not in sys.modules and not any(name in os.environ for name in _BLAS_VARIABLES):
+        os.environ |= dict.fromkeys(_BLAS_VARIABLES, "1")
+        _started_with_one.add("numpy")
+
+
+def limit_blas() -> Callable[[], None]:
+    """Hold every BLAS that is loaded to one thread, and return what sets it back."""
+    if _started_with_one and not loaded_libraries():
+        return lambda: None
+    limits = _blas_libraries(loaded_libraries()).limit(limits=1, user_api="blas")
+    restore: Callable[[], None] = limits.restore_original_limits
+    return restore
+
+
+@cache
+def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # only a key
+    """Return the libraries for each key once: finding them takes as long as a small experiment."""
+    import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+one_blas_thread = OneThread(limit_blas)
+"""More threads would fight the workers for the cores, and could change the last digits."""

@@ -1,0 +1,84 @@
+"""Errors that a person reads: wrong input in one sentence, and the words in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_LONGEST_REASON = 300
+
+
+class InputError(ValueError):
+    """Wrong input: one sentence says what was given, what is allowed, and what to do."""
+
+    @property
+    def reason(self) -> str:
+        """The sentence without what to do."""
+        reason, _, advice = str(self).rpartition(";")
+        return reason or advice
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest known name, or all of them where none is near.
+
+    >>> nearest("sqr", ["sqrt", "none"])
+    'did you mean sqrt?'
+    """
+    known = list(known)
+    close = near(name.lower(), known)
+    return f"did you mean {close}?" if close else f"known are {', '.join(known)}"
+
+
+def near(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
+    """Return the known name that is nearest, of those that are alike to some degree, or None.
+
+    >>> near("torch.nn.Linears", ["torch.nn.Linear"], least=0.9)
+    'torch.nn.Linear'
+    """
+    import difflib  # only mistakes need it, and start-up time matters
+
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=least)), None)
+
+
+def error_summary(error: BaseException) -> str:
+    r"""Return the type and the first line of an error that other code raised.
+
+    >>> error_summary(RuntimeError("no memory.\nDetails follow."))
+    'RuntimeError: no memory'
+    """
+    try:
+        text = str(error).strip().partition("\n")[0].rstrip(".")
+    except Exception:  # noqa: BLE001  # other code defines __str__
+        text = ""
+    name = shortened(type(error).__name__)
+    return f"{name}: {shortened(text, _LONGEST_REASON)}" if text else name
+
+
+def shortened(value: object, most: int = 60) -> str:
+    """Return a value for a sentence, without what makes it long."""
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def quoted(value: object, most: int = 60) -> str:
+    r"""Return what was given in quotes, for a sentence: at most its first characters, escaped.
+
+    >>> print(quoted("a\x1b[2J"))
+    'a\x1b[2J'
+    """
+    text = str(value)
+    return repr(text) if len(text) <= most else f"{text[:most]!r}..."
+
+
+_HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def escape_control_characters(text: str) -> str:
+    r"""Return text with its control characters escaped, except tabs and line ends.
+
+    A terminal obeys those of a file or a name that somebody else wrote.
+
+    >>> print(escape_control_characters("a\x1b[2J"))
+    a\x1b[2J
+    """
+    return _HARMFUL.sub(lambda match: repr(match[0])[1:-1], text)

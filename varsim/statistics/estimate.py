@@ -1,0 +1,117 @@
+"""Estimates: measured values with their errors, claims and p-values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from varsim.statistics import student
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader of a row should know; ``id`` is stable, ``message`` is a sentence."""
+
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A measured value with its error, and the claim that it is held to.
+
+    Attributes:
+        value: The measurement.
+        std_error: Its standard error, from the spread between replicates.
+        dof: Degrees of freedom of that error.
+        claim: What theory says; None where nothing is known.
+        slack: Relative allowance for what the claim leaves out.
+        expected_error: The standard error that theory expects; 0 where nothing is known.
+        expected_dof: Degrees of freedom of that error; ``dof`` by default.
+    """
+
+    value: float
+    std_error: float
+    dof: float
+    claim: float | None = None
+    slack: float = 0.0
+    expected_error: float = 0.0
+    expected_dof: float | None = None
+
+    def half_width(self, confidence: float) -> float:
+        """Return half the width of the interval at a level: Student's t times the error."""
+        return student.quantile(confidence, self.dof) * self.std_error
+
+    def rough_half_width(self, confidence: float) -> float:
+        """Return :meth:`half_width` but for its last digits, which tables do not show."""
+        return student.rough_quantile(confidence, self.dof) * self.std_error
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the interval at a level."""
+        half_width = self.half_width(confidence)
+        return self.value - half_width, self.value + half_width
+
+    def ratio_interval(self, confidence: float) -> tuple[float, float] | None:
+        """Return the ends of the interval of :attr:`ratio`, or None."""
+        if not self.claim:
+            return None
+        low, high = self.interval(confidence)
+        return low / self.claim, high / self.claim
+
+    @property
+    def relative_error(self) -> float:
+        """The relative standard error; 0 where there is nothing to measure."""
+        return self.std_error / self.value if self.value else 0.0
+
+    @property
+    def ratio(self) -> float | None:
+        """The value over the claim."""
+        return self.value / self.claim if self.claim else None
+
+    @property
+    def z(self) -> float | None:
+        """The difference from the claim in standard errors."""
+        if self.claim is None or not self.std_error:
+            return None
+        return (self.value - self.claim) / self.std_error
+
+    @property
+    def p(self) -> float | None:
+        """Two-sided probability of a difference so far beyond the allowance; Student's t."""
+        if self.claim is None or not self.std_error:
+            return None
+        return self._p(self.claim, self.std_error, self.dof)
+
+    @property
+    def joint_p(self) -> float | None:
+        """The larger of two p-values: by the measured error, and by the expected one.
+
+        From few or heavy-tailed samples a value and its measured error are small together, and the
+        measured error alone would raise false alarms.
+        """
+        if self.claim is None:
+            return None
+        errors = {self.dof: self.std_error}
+        dof = self.dof if self.expected_dof is None else self.expected_dof
+        errors[dof] = max(errors.get(dof, 0.0), self.expected_error)
+        if not any(errors.values()):  # nothing varies
+            return 1.0 if self.value == self.claim else 0.0
+        return max(self._p(self.claim, error, dof) for dof, error in errors.items() if error)
+
+    def joint_p_up_to(self, limit: float) -> float | None:
+        """Return :attr:`joint_p`, or 1 where it is plainly above a limit, at little cost.
+
+        It is never below the tail of a normal distribution at the larger error.
+        """
+        error = max(self.std_error, self.expected_error)
+        if self.claim is not None and error:
+            normal = math.erfc(self._beyond(self.claim) / error / math.sqrt(2.0))
+            if normal > 2.0 * limit:
+                return 1.0
+        return self.joint_p
+
+    def _p(self, claim: float, error: float, dof: float) -> float:
+        return student.two_sided_p(self._beyond(claim) / error, dof)
+
+    def _beyond(self, claim: float) -> float:
+        return max(0.0, abs(self.value - claim) - self.slack * claim)

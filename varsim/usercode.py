@@ -1,0 +1,112 @@
+"""Users' code: ``module:function``, its errors in one sentence, its output on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
+from functools import reduce
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
+from inspect import iscoroutinefunction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+from varsim.errors import InputError, error_summary, quoted
+
+
+def load_function(text: str) -> Callable[..., Any]:
+    """Return the function that ``module:function`` or ``module:Class.method`` names.
+
+    Raises:
+        InputError: The module cannot be imported, or has no such function.
+
+    >>> load_function("math:sqrt")(4.0)
+    2.0
+    """
+    module, _, path = text.partition(":")
+    if not all(map(str.isidentifier, [*module.split("."), *path.split(".")])):
+        raise InputError(
+            f"{quoted(text)} does not name a function; write module:function, such as mylayers:phi"
+        )
+    with (
+        user_code(),
+        reraise_as_input_error(
+            lambda why: f"{quoted(text)} cannot be loaded ({why}); give module:function"
+        ),
+    ):
+        function: Any = reduce(getattr, path.split("."), import_module(module))
+    if not callable(function):
+        raise InputError(
+            f"{quoted(text)} is not a function but {type(function).__name__}; give module:function"
+        )
+    if iscoroutinefunction(function):
+        raise InputError(f"{quoted(text)} is an async function; give one that returns an array")
+    return function  # type: ignore[no-any-return]
+
+
+@contextmanager
+def reraise_as_input_error(sentence: Callable[[str], str]) -> Iterator[None]:
+    """Raise whatever other code raises as an InputError, but for an interrupt or a lack of memory.
+
+    Other code can call ``sys.exit`` and raise classes of its own.
+
+    Args:
+        sentence: Makes the message, from the type and the first line of the error.
+    """
+    try:
+        yield
+    except (InputError, KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # noqa: BLE001  # of a user's own class, too
+        raise InputError(sentence(error_summary(error))) from None
+
+
+class _CurrentFolder:
+    """Finds modules in the current folder, for users' code alone and after all other places.
+
+    On ``sys.path`` a user's ``queue.py`` would be imported by whatever library needs ``queue``.
+    """
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,  # noqa: ARG002  # the protocol has it
+    ) -> ModuleSpec | None:
+        if path is not None or not _in_user_code.get():
+            return None
+        return PathFinder.find_spec(fullname, [str(Path.cwd())])
+
+
+_in_user_code = ContextVar("in_user_code", default=False)
+
+
+_current_folder = _CurrentFolder()
+
+
+@contextmanager
+def user_code() -> Iterator[None]:
+    """Let modules in the current folder be imported, where no other module has their name."""
+    if _current_folder not in sys.meta_path:
+        sys.meta_path.append(_current_folder)
+    before = _in_user_code.set(True)
+    try:
+        yield
+    finally:
+        _in_user_code.reset(before)
+
+
+@contextmanager
+def stdout_to_stderr() -> Iterator[None]:
+    """Send what other code prints to stderr, since stdout is for data, and drop its warnings.
+
+    ``PYTHONWARNINGS`` brings the warnings back.
+    """
+    with catch_warnings(), nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr):
+        if not sys.warnoptions:
+            simplefilter("ignore")
+        yield
