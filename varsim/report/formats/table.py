@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from varsim.compute import lazy
 from varsim.report import Table
@@ -14,7 +15,11 @@ from varsim.report.formats.text import markdown, plain_text
 from varsim.storage import csv_text, json_text, jsonl_text
 
 # A run that prints a table starts without the others.
-latex, markup = lazy("varsim.report.formats.latex"), lazy("varsim.report.formats.markup")
+if TYPE_CHECKING:
+    from varsim.report.formats import html, latex, typst
+else:
+    html, latex = lazy("varsim.report.formats.html"), lazy("varsim.report.formats.latex")
+    typst = lazy("varsim.report.formats.typst")
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,10 @@ _FORMATS = (
     Format("csv", ".csv", lambda table: csv_text(table.records), machine=True),
     Format("json", ".json", lambda table: json_text(table.records), machine=True),
     Format("jsonl", ".jsonl", lambda table: jsonl_text(table.records), machine=True),
-    Format("latex", ".tex", lambda table: str(latex.latex(table))),
-    Format("latex-siunitx", None, lambda table: str(latex.latex_siunitx(table))),
-    Format("typst", ".typ", lambda table: str(markup.typst(table))),
-    Format("html", ".html", lambda table: str(markup.html(table))),
+    Format("latex", ".tex", lambda table: latex.latex(table)),
+    Format("latex-siunitx", None, lambda table: latex.latex_siunitx(table)),
+    Format("typst", ".typ", lambda table: typst.typst(table)),
+    Format("html", ".html", lambda table: html.html(table)),
 )
 
 
