@@ -34,11 +34,12 @@ from varsim.compute.cluster import cluster
 from varsim.compute.processes import processes
 from varsim.layer.result import LayerStudy
 from varsim.layer.theory import predict
-from varsim.report import Column, Table
+from varsim.table import Column, Table
 from varsim.report.formats import plain_text
 from varsim.runner import ResumePoint, RunOptions, run
-from varsim.stack.network import Network
-from varsim.statistics.moments import Block, Moments
+from varsim.stack.question import Network
+from varsim.layer.totals import Block
+from varsim.statistics.moments import Moments
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
 QUESTION = Experiment(dim=512, scale="sqrt", design="fixed-x", samples=500_000)
@@ -419,7 +420,7 @@ def stacks() -> list[Row]:
         values = ratios(stack_in_torch, ours, 5)
         rows.append(Row("20 layers of 512: torch / varsim", values, 1.7, True))
     code = (
-        "from varsim.stack.network import Network; "
+        "from varsim.stack.question import Network; "
         "from varsim import layers; "
         "layers(Network(widths=(512,) * 21), workers=2)"
     )

@@ -38,7 +38,7 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.compute.streams import generator
 from varsim.layer import sampling
 from varsim.statistics import student
-from varsim.statistics.moments import Totals
+from varsim.layer.totals import Totals
 
 BOUND = 6.2
 BLOCKS = 32

@@ -33,7 +33,7 @@ from varsim import (
 )
 from varsim.fields import RowBase
 from varsim.layer.result import LayerStudy
-from varsim.statistics.moments import Totals
+from varsim.layer.totals import Totals
 
 SMALL: dict[str, Any] = {"dim": 64, "scale": "sqrt", "samples": 6400}
 STACK: dict[str, Any] = {"width": 16, "depth": 2, "networks": 8}

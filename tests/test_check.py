@@ -28,7 +28,7 @@ from varsim.layer.check import CHECKS, CheckStudy, InitializerCheck, question
 from varsim.layer.sampling import whole
 from varsim.runner import ResumePoint, RunOptions
 from varsim.statistics import Estimate, judge
-from varsim.storage import jsonl_text
+from varsim.storage.text import jsonl_text
 from varsim.storage.rows import parse
 
 Array = NDArray[np.float64]

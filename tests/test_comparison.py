@@ -35,16 +35,16 @@ from varsim.errors import InputError
 from varsim.layer import sampling
 from varsim.layer.check import CheckStudy, question
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.report import Table
+from varsim.table import Table
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.report.rows import results_table
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import Estimate, holm, student
-from varsim.statistics.moments import Totals
+from varsim.layer.totals import Totals
 from varsim.storage.rows import parse
 
 

@@ -30,7 +30,7 @@ from varsim.cli import app, guide
 from varsim.compute.provenance import FRAMEWORKS
 from varsim.initializers.theory import INITIALIZERS
 from varsim.report.formats import FORMATS, to_ascii
-from varsim.stack.network import NORMS
+from varsim.stack.question import NORMS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

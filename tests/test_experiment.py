@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from varsim import Experiment, InputError, infer, stream
 from varsim.catalog.designs import DESIGNS
 from varsim.layer.theory import predict
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 
 MISTAKES: list[dict[str, Any]] = [
     *({"dim": dim} for dim in (0, -1, 2.5, "512", 10**30, True, None, float("nan"))),

@@ -17,7 +17,7 @@ from varsim.fields import Schema
 from varsim.layer.check import CHECKS, CheckStudy, question
 from varsim.layer.result import RESULTS, LayerStudy
 from varsim.runner import ResumePoint, RunOptions, run
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import LAYERS, StackStudy
 
 TINY = "1e12"

@@ -26,7 +26,7 @@ from varsim.activations import (
 )
 from varsim.activations.gains import TORCH, critical, critical_at, gain, gains
 from varsim.activations.quadrature import gaussian_mean
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.theory import predict
 
 KEY_OF_SILU = "84ef2dc14588ec7f442a77b253d82f9d"

@@ -20,7 +20,7 @@ from varsim.initializers import builtin, find
 from varsim.initializers.theory import INITIALIZERS, independent
 from varsim.layer.sampling import stream
 from varsim.layer.theory import predict, predict_given_x
-from varsim.statistics.moments import Totals
+from varsim.layer.totals import Totals
 
 BOUND = 6.0
 KEY_BEFORE = "3253782806a7a3c4ca6351c6debdefb1"

@@ -32,11 +32,11 @@ from varsim.plots import draw_any, encode
 from varsim.plots.distributions import curves_of
 from varsim.plots.layout import MOST_LINES, layout, stack_layout
 from varsim.plots.page import MARKS, styled
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import LayerResult, StackStudy
 from varsim.statistics import student
-from varsim.statistics.moments import Totals
-from varsim.storage import csv_text, json_text, jsonl_text
+from varsim.layer.totals import Totals
+from varsim.storage.text import csv_text, json_text, jsonl_text
 from varsim.storage.rows import parse
 
 MAGIC = {".svg": b"<?xml", ".png": b"\x89PNG\r\n", ".pdf": b"%PDF-"}

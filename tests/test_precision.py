@@ -13,10 +13,11 @@ import pytest
 
 from varsim import Experiment, InputError, Result, conclude, measure, simulate, stream
 from varsim.compute import threads
-from varsim.layer.experiment import MIN_BLOCKS
+from varsim.layer.question import MIN_BLOCKS
 from varsim.layer.result import LayerStudy, planned_blocks
 from varsim.layer.theory import predict
-from varsim.statistics.moments import Block, Moments, Totals
+from varsim.layer.totals import Block, Totals
+from varsim.statistics.moments import Moments
 
 CASES: list[dict[str, Any]] = [
     {"dim": 512, "precision": 0.05},

@@ -28,7 +28,7 @@ from varsim.compute import threads
 from varsim.compute.processes import processes
 from varsim.layer.result import LayerStudy
 from varsim.runner import ResumePoint, RunOptions, run
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import StackStudy
 
 studies = [LayerStudy(Experiment(dim=dim, scale="sqrt", samples=6400)) for dim in (3, 64, 5000)]

@@ -20,7 +20,7 @@ from varsim.cli import app
 from varsim.errors import InputError
 from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.report import Column, Table, View, fitting, table_width
+from varsim.table import Column, Table, View, fitting, table_width
 from varsim.report import rows as rows_module
 from varsim.report.formats import FORMATS, to_ascii
 from varsim.report.rows import caveat_sentences, table_of

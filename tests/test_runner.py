@@ -22,10 +22,10 @@ from varsim import Experiment, InputError, simulate
 from varsim.compute import ComputeError, Mapper, threads
 from varsim.layer import sampling
 from varsim.layer.check import CheckStudy, question
-from varsim.layer.experiment import MIN_BLOCKS
+from varsim.layer.question import MIN_BLOCKS
 from varsim.layer.result import LayerStudy
 from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, run, sample
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import StackStudy
 from varsim.storage.ledger import Ledger
 

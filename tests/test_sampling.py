@@ -27,7 +27,7 @@ from varsim.compute import ordered_map, threads
 from varsim.compute.streams import generator, generators
 from varsim.layer import sampling
 from varsim.layer.result import histogram_bins
-from varsim.statistics.moments import Totals
+from varsim.layer.totals import Totals
 
 CASES: list[dict[str, Any]] = [
     {"dim": 3, "scale": "none", "design": "paired"},

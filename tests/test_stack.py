@@ -30,7 +30,7 @@ from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
 from varsim.errors import InputError
 from varsim.stack import sampling
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import (
     LAYERS,
     LayerResult,
@@ -42,7 +42,7 @@ from varsim.stack.result import (
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
 from varsim.stack.theory import LayerTheory, predict, weights
 from varsim.statistics import judge
-from varsim.storage import csv_text, jsonl_text
+from varsim.storage.text import csv_text, jsonl_text
 from varsim.storage.rows import parse
 
 Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ import pytest
 from tests.test_plots import counted_stack, stack, text_of
 from varsim.errors import InputError
 from varsim.stack.result import LAYERS, StackStudy
-from varsim.storage import jsonl_text
+from varsim.storage.text import jsonl_text
 from varsim.storage.rows import parse
 
 

@@ -21,7 +21,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.theory import LayerTheory, batch, chain, laws, predict, sphere
 from varsim.stack.theory.limit import layers_in_limit
 

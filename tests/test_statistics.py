@@ -15,7 +15,8 @@ from scipy import stats
 
 from varsim import InputError
 from varsim.statistics import Estimate, check_probability, holm, judge, student
-from varsim.statistics.moments import Bins, Block, Moments, Totals
+from varsim.statistics.moments import Bins, Moments
+from varsim.layer.totals import Block, Totals
 from varsim.statistics.student import quantile, two_sided_p
 
 FINITE = st.floats(-1e3, 1e3, allow_subnormal=False)

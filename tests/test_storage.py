@@ -30,13 +30,13 @@ from varsim import Experiment, InputError, Result, judge, simulate
 from varsim.fields import Schema
 from varsim.layer.check import CHECKS, CheckStudy, question
 from varsim.layer.result import RESULTS, LayerStudy
-from varsim.report import Table
+from varsim.table import Table
 from varsim.report.formats import FORMATS
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.result import LAYERS, StackStudy
-from varsim.storage import csv_text, files, jsonl_text
+from varsim.storage.text import csv_text, files, jsonl_text
 from varsim.storage.files import _temporary_prefix, atomic_write, open_locked, write_file
 from varsim.storage.ledger import Ledger
 from varsim.storage.rows import parse, read

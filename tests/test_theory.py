@@ -24,7 +24,7 @@ from varsim.layer.theory import (
     predict,
     predict_given_x,
 )
-from varsim.statistics.moments import Totals
+from varsim.layer.totals import Totals
 
 QUESTION = {"none": 512.0, "linear": 1 / 512, "sqrt": 1.0, "he": 2.0, "torch-linear": 1 / 3}
 

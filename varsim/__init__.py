@@ -12,22 +12,22 @@ True
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0.dev0"
 
 if TYPE_CHECKING:
     from varsim.activations.gains import gain
     from varsim.api import check_initializer, critical, layers, simulate, sweep
+    from varsim.check.result import InitializerCheck
     from varsim.errors import InputError
-    from varsim.layer.check import InitializerCheck
-    from varsim.layer.experiment import Experiment
+    from varsim.layer.question import Experiment
     from varsim.layer.result import Result, conclude, infer
     from varsim.layer.sampling import stream
-    from varsim.report.notebook import Rows
+    from varsim.layer.totals import Block, Totals
+    from varsim.notebook import Rows
     from varsim.runner import measure
-    from varsim.stack.network import Network
+    from varsim.stack.question import Network
     from varsim.stack.result import LayerResult
     from varsim.statistics import Caveat, judge
-    from varsim.statistics.moments import Block, Totals
 
 __all__ = ["Block", "Caveat", "Experiment", "InitializerCheck", "InputError", "LayerResult",
            "Network", "Result", "Rows", "Totals", "__version__", "check_initializer", "conclude",
@@ -37,17 +37,17 @@ __all__ = ["Block", "Caveat", "Experiment", "InitializerCheck", "InputError", "L
 _ROOMS = {
     "activations.gains": ("gain",),
     "api": ("check_initializer", "critical", "layers", "simulate", "sweep"),
-    "layer.check": ("InitializerCheck",),
-    "layer.experiment": ("Experiment",),
+    "check.result": ("InitializerCheck",),
+    "layer.question": ("Experiment",),
     "layer.result": ("Result", "conclude", "infer"),
     "layer.sampling": ("stream",),
     "parsing": ("InputError",),
-    "report.notebook": ("Rows",),
+    "notebook": ("Rows",),
     "runner": ("measure",),
-    "stack.network": ("Network",),
+    "stack.question": ("Network",),
     "stack.result": ("LayerResult",),
     "statistics": ("Caveat", "judge"),
-    "statistics.moments": ("Block", "Totals"),
+    "layer.totals": ("Block", "Totals"),
 }
 
 

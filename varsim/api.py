@@ -14,21 +14,22 @@ from varsim.activations import gains as of_activations
 from varsim.activations.gains import Critical
 from varsim.compute import lazy
 from varsim.errors import InputError, nearest
-from varsim.layer.experiment import SWEEP, Experiment
-from varsim.layer.result import LayerStudy, Result
+from varsim.layer.question import SWEEP, Experiment
+from varsim.layer.result import Result
+from varsim.layer.study import LayerStudy
+from varsim.notebook import Rows
 from varsim.parsing import MAX_VALUES
-from varsim.report.notebook import Rows
 from varsim.runner import answer, expand
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
-    from varsim.layer.check import InitializerCheck
-    from varsim.stack.network import Network
+    from varsim.check.result import InitializerCheck
+    from varsim.stack.question import Network
     from varsim.stack.result import LayerResult
 
-app, check = lazy("varsim.cli.app"), lazy("varsim.layer.check")
-stack, network_room = lazy("varsim.stack.result"), lazy("varsim.stack.network")
-theory = lazy("varsim.stack.theory")
+app, check = lazy("varsim.cli.app"), lazy("varsim.check.study")
+stack, network_room = lazy("varsim.stack.study"), lazy("varsim.stack.question")
+theory, check_question = lazy("varsim.stack.theory"), lazy("varsim.check.question")
 
 _RUN = ("workers", "confidence", "alpha", "histogram")
 
@@ -224,7 +225,7 @@ def check_initializer(
     (1.0, 1.0, True)
     """
     confidence = check_probability("confidence", confidence)
-    asked = check.question(name, dim, dim if fan_out is None else fan_out, seed, dtype)
+    asked = check_question.question(name, dim, dim if fan_out is None else fan_out, seed, dtype)
     study = check.CheckStudy(asked, draws, confidence)
     row: InitializerCheck = answer([study], workers=workers, alpha=alpha)[0]
     return row

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, Generic, Protocol
 
 from varsim.catalog.scales import TAKE_A_GAIN, find_scale
 from varsim.compute import (
@@ -29,49 +29,50 @@ from varsim.compute import (
     threads,
 )
 from varsim.errors import InputError
-from varsim.layer.experiment import Experiment
-from varsim.layer.result import LayerStudy
+from varsim.layer.question import Experiment
+from varsim.layer.study import LayerStudy
+from varsim.layer.totals import Block, Totals
 from varsim.parsing import MAX_VALUES
 from varsim.statistics import check_probability, judge
-from varsim.statistics.moments import Block, Totals
+from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot
 
 # A whole W of so many numbers takes longer than a blink.
 _LONG_CALL = 2**20
 
 
 @dataclass(frozen=True)
-class ResumePoint:
-    """Where a question begins, given what a file holds of it.
+class ResumePoint(Generic[Rep, Tot, R]):
+    """Where a question begins, given the rows of it in a file.
 
     Attributes:
-        study: What is to be run.
+        study: How it is measured.
         totals: What replicates are added to; None for nothing.
-        done: The rows that are all that was asked, or None.
+        done: The rows that are all that was asked for, or None.
         stale: The rows that cannot be continued and are measured anew, or None.
     """
 
-    study: Any
-    totals: Any = None
-    done: list[Any] | None = None
-    stale: list[Any] | None = None
+    study: Study[Rep, Tot, R]
+    totals: Tot | None = None
+    done: list[R] | None = None
+    stale: list[R] | None = None
 
 
-class Progress:
-    """What a run tells of how far it has come; this one shows nothing."""
+class NoProgress:
+    """Progress that shows nothing."""
 
     def advance(self, work: float) -> None:
-        """Take note of work that is done."""
+        """Do nothing."""
 
-    def expect(self, change: float) -> None:
-        """Add a change to the work that the whole run is expected to be."""
+    def add_total(self, change: float) -> None:
+        """Do nothing."""
 
-    def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
-        """Take note of the rows that are done, by the place of their question; more come."""
+    def show(self, groups: Mapping[int, Sequence[Row]]) -> None:
+        """Do nothing."""
 
 
 @dataclass
-class Outcome:
-    """What a run gave, and how it ended.
+class Outcome(Generic[R]):
+    """The rows of a run, and how it ended.
 
     Attributes:
         groups: The rows that are done, with their verdicts: a group for each question, in order.
@@ -79,17 +80,17 @@ class Outcome:
         partial: Number of groups that were ended before they were complete.
         interrupted: Whether a person ended it before its end.
         failure: A sentence on what else ended it before its end, or None.
-        left_out: Why a question has no row, by its initializer; only where that is no failure.
-        unchanged: Rows of the file that stay, since what was measured anew is less precise.
+        left_out: Why a question has no row, by its initializer, where that is no failure.
+        unchanged: Rows of the file that stay, since the new measurement is less precise.
     """
 
-    groups: list[list[Any]] = field(default_factory=list)
+    groups: list[list[R]] = field(default_factory=list)
     asked: int = 0
     partial: int = 0
     interrupted: bool = False
     failure: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
-    unchanged: list[Any] = field(default_factory=list)
+    unchanged: list[R] = field(default_factory=list)
 
     @property
     def complete(self) -> int:
@@ -97,52 +98,64 @@ class Outcome:
         return len(self.groups) - self.partial
 
     @property
-    def rows(self) -> list[Any]:
+    def rows(self) -> list[R]:
         """All rows that are done."""
         return [row for group in self.groups for row in group]
 
 
+class _Sampler(Protocol[Rep_co]):
+    """The part of a study that draws."""
+
+    @property
+    def batch(self) -> int: ...
+    @property
+    def cost(self) -> int: ...
+    def sample(self, indices: range) -> Sequence[Rep_co]: ...
+
+
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(Generic[Rep]):
     """A piece of work: consecutive replicates of one question."""
 
-    study: Any
+    study: _Sampler[Rep]
     indices: range
 
     @property
     def cost(self) -> float:
-        """Random numbers that they draw."""
+        """Random numbers that are drawn."""
         return float(self.study.cost * len(self.indices))
 
 
-def sample(work: Work) -> list[Any]:
-    """Return what the replicates give; an InputError that one of them ends in comes last."""
-    study, results = work.study, list[Any]()
+def sample(work: Work[Rep]) -> list[Rep | InputError]:
+    """Return replicates; an InputError that one of them ends in comes last."""
+    study, results = work.study, list[Rep | InputError]()
     size = study.batch
-    parts = [work.indices[start : start + size] for start in range(0, len(work.indices), size)]
     try:
-        for part in parts:
-            results += [study.sample(part[0])] if len(part) == 1 else study.sample_batch(part)
+        for start in range(0, len(work.indices), size):
+            results += study.sample(work.indices[start : start + size])
     except InputError as error:
         results.append(error)
     return results
 
 
-def has_long_calls(study: Any) -> bool:
+def has_long_calls(study: Study[Rep, Tot, R]) -> bool:
     """Tell whether one call may take so long that a person who interrupts it would wait."""
     return study.question.init is not None and study.cost >= _LONG_CALL
 
 
-def prepare(study: Any) -> None:
-    """Load and check what a study samples with, so that a mistake is told before a run.
+def prepare(study: Study[Rep, Tot, R]) -> None:
+    """Load and check what a study samples with, so that a mistake is an error before a run.
 
     Raises:
         InputError: It cannot be used.
     """
-    interruptible(study.prepare) if has_long_calls(study) else study.prepare()
+    if has_long_calls(study):
+        interruptible(study.prepare)
+    else:
+        study.prepare()
 
 
-class Measurement:
+class Measurement(Generic[Rep, Tot, R]):
     """One question in progress.
 
     Decisions are a function of the question and its replicates alone, never of workers; only the
@@ -150,32 +163,39 @@ class Measurement:
 
     Args:
         study: How it is measured.
-        totals: What there is already, or None.
+        totals: The totals to begin with, or None.
         time_is_up: Whether to end now, before the precision is met; asked whenever replicates are
             added, once there are enough for an error bar.
     """
 
     def __init__(
-        self, study: Any, totals: Any = None, time_is_up: Callable[[], bool] = lambda: False
+        self,
+        study: Study[Rep, Tot, R],
+        totals: Tot | None = None,
+        time_is_up: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin with what there is."""
+        """Start from ``totals``, or from none."""
         self.study, self._time_is_up = study, time_is_up
-        self.totals = study.empty() if totals is None else totals
+        self.totals: Tot = study.empty() if totals is None else totals
         self.begun_at = self.handed_out = self.count
-        pending: int | None = getattr(self.totals, "next_check", None)
-        self.target = pending or study.next_check(self.totals)
+        self.target = self.totals.next_check or study.next_check(self.totals)
 
     @property
     def count(self) -> int:
         """Number of replicates in the totals."""
-        return int(self.totals[0])
+        return self.totals.count
+
+    @property
+    def left(self) -> int:
+        """Number of replicates up to the next check."""
+        return 0 if self.target is None else self.target - self.count
 
     @property
     def is_done(self) -> bool:
         """Whether nothing more is needed."""
         return self.target is None
 
-    def hand_out(self, cost: float = 0.0) -> Work | None:
+    def hand_out(self, cost: float = 0.0) -> Work[Rep] | None:
         """Return the next replicates, or None where the next check needs no more.
 
         They are one batch, and as many more as come up to a cost.
@@ -187,14 +207,14 @@ class Measurement:
         self.handed_out = min(self.target, first + batch * int(batches))
         return Work(self.study, range(first, self.handed_out))
 
-    def add(self, *replicates: Any) -> None:
+    def add(self, *replicates: Rep) -> None:
         """Add the next replicates, none beyond a check, and decide where it is due."""
         if self.target is None:  # its time was up
             return
         self.totals = self.totals.plus(*replicates)
         if self.count >= self.target:
             self.target = self.study.next_check(self.totals)
-            self._note(self.target)
+            self._store_next_check(self.target)
         else:
             self.expire()
 
@@ -205,14 +225,13 @@ class Measurement:
 
     def stop(self) -> bool:
         """End it where it is; return whether there is enough for an error bar."""
-        self._note(self.target)
+        self._store_next_check(self.target)
         self.target = None
-        return self.count >= int(self.study.minimum)
+        return self.count >= self.study.minimum
 
-    def _note(self, check: int | None) -> None:
-        """Keep in the totals where the next check is, so that it is there when they continue."""
-        if "next_check" in self.totals._fields:
-            self.totals = self.totals._replace(next_check=check)
+    def _store_next_check(self, check: int | None) -> None:
+        """Store the next check in the totals, so that a resumed run decides there too."""
+        self.totals = self.totals.with_check(check)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,25 +249,29 @@ class RunOptions:
     lenient: bool = False
 
 
-class _Run:
+class _Run(Generic[Rep, Tot, R]):
     """The rows of a run: waiting, open and done."""
 
     def __init__(
-        self, points: Sequence[ResumePoint], options: RunOptions, ledger: Any, progress: Any
+        self,
+        points: Sequence[ResumePoint[Rep, Tot, R]],
+        options: RunOptions,
+        ledger: Ledger[R] | None,
+        progress: Progress[R],
     ) -> None:
         self._points, self._options = points, options
         self._ledger, self._progress = ledger, progress
         self._done = {place: p.done for place, p in enumerate(points) if p.done is not None}
         self._waiting = deque(place for place in range(len(points)) if place not in self._done)
-        self._open: dict[int, Measurement] = {}
+        self._open: dict[int, Measurement[Rep, Tot, R]] = {}
         self._ready: list[int] = []  # a heap of the open rows that may have work to hand out
         self._under_way: deque[int] = deque()
-        self.outcome: Outcome = Outcome(asked=len(points))
+        self.outcome: Outcome[R] = Outcome(asked=len(points))
         self.remaining = work_left(points)
         """Random numbers that are left to draw."""
         self._asked_for = 0.0
 
-    def __iter__(self) -> Iterator[Work]:
+    def __iter__(self) -> Iterator[Work[Rep]]:
         """Hand out replicates: of the open rows, and of the next row where these need none now."""
         while (work := self._next()) is not None:
             self.remaining -= work.cost
@@ -279,7 +302,7 @@ class _Run:
                 self.outcome.partial += not was_done
                 self._close(place, measurement)
 
-    def finish(self) -> Outcome:
+    def finish(self) -> Outcome[R]:
         """Return what the run gave, with verdicts."""
         outcome = self.outcome
         groups = [self._done[place] for place in sorted(self._done)]
@@ -287,7 +310,7 @@ class _Run:
         outcome.groups = [[next(judged) for _ in group] for group in groups]
         return outcome
 
-    def _next(self) -> Work | None:
+    def _next(self) -> Work[Rep] | None:
         while self._ready or self._waiting:
             if not self._ready:
                 self._start(self._waiting.popleft())
@@ -319,30 +342,33 @@ class _Run:
         else:
             heappush(self._ready, place)
 
-    def _take(self, place: int, results: Sequence[Any]) -> None:
+    def _take(self, place: int, results: Sequence[Rep | InputError]) -> None:
         if (measurement := self._open.get(place)) is None:  # it has ended meanwhile
             return
-        if isinstance(results[-1], InputError):
+        replicates = [each for each in results if not isinstance(each, InputError)]
+        for error in (each for each in results if isinstance(each, InputError)):
             if not self._options.lenient:
-                raise results[-1]
-            self._leave_out(place, results[-1])
+                raise error
+            self._leave_out(place, error)
             return
-        self._progress.advance(measurement.study.cost * len(results))
-        self._change(place, measurement, partial(measurement.add, *results))
+        self._progress.advance(measurement.study.cost * len(replicates))
+        self._change(place, measurement, partial(measurement.add, *replicates))
 
-    def _change(self, place: int, measurement: Measurement, change: Callable[[], None]) -> None:
+    def _change(
+        self, place: int, measurement: Measurement[Rep, Tot, R], change: Callable[[], None]
+    ) -> None:
         """Change an open row, take note of what that adds to the work, and close it if done."""
         expected = measurement.target or measurement.count
         change()
         more = (measurement.target or measurement.count) - expected
-        self._progress.expect(more * measurement.study.cost)
+        self._progress.add_total(more * measurement.study.cost)
         self.remaining = max(0.0, self.remaining + more * measurement.study.cost)
         if measurement.is_done:
             self._close(place, measurement)
         elif more:
             heappush(self._ready, place)
 
-    def _close(self, place: int, measurement: Measurement) -> None:
+    def _close(self, place: int, measurement: Measurement[Rep, Tot, R]) -> None:
         rows, stale = measurement.study.rows(measurement.totals), self._points[place].stale
         is_whole = stale is not None and len(stale) == len(rows)  # a stack may lack layers
         if stale is not None and is_whole and _error(rows) > _error(stale):
@@ -359,7 +385,7 @@ class _Run:
         point = self._points[place]
         measurement = self._open.pop(place, None) or Measurement(point.study, point.totals)
         end = measurement.target or measurement.count
-        self._progress.expect((measurement.count - end) * point.study.cost)
+        self._progress.add_total((measurement.count - end) * point.study.cost)
         not_begun = (end - measurement.handed_out) * point.study.cost
         self.remaining = max(0.0, self.remaining - not_begun)
         self.outcome.asked -= 1
@@ -367,26 +393,25 @@ class _Run:
 
 
 def run(
-    points: Sequence[ResumePoint],
+    points: Sequence[ResumePoint[Rep, Tot, R]],
     options: RunOptions,
     mappers: AbstractContextManager[Mapper],
     *,
-    ledger: Any = None,
-    progress: Any = None,
-) -> Outcome:
+    ledger: Ledger[R] | None = None,
+    progress: Progress[R] | None = None,
+) -> Outcome[R]:
     """Measure questions; whatever ends the run, the rows that are done are kept.
 
     Args:
-        points: What to run, in the order of the table, and what there is of it.
-        options: How.
-        mappers: Who computes.
-        ledger: Where each row goes as soon as it is done: a
-            :class:`varsim.storage.ledger.Ledger`, or None.
-        progress: What a person sees meanwhile, in the shape of :class:`Progress`.
+        points: Studies in table order, each with the totals to resume from.
+        options: How they are run.
+        mappers: The executor, open while the run goes on.
+        ledger: Where each row goes as soon as it is done, or None.
+        progress: What a person sees meanwhile.
     """
-    progress = progress or Progress()
-    running = _Run(points, options, ledger, progress)
-    progress.expect(running.remaining)
+    shown = progress or NoProgress()
+    running = _Run(points, options, ledger, shown)
+    shown.add_total(running.remaining)
     outcome = running.outcome
     try:
         with mappers if running.remaining else nullcontext(map) as mapper, one_blas_thread:
@@ -396,7 +421,7 @@ def run(
     except (ComputeError, InputError) as error:  # of an initializer that fails on the way
         outcome.failure = str(error)
     except OSError as error:
-        outcome.failure = _not_added(ledger, error)
+        outcome.failure = _os_failure(ledger, error)
     except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
         outcome.failure = out_of_resources(error)
     if outcome.interrupted:
@@ -405,7 +430,7 @@ def run(
         except InputError as error:
             outcome.failure = str(error)
         except OSError as error:
-            outcome.failure = _not_added(ledger, error)
+            outcome.failure = _os_failure(ledger, error)
     try:
         return running.finish()
     except KeyboardInterrupt:  # while verdicts are passed on many rows
@@ -435,7 +460,7 @@ def measure(
     True
     """
     measurement = Measurement(LayerStudy(experiment), totals, time_is_up)
-    measurement.totals = measurement.totals._replace(next_check=measurement.target)
+    measurement.totals = measurement.totals.with_check(measurement.target)
     yield measurement.totals
     while (target := measurement.target) is not None:
         for block in blocks_at(range(measurement.count, target)):
@@ -443,6 +468,39 @@ def measure(
             if measurement.target is None:
                 break
         yield measurement.totals
+
+
+def answer(
+    studies: Sequence[Study[Rep, Tot, R]], *, workers: int | None = None, alpha: float = 0.001
+) -> list[R]:
+    """Return the rows of studies, with joint verdicts; whatever ends them early is raised.
+
+    Raises:
+        InputError: ``workers`` or ``alpha`` is not allowed, or an initializer or activation cannot
+            be used.
+    """
+    alpha = check_probability("alpha", alpha)
+    points = [ResumePoint(study) for study in studies]
+    running = _Run(points, RunOptions(alpha=alpha), None, NoProgress())
+    with threads(check_workers(workers)) as mapper:
+        running.carry_out(mapper)
+    return running.finish().rows
+
+
+def work_left(points: Iterable[ResumePoint[Rep, Tot, R]]) -> float:
+    """Return how many random numbers a run draws, as far as that is known."""
+    left = [Measurement(p.study, p.totals) for p in points if p.done is None]
+    return float(sum(each.left * each.study.cost for each in left))
+
+
+def _error(rows: Sequence[Row]) -> float:
+    return max(row.relative_error for row in rows)
+
+
+def _os_failure(ledger: Ledger[R] | None, error: OSError) -> str:
+    if ledger is None:
+        return f"the machine refuses what the run needs: {error.strerror}; take fewer workers"
+    return ledger.failure(error)
 
 
 def expand(
@@ -491,38 +549,3 @@ def _takes_gain(scale: str) -> bool:
         return find_scale(scale).gain is not None
     except (KeyError, ValueError):
         return True  # for the question to refuse
-
-
-def answer(
-    studies: Sequence[Any], *, workers: int | None = None, alpha: float = 0.001
-) -> list[Any]:
-    """Return the rows of studies, with joint verdicts; whatever ends them early is raised.
-
-    Raises:
-        InputError: ``workers`` or ``alpha`` is not allowed, or an initializer or activation cannot
-            be used.
-    """
-    alpha = check_probability("alpha", alpha)
-    running = _Run(list(map(ResumePoint, studies)), RunOptions(alpha=alpha), None, Progress())
-    with threads(check_workers(workers)) as mapper:
-        running.carry_out(mapper)
-    return running.finish().rows
-
-
-def work_left(points: Iterable[ResumePoint]) -> float:
-    """Return how many random numbers a run draws, as far as that is known."""
-    left = [Measurement(p.study, p.totals) for p in points if p.done is None]
-    return float(sum(((m.target or m.count) - m.count) * m.study.cost for m in left))
-
-
-def _error(rows: Sequence[Any]) -> float:
-    return max(float(row.relative_error) for row in rows)
-
-
-def _not_added(ledger: Any, error: OSError) -> str:
-    if ledger is None:
-        return f"the machine refuses what the run needs: {error.strerror}; take fewer workers"
-    return (
-        f"the last row could not be added to {str(ledger.path)!r}: {error.strerror}; make room and "
-        "run the same command again"
-    )

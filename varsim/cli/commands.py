@@ -13,7 +13,7 @@ from varsim.cli.options import HOW, OUT, option, swept
 from varsim.compute import lazy
 
 run, tables = lazy("varsim.cli.run"), lazy("varsim.cli.tables")
-check, stack = lazy("varsim.layer.check"), lazy("varsim.stack.result")
+check, stack = lazy("varsim.check.result"), lazy("varsim.stack.result")
 
 _LAYERS_EXAMPLES = [
     ("varsim layers --activation tanh --scale xavier --gain 1,5/3", "Does tanh need a gain?"),
@@ -172,9 +172,8 @@ _COMPARE_EXAMPLES = [
 ]
 
 _COMPARE_EPILOG = (
-    "Verdicts: identical: the same to the last bit; same draws: the same but for rounding, as "
-    "between two CPUs; agrees: other draws, equal within their errors; DIFFERS: other draws, "
-    "further apart than their errors allow; not compared: an x of zeros has no ratio. "
+    "Verdicts: identical: the same to the last bit; agrees: equal within their errors; "
+    "DIFFERS: further apart than their errors allow; not compared: an x of zeros has no ratio. "
     "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a pair differs (with --check)."
 )
 

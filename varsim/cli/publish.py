@@ -15,9 +15,9 @@ from typing import Any, TextIO
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
-from varsim.report import Table, View
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
 from varsim.storage.files import write_file
+from varsim.table import Table, View
 
 bars = lazy("varsim.report.bars")
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,16 +24,16 @@ from varsim.compute import Mapper, check_workers, lazy, local
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.errors import InputError
 from varsim.fields import Schema
-from varsim.layer.experiment import SWEEP, Experiment
-from varsim.layer.result import RESULTS, LayerStudy
+from varsim.layer.kind import LAYER
+from varsim.layer.plan import plan_table
+from varsim.layer.question import SWEEP, Experiment
+from varsim.layer.result import RESULTS
+from varsim.layer.study import LayerStudy
 from varsim.parsing import split_calls
-from varsim.report import Column, Table, View
 from varsim.report.rows import (
     columns,
     named,
-    plan_table,
     row_name,
-    table_of,
 )
 from varsim.runner import (
     Measurement,
@@ -47,37 +47,19 @@ from varsim.runner import (
     work_left,
 )
 from varsim.statistics import check_probability
+from varsim.study import Kind, groups
+from varsim.table import Column, Table, View
 from varsim.usercode import stdout_to_stderr
 
 if TYPE_CHECKING:
     from varsim.storage.ledger import Ledger
 
 cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
-stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
-theory = lazy("varsim.stack.theory")
-memory = lazy("varsim.compute.memory")
-check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
-explain_layer, explain_stack = (
-    lazy("varsim.report.explain.layer"), lazy("varsim.report.explain.stack"),
-)  # fmt: skip
-explain_checks = lazy("varsim.report.explain.checks")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a kind of question is presented.
-
-    Attributes:
-        schema: The fields of its rows.
-        why: The module that explains rows.
-        group: What the rows of one question are called, in the plural.
-        table_per_question: Whether the rows of each question have a table of their own.
-    """
-
-    schema: Schema[Any]
-    why: Any
-    group: str
-    table_per_question: bool = False
+network, stack_study = lazy("varsim.stack.question"), lazy("varsim.stack.study")
+stack_kind, check_kind = lazy("varsim.stack.kind"), lazy("varsim.check.kind")
+check_question, check_study = lazy("varsim.check.question"), lazy("varsim.check.study")
+theory, memory = lazy("varsim.stack.theory"), lazy("varsim.compute.memory")
+initializers, kinds = lazy("varsim.initializers"), lazy("varsim.kinds")
 
 
 def results(options: dict[str, Any]) -> int:
@@ -91,12 +73,12 @@ def results(options: dict[str, Any]) -> int:
         LayerStudy(experiment, options["confidence"], histogram=options["histogram"])
         for experiment in experiments
     ]
-    return _measure(Kind(RESULTS, explain_layer, "rows"), studies, options, notes)
+    return _measure(LAYER, studies, options, notes)
 
 
 def layers(options: dict[str, Any]) -> int:
     """Measure deep stacks: the command ``varsim layers``."""
-    _check(options, stack.LAYERS)
+    _check(options, stack_kind.STACK.schema)
     swept, widths = _swept(options, network.SWEEP), options["widths"]
     if widths:
         if options["width"] or options["depth"]:
@@ -107,7 +89,7 @@ def layers(options: dict[str, Any]) -> int:
         swept, fixed | {"backward": not options["no_backward"]}, network.network
     )
     studies = [
-        stack.StackStudy(
+        stack_study.StackStudy(
             n,
             options["confidence"],
             options["histogram"],
@@ -119,8 +101,7 @@ def layers(options: dict[str, Any]) -> int:
     with stdout_to_stderr():
         for n in networks:  # what theory refuses is a mistake, told before anything is sampled
             theory.predict(n)
-    kind = Kind(stack.LAYERS, explain_stack, "stacks", table_per_question=True)
-    return _measure(kind, studies, options, notes)
+    return _measure(stack_kind.STACK, studies, options, notes)
 
 
 def checks(options: dict[str, Any]) -> int:
@@ -128,7 +109,7 @@ def checks(options: dict[str, Any]) -> int:
 
     Those that are named have to work; of all that are installed, one that does not is left out.
     """
-    _check(options, check.CHECKS)
+    _check(options, check_kind.CHECK.schema)
     names = list(chain.from_iterable(map(split_calls, options["names"])))
     dims, fan_outs = _swept(options, {"dim": [512], "fan_out": [None]}).values()
     pairs = itertools.product(dims, fan_outs)
@@ -136,7 +117,9 @@ def checks(options: dict[str, Any]) -> int:
     fixed = {"seed": options["seed"], "dtype": options["dtype"]}
     for shape in [] if names else shapes:
         # It allows every shape, so this refuses a wrong one once, and a wrong number of draws.
-        check.CheckStudy(check.question("trunc_normal", *shape, **fixed), options["draws"])
+        check_study.CheckStudy(
+            check_question.question("trunc_normal", *shape, **fixed), options["draws"]
+        )
     studies: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     with _EndingSignals(), stdout_to_stderr():
@@ -146,17 +129,18 @@ def checks(options: dict[str, Any]) -> int:
             }
         for shape, name in itertools.product(shapes, names or initializers.installed()):
             try:
-                asked = check.question(name, *shape, **fixed)
+                asked = check_question.question(name, *shape, **fixed)
             except InputError as error:
                 if names:
                     raise
                 left_out.setdefault(name, error.reason)
                 continue
-            study = check.CheckStudy(asked, options["draws"], options["confidence"])
+            study = check_study.CheckStudy(asked, options["draws"], options["confidence"])
             studies.setdefault(asked.key, study)
     notes = [] if names else [_found()]
-    kind = Kind(check.CHECKS, explain_checks, "initializers")
-    return _measure(kind, list(studies.values()), options, notes, None if names else left_out)
+    return _measure(
+        check_kind.CHECK, list(studies.values()), options, notes, None if names else left_out
+    )
 
 
 def _measure(
@@ -265,9 +249,8 @@ def _remarks(kind: Kind, outcome: Outcome) -> list[str]:
 
 
 def _tables(kind: Kind, outcome: Outcome) -> list[Table]:
-    of_tables = outcome.groups if kind.table_per_question else [outcome.rows]
     remarks = _remarks(kind, outcome)
-    return [table_of(of_table, remarks) for of_table in of_tables if of_table]
+    return [kind.table(group, remarks) for group in groups(kind, outcome.rows) if group]
 
 
 def _store(
@@ -297,7 +280,7 @@ def _show(
     drawn = publisher.view.order(tables[0].records) if options.get("plot") else []
     written = publisher.show(
         *tables,
-        prose=kind.why.explain(rows) if options["explain"] else "",
+        prose=kind.explain(rows) if options["explain"] else "",
         drawn=[rows[place] for place in drawn],
     )
     for table in tables:
@@ -313,7 +296,7 @@ def _show(
         )
     if outcome.left_out:
         publisher.say(f"Left out: {'; '.join(outcome.left_out.values())}.")
-    for sentence in summary(rows):
+    for sentence in summary(kind, rows):
         publisher.say(sentence)
     return written
 
@@ -323,7 +306,7 @@ def _live_columns(kind: Kind, view: View) -> Callable[[Sequence[Any]], Sequence[
     if not view.columns:
         return columns
     chosen = View(view.columns)
-    return lambda rows: chosen.of(table_of(rows, ())).columns
+    return lambda rows: chosen.of(kind.table(rows, ())).columns
 
 
 def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
@@ -331,20 +314,17 @@ def _finalized(ledger: Ledger, rows: Sequence[Any]) -> bool:
     try:
         ledger.finalize(rows)
     except OSError as error:
-        rest = "its rows are safe" if ledger.is_in_place else "it is not where it was"
         say_error(
-            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; {rest}, run the "
-            "same command again"
+            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are safe, "
+            "run the same command again"
         )
         return False
-    for sentence in ledger.moved:
-        say_error(sentence)
-    return not ledger.is_elsewhere
+    return True
 
 
-def summary(rows: Sequence[Any]) -> Iterator[str]:
+def summary(kind: Kind, rows: Sequence[Any]) -> Iterator[str]:
     """Yield how many rows agree with theory; initializers have claims, and no such sentence."""
-    name = {"effective_samples": "", "layer": "layers "}.get(rows[0].schema.marker)
+    name = kind.counted
     if name is None:
         return
     known = sum(row.agrees is not None for row in rows)
@@ -421,8 +401,8 @@ def _load(studies: Iterable[Any]) -> None:
 
 def _prepare(studies: Iterable[Any]) -> None:
     """Draw W once from every initializer and call every activation, before anything runs."""
-    asked = {(s.question.init, getattr(s.question, "activation", None)): s for s in studies}
-    asked.pop((None, None), None)
+    asked = {s.question.tried_once: s for s in studies}
+    asked.pop((), None)
     for study in asked.values():
         prepare(study)
 
@@ -471,7 +451,7 @@ def _opened(
     if path is None or (dry_run and not path.exists()):
         return nullcontext()
     try:
-        return cast("Ledger", storage.Ledger(path, schema, read_only=dry_run))
+        return storage.Ledger(path, schema, kinds.SCHEMAS, read_only=dry_run)
     except OSError as error:
         raise click.ClickException(
             f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"

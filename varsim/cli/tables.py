@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,20 @@ from varsim.activations import ACTIVATIONS, find_activation
 from varsim.activations.gains import check_variance
 from varsim.cli.options import FIGURE_SUFFIXES
 from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, check_suffixes, say, write_output
-from varsim.comparison import DIFFERS, match
+from varsim.comparison import DIFFERS, Merged, match, repeat
 from varsim.comparison import compare as compared
-from varsim.comparison.merging import Merged, repeat
-from varsim.comparison.merging import merge as merged
+from varsim.comparison import merge as merged
 from varsim.compute import lazy
 from varsim.errors import InputError, quoted
+from varsim.kinds import SCHEMAS, kind_of, tables_of
 from varsim.parsing import split_calls
-from varsim.report import Table
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
 from varsim.report.rows import named, row_name, tables_of
 from varsim.statistics import check_probability, judge
-from varsim.storage import READABLE
-from varsim.storage.rows import read, suffix_of
+from varsim.storage.reading import read, suffix_of
+from varsim.storage.text import READABLE
+from varsim.table import Table
 from varsim.usercode import stdout_to_stderr
 
 plots, run = lazy("varsim.plots"), lazy("varsim.cli.run")
@@ -83,11 +82,14 @@ def compare(options: dict[str, Any]) -> int:
     if len(files) != 2:
         raise InputError(f"{_given(files)}; give two, each {_FILE}")
     _check_sources(files, options["output"], "compared")
-    matching = match(*map(rows_in, files))
     names = Names(*map(_name, files))
+    of_files = [(path, rows_in(path)) for path in files]
+    _check_kinds(of_files)
+    (_, rows_a), (_, rows_b) = of_files
+    matching = match(kind_of(rows_a), rows_a, rows_b)
     if not matching.pairs:
         raise InputError(no_pair(matching, names))
-    comparisons = compared(matching.pairs, alpha)
+    comparisons = compared(matching, alpha)
     table = comparison_table(comparisons, matching, names)
     written = publisher.write(table)
     for sentence in table.caveats:
@@ -114,14 +116,15 @@ def merge(options: dict[str, Any]) -> int:
     rows = [row for _, of_file in of_files for row in of_file]
     _refuse_repeats(rows, sources)
     publisher.view.check(rows[0].schema)
-    become = merged([replace(row, confidence=levels["confidence"]) for row in rows])
+    kind = kind_of(rows)
+    become = merged(kind, [row.at(levels["confidence"]) for row in rows])
     judged = judge(become.rows, levels["alpha"])
     tables = tables_of(judged)
     written = publisher.write(*tables)
     for sentence in chain(_merge_notes(become), *(_caveats(table) for table in tables)):
         publisher.say(sentence)
     publisher.say(_what_became(len(files), len(rows), become))
-    for sentence in run.summary(judged):
+    for sentence in run.summary(kind, judged):
         publisher.say(sentence)
     if not written:
         return FAILED
@@ -255,7 +258,7 @@ def _read(file: Iterable[str], suffix: str, name: str) -> list[Any]:
             f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
         )
     try:
-        return read(file, suffix)
+        return read("".join(file), suffix, SCHEMAS)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
 
@@ -269,7 +272,7 @@ def _given(files: Sequence[Path]) -> str:
 
 def _check_kinds(of_files: Sequence[tuple[Path, Sequence[Any]]]) -> None:
     """Refuse files of rows of different kinds."""
-    kinds = {rows[0].schema.kind: path for path, rows in of_files}
+    kinds = {rows[0].schema.plural: path for path, rows in of_files}
     if len(kinds) > 1:
         two = list(kinds)[:2]
         raise InputError(not_of_one_kind([_name(kinds[kind]) for kind in two], two))

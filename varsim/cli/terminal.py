@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 from varsim.compute import lazy
 from varsim.errors import escape_control_characters
-from varsim.report import Column, Table, fitting, table_width
 from varsim.report.formats import to_ascii
+from varsim.table import Column, Table, fitting, table_width
 
 rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
 rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
@@ -26,7 +26,7 @@ rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
 _A_BLINK = 0.5
 
 _STYLES = {
-    **dict.fromkeys(("agrees", "identical", "same draws"), "green"),
+    **dict.fromkeys(("agrees", "identical"), "green"),
     **dict.fromkeys(("DISAGREES", "DIFFERS"), "bold red"),
 }
 
@@ -150,7 +150,7 @@ class Progress(AbstractContextManager["Progress"]):
                 description=f"row {min(len(self._groups) + 1, self._rows)} of {self._rows}",
             )
 
-    def expect(self, change: float) -> None:
+    def add_total(self, change: float) -> None:
         """Take note that the whole run is so much more work than was thought, or less."""
         self._total += change
 

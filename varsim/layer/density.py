@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from varsim.catalog.distributions import truncated_moments
-from varsim.layer.experiment import Experiment
+from varsim.layer.question import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
 from varsim.statistics.moments import Bins

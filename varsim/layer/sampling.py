@@ -17,8 +17,9 @@ from varsim.compute import Mapper, one_blas_thread
 from varsim.compute.memory import scratch
 from varsim.compute.streams import generator, generators
 from varsim.errors import InputError
-from varsim.layer.experiment import Experiment
-from varsim.statistics.moments import Bins, Block, Moments
+from varsim.layer.question import Experiment
+from varsim.layer.totals import Block
+from varsim.statistics.moments import Bins, Moments
 
 if TYPE_CHECKING:
     from varsim.initializers import Weights

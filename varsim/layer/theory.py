@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.layer.experiment import Experiment
+from varsim.layer.question import Experiment
 
 if TYPE_CHECKING:
     from varsim.initializers.theory import Gram

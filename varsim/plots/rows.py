@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 from varsim import fields as f
 from varsim.fields import Field
 from varsim.fields.rounding import significant
-from varsim.layer.experiment import Experiment
+from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page

@@ -4,42 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from varsim.comparison import (
     AGREES,
     DIFFERS,
     IDENTICAL,
     NOT_COMPARED,
-    SAME_DRAWS,
     VERDICTS,
     Comparison,
-    Kind,
     Matching,
-    kind_of,
+    by_ratio,
+    quantity,
 )
-from varsim.fields import interval_text, level
+from varsim.fields import NUMBER, interval_text, level
+from varsim.fields.field import R
 from varsim.fields.rounding import needs_exponent, significant, with_error
-from varsim.layer.result import RESULTS
-from varsim.report import Column, Records, Table
-from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings, span
-from varsim.stack.result import LAYERS
-
-SCHEMA = 3
-"""Number of the schema of the records; raised whenever their names change."""
+from varsim.report.rows import named, row_name, seeds, setting_columns, shared_settings
+from varsim.study import Kind
+from varsim.table import Column, Records, Table
 
 CELLS = {verdict: "DIFFERS" if verdict == DIFFERS else verdict for verdict in VERDICTS}
 """How a verdict reads in a table."""
 
 _COUNTED = {
     IDENTICAL: "identical",
-    SAME_DRAWS: "with the same draws but for rounding",
     AGREES: "within errors",
     NOT_COMPARED: "not compared",
 }
-
-_OF_RESULTS = ("k", "samples", "theory", "empirical", "std_error", "expected_std_error",
-               "conditional_theory")  # fmt: skip
 
 
 class Names(NamedTuple):
@@ -49,9 +41,11 @@ class Names(NamedTuple):
     b: str
 
 
-def comparison_table(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Table:
+def comparison_table(
+    comparisons: Sequence[Comparison[R]], matching: Matching[R], names: Names
+) -> Table:
     """Return comparisons as a table: one file beside the other, row by row."""
-    kind = kind_of(comparisons[0].pair.a)
+    kind = matching.kind
     return Table(
         list(_columns(comparisons, kind)),
         list(_caption(comparisons, kind, names)),
@@ -60,7 +54,7 @@ def comparison_table(comparisons: Sequence[Comparison], matching: Matching, name
     )
 
 
-def summary(comparisons: Sequence[Comparison]) -> str:
+def summary(comparisons: Sequence[Comparison[R]]) -> str:
     """Return the outcome in a sentence."""
     total = len(comparisons)
     wrong = [each for each in comparisons if each.verdict == DIFFERS]
@@ -72,12 +66,9 @@ def summary(comparisons: Sequence[Comparison]) -> str:
     return f"{agreeing} of {_pairs(total)} agree: {', '.join(counts)}."
 
 
-def no_pair(matching: Matching, names: Names) -> str:
+def no_pair(matching: Matching[R], names: Names) -> str:
     """Return the sentence for two files without a single pair."""
     a, b = matching.only_a[0], matching.only_b[0]
-    kinds = kind_of(a).schema.kind, kind_of(b).schema.kind
-    if kinds[0] != kinds[1]:
-        return not_of_one_kind(names, kinds)
     return (
         f"no row of {names.a} measures what a row of {names.b} does ({named([a], 1)} against "
         f"{named([b], 1)}); give files of the same experiments"
@@ -90,24 +81,24 @@ def not_of_one_kind(names: Iterable[str], kinds: Iterable[str]) -> str:
     return f"{', and '.join(holds)}; give files of one kind"
 
 
-def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
+def _columns(comparisons: Sequence[Comparison[R]], kind: Kind[R]) -> Iterator[Column]:
     rows = [each.pair.a for each in comparisons]
     confidence = rows[0].confidence
-    if kind.schema is LAYERS:
+    if kind.schema.member:
         names = [row_name(row) for row in rows]
         if len(set(names)) > 1:
             yield Column("stack", names, numeric=False, shortenable=True)
-        yield Column("layer", [str(row.layer) for row in rows], name="layer")
+        yield Column(kind.schema.member, [str(row.place) for row in rows], name=kind.schema.member)
     else:
         yield from setting_columns(rows)
     if len({each.measure for each in comparisons}) > 1:
         measures = [each.measure for each in comparisons]
         yield Column("of", measures, numeric=False, name="measure")
-    for side in ("a", "b"):
-        cells = ["+".join(map(str, getattr(each.pair, side).seeds)) for each in comparisons]
+    for side, rows_of_side in (("a", rows), ("b", [each.pair.b for each in comparisons])):
+        cells = ["+".join(map(str, row.seeds)) for row in rows_of_side]
         if len(set(cells)) > 1:
             yield Column(f"seed {side}", cells, drop_priority=2, name=f"seed_{side}")
-    sides = {side: [getattr(each, side) for each in comparisons] for side in ("a", "b")}
+    sides = {"a": [each.a for each in comparisons], "b": [each.b for each in comparisons]}
     exponent = any(needs_exponent(e.value) for of_side in sides.values() for e in of_side if e)
     for side, estimates in sides.items():
         cells = [interval_text(e, confidence, exponent=exponent) if e else "" for e in estimates]
@@ -121,7 +112,7 @@ def _columns(comparisons: Sequence[Comparison], kind: Kind) -> Iterator[Column]:
     yield Column("verdict", cells, numeric=False, name="verdict")
 
 
-def _difference(comparison: Comparison, confidence: float) -> str:
+def _difference(comparison: Comparison[R], confidence: float) -> str:
     """Return the difference in percent of the first, with its interval where it has one."""
     difference, a = comparison.difference, comparison.a
     if difference is None or a is None:
@@ -134,18 +125,18 @@ def _difference(comparison: Comparison, confidence: float) -> str:
     return with_error(percent * difference.value, percent * difference.rough_half_width(confidence))
 
 
-def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Iterator[str]:
-    a, b = ([getattr(each.pair, side) for each in comparisons] for side in ("a", "b"))
-    differing = [name for name in ("dtype", "varsim") if _texts(name, a) != _texts(name, b)]
-    count, of = ("samples", "outputs per row") if kind.schema is RESULTS else (kind.replicates,) * 2
+def _caption(comparisons: Sequence[Comparison[R]], kind: Kind[R], names: Names) -> Iterator[str]:
+    a, b = [each.pair.a for each in comparisons], [each.pair.b for each in comparisons]
+    dtypes, versions = (_dtypes(a), _dtypes(b)), (_versions(a), _versions(b))
     for letter, name, rows in zip("ab", names, (a, b), strict=True):
-        extent = f"{span([getattr(row, count) for row in rows])} {of}"
-        versions = [("varsim " if n == "varsim" else "") + _texts(n, rows) for n in differing]
-        yield f"{letter}: {', '.join([name, extent, seeds(rows), *versions])}."
+        parts = [name, kind.extent(rows), seeds(rows)]
+        parts += [_dtypes(rows)] if len(set(dtypes)) > 1 else []
+        parts += [f"varsim {_versions(rows)}"] if len(set(versions)) > 1 else []
+        yield f"{letter}: {', '.join(parts)}."
     shared = ", ".join(shared_settings([*a, *b]))
     if shared:
         yield f"Both: {shared}."
-    if any(each.pair.by_ratio for each in comparisons):
+    if any(by_ratio(kind, each.pair) for each in comparisons):
         yield "With fixed-x, a and b are ratios to the theory given x: each x has its own variance."
     alpha = comparisons[0].alpha
     yield (
@@ -154,13 +145,18 @@ def _caption(comparisons: Sequence[Comparison], kind: Kind, names: Names) -> Ite
     )
 
 
-def _texts(name: str, rows: Sequence[Any]) -> str:
-    values = {row.varsim if name == "varsim" else row.question.dtype for row in rows}
-    return " and ".join(sorted(values))
+def _dtypes(rows: Sequence[R]) -> str:
+    return " and ".join(sorted({row.question.dtype for row in rows}))
 
 
-def _caveats(comparisons: Sequence[Comparison], matching: Matching, names: Names) -> Iterator[str]:
-    redrawn = [each.pair.a for each in comparisons if each.redrawn]
+def _versions(rows: Sequence[R]) -> str:
+    return " and ".join(sorted({row.varsim for row in rows}))
+
+
+def _caveats(
+    comparisons: Sequence[Comparison[R]], matching: Matching[R], names: Names
+) -> Iterator[str]:
+    redrawn = [e.pair.a for e in comparisons if e.pair.same_streams and not e.identical]
     if redrawn:
         yield (
             f"{_pairs(len(redrawn))} of the same seed and samples "
@@ -185,21 +181,23 @@ def _have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
-def _record(comparison: Comparison, kind: Kind) -> dict[str, Any]:
+def _record(comparison: Comparison[R], kind: Kind[R]) -> dict[str, object]:
     a, b = comparison.pair
     difference, confidence = comparison.difference, a.confidence
     tested = difference if comparison.std_error else None
     ends = tested.interval(confidence) if tested else (None, None)
-    more = _OF_RESULTS if kind.schema is RESULTS else ()
-    of_each = ("varsim", "seed", "dtype", kind.replicates, "key", *more)
+    fields = kind.schema.by_name
+    of_each = ("varsim", "seed", "dtype", kind.replicates, "key", *kind.compared)
+    what = {name: list(v) if isinstance(v, tuple) else v for name, v in quantity(kind, a).items()}
     return {
-        "schema": SCHEMA,
-        **{name: list(v) if isinstance(v, tuple) else v for name, v in kind.measured(a).items()},
-        **{f"{name}_a": getattr(a, name) for name in of_each},
-        **{f"{name}_b": getattr(b, name) for name in of_each},
+        "schema": NUMBER,
+        "kind": "comparison",
+        **what,
+        **{f"{name}_a": fields[name].plain(a) for name in of_each},
+        **{f"{name}_b": fields[name].plain(b) for name in of_each},
         "same_streams": comparison.pair.same_streams,
         "measure": comparison.measure,
-        "compared": "ratio" if comparison.pair.by_ratio else "variance",
+        "compared": "ratio" if by_ratio(kind, comparison.pair) else "variance",
         "a": None if comparison.a is None else comparison.a.value,
         "b": None if comparison.b is None else comparison.b.value,
         "difference": None if difference is None else difference.value,

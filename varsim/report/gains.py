@@ -9,11 +9,9 @@ from typing import Any
 
 from varsim.activations import Activation
 from varsim.activations.gains import TORCH, Critical, Gains, critical, critical_at, gains
+from varsim.fields import NUMBER
 from varsim.fields.rounding import significant
-from varsim.report import Column, Table
-
-SCHEMA = 2
-"""Number of the schema of the records; raised whenever their names change."""
+from varsim.table import Column, Table
 
 _OF_GAINS = ("variance", "mean", "second_moment", "gain", "std_gain", "derivative_second_moment",
              "chi")  # fmt: skip
@@ -149,7 +147,8 @@ def _gains_record(name: str, row: Gains) -> dict[str, Any]:
     entry = TORCH.get(name)
     values = {value: getattr(row, value) for value in _OF_GAINS}
     return {
-        "schema": SCHEMA,
+        "schema": NUMBER,
+        "kind": "gain",
         "activation": name,
         **values,
         "torch_gain": None if entry is None else entry.gain,
@@ -159,7 +158,8 @@ def _gains_record(name: str, row: Gains) -> dict[str, Any]:
 
 def _critical_record(name: str, row: Critical) -> dict[str, Any]:
     return {
-        "schema": SCHEMA,
+        "schema": NUMBER,
+        "kind": "critical",
         "activation": name,
         "critical": row.kind,
         "weight_variance": row.weights,

@@ -19,7 +19,7 @@ from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.memory import scratch
 from varsim.compute.streams import generator
 from varsim.layer.sampling import verify_initializer
-from varsim.stack.network import Layer, Network
+from varsim.stack.question import Layer, Network
 from varsim.statistics.moments import Bins
 
 # Weights are drawn once more for the way back, but for so many of the last, which are kept.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from numbers import Real
-from typing import Protocol, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from varsim.errors import InputError
 from varsim.statistics.estimate import Estimate
@@ -29,11 +28,14 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
 
 
 class Judged(Protocol):
-    """A row that a verdict can be passed on: a dataclass with ``agrees`` and ``alpha``."""
+    """A row that a verdict can be passed on."""
 
     @property
     def estimates(self) -> Sequence[Estimate]:
-        """What the verdict is about."""
+        """The estimates that the verdict is about."""
+
+    def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
+        """Return the row with a verdict."""
 
 
 J = TypeVar("J", bound=Judged)
@@ -59,8 +61,7 @@ def judge(rows: Sequence[J], alpha: float = 0.001) -> list[J]:
     raised = [[next(alarms) for _ in row] for row in tests]
     agreed = [not any(row) if row else None for row in raised]
     return [
-        replace(row, agrees=agrees, alpha=alpha)  # type: ignore[type-var]  # see Judged
-        for row, agrees in zip(rows, agreed, strict=True)
+        row.judged(agrees=agrees, alpha=alpha) for row, agrees in zip(rows, agreed, strict=True)
     ]
 
 

@@ -9,7 +9,6 @@ import tempfile
 import zlib
 from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
@@ -91,43 +90,12 @@ def open_locked(target: Path) -> int:
         os.close(handle)
 
 
-def leads_to(target: Path, handle: int) -> bool:
+def is_open_at(target: Path, handle: int) -> bool:
     """Tell whether a name is still that of an open file: it may be deleted, or another's."""
     try:
         return os.path.samestat(target.stat(), os.fstat(handle))
     except FileNotFoundError:
         return False
-
-
-def write_again(target: Path, handle: int) -> tuple[int, Path]:
-    """Write what an open file holds to a new one of a free name: its own, or one beside it.
-
-    Returns:
-        The descriptor of the new file, which is locked in place of the old one; and its name.
-
-    Raises:
-        OSError: It could not be written; the old file stays open.
-    """
-    stem, suffix = target.stem, target.suffix
-    for name in (f"{stem}-{n}{suffix}" if n else target.name for n in count()):
-        try:
-            new = os.open(target.with_name(name), _FLAGS | os.O_EXCL, 0o666)
-        except FileExistsError:
-            continue
-        break
-    try:
-        _lock(new)
-        os.lseek(handle, 0, os.SEEK_SET)
-        while content := os.read(handle, 2**20):
-            _write(new, content)
-        os.fsync(new)
-    except BaseException:
-        target.with_name(name).unlink()
-        os.close(new)
-        raise
-    os.close(handle)
-    sync_folder(target)
-    return new, target.with_name(name)
 
 
 def remove_temporary_files(target: Path) -> None:

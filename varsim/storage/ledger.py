@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic
 
 from varsim.errors import InputError
-from varsim.fields import Schema
+from varsim.fields import NUMBER, Schema
+from varsim.fields.field import R
 from varsim.runner import ResumePoint
-from varsim.storage import csv_text, jsonl_text
 from varsim.storage.files import (
     append_line,
     atomic_write,
-    leads_to,
+    is_open_at,
     open_locked,
     real_path,
     remove_temporary_files,
-    write_again,
 )
-from varsim.storage.rows import Record, collect, parse, records_in
+from varsim.storage.reading import read
+from varsim.storage.text import csv_text, jsonl_text
+from varsim.study import Rep, Study, Tot
 
 SUITABLE = (".jsonl", ".csv")
 """Suffixes of the files that rows can be added to one by one."""
 
 
-class _Line(NamedTuple):
-    """Where an intact row is in the file, which is all that is kept of it."""
-
-    key: str
-    seed: int
-    layer: int | None
-    start: int
-    length: int
-
-
-class Ledger(AbstractContextManager["Ledger"]):
+class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
     """A file of rows, one per line, that is locked by this process while it is open.
 
     Every row is synced to disk as it is added. A question is known by its key and its seed.
@@ -48,6 +38,7 @@ class Ledger(AbstractContextManager["Ledger"]):
     Args:
         path: The file, with one of the suffixes in :data:`SUITABLE`; made if need be.
         schema: The kind of its rows.
+        known: The kinds that a sentence can name, should the file hold others.
         read_only: Whether to leave the file as it is, and unlocked; it must be there.
 
     Raises:
@@ -56,16 +47,20 @@ class Ledger(AbstractContextManager["Ledger"]):
         OSError: It cannot be read or written.
     """
 
-    def __init__(self, path: Path, schema: Schema[Any], *, read_only: bool = False) -> None:
-        """Open the file, check all of it, and put a torn last line aside."""
+    def __init__(
+        self,
+        path: Path,
+        schema: Schema[R],
+        known: Sequence[Schema[Any]] = (),
+        *,
+        read_only: bool = False,
+    ) -> None:
         self.notes: list[str] = []
-        """What a person should know of the file as it was found."""
-        self.moved: list[str] = []
-        """What a person should know of a file that went away while it was open."""
+        """Messages about the file as it was when it was opened."""
         self.path = path
-        self._schema, self._read_only = schema, read_only
+        self._schema, self._known, self._read_only = schema, known, read_only
         self._path, self._suffix = real_path(path), path.suffix.lower()
-        self._groups: dict[tuple[str, int], dict[int | None, Any]] = {}
+        self._groups: dict[tuple[str, int], dict[int, R]] = {}
         is_new = not self._path.exists()
         self._file = os.open(self._path, os.O_RDONLY) if read_only else open_locked(self._path)
         self._is_new = is_new and not os.fstat(self._file).st_size
@@ -78,35 +73,20 @@ class Ledger(AbstractContextManager["Ledger"]):
             raise
 
     def __exit__(self, *_: object) -> None:
-        """Unlock the file."""
         self.close()
 
     def close(self) -> None:
         """Unlock the file, and leave none where nothing was added to a new one."""
-        if self._is_new and self.is_in_place:
+        if self._is_new and is_open_at(self._path, self._file):
             self._path.unlink(missing_ok=True)
         os.close(self._file)
 
-    @property
-    def is_in_place(self) -> bool:
-        """Whether the name still leads to the file with the rows."""
-        return leads_to(self._path, self._file)
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the rows are in a file of another name, since another file took theirs."""
-        return self._path != real_path(self.path)
-
-    def resume(self, study: Any) -> ResumePoint:
-        """Return where a study begins, given what the file holds of its question.
-
-        ``study.resume(rows)`` returns the study to continue with, the totals that replicates are
-        added to (None where the rows are stale), and whether the rows are all that was asked.
-        """
+    def resume(self, study: Study[Rep, Tot, R]) -> ResumePoint[Rep, Tot, R]:
+        """Return where a study begins, given the rows of its question in the file."""
         held = self._groups.get((study.question.key, study.question.seed))
         if held is None:
             return ResumePoint(study)
-        rows = [self._row(each) for each in held.values()]
+        rows = [held[place] for place in sorted(held)]
         study, totals, is_done = study.resume(rows)
         if totals is None:
             return ResumePoint(study, stale=rows)
@@ -114,111 +94,98 @@ class Ledger(AbstractContextManager["Ledger"]):
             return ResumePoint(study, totals)
         if not all(row.met for row in rows):  # of more than is asked for now
             rows = study.rows(totals)
-        return ResumePoint(study, totals, done=_unjudged(study, rows))
+        done = [row.at(study.confidence).judged(agrees=None, alpha=None) for row in rows]
+        return ResumePoint(study, totals, done=done)
 
-    def add(self, rows: Sequence[Any]) -> None:
+    def add(self, rows: Sequence[R]) -> None:
         """Add rows to the end of the file, or what replaces the rows of the same question.
 
         Raises:
             OSError: They could not be added; the file is as it was.
         """
-        self._stay_in_place()
         text = self._text(rows)
         if os.fstat(self._file).st_size:
             text = text.removeprefix(self._head)
         append_line(self._file, text.encode())
         self._is_new = False
+        self._hold(rows)
 
-    def finalize(self, rows: Sequence[Any]) -> None:
+    def failure(self, error: OSError) -> str:
+        """Return a sentence on rows that could not be added."""
+        return (
+            f"the last row could not be added to {str(self.path)!r}: {error.strerror}; make room "
+            "and run the same command again"
+        )
+
+    def finalize(self, rows: Sequence[R]) -> None:
         """Put the rows of a run in its order, with their verdicts; rows of other runs follow.
 
+        A file that was deleted meanwhile is there again.
+
         Raises:
-            OSError: It could not be written; the file is as it was.
+            OSError: It could not be written, or another file has its name.
         """
-        self._stay_in_place()
-        ours = {(row.key, row.seed) for row in rows}
+        ours = {(row.key, row.question.seed) for row in rows}
         groups = [group for name, group in self._groups.items() if name not in ours]
-        others = [held for group in groups for held in group.values()]
-        content = self._text(rows).encode() + b"".join(map(self._line, others))
-        if content != self._path.read_bytes():
-            atomic_write(self._path, content)
-            self._is_new = False
-
-    def _stay_in_place(self) -> None:
-        """Write the rows to a file again where theirs was deleted or replaced meanwhile.
-
-        Raises:
-            OSError: That could not be done.
-        """
-        if self.is_in_place:
-            return
-        name, is_gone = str(self.path), not os.path.lexists(self._path)
-        self._file, self._path = write_again(self._path, self._file)
-        self.moved.append(
-            f"{name!r} was deleted while rows were added to it; it was written again"
-            if is_gone
-            else f"{name!r} was replaced while rows were added to it; the rows are in "
-            f"{str(self._path)!r}, and the file that took its place is left as it is"
-        )
+        others = [group[place] for group in groups for place in group]
+        content = self._text([*rows, *others]).encode()
+        if os.path.lexists(self._path):
+            if not is_open_at(self._path, self._file):
+                raise FileExistsError(0, "another file has taken its name")
+            if content == self._path.read_bytes():
+                return
+        atomic_write(self._path, content)
+        self._is_new = False
 
     @property
     def _head(self) -> str:
         return ",".join(self._schema.names) + "\n" if self._suffix == ".csv" else ""
 
-    def _text(self, rows: Sequence[Any]) -> str:
+    def _text(self, rows: Sequence[R]) -> str:
         records = list(map(self._schema.record, rows))
-        return csv_text(records) if self._suffix == ".csv" else jsonl_text(records)
+        if self._suffix == ".csv":
+            return csv_text(records) or self._head
+        return jsonl_text(records)
 
-    def _line(self, held: Any) -> bytes:
-        """Return the line of a row: as it is in the file, where it is intact."""
-        if isinstance(held, _Line):
-            os.lseek(self._file, held.start, os.SEEK_SET)
-            return os.read(self._file, held.length).rstrip(b"\r\n") + b"\n"
-        return self._text([held]).removeprefix(self._head).encode()
-
-    def _row(self, held: Any) -> Any:
-        if not isinstance(held, _Line):
-            return held
-        return parse(self._head + self._line(held).decode(), self._suffix)[0]
+    def _hold(self, rows: Sequence[R]) -> None:
+        """Hold rows by question and place; a later one replaces an earlier one."""
+        for row in rows:
+            self._groups.setdefault((row.key, row.question.seed), {})[row.place] = row
 
     def _load(self) -> None:
-        lines = _Lines(self._file, self._is_row)
-
-        def keep(schema: Schema[Any], record: Record) -> Any:
-            if schema is not self._schema:
-                return schema.intact_row(record)  # refused below
-            return _Line(record["key"], record["seed"], record.get("layer"), *lines.place)
-
+        with os.fdopen(self._file, "rb", closefd=False) as file:
+            content = file.read()
+        whole, torn = self._split(content)
         try:
-            held = collect(records_in(lines, self._suffix), "line", keep)
+            rows = read(whole.decode(), self._suffix, [self._schema, *self._known])
         except UnicodeDecodeError:
             raise self._refusal("it is not text") from None
         except InputError as error:
             raise self._refusal(str(error)) from None
-        if held and not isinstance(held[0], _Line) and held[0].schema is not self._schema:
-            raise self._refusal(f"it holds {held[0].schema.kind}, not {self._schema.kind}")
-        if lines.torn:
-            self._put_aside(lines.torn, at=sum(lines.place))
-        if lines.lacks_newline and not self._read_only:
+        if rows and rows[0].schema is not self._schema:
+            raise self._refusal(f"it holds {rows[0].schema.plural}, not {self._schema.plural}")
+        if torn:
+            self._put_aside(torn, at=len(whole))
+        self._hold(rows)
+        if self._read_only:
+            return
+        if self._head and rows and not content.startswith(self._head.encode()):
+            self._renew(rows)  # another header, so rows cannot be added below it
+        elif whole and not whole.endswith(b"\n"):
             append_line(self._file, b"\n")
-        for row in held:  # a later one of the same question, and layer, replaces an earlier one
-            group = self._groups.setdefault((row.key, row.seed), {})
-            layer = getattr(row, "layer", None)
-            group.pop(layer, None)
-            group[layer] = row
-        is_present = lines.first in (b"", self._head.encode())
-        if self._head and not is_present and not self._read_only:
-            # Rows of an older schema: a CSV file has one header for all of its rows.
-            self._renew()
 
-    def _renew(self) -> None:
-        rows = [self._line(held) for group in self._groups.values() for held in group.values()]
-        atomic_write(self._path, b"".join([self._head.encode(), *rows]))
-        renewed = open_locked(self._path)
+    def _renew(self, rows: Sequence[R]) -> None:
+        atomic_write(self._path, self._text(rows).encode())
         os.close(self._file)
-        self._file = renewed
-        self._groups.clear()
-        self._load()
+        self._file = open_locked(self._path)
+
+    def _split(self, content: bytes) -> tuple[bytes, bytes]:
+        """Return the whole lines, and the last one if it was cut off."""
+        start = content.rfind(b"\n") + 1
+        last = content[start:]
+        if not last or self._is_row(last):
+            return content, b""
+        return content[:start], last
 
     def _is_row(self, line: bytes) -> bool:
         """Tell whether a line is whole though it does not end: an editor cut off its last byte."""
@@ -231,11 +198,12 @@ class Ledger(AbstractContextManager["Ledger"]):
         return True
 
     def _put_aside(self, torn: bytes, at: int) -> None:
-        start = '{"schema": ' if self._suffix == ".jsonl" else self._head if at == 0 else ""
+        begin = f'{{"schema": {NUMBER}, "kind": "{self._schema.name}"'
+        start = begin if self._suffix == ".jsonl" else self._head if at == 0 else ""
         written = torn.rstrip(b"\0")  # a power cut can leave the length without the bytes
         length = min(len(start), len(written))
         if written[:length] != start.encode()[:length]:
-            raise self._refusal(f"its last line is not a row of {self._schema.kind}")
+            raise self._refusal(f"its last line is not a row of {self._schema.plural}")
         if self._read_only:
             self.notes.append(f"The last line of {str(self.path)!r} is cut off.")
             return
@@ -252,38 +220,3 @@ class Ledger(AbstractContextManager["Ledger"]):
         return InputError(
             f"{str(self.path)!r} was left as it is: {reason}; choose another --output"
         )
-
-
-class _Lines:
-    """The lines of an open file, one by one, without their ends.
-
-    Attributes:
-        first: The first line, with its end.
-        place: Where the last line that was yielded begins, and its length in bytes.
-        torn: The last line, if it was cut off; it is not yielded.
-        lacks_newline: Whether the last line that was yielded has no end.
-    """
-
-    def __init__(self, handle: int, is_row: Callable[[bytes], bool]) -> None:
-        self.first, self.torn, self.place, self.lacks_newline = b"", b"", (0, 0), False
-        self._handle, self._is_row = handle, is_row
-
-    def __iter__(self) -> Iterator[str]:
-        os.lseek(self._handle, 0, os.SEEK_SET)
-        with os.fdopen(self._handle, "rb", closefd=False) as file:
-            for line in file:
-                self.lacks_newline = not line.endswith(b"\n")
-                if self.lacks_newline and not self._is_row(line):
-                    self.torn, self.lacks_newline = line, False
-                    return
-                self.first = self.first or line
-                self.place = sum(self.place), len(line)
-                yield line.decode().removesuffix("\n")
-
-
-def _unjudged(study: Any, rows: Sequence[Any]) -> list[Any]:
-    """Return rows of a file as they are before a verdict, at the level that is asked for."""
-    return [
-        replace(row, confidence=study.confidence, agrees=None, alpha=None)
-        for row in sorted(rows, key=lambda row: getattr(row, "layer", 0))
-    ]

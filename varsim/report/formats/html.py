@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from varsim.fields.rounding import power_of_ten, with_minus
-from varsim.report import Column, Table
+from varsim.table import Column, Table
 
 _TABLE = (
     "border-spacing: 1em 0.2em; font-variant-numeric: tabular-nums; text-align: right; "

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from varsim.fields.rounding import power_of_ten
-from varsim.report import Column, Table
 from varsim.report.formats.text import to_ascii
+from varsim.table import Column, Table
 
 _SYMBOLS = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from varsim.compute import lazy
-from varsim.report import Table
 from varsim.report.formats.text import markdown, plain_text
-from varsim.storage import csv_text, json_text, jsonl_text
+from varsim.storage.text import csv_text, json_text, jsonl_text
+from varsim.table import Table
 
 # A run that prints a table starts without the others.
 if TYPE_CHECKING:

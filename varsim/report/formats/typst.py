@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from varsim.fields.rounding import power_of_ten, with_minus
-from varsim.report import Table
+from varsim.table import Table
 
 
 def typst(table: Table) -> str:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from varsim.catalog.distributions import raw_moment
 from varsim.layer.theory import Entries
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.theory import batch, chain, sphere
 from varsim.stack.theory.batch import LEAST
 from varsim.stack.theory.branches import Branches, corrections

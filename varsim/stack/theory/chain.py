@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
-from varsim.stack.network import Layer
+from varsim.stack.question import Layer
 from varsim.stack.theory.laws import (
     NODES,
     STEP,

@@ -14,7 +14,7 @@ import numpy as np
 
 from varsim.activations import Activation
 from varsim.layer.theory import Entries
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.theory.batch import batch_means
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 

@@ -17,7 +17,7 @@ import numpy as np
 from varsim.activations import Activation
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
-from varsim.stack.network import Network
+from varsim.stack.question import Network
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 from varsim.stack.theory.limit import Limit
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from varsim.activations import Activation, find_activation
 from varsim.catalog.scales import canonical_name
 from varsim.errors import InputError
-from varsim.layer.experiment import Experiment, WeightSource, checked_whole, known_name
+from varsim.layer.question import Experiment, WeightSource, checked_whole, known_name
 
 MIN_NETWORKS = 8
 MAX_NETWORKS = 100_000
@@ -85,7 +85,7 @@ class Network:
         backward: Whether gradients are followed too.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``.
-        init: What makes every W, as in :class:`varsim.layer.experiment.Experiment`: used as it
+        init: What makes every W, as in :class:`varsim.layer.question.Experiment`: used as it
             comes, with the scheme as the claim it is held to.
 
     Raises:
@@ -183,6 +183,16 @@ class Network:
     def initializer(self) -> WeightSource:
         """What makes every W."""
         return self.experiment(*self.widths[:2]).initializer
+
+    @property
+    def replicate_size(self) -> int:
+        """Nothing: the key says all of a network."""
+        return 0
+
+    @property
+    def tried_once(self) -> tuple[str, ...]:
+        """The activation and the initializer, which are called once before a run."""
+        return (self.activation, *([] if self.init is None else [self.init]))
 
     @property
     def phi(self) -> Activation:

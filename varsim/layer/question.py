@@ -236,6 +236,16 @@ class Experiment:
         """Whether the initializer makes a bias too, which is added to x @ W."""
         return self.initializer.bias
 
+    @property
+    def replicate_size(self) -> int:
+        """Outputs per block."""
+        return self.block.outputs
+
+    @property
+    def tried_once(self) -> tuple[str, ...]:
+        """The initializer, which is called once before a run."""
+        return () if self.init is None else (self.init,)
+
     def extent(self, outputs: int) -> tuple[int, BlockShape]:
         """Return the number and the shape of the blocks that give at least so many outputs.
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, SupportsIndex, TypeVar, overload
 
 from varsim.fields import RowBase
+from varsim.kinds import tables_of
 from varsim.report.formats import text_of
-from varsim.report.rows import tables_of
 
 Row = TypeVar("Row", bound=RowBase)
 
@@ -15,9 +15,6 @@ Row = TypeVar("Row", bound=RowBase)
 def rendered(rows: Sequence[RowBase], name: str) -> str:
     """Return rows in a format for people; nothing for no rows."""
     return text_of(name, tables_of(rows))
-
-
-RowBase.rendered = rendered
 
 
 class Rows(list[Row]):

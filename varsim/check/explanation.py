@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 
 from varsim.catalog.distributions import truncated_moments
+from varsim.check.result import InitializerCheck
 from varsim.fields import interval_text
 from varsim.fields.rounding import significant
 from varsim.initializers.documented import MEANINGS
-from varsim.layer.check import InitializerCheck
 
 _SHAPES = {
     3.0: "a normal",

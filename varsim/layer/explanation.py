@@ -9,7 +9,7 @@ from varsim.catalog.designs import DESIGNS
 from varsim.catalog.scales import canonical_name, find_scale
 from varsim.fields import interval_text
 from varsim.fields.rounding import significant
-from varsim.layer.experiment import Experiment
+from varsim.layer.question import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
 

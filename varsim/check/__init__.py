@@ -1,0 +1,1 @@
+"""Checks of initializers: claims and measurements, forward and backward."""

@@ -1,0 +1,368 @@
+"""The rows of checks: an initializer's claim beside its measured variances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from varsim.catalog import FLOAT_TYPES
+from varsim.catalog.distributions import truncated_moments
+from varsim.check.question import question
+from varsim.check.theory import block_error2
+from varsim.check.totals import CheckTotals
+from varsim.errors import InputError
+from varsim.fields import STATE, Columns, RowBase, Schema
+from varsim.fields.rounding import short
+from varsim.fields.values import NUMBER, TEXT, WHOLE, ValueType, mapping, optional, sequence
+from varsim.initializers import Initializer, find
+from varsim.initializers.documented import REMARKS
+from varsim.layer.question import Experiment
+from varsim.layer.result import fitting_schemes
+from varsim.layer.totals import Totals
+from varsim.statistics import Caveat, Estimate
+
+_OUTPUTS = ("mean", "within", "m2", "m3", "m4", "v2", "mv", "mmv")
+_SIDE = mapping(blocks=WHOLE, **dict.fromkeys(_OUTPUTS, NUMBER))
+_BESIDE = mapping(
+    draws=WHOLE, mean_square=NUMBER, mean_square_m2=NUMBER, reference=optional(NUMBER),
+    powers=sequence(NUMBER), comoments=sequence(sequence(NUMBER)),
+)  # fmt: skip
+
+
+def _read_totals(value: Any) -> CheckTotals:
+    beside = _BESIDE.read(value)
+    if len(beside["powers"]) != 4 or list(map(len, beside["comoments"])) != [4] * 4:
+        raise ValueError
+    forward, backward = (Totals(**_SIDE.read(value[side])) for side in ("forward", "backward"))
+    return CheckTotals(forward=forward, backward=backward, **beside)
+
+
+def _write_totals(totals: CheckTotals) -> object:
+    def side(of: Totals) -> dict[str, float]:
+        return {name: getattr(of, name) for name in ("blocks", *_OUTPUTS)}
+
+    return {
+        "draws": totals.draws,
+        "forward": side(totals.forward),
+        "backward": side(totals.backward),
+        "mean_square": totals.mean_square,
+        "mean_square_m2": totals.mean_square_m2,
+        "reference": totals.reference,
+        "powers": list(totals.powers),
+        "comoments": list(map(list, totals.comoments)),
+    }
+
+
+TOTALS: ValueType[CheckTotals] = ValueType(_read_totals, _write_totals)
+"""How files hold the totals of a check."""
+
+_column: Columns[InitializerCheck] = Columns()
+
+
+def _forward(row: InitializerCheck) -> Estimate:
+    return row.estimate
+
+
+def _back(row: InitializerCheck) -> Estimate:
+    return row.back
+
+
+def _shape(row: InitializerCheck) -> Estimate | None:
+    return row.shape
+
+
+@dataclass(frozen=True, repr=False)
+class InitializerCheck(RowBase):
+    """The row of an initializer: its question, its totals, and what follows from them.
+
+    Attributes:
+        question: Which initializer, at what shape: see :func:`question`.
+        totals: The running totals of its W, which can be added to.
+        draws_asked: Number of W that were asked for.
+        claim: E w² as documented, as a formula; None where it is not known.
+        claimed: E w² as documented; None where it is not known.
+    """
+
+    question: Experiment
+    totals: CheckTotals
+    draws_asked: int
+    _: KW_ONLY
+    claim: str | None = None
+    claimed: float | None = None
+
+    @property
+    def initializer(self) -> Initializer:
+        """The initializer."""
+        return find(str(self.question.init))
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """Variance of x @ W beside the claim, with the error of normal W."""
+        measured = self.totals.forward
+        theory = None if self.claimed is None else self.question.dim * self.claimed
+        rounding = FLOAT_TYPES[self.question.dtype].rounding * (theory or measured.variance)
+        expected = math.sqrt(block_error2(self.question) / self.totals.draws)
+        return Estimate(
+            value=measured.variance,
+            std_error=math.hypot(measured.std_error, rounding),
+            dof=self.totals.draws - 1,
+            claim=theory,
+            expected_error=0.0 if theory is None else theory * expected,
+        )
+
+    @cached_property
+    def back(self) -> Estimate:
+        """Variance of g @ Wᵀ, beside the claim; no verdict is about it."""
+        return Estimate(
+            value=self.totals.backward.variance,
+            std_error=self.totals.backward.std_error,
+            dof=self.totals.draws - 1,
+            claim=None if self.claimed is None else self.question.n * self.claimed,
+        )
+
+    @cached_property
+    def square(self) -> Estimate:
+        """E w² with its error, beside the claim."""
+        return Estimate(
+            value=self.totals.mean_square,
+            std_error=math.sqrt(
+                self.totals.mean_square_m2 / (self.totals.draws * (self.totals.draws - 1))
+            ),
+            dof=self.totals.draws - 1,
+            claim=self.claimed,
+        )
+
+    @cached_property
+    def shape(self) -> Estimate | None:
+        """Kurtosis of the entries with its error; None where they are all equal."""
+        known = self.totals.kurtosis
+        return known and Estimate(value=known[0], std_error=known[1], dof=self.totals.draws - 1)
+
+    @property
+    def replicates(self) -> int:
+        """Number of W."""
+        return self.totals.draws
+
+    @property
+    def estimates(self) -> tuple[Estimate, ...]:
+        """The estimate that the verdict is about."""
+        return (self.estimate,)
+
+    @property
+    def met(self) -> bool:
+        """Whether all draws were made."""
+        return self.totals.draws >= self.draws_asked
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What a reader should know."""
+        return (*self.pooling(), *_caveats(self))
+
+    init = _column(
+        TEXT,
+        "The initializer, with its arguments.",
+        lambda r: str(r.question.init),
+        stored=True,
+        header="initializer",
+        cell=lambda r: r.initializer.short_name,
+        numeric=False,
+        phrase="{}",
+    )
+    _package = _column(
+        optional(TEXT),
+        "The package it belongs to, with its version.",
+        lambda r: r.init_package,
+        name="init_package",
+        stored=True,
+        header="package",
+        cell=lambda r: r.initializer.framework,
+        numeric=False,
+    )
+    dim = _column(
+        WHOLE,
+        "D, the fan-in.",
+        lambda r: r.question.dim,
+        stored=True,
+        header="D",
+        phrase="D = {}",
+        when_varying=True,
+    )
+    fan_out = _column(
+        WHOLE,
+        "n, the fan-out.",
+        lambda r: r.question.n,
+        stored=True,
+        header="fan-out",
+        phrase="fan-out {}",
+        when_varying=True,
+    )
+    dtype = _column(
+        TEXT,
+        "Floating-point type of W and the products.",
+        lambda r: r.question.dtype,
+        stored=True,
+        phrase="{}",
+        is_default=lambda r: r.question.dtype == "float32",
+    )
+    seed = _column(
+        WHOLE,
+        "Root of all random streams.",
+        lambda r: r.question.seed,
+        stored=True,
+        phrase="seed {}",
+    )
+    _draws_asked = _column(
+        WHOLE,
+        "Number of W that were asked for.",
+        lambda r: r.draws_asked,
+        name="draws_asked",
+        stored=True,
+    )
+    draws = _column(
+        WHOLE, "Number of independent W: the replicates of all errors.", lambda r: r.totals.draws
+    )
+    _claim = _column(
+        optional(TEXT),
+        "E w² as documented, as a formula.",
+        lambda r: r.claim,
+        name="claim",
+        stored=True,
+        header="claims E w²",
+        numeric=False,
+        note="E w² is claimed as documented",
+    )
+    _claimed = _column(
+        optional(NUMBER), "E w² as documented.", lambda r: r.claimed, name="claimed", stored=True
+    )
+    mean_square = _column(
+        NUMBER,
+        "E w², measured.",
+        lambda r: r.square.value,
+        header="std",
+        cell=lambda r: short(math.sqrt(r.square.value)),
+        drop_priority=2,
+        note="std is the root mean square of the entries",
+    )
+    mean_square_error = _column(NUMBER, "Its standard error.", lambda r: r.square.std_error)
+    kurtosis = _column(
+        optional(NUMBER),
+        "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
+        lambda r: None if r.shape is None else r.shape.value,
+        header="kurtosis",
+        measured=_shape,
+        interval=True,
+        drop_priority=1,
+    )
+    kurtosis_error = _column(
+        optional(NUMBER),
+        "Its standard error.",
+        lambda r: None if r.shape is None else r.shape.std_error,
+    )
+    forward_theory = _column(
+        optional(NUMBER),
+        "D E w² by the claim.",
+        lambda r: r.estimate.claim,
+        header="x@W theory",
+        measured=_forward,
+        drop_priority=4,
+    )
+    forward = _column(
+        NUMBER,
+        "Variance of x @ W over W and standard normal x, measured.",
+        lambda r: r.estimate.value,
+        header="x@W ± {level}",
+        measured=_forward,
+        interval=True,
+        note="x@W and g@Wᵀ are variances, forward and backward, for standard normal x and g; the "
+        "verdict is about x@W",
+    )
+    forward_error = _column(NUMBER, "Its standard error.", lambda r: r.estimate.std_error)
+    backward_theory = _column(
+        optional(NUMBER),
+        "n E w² by the claim.",
+        lambda r: r.back.claim,
+        header="g@Wᵀ theory",
+        measured=_back,
+        drop_priority=0,
+    )
+    backward = _column(
+        NUMBER,
+        "Variance of g @ Wᵀ over W and standard normal g, measured.",
+        lambda r: r.back.value,
+        header="g@Wᵀ ± {level}",
+        drop_priority=3,
+        measured=_back,
+        interval=True,
+    )
+    backward_error = _column(NUMBER, "Its standard error.", lambda r: r.back.std_error)
+    ratio = _column(optional(NUMBER), "forward over its theory.", lambda r: r.estimate.ratio)
+    z = _column(
+        optional(NUMBER),
+        "Difference of forward from its theory in standard errors.",
+        lambda r: r.estimate.z,
+    )
+    p = _column(
+        optional(NUMBER),
+        "Two-sided probability of so large a difference, of this row alone: by "
+        "forward_error, or by the error of normal W, if that is larger.",
+        lambda r: r.estimate.joint_p,
+    )
+    _totals = _column(
+        TOTALS,
+        "The running totals that the measured values follow from, and that can be added to.",
+        lambda r: r.totals,
+        name="totals",
+        stored=True,
+    )
+
+
+def _caveats(row: InitializerCheck) -> Iterator[Caveat]:
+    if not row.met:
+        yield Caveat(
+            "interrupted", f"the run ended after {row.draws:,} of {row.draws_asked:,} draws"
+        )
+    if row.agrees is False and row.claimed:
+        yield Caveat("initializer", _off_claim(row, row.claimed))
+    if row.claim in REMARKS:
+        yield Caveat("documented", REMARKS[row.claim])
+
+
+def _off_claim(row: InitializerCheck, claimed: float) -> str:
+    """Return how far off an initializer is, and what it fits: by its entries, which tell most."""
+    rounding = FLOAT_TYPES[row.question.dtype].rounding * row.square.value
+    square = replace(row.square, std_error=math.hypot(row.square.std_error, rounding))
+    ratio, half_width = square.value / claimed, square.half_width(row.confidence) / claimed
+    fitting = fitting_schemes(row.question, square.value, square.std_error)
+    message = f"E w² is {ratio:.4g} ± {half_width:.2g} times the documented {row.claim}"
+    if abs(ratio - truncated_moments(2.0)[0]) <= 2 * half_width:
+        message += ", as for a normal cut at two deviations without rescaling"
+    return message + (f"; it fits scale {fitting}" if fitting else "")
+
+
+def _built(values: Mapping[str, Any]) -> InitializerCheck:
+    asked = question(*(values[name] for name in ("init", "dim", "fan_out", "seed", "dtype")))
+    totals: CheckTotals = values["totals"]
+    if totals.draws < 2 or totals.mean_square < 0:
+        raise InputError("invalid row: too few draws, or a negative variance")
+    state = {name: values[name] for name in ("claim", "claimed", *STATE)}
+    return InitializerCheck(asked, totals, values["draws_asked"], **state)
+
+
+CHECKS = Schema(
+    "check",
+    "checks of initializers",
+    InitializerCheck,
+    _built,
+    table=("dim", "fan_out", "init_package", "init", "claim", "mean_square", "kurtosis",
+           "forward_theory", "forward", "backward_theory", "backward", "agrees"),
+    settings=("dtype",),
+    named_by=("init", "dim", "fan_out"),
+    brief=(("x@W", "forward"), ("theory", "forward_theory"), ("g@Wᵀ", "backward"),
+           ("theory", "backward_theory"), ("", "agrees")),
+)  # fmt: skip
+"""The fields of the rows of checks."""
+
+InitializerCheck.schema = CHECKS

@@ -1,0 +1,100 @@
+"""Matching: which rows of two files measure the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple
+
+from varsim.catalog.scales import canonical_name
+from varsim.fields.field import R
+from varsim.study import Kind
+
+
+class Pair(NamedTuple, Generic[R]):
+    """Two rows that measure the same."""
+
+    a: R
+    b: R
+
+    @property
+    def same_streams(self) -> bool:
+        """Whether both are from the same random streams, by all that these depend on."""
+        return _streams(self.a) == _streams(self.b)
+
+
+@dataclass(frozen=True)
+class Matching(Generic[R]):
+    """The rows of two files, in pairs.
+
+    Attributes:
+        kind: Their kind.
+        pairs: In the order of the first file.
+        only_a: Rows of the first file without a partner.
+        only_b: Rows of the second.
+    """
+
+    kind: Kind[R]
+    pairs: list[Pair[R]]
+    only_a: list[R]
+    only_b: list[R]
+
+
+def match(kind: Kind[R], a: Sequence[R], b: Sequence[R]) -> Matching[R]:
+    """Return which rows measure the same: all but samples, precision and seed are equal.
+
+    Among several, rows go together that have, in this order, 1. the same streams, 2. the same key
+    and seed, 3. the same quantity, dtype and seed, 4. the same quantity and dtype, 5. the same
+    quantity and seed, 6. the same quantity.
+    """
+    partners: dict[int, int] = {}
+    free = list(range(len(b)))
+    for identity in _identities(kind):
+        waiting: dict[Hashable, list[int]] = {}
+        for j in reversed(free):
+            waiting.setdefault(identity(b[j]), []).append(j)
+        for i, row in enumerate(a):
+            if waiting and i not in partners and (queue := waiting.get(identity(row))):
+                partners[i] = queue.pop()
+        taken = set(partners.values())
+        free = [j for j in free if j not in taken]
+    return Matching(
+        kind,
+        [Pair(row, b[partners[i]]) for i, row in enumerate(a) if i in partners],
+        [row for i, row in enumerate(a) if i not in partners],
+        [b[j] for j in free],
+    )
+
+
+def quantity(kind: Kind[R], row: R) -> dict[str, object]:
+    """Return the settings that say what was measured, but for dtype and seed.
+
+    Not k: the scheme gives it, and powers differ in last digits.
+    """
+    schema = kind.schema
+    names = dict.fromkeys((*kind.same_quantity, *schema.named_by, *schema.settings))
+    values = {name: schema.by_name[name].get(row) for name in names if name != "dtype"}
+    if "scale" in values:
+        values["scale"] = canonical_name(str(values["scale"]))
+    return values
+
+
+def _streams(row: R) -> Hashable:
+    # Of one key, the number of replicates and their size give all draws.
+    return row.key, row.question.seed, row.replicates, row.question.replicate_size, row.place
+
+
+def _identities(kind: Kind[R]) -> tuple[Callable[[R], Hashable], ...]:
+    """Return what rows must have in common to go together, from the strictest on."""
+
+    def what(row: R) -> Hashable:
+        return tuple(quantity(kind, row).values())
+
+    return (
+        _streams,
+        lambda row: (row.key, row.question.seed, row.place),
+        lambda row: (what(row), row.question.dtype, row.question.seed),
+        lambda row: (what(row), row.question.dtype),
+        lambda row: (what(row), row.question.seed),
+        what,
+    )

@@ -1,0 +1,162 @@
+"""Fields: one declaration of a row's value serves files, tables, captions and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+
+from varsim.fields.rounding import beside, needs_exponent, power_of, with_error
+from varsim.fields.values import ValueType
+from varsim.statistics import Estimate
+
+if TYPE_CHECKING:
+    from varsim.fields.row import RowBase
+
+R = TypeVar("R", bound="RowBase")
+R_contra = TypeVar("R_contra", bound="RowBase", contravariant=True)
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(kw_only=True, eq=False)
+class Field(Generic[R_contra, T_co]):
+    """A value of a row, declared in the class of the row: its name there is its name in files.
+
+    As an attribute of a row it is the value; as one of the class, the field itself. A value that
+    the row holds itself has a field of a private name, which is given the public one.
+
+    Attributes:
+        value_type: How files hold the value.
+        about: A sentence on what it is.
+        get: Returns the value of a row.
+        name: Its name.
+        stored: Whether a reader takes it from a file; other values are computed from these.
+        header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
+            where it has no column.
+        cell: Returns the text of the cell, from the row.
+        measured: Returns the estimate to whose digits a number is shown, from the row.
+        interval: Whether the cell is that estimate itself, with the half-width of its interval.
+        note: A part of a sentence below a table that has the column.
+        numeric: Whether the column is aligned to the right.
+        drop_priority: Rank at which a narrow terminal leaves the column out, lowest first; None
+            for never.
+        phrase: A setting in captions and in the names of rows, such as ``"gain {}"``.
+        show: Returns the text of a value.
+        when_varying: Whether it has a column only where it tells rows apart.
+        is_default: Tells whether a row's setting has its default, and needs no word.
+        always_in_caption: Whether captions name it even so.
+        axis: Its label on the axis of a figure; empty where it has none.
+    """
+
+    value_type: ValueType[T_co]
+    about: str
+    get: Callable[[R_contra], T_co]
+    name: str = ""
+    stored: bool = False
+    header: str = ""
+    cell: Callable[[R_contra], str] | None = None
+    measured: Callable[[R_contra], Estimate | None] | None = None
+    interval: bool = False
+    note: str = ""
+    numeric: bool = True
+    drop_priority: int | None = None
+    phrase: str = ""
+    show: Callable[[Any], str] = str
+    when_varying: bool = False
+    is_default: Callable[[R_contra], bool] = lambda _: False
+    always_in_caption: bool = False
+    axis: str = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the name of the attribute, unless there is one."""
+        self.name = self.name or name
+
+    @overload
+    def __get__(self, row: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, row: R_contra, owner: type) -> T_co: ...
+    def __get__(self, row: R_contra | None, owner: type) -> Self | T_co:
+        """Return the value of a row, or the field itself from the class."""
+        return self if row is None else self.get(row)
+
+    def values(self, rows: Iterable[R_contra]) -> set[T_co]:
+        """Return the different values of rows."""
+        return set(map(self.get, rows))
+
+    def text(self, row: R_contra, *, exponent: bool | None = None) -> str:
+        """Return the cell of a row.
+
+        Args:
+            row: The row.
+            exponent: Whether a number beside a measurement has an exponent, as all of its column
+                have; by default where it needs one.
+        """
+        if self.cell is not None:
+            return self.cell(row)
+        value: Any = self.get(row)
+        if value is None:
+            return ""
+        estimate = None if self.measured is None else self.measured(row)
+        if estimate is None:
+            return self.show(value)
+        if self.interval:
+            return interval_text(estimate, row.confidence, exponent=exponent)
+        power = _power(estimate, exponent=exponent)
+        if power is None:  # nothing was measured to share one with
+            power = power_of(value) if needs_exponent(value) else 0
+        return beside(value, estimate.value, estimate.half_width(row.confidence), power=power)
+
+    def plain(self, row: R_contra) -> object:
+        """Return what JSON holds of a row's value."""
+        return self.value_type.write(self.get(row))
+
+
+class Columns(Generic[R]):
+    """Declares fields of one kind of row, so that their functions are checked with its type."""
+
+    def __call__(
+        self,
+        value_type: ValueType[T],
+        about: str,
+        get: Callable[[R], T],
+        *,
+        name: str = "",
+        stored: bool = False,
+        header: str = "",
+        cell: Callable[[R], str] | None = None,
+        measured: Callable[[R], Estimate | None] | None = None,
+        interval: bool = False,
+        note: str = "",
+        numeric: bool = True,
+        drop_priority: int | None = None,
+        phrase: str = "",
+        show: Callable[[Any], str] = str,
+        when_varying: bool = False,
+        is_default: Callable[[R], bool] = lambda _: False,
+        always_in_caption: bool = False,
+        axis: str = "",
+    ) -> Field[R, T]:
+        """Return a field: see :class:`Field`."""
+        return Field(
+            value_type=value_type, about=about, get=get, name=name, stored=stored, header=header, cell=cell,
+            measured=measured, interval=interval, note=note, numeric=numeric,
+            drop_priority=drop_priority, phrase=phrase, show=show, when_varying=when_varying,
+            is_default=is_default, always_in_caption=always_in_caption, axis=axis,
+        )  # fmt: skip
+
+
+def interval_text(estimate: Estimate, confidence: float, *, exponent: bool | None = None) -> str:
+    """Return an estimate with the half-width of its interval; ``exponent`` is as for a field."""
+    half_width, power = estimate.half_width(confidence), _power(estimate, exponent=exponent)
+    return with_error(estimate.value, half_width, power=power)
+
+
+def _power(estimate: Estimate, *, exponent: bool | None) -> int | None:
+    """Return the exponent of 10 of a measurement and its claim: one, if they are alike."""
+    if not exponent:
+        return None if exponent is None else 0
+    value, claim = estimate.value, estimate.claim
+    near = value and claim and 0.1 < value / claim < 10.0
+    shown = claim if near else value or claim
+    return power_of(shown) if shown else None

@@ -1,0 +1,235 @@
+"""Rows: a question, its totals, and all that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from varsim import __version__
+from varsim.fields.field import Columns
+from varsim.fields.values import (
+    NUMBER,
+    READ_ERRORS,
+    TEXT,
+    TRUTH,
+    WHOLE,
+    ValueType,
+    mapping,
+    optional,
+    sequence,
+)
+from varsim.statistics import Caveat, Estimate
+
+if TYPE_CHECKING:
+    from varsim.fields.schema import Schema
+    from varsim.study import Question
+
+VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
+"""How a verdict reads; None is one that other rows can still change."""
+
+_LISTED_SEEDS = 8
+
+
+STATE = ("confidence", "varsim", "init_package", "agrees", "alpha", "pooled")
+"""What a row holds beside its question and what was measured."""
+
+_CAVEAT = mapping(id=TEXT, message=TEXT)
+
+_CAVEATS: ValueType[tuple[Caveat, ...]] = ValueType(
+    lambda value: tuple(Caveat(**_CAVEAT.read(each)) for each in value),
+    lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
+)
+
+_column: Columns[RowBase] = Columns()
+
+
+class _Parts:
+    """Declares the question, of which every kind of row has another type."""
+
+    question: Question
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RowBase(_Parts):
+    """A row: its fields are attributes, such as ``row.z`` and ``row.dim``.
+
+    Attributes:
+        confidence: Level of the intervals.
+        varsim: Version of varsim that measured it.
+        init_package: Package of the initializer, with its version; None where there is none.
+        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed,
+            and where there is no claim.
+        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
+        pooled: Further seeds, whose replicates the totals hold too.
+    """
+
+    schema: ClassVar[Schema[Any]]
+    """The fields of its kind; a class variable cannot name the class itself."""
+
+    confidence: float = 0.95
+    varsim: str = __version__
+    init_package: str | None = None
+    agrees: bool | None = None
+    alpha: float | None = None
+    pooled: tuple[int, ...] = ()
+
+    _agrees = _column(
+        optional(TRUTH),
+        "The verdict, Holm-adjusted over the table at alpha.",
+        lambda r: r.agrees,
+        name="agrees",
+        stored=True,
+        header="verdict",
+        numeric=False,
+        cell=lambda r: r.verdict,
+    )
+    _caveats = _column(_CAVEATS, "What a reader should know.", lambda r: r.caveats, name="caveats")
+    _confidence = _column(
+        NUMBER, "Level of the intervals.", lambda r: r.confidence, name="confidence", stored=True
+    )
+    _alpha = _column(
+        optional(NUMBER),
+        "False-alarm rate that all verdicts of the table share.",
+        lambda r: r.alpha,
+        name="alpha",
+        stored=True,
+    )
+    _key = _column(TEXT, "What was measured, without the seed.", lambda r: r.key, name="key")
+    _pooled = _column(
+        sequence(WHOLE),
+        "Further seeds, whose draws the totals hold too.",
+        lambda r: r.pooled,
+        name="pooled",
+        stored=True,
+    )
+    _init_package = _column(
+        optional(TEXT),
+        "Package of the initializer, with its version.",
+        lambda r: r.init_package,
+        name="init_package",
+        stored=True,
+    )
+    _varsim = _column(
+        TEXT,
+        "Version of varsim that measured the row.",
+        lambda r: r.varsim,
+        name="varsim",
+        stored=True,
+    )
+
+    @property
+    def place(self) -> int:
+        """Place among the rows of one question, from 1 on."""
+        return 1
+
+    @property
+    def key(self) -> str:
+        """What was measured, without the seed; further seeds that are pooled follow: ``key+1+2``.
+
+        So a pooled row is never taken for a row of its first seed alone.
+        """
+        return "+".join([self.question.key, *map(str, self.pooled)])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Every seed whose replicates the totals hold."""
+        return (self.question.seed, *self.pooled)
+
+    @property
+    def replicates(self) -> int:
+        """Number of independent replicates, of which the errors are."""
+        raise NotImplementedError
+
+    @property
+    def estimates(self) -> Sequence[Estimate]:
+        """The estimates that the verdict is about."""
+        raise NotImplementedError
+
+    @property
+    def relative_error(self) -> float:
+        """The largest relative standard error of these; 0 where there is nothing to measure."""
+        return max((each.relative_error for each in self.estimates), default=0.0)
+
+    @property
+    def met(self) -> bool:
+        """Whether the precision or the number of replicates that was asked for was reached."""
+        raise NotImplementedError
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What a reader should know."""
+        raise NotImplementedError
+
+    @property
+    def has_claim(self) -> bool:
+        """Whether a verdict can be passed."""
+        return any(estimate.claim is not None for estimate in self.estimates)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in a word; empty without a claim."""
+        return VERDICTS[self.agrees] if self.has_claim else ""
+
+    def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
+        """Return the row with a verdict."""
+        return replace(self, agrees=agrees, alpha=alpha)
+
+    def at(self, confidence: float) -> Self:
+        """Return the row with intervals of another level."""
+        return replace(self, confidence=confidence)
+
+    def of_seeds(self, pooled: tuple[int, ...], varsim: str) -> Self:
+        """Return the row with further seeds, and the versions that measured them."""
+        return replace(self, pooled=pooled, varsim=varsim)
+
+    def pooling(self) -> tuple[Caveat, ...]:
+        """Return the caveat of a pooled row."""
+        if not self.pooled:
+            return ()
+        *most, last = map(str, self.seeds)
+        listed = many_seeds(self.seeds) or f"seeds {', '.join(most)} and {last}"
+        message = f"the totals of {listed} are pooled"
+        if " and " in self.varsim:
+            message += f"; they are of varsim {self.varsim}"
+        return (Caveat("pooled", message),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that hold a single value: a record for ``pandas.DataFrame``.
+
+        The names and values are those of the machine formats; an unknown is None. Left out are
+        the running totals, histograms and lists, which have several values.
+        """
+        return {f.name: f.get(self) for f in self.schema.fields if f.value_type.is_scalar}
+
+    def __repr__(self) -> str:
+        """Return one line: the settings, what was measured, theory and the verdict."""
+        try:
+            return f"{type(self).__name__}({self.schema.line(self)})"
+        except READ_ERRORS:  # a debugger shows rows without any totals too
+            return f"{type(self).__name__}({self.schema.name_of(self)})"
+
+    def _repr_html_(self) -> str:
+        from varsim.notebook import rendered  # a notebook asks rows; tables stand above them
+
+        return rendered([self], "html")
+
+    def _repr_markdown_(self) -> str:
+        from varsim.notebook import rendered  # as above
+
+        return rendered([self], "markdown")
+
+
+def many_seeds(seeds: Sequence[int]) -> str:
+    """Return in words how many seeds there are, the first and the last; nothing for a few.
+
+    >>> many_seeds(range(8)), many_seeds(range(20_000))
+    ('', '20,000 seeds from 0 to 19999')
+    """
+    few = len(seeds) <= _LISTED_SEEDS
+    return "" if few else f"{len(seeds):,} seeds from {min(seeds)} to {max(seeds)}"
+
+
+def level(rows: Sequence[RowBase]) -> str:
+    """Return the level of the rows' intervals, such as ``95%``."""
+    return f"{100 * rows[0].confidence:.12g}%"

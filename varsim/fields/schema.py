@@ -1,0 +1,127 @@
+"""Schemas: the fields of one kind of row, and its records in files."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic
+
+from varsim.errors import InputError
+from varsim.fields.field import Field, R
+from varsim.fields.row import RowBase
+from varsim.fields.values import READ_ERRORS
+
+NUMBER = 1
+"""Number of the schema of all records; raised when what is stored changes."""
+
+CHECKSUM = "checksum"
+"""The last name of a record."""
+
+
+@dataclass(frozen=True)
+class Schema(Generic[R]):
+    """The fields of one kind of row, in the order of its files.
+
+    Attributes:
+        name: Its name, in every record: ``"kind": "layer"``.
+        plural: Its rows in a sentence, such as "results of varsim".
+        row: The class of its rows, which declares the fields; the common ones follow.
+        build: Makes a row of the stored values; raises an InputError or one of
+            :data:`varsim.fields.values.READ_ERRORS` where they make none.
+        table: The columns of a table for people, in their order.
+        settings: The settings that captions name, in their order.
+        named_by: The settings that name a row in a sentence; others do where they are no defaults.
+        brief: The parts of a row's one line: pairs of a label and a field.
+        member: What one of the rows of a question is called; empty where each has one row.
+    """
+
+    name: str
+    plural: str
+    row: type[R]
+    build: Callable[[Mapping[str, Any]], R]
+    table: tuple[str, ...]
+    settings: tuple[str, ...]
+    named_by: tuple[str, ...]
+    brief: tuple[tuple[str, str], ...] = ()
+    member: str = ""
+
+    @cached_property
+    def fields(self) -> tuple[Field[R, object], ...]:
+        """The fields."""
+        declared = [field for field in vars(self.row).values() if isinstance(field, Field)]
+        common = [field for field in vars(RowBase).values() if isinstance(field, Field)]
+        names = {field.name for field in declared}
+        return (*declared, *(field for field in common if field.name not in names))
+
+    @cached_property
+    def by_name(self) -> dict[str, Field[R, object]]:
+        """Every field by its name."""
+        return {field.name: field for field in self.fields}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of a record, in their order."""
+        return ["schema", "kind", *self.by_name, CHECKSUM]
+
+    @cached_property
+    def _stored(self) -> list[Field[R, object]]:
+        return [field for field in self.fields if field.stored]
+
+    def name_of(self, row: R, without: Sequence[str] = ()) -> str:
+        """Return what a row is called: each setting that names it or is not its default."""
+        phrases = []
+        for name in dict.fromkeys((*self.named_by, *self.settings)):
+            field = self.by_name[name]
+            value = field.get(row)
+            if value is not None and not field.is_default(row) and name not in without:
+                phrases.append(field.phrase.format(field.show(value)))
+        return ", ".join(phrases)
+
+    def line(self, row: R) -> str:
+        """Return a row in one line: what it is called, what was measured, theory and verdict."""
+        texts = [(label, self.by_name[name].text(row)) for label, name in self.brief]
+        parts = ", ".join(f"{label} {text}".strip() for label, text in texts if text)
+        return f"{self.name_of(row)}: {parts}"
+
+    def record(self, row: R) -> dict[str, object]:
+        """Return a row as a record of plain values, in the order of the fields."""
+        plain = {field.name: field.plain(row) for field in self.fields}
+        stored = {field.name: plain[field.name] for field in self._stored}
+        return {"schema": NUMBER, "kind": self.name, **plain, CHECKSUM: _checksum(stored)}
+
+    def row_of(self, record: Mapping[str, Any]) -> R:
+        """Return the row of a record: its stored values. The others follow from these.
+
+        Another program may have rewritten the record: names in another order, further ones, and
+        other spellings of a number are read. The checksum is over the values.
+
+        Raises:
+            InputError: It is no such record, or a stored value was changed.
+        """
+        try:
+            values = {
+                field.name: field.value_type.read(record[field.name]) for field in self._stored
+            }
+            row = self.build(values)
+        except InputError:
+            raise
+        except READ_ERRORS:
+            raise InputError(f"this is not a row of {self.plural}") from None
+        if not 0.0 < row.confidence < 1.0:
+            raise InputError("invalid row: its confidence is not between 0 and 1")
+        stored = {field.name: field.value_type.write(values[field.name]) for field in self._stored}
+        if record.get(CHECKSUM) != _checksum(stored):
+            raise InputError("its checksum is not that of its values: the row was changed")
+        return row
+
+
+def _checksum(stored: Mapping[str, object]) -> str:
+    """Return the CRC-32 of stored values as JSON.
+
+    It finds every change within four neighbouring characters, so every digit, and is in every
+    language's library.
+    """
+    return f"crc32:{zlib.crc32(json.dumps(stored).encode()):08x}"

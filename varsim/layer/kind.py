@@ -1,0 +1,97 @@
+"""The kind of one layer's rows: how they are shown, compared, added up and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from varsim.catalog.designs import DESIGNS
+from varsim.compute import lazy
+from varsim.layer.result import RESULTS, Result
+from varsim.layer.totals import Totals
+from varsim.report.rows import (
+    caveat_sentences,
+    columns,
+    hidden,
+    records,
+    settings,
+    span,
+    verdict_sentence,
+)
+from varsim.study import Drawn, Kind
+from varsim.table import Table
+
+if TYPE_CHECKING:
+    from varsim.layer import explanation
+    from varsim.plots import layer as figures
+else:
+    explanation, figures = lazy("varsim.layer.explanation"), lazy("varsim.plots.layer")
+
+
+def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Table:
+    """Return results as a table: theory against measurement, row by row; remarks go below."""
+    samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
+    targets = sorted({p for r in results if (p := r.question.precision) is not None})
+    aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
+    sentence = (
+        f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings(results)}."
+    )
+    for design in dict.fromkeys(r.question.design for r in results):
+        sentence += f" {design}: {DESIGNS[design].meaning}."
+    return Table(
+        columns(results),
+        [sentence, *verdict_sentence(results)],
+        records(results),
+        list(caveat_sentences(results)),
+        remarks,
+        hidden(results),
+    )
+
+
+def _obstacle(a: Result, b: Result) -> str | None:
+    if a.totals.x_sums is not None:
+        return "with fixed-x each seed has an x of its own"
+    if a.question.block != b.question.block:
+        return "their blocks have different sizes"
+    return None
+
+
+def _same_totals(a: Result, b: Result) -> bool:
+    """Tell whether totals are identical; one file may have a histogram and the other not."""
+    return replace(a.totals, counts=None) == replace(b.totals, counts=None)
+
+
+def _pooled(parts: Sequence[Result]) -> Result:
+    return replace(parts[0], totals=Totals.pooled([part.totals for part in parts]))
+
+
+def _figure(rows: Sequence[Result], width: float) -> Drawn:
+    return figures.figure(rows, width)
+
+
+LAYER = Kind(
+    schema=RESULTS,
+    group="rows",
+    replicates="blocks",
+    table=results_table,
+    explain=lambda rows: explanation.explain(rows),
+    figure=_figure,
+    extent=lambda rows: f"{span([row.samples for row in rows])} outputs per row",
+    compared=(
+        "k",
+        "samples",
+        "theory",
+        "empirical",
+        "std_error",
+        "expected_std_error",
+        "conditional_theory",
+    ),
+    measures=lambda row: {"Var[x @ W]": row.estimate},
+    by_ratio=lambda row: bool(row.conditional_theory),
+    same_totals=_same_totals,
+    counts=lambda row: row.totals.counts is not None,
+    obstacle=_obstacle,
+    pooled=_pooled,
+)
+"""Rows of one layer."""

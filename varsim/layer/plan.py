@@ -1,0 +1,101 @@
+"""The plan of a dry run: what would run, what it costs, and how precise it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from varsim.fields import NUMBER
+from varsim.fields.rounding import significant
+from varsim.layer.question import Experiment
+from varsim.layer.result import RESULTS, Result
+from varsim.layer.sampling import block_bytes, block_numbers
+from varsim.layer.totals import Totals
+from varsim.report.rows import setting_columns, settings
+from varsim.table import Column, Table
+
+
+class Plan(NamedTuple):
+    """The cost and the precision of an experiment.
+
+    Attributes:
+        row: The experiment, as a row without blocks.
+        blocks: Blocks that are left to draw.
+        samples: Outputs of these.
+        numbers: Random numbers of these.
+        relative_error: The expected relative standard error at the end.
+        memory: Bytes of the arrays of all workers.
+    """
+
+    row: Result
+    blocks: int
+    samples: int
+    numbers: int
+    relative_error: float
+    memory: int
+
+
+def plan_table(
+    experiments: Sequence[Experiment], workers: int, extents: Sequence[tuple[int, int]]
+) -> Table:
+    """Return experiments with what each will cost and how precise it will be.
+
+    Args:
+        experiments: What is to run.
+        workers: Number of workers.
+        extents: Of each, the number of blocks there are already, and that it is to have.
+    """
+    rows = [Result(experiment, Totals()) for experiment in experiments]
+    plans = [_plan(row, workers, *extent) for row, extent in zip(rows, extents, strict=True)]
+    numbers = sum(plan.numbers for plan in plans)
+    caption = [
+        f"{len(plans):,} to run, {numbers:,} random numbers to draw; nothing was run.",
+        f"Settings: {settings(rows)}.",
+        "The expected error is the relative standard error; memory is that of the arrays of "
+        f"{workers} worker{'s' * (workers > 1)}.",
+    ]
+    memory = [f"{significant(plan.memory / 2**20, 2)} MiB" for plan in plans]
+    return Table(
+        [
+            *setting_columns(rows),
+            Column("blocks", [f"{plan.blocks:,}" for plan in plans]),
+            Column("outputs", [f"{plan.samples:,}" for plan in plans]),
+            Column("numbers to draw", [f"{plan.numbers:,}" for plan in plans], drop_priority=1),
+            Column("expected error", [f"{plan.relative_error:.2%}" for plan in plans]),
+            Column("memory", memory, drop_priority=0),
+        ],
+        caption,
+        list(map(_record, plans)),
+    )
+
+
+_SETTINGS = ("design", "dim", "fan_out", "scale", "k", "gain", "x_dist", "w_dist", "dtype")
+_FURTHER = ("x_mean", "x_std", "w_mean", "w_std", "precision", "init")
+
+
+def _plan(row: Result, workers: int, begun: int, end: int) -> Plan:
+    blocks = end - begun
+    return Plan(
+        row,
+        blocks=blocks,
+        samples=blocks * row.question.block.outputs,
+        numbers=blocks * block_numbers(row.question),
+        relative_error=row.prediction.relative_error(end),
+        memory=workers * block_bytes(row.question),
+    )
+
+
+def _record(plan: Plan) -> dict[str, object]:
+    fields, row = RESULTS.by_name, plan.row
+    return {
+        "schema": NUMBER,
+        "kind": "plan",
+        **{name: fields[name].plain(row) for name in _SETTINGS},
+        "blocks": plan.blocks,
+        "samples": plan.samples,
+        "numbers": plan.numbers,
+        "theory": row.theory,
+        "relative_error": plan.relative_error,
+        "memory": plan.memory,
+        **{name: fields[name].plain(row) for name in _FURTHER},
+    }

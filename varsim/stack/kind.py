@@ -1,0 +1,147 @@
+"""The kind of a deep stack's rows: how they are shown, compared, added up and drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from varsim.compute import lazy
+from varsim.report.rows import (
+    columns,
+    hidden,
+    records,
+    row_name,
+    settings,
+    span,
+    verdict_sentence,
+)
+from varsim.stack.result import LAYERS, LayerResult
+from varsim.stack.totals import LayerTotals
+from varsim.study import Drawn, Kind
+from varsim.table import Column, Table
+
+if TYPE_CHECKING:
+    from varsim.plots import stack as figures
+    from varsim.stack import explanation
+else:
+    explanation, figures = lazy("varsim.stack.explanation"), lazy("varsim.plots.stack")
+
+# Columns of the small chart of a stack.
+_AXIS = 15
+
+# Theory that another libm computed differs by less.
+_SAME_THEORY = 1e-6
+
+
+def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Table:
+    """Return the layers of one stack as a table, from the input on; remarks go below."""
+    first = rows[0]
+    caption = [
+        f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
+        f"{first.question.batch:,} inputs per network; {settings([first])}. Errors are between "
+        "networks.",
+        *verdict_sentence(rows),
+    ]
+    slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
+    if slack >= 0.0005:
+        allowed = (
+            f"Verdicts allow theory for what it leaves out at finite width, at most {slack:.1%}"
+        )
+        if any(row.is_loose for row in rows):
+            allowed += ": how the weights depend on each other is not known"
+        caption.append(allowed + ".")
+    return Table(
+        [*columns(rows), _chart(rows)],
+        caption,
+        records(rows),
+        list(_stack_caveats(rows)),
+        remarks,
+        hidden(rows),
+    )
+
+
+def _chart(rows: Sequence[LayerResult]) -> Column:
+    """Return where every layer lies on a logarithmic axis that holds 1."""
+    pairs = [(row.gradient, row.empirical) for row in rows]
+    known = [math.log10(v) for pair in pairs for v in pair if v is not None and v > 0]
+    low = min(-1, math.floor(min(known, default=0.0)))
+    high = max(1, math.ceil(max(known, default=0.0)))
+    marks = "h ● ∂h ○" if any(gradient is not None for gradient, _ in pairs) else "h ●"
+    header = f"1e{low:+03d} {marks} 1e{high:+03d}".center(_AXIS)
+    width = max(_AXIS, len(header))
+    cells = []
+    for pair in pairs:
+        cell = [" "] * width
+        cell[round(-low / (high - low) * (width - 1))] = "│"
+        for value, mark in zip(pair, "○●", strict=True):
+            if value is not None and value > 0:
+                at = round((math.log10(value) - low) / (high - low) * (width - 1))
+                cell[at] = "◉" if cell[at] == "○" else mark
+        cells.append("".join(cell))
+    return Column(header, cells, numeric=False, drop_priority=-1, chart=True)
+
+
+def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
+    """Yield one caveat of each kind: of the layer that is farthest from where it begins."""
+    last = {c.id: f"layer {row.layer}: {c.message}." for row in rows for c in row.caveats}
+    first = {c.id: f"layer {row.layer}: {c.message}." for row in rows[::-1] for c in row.caveats}
+    last |= {id_: first[id_] for id_ in first if "gradient" in id_}
+    gaps = {c.id: f"{c.message}." for row in rows for c in row.caveats if c.id == "no-theory"}
+    for sentence in (last | gaps).values():
+        yield f"{row_name(rows[0])}: {sentence}"
+
+
+def _obstacle(a: LayerResult, b: LayerResult) -> str | None:
+    ours, theirs = (
+        (each.variance, each.gradient, each.variance_slack, each.gradient_slack)
+        for each in (a.prediction, b.prediction)
+    )
+    same = all(
+        x is y is None
+        or (x is not None and y is not None and math.isclose(x, y, rel_tol=_SAME_THEORY))
+        for x, y in zip(ours, theirs, strict=True)
+    )
+    return None if same else "their theories differ"
+
+
+def _pooled(parts: Sequence[LayerResult]) -> LayerResult:
+    """Return the layer of all networks: medians cannot be added up, counts can."""
+    first, largest = parts[0], max(parts, key=lambda part: part.median_networks)
+    counts = [p.counts for p in parts if p.counts is not None and p.histogram == first.histogram]
+    counted = len(counts) == len(parts)
+    return replace(
+        first,
+        totals=LayerTotals.pooled([part.totals for part in parts]),
+        median=largest.median,
+        gradient_median=largest.gradient_median,
+        median_networks=largest.median_networks,
+        next_check=None,
+        counts=tuple(map(sum, zip(*counts, strict=True))) if counted else None,
+        histogram=first.histogram if counted else None,
+    )
+
+
+def _figure(rows: Sequence[LayerResult], width: float) -> Drawn:
+    return figures.figure(rows, width)
+
+
+STACK = Kind(
+    schema=LAYERS,
+    group="stacks",
+    replicates="networks",
+    table=stack_table,
+    explain=lambda rows: explanation.explain(rows),
+    figure=_figure,
+    extent=lambda rows: f"{span([row.networks for row in rows])} networks",
+    measures=lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
+    same_quantity=("widths", "layer", "batch"),
+    counts=lambda row: row.counts is not None,
+    same_totals=lambda a, b: a.totals == b.totals,
+    obstacle=_obstacle,
+    pooled=_pooled,
+    table_per_question=True,
+    counted="layers ",
+)
+"""Rows of deep stacks: one per layer."""

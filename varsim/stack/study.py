@@ -1,0 +1,169 @@
+"""How a deep stack is measured: a replicate is a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from varsim.layer.study import MARGIN
+from varsim.stack.question import MAX_NETWORKS, MIN_NETWORKS, Network
+from varsim.stack.result import LayerResult, finite
+from varsim.stack.sampling import Sampled, network_bytes, sample_network, verify_network
+from varsim.stack.theory import predict
+from varsim.stack.totals import LayerTotals, StackTotals
+from varsim.statistics.moments import Bins
+from varsim.study import Resumed
+
+_HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
+
+
+def activation_bins(network: Network) -> tuple[Bins, ...]:
+    """Return where φ(h) is counted in every layer: over its bounds, or five root mean squares."""
+    low, high = network.phi.bounds
+    bins, scale = [], 1.0
+    for theory in predict(network, infinite_width=True):
+        if network.norm == "none" and theory.variance is not None:  # a norm hands on a scale of 1
+            scale = math.sqrt(theory.variance)
+        reach = _HISTOGRAM_REACH * max(scale, network.phi.bounded or 1e-30)
+        start, end = max(low, -reach), min(high, reach)
+        # A little wider, so that what rounds to the upper bound is within.
+        bins.append(Bins(start, (end - start) * (1 + 1e-9) / _HISTOGRAM_BINS, _HISTOGRAM_BINS))
+    return tuple(bins)
+
+
+@dataclass(frozen=True)
+class StackStudy:
+    """How a deep stack is measured: a replicate is a network.
+
+    Attributes:
+        question: The network.
+        confidence: Level of the intervals.
+        histogram: Whether φ(h) is counted.
+        infinite_width: Whether theory leaves out its correction for finite width.
+        max_networks: The most networks that a precision takes.
+    """
+
+    question: Network
+    confidence: float = 0.95
+    histogram: bool = False
+    infinite_width: bool = False
+    max_networks: int = MAX_NETWORKS
+
+    minimum = MIN_NETWORKS
+    """Replicates that an error bar needs."""
+
+    batch = 1
+    """Replicates that are best sampled in one go."""
+
+    @property
+    def cost(self) -> int:
+        """Weights that a replicate draws."""
+        return sum(layer.fan_in * layer.fan_out for layer in self.question.layers)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of arrays that a worker holds, about."""
+        return network_bytes(self.question)
+
+    def prepare(self) -> None:
+        """Load and check the activation and what makes W, or raise an InputError."""
+        verify_network(self.question)
+
+    def empty(self) -> StackTotals:
+        """Return the totals of no networks."""
+        phi = self.question.phi
+        layer = LayerTotals(
+            saturated=0.0 if phi.bounded else None,
+            dead=0.0 if phi.flat else None,
+            product=0.0 if self.question.batch > 1 else None,
+            gradient_square=0.0 if self.question.backward else None,
+        )
+        return StackTotals(0, (layer,) * self.question.depth, None, [])
+
+    def sample(self, indices: range) -> list[Sampled]:
+        """Return what consecutive networks give."""
+        return [sample_network(self.question, index, self._bins) for index in indices]
+
+    def next_check(self, totals: StackTotals) -> int | None:
+        """Return the number of networks at which to decide next, or None."""
+        count, precision = totals.networks, self.question.precision
+        if count < self.question.networks:
+            return self.question.networks
+        error = totals.worst_error
+        if precision is None or error <= precision or count >= self.max_networks:
+            return None
+        growth = MARGIN * (error / precision) ** 2
+        return min(self.max_networks, math.ceil(count * growth))
+
+    def rows(self, totals: StackTotals) -> list[LayerResult]:
+        """Return a row for every layer."""
+        network = self.question
+        medians, median_networks = totals.typical()
+        bins = None if totals.counts is None else activation_bins(network)
+        return [
+            LayerResult(
+                network, place + 1, theory, totals.layers[place],
+                median=finite(medians[place, 0]),
+                gradient_median=finite(medians[place, 1]) if network.backward else None,
+                median_networks=median_networks,
+                next_check=totals.next_check,
+                counts=None if totals.counts is None else tuple(totals.counts[place].tolist()),
+                histogram=None if bins is None else bins[place],
+                confidence=self.confidence,
+                init_package=network.initializer.package,
+            )
+            for place, theory in enumerate(predict(network, infinite_width=self.infinite_width))
+        ]  # fmt: skip
+
+    def resume(self, rows: Sequence[LayerResult]) -> Resumed[Sampled, StackTotals, LayerResult]:
+        """Return how to continue from the rows of a file.
+
+        They are stale if a layer is missing, or if they are of another package or lack a histogram
+        that is asked for.
+        """
+        network = self.question
+        by_layer = {row.layer: row for row in rows}
+        made = network.initializer.package
+        layers = [by_layer.get(place + 1) for place in range(network.depth)]
+        known = [row for row in layers if row is not None and row.init_package == made]
+        if len({row.networks for row in known}) != 1 or len(known) < network.depth:
+            return Resumed(self, None, is_done=False)
+        counted = all(row.counts is not None for row in known)
+        if self.histogram and not counted:
+            return Resumed(self, None, is_done=False)
+        totals = _totals_of(known)
+        before = known[0].question
+        asked = network.precision, network.networks
+        if network.precision is None or (before.precision, before.networks) != asked:
+            totals = totals.with_check(None)
+        bins = activation_bins(network) if counted else ()
+        if not all(
+            row.histogram is not None and row.histogram.like(own)
+            for row, own in zip(known, bins, strict=counted)
+        ):
+            return Resumed(self, None, is_done=False)  # of a version that counts elsewhere
+        done = totals.next_check is None and self.next_check(totals) is None
+        return Resumed(replace(self, histogram=counted), totals, is_done=done)
+
+    @cached_property
+    def _bins(self) -> tuple[Bins, ...] | None:
+        return activation_bins(self.question) if self.histogram else None
+
+
+def _totals_of(rows: Sequence[LayerResult]) -> StackTotals:
+    """Return the totals that the rows of all layers hold."""
+    first = rows[0]
+    medians = [[row.median, row.gradient_median] for row in rows]
+    return StackTotals(
+        first.networks,
+        tuple(row.totals for row in rows),
+        None if first.counts is None else np.array([row.counts for row in rows]),
+        [],
+        np.array([[math.nan if m is None else m for m in pair] for pair in medians]),
+        first.median_networks,
+        first.next_check,
+    )

@@ -1,0 +1,50 @@
+"""Records as text, in formats that hold every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+Record: TypeAlias = Mapping[str, Any]
+
+READABLE = (".jsonl", ".csv", ".json")
+"""Suffixes of the formats that hold every digit."""
+
+
+def csv_text(records: Sequence[Record]) -> str:
+    """Return comma-separated values; an unknown is empty, a list is JSON, floats are exact."""
+    head = csv_line(records[0]) if records else ""
+    return head + "".join(csv_line(record.values()) for record in records)
+
+
+def csv_line(cells: Iterable[Any]) -> str:
+    """Return a line of CSV: never more than one, since line ends inside are escaped as in JSON."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(map(_csv_cell, cells))
+    return line.getvalue()
+
+
+def json_text(records: Sequence[Record]) -> str:
+    """Return a JSON list with one object per row; an unknown is null, floats are exact."""
+    return json.dumps(list(records), indent=2, allow_nan=False) + "\n"
+
+
+def jsonl_text(records: Sequence[Record]) -> str:
+    """Return one JSON object per line."""
+    return "".join(map(jsonl_line, records))
+
+
+def jsonl_line(record: Record) -> str:
+    """Return a line of JSON."""
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def _csv_cell(value: Any) -> str:
+    if value is None or value == []:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, allow_nan=False)
