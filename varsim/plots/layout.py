@@ -63,8 +63,18 @@ class Layout:
         """All rows that are in the figure."""
         return [row for line in self.lines for row in line.rows]
 
+    def crowding(self, lines: str) -> list[str]:
+        """Return a remark on lines without room, if there are any; ``lines`` is their name."""
+        if not self.left_out:
+            return []
+        shown = len(self.lines)
+        return [
+            f"The figure has room for {shown} of {shown + self.left_out} {lines}; plot fewer "
+            "settings at a time."
+        ]
 
-def layout(results: Sequence[Result]) -> Layout:
+
+def layer_layout(results: Sequence[Result]) -> Layout:
     """Return how results are drawn: along the first number that was swept, else as categories."""
     told = _varying(results, _SETTINGS)
     axis = _axis(results, told)

@@ -12,8 +12,9 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from varsim.fields.rounding import significant
 from varsim.plots import page
-from varsim.plots.distributions import countable, draw_distributions
-from varsim.plots.layout import Layout
+from varsim.plots.activations import countable, draw_distributions
+from varsim.plots.drawn import Drawn
+from varsim.plots.layout import Layout, stack_layout
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics import Estimate
 
@@ -66,8 +67,18 @@ BACKWARD = Way(
 )  # fmt: skip
 
 
-def stack_figure(plan: Layout, width: float) -> tuple[Figure, str]:
-    """Return the figure of deep stacks, and its caption.
+def stack_figure(rows: Sequence[LayerResult], width: float) -> Drawn:
+    """Return the figure of deep stacks."""
+    plan = stack_layout(rows)
+    figure, caption = _panels(plan, width)
+    remarks = plan.crowding("stacks")
+    if len(plan.lines) > 1 and any(row.counts for row in plan.rows):
+        remarks.append("The distribution of activations is drawn for a single stack only.")
+    return Drawn(figure, caption, remarks)
+
+
+def _panels(plan: Layout, width: float) -> tuple[Figure, str]:
+    """Return the panels of a figure, and its caption.
 
     It has a panel each way, one of correlations where inputs are correlated, and the activations of
     a single stack.

@@ -1,4 +1,4 @@
-"""Variance of results and its ratio to theory: along a number that was swept, or by category."""
+"""Figures of one layer: a histogram, or variances and ratios by a swept number or by category."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from varsim.layer.experiment import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
-from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log
+from varsim.plots.drawn import Drawn
+from varsim.plots.histogram import histogram_figure
+from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log, layer_layout
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 
@@ -72,7 +74,32 @@ class _Scale(NamedTuple):
         )
 
 
-def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
+def layer_figure(rows: Sequence[Result], width: float) -> Drawn:
+    """Return the figure of results: a histogram, lines or categories.
+
+    A single row with a histogram gives the histogram. Rows along a swept number give lines; all
+    other rows give categories.
+    """
+    plan = layer_layout(rows)
+    bins = rows[0].histogram if len(rows) == 1 else None
+    if bins is not None:
+        figure, caption = histogram_figure(plan, bins, width)
+    elif plan.axis is not None:
+        figure, caption = _line_figure(plan, plan.axis, width)
+    else:
+        figure, caption = _category_figure(plan, width)
+    remarks = plan.crowding("categories" if plan.axis is None else "lines")
+    if plan.placeless and plan.axis is not None:
+        have = "row has" if plan.placeless == 1 else "rows have"
+        remarks.append(
+            f"{plan.placeless} {have} no {plan.axis.header}, and no place in the figure."
+        )
+    if len(rows) == 1 and bins is None:
+        remarks.append("With varsim --histogram, the figure of one row shows its distribution.")
+    return Drawn(figure, caption, remarks)
+
+
+def _line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
     """Return the figure of rows along a number, and its caption.
 
     Variances are above, and their ratios below.
@@ -112,7 +139,7 @@ def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
     return figure, page.caption_of(plan, reading, beyond, crowded=crowded)
 
 
-def category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
+def _category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     """Return the figure of rows one below the other, and its caption.
 
     Variances are left, and their ratios right. Rows that nothing tells apart have a line each, but
