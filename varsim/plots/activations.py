@@ -96,10 +96,11 @@ def _highest(curves: Sequence[Curve]) -> float:
 
 def _draw_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorType]) -> None:
     """Put a scale of the layers above the panel, with the share that is saturated or dead."""
-    share = next((s for s in ("saturated", "dead") if getattr(rows[0], s) is not None), None)
-    labels = [str(row.layer) for row in rows]
-    if share is not None:
-        labels = [f"{row.layer}\n{_percent(getattr(row, share))}" for row in rows]
+    shares = [_share(row) for row in rows]
+    labels = [
+        str(row.layer) if share is None else f"{row.layer}\n{_percent(share)}"
+        for row, (_, share) in zip(rows, shares, strict=True)
+    ]
     norm = BoundaryNorm(np.arange(len(rows) + 1) - 0.5, len(rows))
     scale = ScalarMappable(norm, ListedColormap(colors))
     bar = axes.figure.colorbar(
@@ -108,7 +109,13 @@ def _draw_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorT
     bar.ax.set_xticklabels(labels, fontsize=6.0)
     bar.ax.tick_params(length=0, pad=1.5)
     bar.ax.minorticks_off()
-    bar.set_label("layer" if share is None else f"layer, and share {share}", fontsize=page.SMALL)
+    name, share = shares[0]
+    bar.set_label("layer" if share is None else f"layer, and share {name}", fontsize=page.SMALL)
+
+
+def _share(row: LayerResult) -> tuple[str, float | None]:
+    """Return the share of saturated or of dead units with its name; None for other activations."""
+    return ("dead", row.dead) if row.saturated is None else ("saturated", row.saturated)
 
 
 def _percent(share: float) -> str:

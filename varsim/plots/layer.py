@@ -25,6 +25,7 @@ from varsim.plots import page
 from varsim.plots.drawn import Drawn
 from varsim.plots.histogram import histogram_figure
 from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log, layer_layout
+from varsim.statistics import Estimate
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 
@@ -122,9 +123,11 @@ def _line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
             top, places, given, "y", gid="given x", color=mark.color, linestyle="none", marker="_",
             markersize=9.0,
         )  # fmt: skip
-        page.draw_estimates(top, line.rows, places, "y", mark, crowded=crowded)
+        page.draw_estimates(top, line.rows, _estimate, places, "y", mark=mark, crowded=crowded)
         places = [scale.moved(place, shift) for place in places]
-        page.draw_estimates(bottom, line.rows, places, "y", mark, relative=True, crowded=crowded)
+        page.draw_estimates(
+            bottom, line.rows, _estimate, places, "y", mark=mark, relative=True, crowded=crowded
+        )
     _finish_x(bottom, scale, width)
     page.finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
     page.finish_ratios(bottom, plan.rows, "y")
@@ -160,17 +163,19 @@ def _category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     right.axvline(1.0, color=page.GREY, linewidth=0.8)
     handles: list[Line2D] = []
     centres = list(map(round, places))
-    for name, label, color in (
-        ("theory", "theory", "black"),
-        ("conditional_theory", "theory given x", page.MARKS[1].color),
+    for label, values, color in (
+        ("theory", [row.theory for row in rows], "black"),
+        ("theory given x", [row.conditional_theory for row in rows], page.MARKS[1].color),
     ):
         handles += page.draw_known(
-            left, centres, [getattr(row, name) for row in rows], "x", label=label, color=color,
-            linestyle="none", marker="|", markersize=10.0,
+            left, centres, values, "x", label=label, color=color, linestyle="none", marker="|",
+            markersize=10.0,
         )  # fmt: skip
     mark, crowded = page.MARKS[0], page.is_crowded(rows)
-    page.draw_estimates(left, rows, places, "x", mark, crowded=crowded)
-    page.draw_estimates(right, rows, places, "x", mark, relative=True, crowded=crowded)
+    page.draw_estimates(left, rows, _estimate, places, "x", mark=mark, crowded=crowded)
+    page.draw_estimates(
+        right, rows, _estimate, places, "x", mark=mark, relative=True, crowded=crowded
+    )
     left.set_ylim(len(labels) - 0.4, -0.6)
     names = [page.outside(label, min(60, int(12.0 * width) - 8)) for label in labels]
     left.set_yticks(range(len(labels)), names, parse_math=False)
@@ -184,6 +189,10 @@ def _category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     measured = page.handle("measured", page.MARKS[0]._replace(linestyle="none"))
     page.legend(figure, [*handles, measured])
     return figure, page.caption_of(plan, "Bars: {intervals}.", beyond, crowded=crowded)
+
+
+def _estimate(row: Result) -> Estimate:
+    return row.estimate
 
 
 def _variances(rows: Sequence[Result]) -> list[float]:

@@ -9,10 +9,10 @@ import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib import style
@@ -26,10 +26,12 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
 
 from varsim.errors import InputError
-from varsim.fields import level
+from varsim.fields import RowBase, level
 from varsim.fields.rounding import significant
 from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
+
+Row = TypeVar("Row", bound=RowBase)
 
 COLUMN = 3.4
 """Inches of a paper's column."""
@@ -281,23 +283,28 @@ def draw_known(
 
 def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     axes: Axes,
-    rows: Sequence[Any],
+    rows: Sequence[Row],
+    estimate_of: Callable[[Row], Estimate | None],
     places: Sequence[float],
     along: str,
-    mark: Mark,
     *,
-    name: str = "estimate",
+    mark: Mark,
     relative: bool = False,
     size: float = 4.5,
     crowded: bool = False,
 ) -> None:
-    """Draw estimates with their intervals; those of rows that disagree are filled.
+    """Draw the estimates of rows with their intervals.
 
-    A crowd of them is drawn as dots of a picture without intervals, so that a file stays small.
-
-    Estimates lie along the axis ``"x"`` or ``"y"``, and the places of their rows along the other.
-    The attribute ``name`` of a row is its estimate. With ``relative`` it is drawn over its claim,
-    and left out without one.
+    Args:
+        axes: The panel.
+        rows: The rows. Markers of rows that disagree are filled.
+        estimate_of: Returns the estimate of a row; rows without one are left out.
+        places: Place of each row along the other axis.
+        along: Axis of the estimates, ``"x"`` or ``"y"``.
+        mark: Mark of the line.
+        relative: Whether estimates are divided by their claims; rows without one are left out.
+        size: Points of a marker.
+        crowded: Whether markers are dots of a picture, without intervals: a file stays small.
     """
     look: dict[str, Any] = {"marker": mark.marker, "markersize": size, "capsize": 1.8}
     if crowded:
@@ -305,9 +312,11 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     for disagrees in (False, True):
         drawn = []
         for row, place in zip(rows, places, strict=True):
-            estimate: Estimate = getattr(row, name)
+            estimate = estimate_of(row)
+            if estimate is None or (row.agrees is False) != disagrees:
+                continue
             unit = estimate.claim if relative else 1.0
-            if unit and (row.agrees is False) == disagrees:
+            if unit:
                 half_width = estimate.half_width(row.confidence)
                 drawn.append((place, estimate.value / unit, half_width / unit))
         if drawn:
@@ -330,7 +339,7 @@ def mark_beyond(along: str, *panels: Axes) -> str:
 def _mark_ends(axes: Axes, line: Line2D, along: str) -> bool:
     x, y = (np.asarray(data, float) for data in line.get_data())
     values, places = (x, y) if along == "x" else (y, x)
-    low, high = getattr(axes, f"get_{along}lim")()
+    low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
     mixed = blended_transform_factory(
         *((axes.transAxes, axes.transData) if along == "x" else (axes.transData, axes.transAxes))
     )
@@ -366,7 +375,8 @@ def finish_variances(
         _finish_log(axes, values, along, _TICKS[along])
         return
     axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
-    getattr(axes, f"{along}axis").set_major_locator(MaxNLocator(_TICKS[along]))
+    axis = axes.xaxis if along == "x" else axes.yaxis
+    axis.set_major_locator(MaxNLocator(_TICKS[along]))
 
 
 def finish_ratios(axes: Axes, rows: Sequence[Any], along: str) -> None:
@@ -400,7 +410,7 @@ def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> N
     )
     low, high = max(low - pad, _FIRST_DECADE), min(high + pad, _LAST_DECADE)
     axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
-    ticks, axis = log_ticks(low, high, most), getattr(axes, f"{along}axis")
+    ticks, axis = log_ticks(low, high, most), axes.xaxis if along == "x" else axes.yaxis
     axis.set_ticks(ticks, list(map(tick, ticks)))
     axis.set_minor_locator(NullLocator())
 
