@@ -20,12 +20,12 @@ from varsim.statistics.moments import Bins
 _FINE = 16
 
 
-def histogram_figure(plan: Layout, bins: Bins, width: float) -> tuple[Figure, str]:
+def histogram_figure(plan: Layout[Result], bins: Bins, width: float) -> tuple[Figure, str]:
     """Return the figure of a single row that has a histogram, and its caption.
 
     Its density is above, and its tails below. Theory is drawn on a finer grid than the bins.
     """
-    result: Result = plan.rows[0]
+    result = plan.rows[0]
     measured, theory = densities(result.totals.counts or (), bins), density_of(result, bins, _FINE)
     fine = bins.split(_FINE)
     limit = normal(fine, result.prediction.mean, result.theory, "normal limit")

@@ -100,7 +100,7 @@ def layer_figure(rows: Sequence[Result], width: float) -> Drawn:
     return Drawn(figure, caption, remarks)
 
 
-def _line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
+def _line_figure(plan: Layout[Result], axis: Field, width: float) -> tuple[Figure, str]:
     """Return the figure of rows along a number, and its caption.
 
     Variances are above, and their ratios below.
@@ -142,7 +142,7 @@ def _line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
     return figure, page.caption_of(plan, reading, beyond, crowded=crowded)
 
 
-def _category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
+def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     """Return the figure of rows one below the other, and its caption.
 
     Variances are left, and their ratios right. Rows that nothing tells apart have a line each, but
@@ -201,7 +201,7 @@ def _variances(rows: Sequence[Result]) -> list[float]:
     return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
 
-def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
+def _theory_curve(line: Line[Result], axis: Field, scale: _Scale) -> dict[float, float]:
     """Return theory along a line: at its rows, and between them where it can be curved."""
     curve = {float(axis.value(row)): row.theory for row in line.rows}
     low, high = min(curve), max(curve)
@@ -216,10 +216,12 @@ def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
     return dict(sorted(curve.items()))
 
 
-def _theory_at(experiment: Experiment, axis: Field, value: Any) -> float:
+def _theory_at(experiment: Experiment, axis: Field, value: float) -> float:
+    # A setting by its name has the type of that setting.
+    setting: dict[str, Any] = {axis.name: value}
     if axis.name == "k":
-        return predict(replace(experiment, scale=repr(float(value)))).variance
-    return predict(replace(experiment, **{axis.name: value})).variance
+        setting = {"scale": repr(float(value))}
+    return predict(replace(experiment, **setting)).variance
 
 
 def _finish_x(axes: Axes, scale: _Scale, width: float) -> None:

@@ -24,10 +24,12 @@ from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
+from matplotlib.typing import LineStyleType
 
 from varsim.errors import InputError
 from varsim.fields import RowBase, level
 from varsim.fields.rounding import significant
+from varsim.layer.result import Result
 from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
 
@@ -79,7 +81,7 @@ class Mark(NamedTuple):
 
     color: str
     marker: str
-    linestyle: Any
+    linestyle: LineStyleType
 
 
 MARKS = [
@@ -150,7 +152,7 @@ def _characters() -> frozenset[int]:
     return frozenset(get_font(findfont(_FONT)).get_charmap())
 
 
-def blank(width: float, height: float, plan: Layout | None = None) -> Figure:
+def blank(width: float, height: float, plan: Layout[RowBase] | None = None) -> Figure:
     """Return a figure of a size in inches, with room for a legend of lines, without overlaps."""
     labels = [] if plan is None else _line_labels(plan, width)
     columns = _legend_columns(labels, width)
@@ -183,13 +185,13 @@ def handle(label: str, mark: Mark) -> Line2D:
     return Line2D([], [], **mark._asdict(), markerfacecolor="none", label=label)
 
 
-def legend_of_lines(figure: Figure, plan: Layout) -> None:
+def legend_of_lines(figure: Figure, plan: Layout[RowBase]) -> None:
     """Put a legend of the lines above the axes."""
     labels = _line_labels(plan, figure.get_figwidth())
     legend(figure, [handle(label, mark) for label, mark in zip(labels, MARKS, strict=False)])
 
 
-def _line_labels(plan: Layout, width: float) -> list[str]:
+def _line_labels(plan: Layout[RowBase], width: float) -> list[str]:
     """Return the labels of lines, each short enough for a row of a legend."""
     most = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
     return [outside(line.label, most) for line in plan.lines]
@@ -208,7 +210,7 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
     return int(any(labels))
 
 
-def caption_of(plan: Layout, *sentences: str, crowded: bool = False) -> str:
+def caption_of(plan: Layout[RowBase], *sentences: str, crowded: bool = False) -> str:
     """Return what was sampled, and sentences; ``{intervals}`` says what bars are.
 
     A crowd of rows has none.
@@ -248,12 +250,12 @@ def finish(figure: Figure, title: str, caption: str) -> None:
     figure.set_figheight(height)
 
 
-def is_crowded(rows: Sequence[Any]) -> bool:
+def is_crowded(rows: Sequence[RowBase]) -> bool:
     """Tell whether there are too many rows for intervals."""
     return len(rows) > _CROWD
 
 
-def check_drawable(row: Any, number: int) -> None:
+def check_drawable(row: RowBase, number: int) -> None:
     """Refuse a row with a number that no axis holds.
 
     Raises:
@@ -379,7 +381,7 @@ def finish_variances(
     axis.set_major_locator(MaxNLocator(_TICKS[along]))
 
 
-def finish_ratios(axes: Axes, rows: Sequence[Any], along: str) -> None:
+def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
     """Choose scale, limits and ticks of an axis of ratios to theory: it always has a tick at 1."""
     ratios = [row.ratio for row in rows if row.ratio is not None]
     ends = [

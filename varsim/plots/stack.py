@@ -94,7 +94,7 @@ def stack_figure(rows: Sequence[LayerResult], width: float) -> Drawn:
     return Drawn(figure, caption, remarks)
 
 
-def _panels(plan: Layout, width: float) -> tuple[Figure, str]:
+def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
     """Return the panels of a figure, and its caption.
 
     It has a panel each way, one of correlations where inputs are correlated, and the activations of
@@ -126,7 +126,7 @@ def _panels(plan: Layout, width: float) -> tuple[Figure, str]:
     return figure, page.caption_of(plan, reading, bands, beyond, correlations, *remarks)
 
 
-def _draw_panel(axes: Axes, plan: Layout, direction: Direction, stride: int) -> None:
+def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, stride: int) -> None:
     lines = len(plan.lines)
     for place, (line, mark) in enumerate(zip(plan.lines, page.MARKS, strict=False)):
         layers, bands = [row.layer for row in line.rows], list(map(direction.band, line.rows))
@@ -166,7 +166,7 @@ def _draw_panel(axes: Axes, plan: Layout, direction: Direction, stride: int) -> 
     axes.set_ylabel(direction.label)
 
 
-def _draw_correlations(axes: Axes, plan: Layout, stride: int) -> str:
+def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> str:
     """Draw the correlations of inputs that are not independent; return what a caption should say.
 
     They have no error bars, since nothing says how they spread between networks.
