@@ -28,9 +28,9 @@ from varsim.layer.check import CheckStudy, question
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
 from varsim.layer.theory import predict
-from varsim.plots import draw_any, encode
-from varsim.plots.distributions import curves_of
-from varsim.plots.layout import MOST_LINES, layout, stack_layout
+from varsim.plots import Drawn, draw, encode, layer_figure, stack_figure
+from varsim.plots.activations import curves_of
+from varsim.plots.layout import MOST_LINES, layer_layout, stack_layout
 from varsim.plots.page import MARKS, styled
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult, StackStudy
@@ -147,13 +147,13 @@ def caption(figure: Figure) -> str:
 @pytest.mark.parametrize("field", SWEEPS)
 def test_what_was_swept_is_the_axis(field: str) -> None:
     """D comes first, then any other number; the other settings make the lines."""
-    plan = layout(swept(field))
+    plan = layer_layout(swept(field))
     assert plan.axis is not None
     assert plan.axis.name == field
     assert [len(line.rows) for line in plan.lines] == [len(SWEEPS[field].get(field, (0,) * 3))] * (
         len(swept(field)) // len(plan.lines[0].rows)
     )
-    figure = draw_any(swept(field)).figure
+    figure = draw(layer_figure, swept(field)).figure
     values = {getattr(row, field) for row in swept(field)}
     is_log = min(values) > 0 and (field == "dim" or max(values) > 10 * min(values))
     assert figure.axes[1].get_xscale() == ("log" if is_log else "linear")
@@ -165,7 +165,7 @@ def test_what_was_swept_is_the_axis(field: str) -> None:
 @pytest.mark.parametrize("field", SWEEPS)
 def test_a_figure_shows_theory_as_lines_and_measurements_as_markers(field: str) -> None:
     """Both stand exactly where each row says."""
-    figure, rows = draw_any(swept(field)).figure, swept(field)
+    figure, rows = draw(layer_figure, swept(field)).figure, swept(field)
     curves = [point for line in named(figure, 0, "theory") for point in points(line)]
     for row in rows:
         assert (float(getattr(row, field)), row.theory) in curves
@@ -176,7 +176,7 @@ def test_a_figure_shows_theory_as_lines_and_measurements_as_markers(field: str) 
 
 def test_theory_is_curved_between_rows() -> None:
     """Xavier at a fan-out of 16 is D / ((D + 16) / 2), at all D of the line."""
-    line = named(draw_any(swept("dim")).figure, 0, "theory")[2]
+    line = named(draw(layer_figure, swept("dim")).figure, 0, "theory")[2]
     assert len(points(line)) > 20
     for dim, variance in points(line):
         expected = predict(Experiment(dim=int(dim), scale="xavier", fan_out=16)).variance
@@ -186,7 +186,7 @@ def test_theory_is_curved_between_rows() -> None:
 
 def test_intervals_are_those_of_the_rows() -> None:
     """They go from ci_low to ci_high, and below over theory."""
-    figure, rows = draw_any(swept("dim")).figure, swept("dim")
+    figure, rows = draw(layer_figure, swept("dim")).figure, swept("dim")
     of_variances = sorted((row.ci_low, row.ci_high) for row in rows)
     of_ratios = sorted((row.ci_low / row.theory, row.ci_high / row.theory) for row in rows)
     for panel, expected in ((0, of_variances), (1, of_ratios)):
@@ -199,7 +199,7 @@ def test_intervals_are_those_of_the_rows() -> None:
 def test_a_fixed_x_is_held_to_the_theory_given_that_x() -> None:
     """A dash at ||x||² σw²/k² stands beside the line of D/k², and ratios are over the dash."""
     rows = sweep(dim=(8, 16), design=("fixed-x",))
-    figure = draw_any(rows).figure
+    figure = draw(layer_figure, rows).figure
     (given,) = named(figure, 0, "given x")
     assert [y for _, y in points(given)] == [row.conditional_theory for row in rows]
     for row, (low, high) in zip(rows, intervals(figure, 1), strict=True):
@@ -210,7 +210,7 @@ def test_a_fixed_x_is_held_to_the_theory_given_that_x() -> None:
 def test_without_a_number_rows_are_categories() -> None:
     """They stand one below the other in the order of the table, by what tells them apart."""
     rows = sweep(scale=("none", "linear", "sqrt"), x_dist=("normal", "uniform"))
-    figure = draw_any(rows).figure
+    figure = draw(layer_figure, rows).figure
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == [
         f"{row.scale}, x {row.x_dist}" for row in rows
@@ -224,10 +224,10 @@ def test_without_a_number_rows_are_categories() -> None:
 
 def test_settings_that_follow_from_others_tell_no_rows_apart() -> None:
     """Neither a fan-out of D nor the default gains of schemes make an axis or a label."""
-    figure = draw_any(sweep(dim=(4, 8), scale=("sqrt", "xavier", "he"))).figure
+    figure = draw(layer_figure, sweep(dim=(4, 8), scale=("sqrt", "xavier", "he"))).figure
     assert labels(figure) == ["sqrt", "xavier", "he"]
     assert figure.axes[1].get_xlabel() == "D (fan-in)"
-    figure = draw_any(sweep(scale=("sqrt", "xavier", "he"))).figure
+    figure = draw(layer_figure, sweep(scale=("sqrt", "xavier", "he"))).figure
     left = figure.axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["sqrt", "xavier", "he"]
 
@@ -236,14 +236,14 @@ def test_settings_that_follow_from_others_tell_no_rows_apart() -> None:
 def test_a_row_that_disagrees_is_filled(field: str) -> None:
     """It alone is filled, along a number and among categories, and the caption says so."""
     rows = sweep(scale=("none", "sqrt")) if field == "scales" else swept(field)
-    figure = draw_any([replace(rows[0], agrees=False), *rows[1:]]).figure
+    figure = draw(layer_figure, [replace(rows[0], agrees=False), *rows[1:]]).figure
     filled = [
         bars for bars in errorbars(figure, 0) if bars.lines[0].get_markerfacecolor() != "none"
     ]
     assert [len(points(bars.lines[0])) for bars in filled] == [1]
     assert rows[0].empirical in points(filled[0].lines[0])[0]
     assert "Filled: disagrees." in caption(figure)
-    assert "Filled" not in caption(draw_any(rows).figure)
+    assert "Filled" not in caption(draw(layer_figure, rows).figure)
 
 
 @pytest.mark.parametrize("design", ["crossed", "fixed-x"])
@@ -251,7 +251,7 @@ def test_a_single_histogram_is_drawn_over_its_density(design: str) -> None:
     """Both are densities of the bins, in a linear and in a logarithmic panel."""
     row = counted(design=design)
     assert row.histogram is not None
-    figure = draw_any([row]).figure
+    figure = draw(layer_figure, [row]).figure
     theory = density_of(row, row.histogram, 16)
     for axes, scale in zip(figure.axes, ("linear", "log"), strict=True):
         (line,) = [line for line in axes.lines if line.get_label() == theory.name]
@@ -265,13 +265,13 @@ def test_a_single_histogram_is_drawn_over_its_density(design: str) -> None:
 
 def test_several_histograms_are_still_variances() -> None:
     """A density is drawn for one row alone."""
-    figure = draw_any([counted(2), counted(4)]).figure
+    figure = draw(layer_figure, [counted(2), counted(4)]).figure
     assert figure.axes[1].get_xlabel() == "D (fan-in)"
 
 
 def test_the_caption_says_what_was_sampled() -> None:
     """It has the number of outputs, the settings that were not swept, the seed and the level."""
-    figure = draw_any(swept("gain")).figure
+    figure = draw(layer_figure, swept("gain")).figure
     for expected in ("outputs per row", "D = 8", "x normal, W normal, crossed", "seed 0", "95%"):
         assert expected in caption(figure)
 
@@ -279,7 +279,7 @@ def test_the_caption_says_what_was_sampled() -> None:
 def test_more_lines_than_can_be_told_apart_are_left_out() -> None:
     """Eight remain; the caption and a remark say that there are more."""
     rows = sweep(dim=(4, 8), scale=tuple(f"D^{i / 10}" for i in range(MOST_LINES + 3)))
-    drawn = draw_any(rows)
+    drawn = draw(layer_figure, rows)
     assert len(named(drawn.figure, 0, "theory")) == MOST_LINES == len(MARKS)
     assert drawn.remarks == [
         "The figure has room for 8 of 11 lines; plot fewer settings at a time."
@@ -289,7 +289,7 @@ def test_more_lines_than_can_be_told_apart_are_left_out() -> None:
 
 def test_a_row_without_a_place_on_the_axis_is_left_out() -> None:
     """The scheme sqrt has no gain, and a remark says how many rows that leaves out."""
-    drawn = draw_any([*swept("gain"), *sweep(scale=("sqrt",))])
+    drawn = draw(layer_figure, [*swept("gain"), *sweep(scale=("sqrt",))])
     assert drawn.remarks == ["1 row has no gain, and no place in the figure."]
 
 
@@ -324,7 +324,7 @@ def test_an_axis_of_ratios_has_a_tick_at_one(factor: float, other: dict[str, Any
     """It is logarithmic where a ratio leaves 1/3 to 3, and every ratio is on it."""
     row = swept("k")[0]
     rows = [scaled(row, factor), replace(row, question=replace(row.question, **other))]
-    figure, along = draw_any(rows).figure, "y" if "dim" in other else "x"
+    figure, along = draw(layer_figure, rows).figure, "y" if "dim" in other else "x"
     assert 1.0 in ratio_ticks(figure, along)
     is_log = not all(1 / 3 <= (each.ratio or 0.0) <= 3 for each in rows)
     assert getattr(figure.axes[1], f"get_{along}scale")() == ("log" if is_log else "linear")
@@ -337,7 +337,7 @@ def test_a_row_that_misses_its_claim_lies_off_the_line_of_theory() -> None:
     """An initializer's line is its claim; a ratio of 0.01 beside one of 100 is not at 1."""
     rows = sweep(dim=(8, 16), init=("orthogonal",), scale=("sqrt",))
     rows = judge([*(scaled(row, 0.1) for row in rows), *(scaled(row, 10, seed=1) for row in rows)])
-    figure = draw_any(rows).figure
+    figure = draw(layer_figure, rows).figure
     (line,) = named(figure, 0, "theory")
     assert {y for _, y in points(line)} == {1.0}
     at = figure.axes[1].transAxes.inverted()
@@ -352,11 +352,11 @@ def test_what_an_axis_does_not_hold_is_a_caret_at_its_end(other: dict[str, Any])
     row = swept("k")[0]
     rows = [scaled(row, 0.0), replace(row, question=replace(row.question, **other))]
     rows += [scaled(row, 1e3, design="paired")]
-    drawn = draw_any(rows)
+    drawn = draw(layer_figure, rows)
     carets = [named(drawn.figure, panel, "beyond") for panel in (0, 1)]
     assert [sum(len(points(line)) for line in lines) for lines in carets] == [1, 1]
     assert "Carets at an end of an axis: beyond it." in caption(drawn.figure)
-    assert "Carets" not in draw_any(swept("k")).caption
+    assert "Carets" not in draw(layer_figure, swept("k")).caption
 
 
 def test_a_crowd_of_rows_is_drawn_as_dots_of_a_picture() -> None:
@@ -367,11 +367,11 @@ def test_a_crowd_of_rows_is_drawn_as_dots_of_a_picture() -> None:
         scaled(row, 1.0, scale="xavier", gain=1.0 + number / 1000) for number in range(1000)
     ]  # fmt: skip
     for rows in (seeds, gains):
-        drawn = draw_any(rows)
+        drawn = draw(layer_figure, rows)
         assert len(encode(drawn.figure, ".svg")) < 300_000
         assert len(measured_dots(drawn.figure)) == 1000
         assert "The rows are many, and drawn without intervals." in drawn.caption
-    assert "1,000 seeds" in draw_any(seeds).caption
+    assert "1,000 seeds" in draw(layer_figure, seeds).caption
 
 
 def measured_dots(figure: Figure) -> list[tuple[float, float]]:
@@ -380,7 +380,7 @@ def measured_dots(figure: Figure) -> list[tuple[float, float]]:
 
 def test_the_cusp_of_a_density_is_sharp() -> None:
     """At D = 2 the density at 0 is 1/√2; a curve of the bins' means would end at 0.66."""
-    figure = draw_any([counted(2)]).figure
+    figure = draw(layer_figure, [counted(2)]).figure
     heights = [y for line in figure.axes[0].lines for _, y in points(line)]
     assert max(heights) == pytest.approx(0.5**0.5, rel=0.01)
     assert figure.axes[0].get_ylim()[1] > max(heights)
@@ -389,7 +389,7 @@ def test_the_cusp_of_a_density_is_sharp() -> None:
 
 def test_a_pole_of_a_density_is_cut_and_the_caption_says_so() -> None:
     """At D = 1 the density is K0(|y|)/π: the axis ends above the bins, and not at the curve."""
-    figure = draw_any([counted(1)]).figure
+    figure = draw(layer_figure, [counted(1)]).figure
     heights = [y for line in figure.axes[0].lines for _, y in points(line)]
     assert figure.axes[0].get_ylim()[1] < max(heights)
     assert "The exact density is infinite at 0, and cut there." in caption(figure)
@@ -409,8 +409,10 @@ def test_names_from_outside_are_drawn_as_they_are(
     layers = [replace(r, question=replace(r.question, init=inits[0], w_dist=None)) for r in stack()]
     scale = "1." + "0" * 240_000
     scales = [replace(row, question=replace(row.question, scale=scale)) for row in rows]
-    for some in (rows, rows[:2], layers, [*rows[:1], *scales[:1]]):
-        drawn = draw_any(some, 2.0, title=name[:200])
+    title = name[:200]
+    results = (rows, rows[:2], [*rows[:1], *scales[:1]])
+    every = [draw(layer_figure, some, 2.0, title=title) for some in results]
+    for drawn in [*every, draw(stack_figure, layers, 2.0, title=title)]:
         assert len(encode(drawn.figure, ".svg")) < 1_000_000
         assert len(drawn.caption) < 1000
         assert max(map(len, drawn.figure.get_supxlabel().split("\n"))) <= 44
@@ -421,11 +423,14 @@ def test_names_from_outside_are_drawn_as_they_are(
 
 def test_a_title_and_a_caption_are_as_asked() -> None:
     """A caption that is left out of the figure is the same sentence beside it."""
-    plain, bare = draw_any(swept("dim")), draw_any(swept("dim"), title="Of $D$", captioned=False)
+    plain, bare = (
+        draw(layer_figure, swept("dim")),
+        draw(layer_figure, swept("dim"), title="Of $D$", captioned=False),
+    )
     assert plain.caption == bare.caption == caption(plain.figure)
     assert bare.figure.get_supxlabel() == ""
     assert bare.figure.legends[0].get_title().get_text() == "Of $D$"
-    assert draw_any(stack(), title="One").figure.get_suptitle() == "One"
+    assert draw(stack_figure, stack(), title="One").figure.get_suptitle() == "One"
 
 
 @pytest.mark.parametrize("value", [1e305, math.nan])
@@ -434,7 +439,7 @@ def test_a_number_beyond_every_axis_is_refused(value: float) -> None:
     rows = [replace(row, totals=row.totals._replace(square_m2=value)) for row in stack()]
     rows = [replace(row, totals=row.totals._replace(square=1e305)) for row in rows]
     with pytest.raises(InputError, match=r"row 1 cannot be drawn: (-inf|nan) is beyond"):
-        draw_any(rows)
+        draw(stack_figure, rows)
 
 
 # --- deep stacks
@@ -443,7 +448,7 @@ def test_a_number_beyond_every_axis_is_refused(value: float) -> None:
 def test_correlations_of_inputs_have_a_panel() -> None:
     """It has theory and measurement beside a line at 1, and the caption says what χ⊥ means."""
     rows = stack(correlation=0.5)
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     panel = figure.axes[2]
     assert panel.get_ylabel() == "corr[h]"
     (theory,), (found,) = named(figure, 2, "theory"), named(figure, 2, "measured")
@@ -451,7 +456,10 @@ def test_correlations_of_inputs_have_a_panel() -> None:
     assert points(found) == [(row.layer, row.output_correlation) for row in rows]
     assert 1.0 in panel.get_yticks()
     assert "below 1 inputs become alike (order)" in caption(figure)
-    assert [axes.get_ylabel() for axes in draw_any(stack()).figure.axes] == ["Var[h]", "Var[∂h]"]
+    assert [axes.get_ylabel() for axes in draw(stack_figure, stack()).figure.axes] == [
+        "Var[h]",
+        "Var[∂h]",
+    ]
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-320, 1e-300, 1e299])
@@ -461,7 +469,7 @@ def test_layers_of_any_size_are_drawn(value: float) -> None:
         replace(row, totals=row.totals._replace(square=value)) if row.layer > 2 else row
         for row in stack(correlation=0.5)
     ]
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     assert encode(figure, ".png", 60)
     carets = [point for line in named(figure, 0, "beyond") for point in points(line)]
     assert len(carets) == (3 if value < 1e-307 else 0)
@@ -483,7 +491,7 @@ def test_a_variance_that_rounding_puts_below_zero_is_read() -> None:
 def test_a_panel_shows_theory_measurements_and_intervals(panel: int, name: str) -> None:
     """Forward stands above and backward below, at every layer."""
     rows = stack()
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     (line,) = named(figure, panel, "theory")
     theory, mean, error = (
         (f"{name}_theory", name, f"{name}_std_error") if name
@@ -502,7 +510,7 @@ def test_a_panel_shows_theory_measurements_and_intervals(panel: int, name: str) 
 def test_the_band_is_one_deviation_between_networks() -> None:
     """It is that of a log-normal with the measured mean and relative variance."""
     row = stack()[-1]
-    figure = draw_any([row]).figure
+    figure = draw(stack_figure, [row]).figure
     (point,) = measured(figure, 0)
     (band,) = [each for each in figure.axes[0].collections if each.get_gid() == "band"]
     outline = np.array(band.get_paths()[0].vertices)
@@ -517,18 +525,18 @@ def test_the_typical_network_is_a_cross_where_few_carry_the_mean() -> None:
     """The caption says what a cross is; without such a caveat there is none."""
     rows = stack(12, activation="relu", scale="he")
     heavy = [row for row in rows if any(c.id == "heavy-tails" for c in row.caveats)]
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     (crosses,) = named(figure, 0, "median")
     assert 0 < len(heavy) < len(rows)
     assert points(crosses) == [(row.layer, row.median) for row in heavy]
     assert "Crosses: the median network" in caption(figure)
-    assert not named(draw_any(stack(2)).figure, 0, "median")
+    assert not named(draw(stack_figure, stack(2)).figure, 0, "median")
 
 
 def test_stacks_are_lines_of_what_tells_them_apart() -> None:
     """The legend has what differs, the caption what is shared."""
     rows = [*stack(), *stack(gain=5 / 3), *stack(scale="none")]
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     assert labels(figure) == ["xavier, gain 1", "xavier, gain 1.66667", "none"]
     assert len(named(figure, 0, "theory")) == len(named(figure, 1, "theory")) == 3
     for expected in ("tanh", "width 16", "5 layers", "batch 8", "16 networks", "seed 0", "95%"):
@@ -538,9 +546,9 @@ def test_stacks_are_lines_of_what_tells_them_apart() -> None:
 
 def test_every_stack_has_a_label() -> None:
     """What one stack has and another has not is named for both."""
-    figure = draw_any([*stack(), *stack(residual=1.0)]).figure
+    figure = draw(stack_figure, [*stack(), *stack(residual=1.0)]).figure
     assert labels(figure) == ["no residual", "residual 1"]
-    figure = draw_any([*stack(), *stack(bias_std=0.5)]).figure
+    figure = draw(stack_figure, [*stack(), *stack(bias_std=0.5)]).figure
     assert labels(figure) == ["bias std 0", "bias std 0.5"]
 
 
@@ -557,7 +565,7 @@ def test_widths_are_told_in_few_words() -> None:
         ((8, 8), "width 8, 1 layer,"),
     ):
         rows = simulate_layers(Network(widths=widths, networks=8, batch=2), workers=1)
-        assert expected in caption(draw_any(rows).figure)
+        assert expected in caption(draw(stack_figure, rows).figure)
 
 
 def test_more_stacks_than_can_be_told_apart_are_left_out() -> None:
@@ -567,7 +575,7 @@ def test_more_stacks_than_can_be_told_apart_are_left_out() -> None:
         for seed in range(MOST_LINES + 2)
         for row in stack()
     ]
-    drawn = draw_any(rows)
+    drawn = draw(stack_figure, rows)
     assert len(named(drawn.figure, 0, "theory")) == MOST_LINES
     assert labels(drawn.figure) == [f"seed {seed}" for seed in range(MOST_LINES)]
     assert drawn.remarks == [
@@ -579,7 +587,7 @@ def test_more_stacks_than_can_be_told_apart_are_left_out() -> None:
 def test_of_many_layers_some_are_marked_and_all_that_disagree() -> None:
     """Those that disagree are filled; the line of theory has all layers."""
     rows = [replace(row, agrees=row.layer != 3) for row in stack(40)]
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     bars = errorbars(figure, 0)
     assert [points(bar.lines[0])[0][0] for bar in bars] == [1.0, 3.0]
     assert (
@@ -592,8 +600,8 @@ def test_of_many_layers_some_are_marked_and_all_that_disagree() -> None:
 
 def test_without_gradients_there_is_one_panel() -> None:
     """Through batch norm they have no theory but on top, which the caption says."""
-    assert len(draw_any(stack(backward=False)).figure.axes) == 1
-    figure = draw_any(stack(norm="batch")).figure
+    assert len(draw(stack_figure, stack(backward=False)).figure.axes) == 1
+    figure = draw(stack_figure, stack(norm="batch")).figure
     (line,) = named(figure, 1, "theory")
     assert points(line) == [(5.0, 1.0)]
     assert len(measured(figure, 1)) == 5
@@ -608,7 +616,7 @@ def test_what_overflowed_has_no_marker() -> None:
             median=None, gradient_median=None)
         for row in stack()
     ]  # fmt: skip
-    figure = draw_any([*stack()[:2], *lost[2:]]).figure
+    figure = draw(stack_figure, [*stack()[:2], *lost[2:]]).figure
     for panel in (0, 1):
         assert [layer for layer, _ in measured(figure, panel)] == [1.0, 2.0]
     assert "Without a marker: overflow." in caption(figure)
@@ -616,14 +624,14 @@ def test_what_overflowed_has_no_marker() -> None:
         replace(row, held_to=row.held_to._replace(variance=0.0, gradient=-1.0)) for row in lost
     ]
     for panel in (0, 1):
-        assert not measured(draw_any(nothing).figure, panel)
-        assert not named(draw_any(nothing).figure, panel, "theory")
+        assert not measured(draw(stack_figure, nothing).figure, panel)
+        assert not named(draw(stack_figure, nothing).figure, panel, "theory")
 
 
 def test_histograms_of_one_stack_are_densities_from_light_to_dark() -> None:
     """The first, the last and some between are drawn, with the share that is saturated."""
     rows = counted_stack(12)
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     curves, relative = curves_of(rows)
     assert not relative
     assert [curve.row.layer for curve in curves] == [1, 3, 4, 6, 7, 9, 10, 12]
@@ -654,7 +662,7 @@ def test_distributions_that_shrink_are_drawn_over_their_own_size() -> None:
     """Else the last would be a needle; the peak of a ReLU at 0 is cut, which the caption says."""
     rows = counted_stack(12, activation="relu", gain=0.5)
     curves, relative = curves_of(rows)
-    figure = draw_any(rows).figure
+    figure = draw(stack_figure, rows).figure
     assert relative
     assert figure.axes[2].get_xlabel() == "φ(h) / its root mean square"
     assert "Peaks are cut." in caption(figure)
@@ -664,7 +672,7 @@ def test_distributions_that_shrink_are_drawn_over_their_own_size() -> None:
 
 def test_histograms_of_several_stacks_are_left_out() -> None:
     """Variances remain, and a remark says so."""
-    drawn = draw_any([*counted_stack(), *stack(gain=2.0)])
+    drawn = draw(stack_figure, [*counted_stack(), *stack(gain=2.0)])
     assert len(drawn.figure.axes) == 2
     assert drawn.remarks == ["The distribution of activations is drawn for a single stack only."]
 
@@ -672,11 +680,14 @@ def test_histograms_of_several_stacks_are_left_out() -> None:
 # --- all figures
 
 
-KINDS: dict[str, Callable[[], Sequence[Any]]] = {
+LAYERS: dict[str, Callable[[], Sequence[Result]]] = {
     "dim": lambda: swept("dim"),
     "gain": lambda: swept("gain"),
     "scales": lambda: sweep(scale=("none", "he", "torch-linear")),
     "histogram": lambda: [counted()],
+}
+
+STACKS: dict[str, Callable[[], Sequence[LayerResult]]] = {
     "one stack": lambda: stack(20, scale="none", activation="relu"),
     "stacks": lambda: [*stack(), *stack(gain=5 / 3), *stack(scale="none")],
     "correlations": lambda: stack(correlation=0.5),
@@ -685,11 +696,17 @@ KINDS: dict[str, Callable[[], Sequence[Any]]] = {
 }
 
 
+def drawn_as(name: str, width: float, title: str) -> Drawn:
+    if name in LAYERS:
+        return draw(layer_figure, LAYERS[name](), width, title=title)
+    return draw(stack_figure, STACKS[name](), width, title=title)
+
+
 @pytest.mark.parametrize(("width", "title"), [(3.4, ""), (2.0, "A title of more than one line")])
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_in_a_figure_covers_anything(kind: str, width: float, title: str) -> None:
+@pytest.mark.parametrize("name", [*LAYERS, *STACKS])
+def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str) -> None:
     """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
-    figure = draw_any(KINDS[kind](), width, title=title).figure
+    figure = drawn_as(name, width, title).figure
     canvas = FigureCanvasAgg(figure)
     with styled():
         canvas.draw()  # type: ignore[no-untyped-call]
@@ -726,12 +743,10 @@ def test_a_figure_has_the_same_bytes_tomorrow(tmp_path: Path) -> None:
 def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path) -> None:
     """So it has in the program's process, whatever other files are asked for."""
     files = [file_of(tmp_path, counted_stack(), f"layers{suffix}") for suffix in TEXTS]
+    read = [parse(file.read_text(encoding="utf-8"), file.suffix) for file in files]
     expected = []
     for suffix, start in MAGIC.items():
-        found = {
-            encode(draw_any(parse(f.read_text(encoding="utf-8"), f.suffix)).figure, suffix)
-            for f in files
-        }
+        found = {encode(draw(stack_figure, rows).figure, suffix) for rows in read}
         assert len(found) == 1
         expected.append(found.pop())
         assert expected[-1].startswith(start)
@@ -742,29 +757,35 @@ def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path)
     assert [path.read_bytes() for path in figures] == expected
 
 
-def test_checks_of_initializers_have_no_figure() -> None:
+def test_checks_of_initializers_have_no_figure(tmp_path: Path) -> None:
     """The sentence says which rows have one."""
     study = CheckStudy(question("orthogonal", 8, 8, 0, "float32"), draws=8, confidence=0.95)
     totals = study.empty()
     for index in range(8):
         totals = totals.plus(study.sample(index))
-    with pytest.raises(InputError, match="no figure of checks of initializers; give results"):
-        draw_any(study.rows(totals))
+    file = file_of(tmp_path, study.rows(totals))
+    done = here("plot", str(file), "-o", str(tmp_path / "figure.svg"))
+    assert done.returncode == 2
+    assert "no figure of checks of initializers; give results of varsim or" in done.stderr
 
 
 def test_rows_come_from_stdin(tmp_path: Path) -> None:
     """``-`` is stdin, in any format; a hint says what the figure of one row lacks."""
-    figure = tmp_path / "figure.svg"
-    for rows, suffix, hint in ((swept("dim")[:1], ".jsonl", True), (stack(), ".csv", False)):
+    figure, row = tmp_path / "figure.svg", swept("dim")[:1]
+    of_row, of_stack = draw(layer_figure, row), draw(stack_figure, stack())
+    for text, drawn, hint in (
+        (text_of(row, ".jsonl"), of_row, True),
+        (text_of(stack(), ".csv"), of_stack, False),
+    ):
         done = subprocess.run(
             [*VARSIM, "plot", "-", "-o", str(figure)],
-            input=text_of(rows, suffix), capture_output=True, encoding="utf-8",
+            input=text, capture_output=True, encoding="utf-8",
             env=environment(), check=False,
         )  # fmt: skip
         assert done.returncode == 0
         assert ("varsim --histogram" in done.stderr) == hint
         assert bool(done.stderr) == hint
-        assert figure.read_bytes() == encode(draw_any(rows).figure, ".svg")
+        assert figure.read_bytes() == encode(drawn.figure, ".svg")
 
 
 def test_rows_of_several_files_are_in_one_figure(tmp_path: Path) -> None:
@@ -773,7 +794,7 @@ def test_rows_of_several_files_are_in_one_figure(tmp_path: Path) -> None:
     files = [file_of(tmp_path, rows[:4], "a.jsonl"), file_of(tmp_path, rows[4:], "b.csv")]
     done = run("plot", *map(str, files), "-o", str(figure))
     assert (done.returncode, done.stderr) == (0, "")
-    assert figure.read_bytes() == encode(draw_any(rows).figure, ".svg")
+    assert figure.read_bytes() == encode(draw(layer_figure, rows).figure, ".svg")
 
 
 def test_a_caption_that_is_left_out_goes_to_stdout(tmp_path: Path) -> None:
@@ -781,7 +802,7 @@ def test_a_caption_that_is_left_out_goes_to_stdout(tmp_path: Path) -> None:
     file, figure = file_of(tmp_path, swept("dim")), tmp_path / "figure.svg"
     args = ("plot", str(file), "-o", str(figure), "--title", "On $D$", "--no-caption", "--quiet")
     done = here(*args)
-    expected = draw_any(swept("dim"), title="On $D$", captioned=False)
+    expected = draw(layer_figure, swept("dim"), title="On $D$", captioned=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(".\n")
     assert " ".join(done.stdout.split()) == expected.caption

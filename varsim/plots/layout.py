@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from varsim.catalog.scales import canonical_name
 from varsim.errors import shortened
-from varsim.fields import Field
+from varsim.fields import Field, RowBase
 from varsim.layer.result import RESULTS, Result
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
+
+Row_co = TypeVar("Row_co", bound=RowBase, covariant=True)
 
 MOST_LINES = 8
 """More lines than this are not told apart."""
@@ -33,15 +35,15 @@ _STACK_SETTINGS = [LAYERS.by_name[name] for name in (*LAYERS.settings, *_OF_STAC
 
 
 @dataclass(frozen=True)
-class Line:
+class Line(Generic[Row_co]):
     """Rows in the order of the axis, and the settings that tell them from other lines."""
 
     label: str
-    rows: list[Any]
+    rows: Sequence[Row_co]
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Generic[Row_co]):
     """What a figure shows.
 
     Attributes:
@@ -52,19 +54,29 @@ class Layout:
         placeless: Number of rows that have no value on the axis.
     """
 
-    lines: list[Line]
+    lines: Sequence[Line[Row_co]]
     left_out: int
     sampled: str
     axis: Field | None = None
     placeless: int = 0
 
     @property
-    def rows(self) -> list[Any]:
+    def rows(self) -> list[Row_co]:
         """All rows that are in the figure."""
         return [row for line in self.lines for row in line.rows]
 
+    def crowding(self, lines: str) -> list[str]:
+        """Return a remark on lines without room, if there are any; ``lines`` is their name."""
+        if not self.left_out:
+            return []
+        shown = len(self.lines)
+        return [
+            f"The figure has room for {shown} of {shown + self.left_out} {lines}; plot fewer "
+            "settings at a time."
+        ]
 
-def layout(results: Sequence[Result]) -> Layout:
+
+def layer_layout(results: Sequence[Result]) -> Layout[Result]:
     """Return how results are drawn: along the first number that was swept, else as categories."""
     told = _varying(results, _SETTINGS)
     axis = _axis(results, told)
@@ -84,7 +96,7 @@ def layout(results: Sequence[Result]) -> Layout:
     return Layout(lines, len(groups) - len(lines), sampled, axis, len(results) - len(placed))
 
 
-def stack_layout(rows: Sequence[LayerResult]) -> Layout:
+def stack_layout(rows: Sequence[LayerResult]) -> Layout[LayerResult]:
     """Return how layers are drawn: a line for each stack, along its layers."""
     stacks: dict[tuple[str, int, int], dict[int, LayerResult]] = {}
     for row in rows:
@@ -102,7 +114,7 @@ def is_log(values: Sequence[float], *, always: bool = False) -> bool:
     return min(values, default=0.0) > 0 and (always or max(values) > _DECADE * min(values))
 
 
-def _varying(rows: Sequence[Any], fields: Iterable[Field]) -> list[Field]:
+def _varying(rows: Sequence[RowBase], fields: Iterable[Field]) -> list[Field]:
     """Return the settings that tell rows apart."""
     return [
         field
@@ -111,7 +123,7 @@ def _varying(rows: Sequence[Any], fields: Iterable[Field]) -> list[Field]:
     ]
 
 
-def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
+def _shared(rows: Sequence[RowBase], fields: Iterable[Field]) -> Iterator[str]:
     """Yield the settings that all rows share and that are worth a word."""
     for field in fields:
         texts = _texts(field, rows)
@@ -120,12 +132,12 @@ def _shared(rows: Sequence[Any], fields: Iterable[Field]) -> Iterator[str]:
             yield field.phrase.format(shortened(text, _LONGEST))
 
 
-def _texts(field: Field, rows: Sequence[Any]) -> set[str]:
+def _texts(field: Field, rows: Sequence[RowBase]) -> set[str]:
     """Return how a setting reads in rows: of many rows, few values are written."""
     return {"" if value is None else field.show(value) for value in field.values(rows)}
 
 
-def _label(row: Any, told: Sequence[Field]) -> str:
+def _label(row: RowBase, told: Sequence[Field]) -> str:
     """Return what distinguishes a row from the others; a scheme is given by its name alone."""
     phrases = [
         text if field.name == "scale" else field.phrase.format(text)

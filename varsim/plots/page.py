@@ -9,10 +9,10 @@ import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib import style
@@ -24,12 +24,16 @@ from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.transforms import blended_transform_factory
+from matplotlib.typing import LineStyleType
 
 from varsim.errors import InputError
-from varsim.fields import level
+from varsim.fields import RowBase, level
 from varsim.fields.rounding import significant
+from varsim.layer.result import Result
 from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
+
+Row = TypeVar("Row", bound=RowBase)
 
 COLUMN = 3.4
 """Inches of a paper's column."""
@@ -77,7 +81,7 @@ class Mark(NamedTuple):
 
     color: str
     marker: str
-    linestyle: Any
+    linestyle: LineStyleType
 
 
 MARKS = [
@@ -148,7 +152,7 @@ def _characters() -> frozenset[int]:
     return frozenset(get_font(findfont(_FONT)).get_charmap())
 
 
-def blank(width: float, height: float, plan: Layout | None = None) -> Figure:
+def blank(width: float, height: float, plan: Layout[RowBase] | None = None) -> Figure:
     """Return a figure of a size in inches, with room for a legend of lines, without overlaps."""
     labels = [] if plan is None else _line_labels(plan, width)
     columns = _legend_columns(labels, width)
@@ -181,13 +185,13 @@ def handle(label: str, mark: Mark) -> Line2D:
     return Line2D([], [], **mark._asdict(), markerfacecolor="none", label=label)
 
 
-def legend_of_lines(figure: Figure, plan: Layout) -> None:
+def legend_of_lines(figure: Figure, plan: Layout[RowBase]) -> None:
     """Put a legend of the lines above the axes."""
     labels = _line_labels(plan, figure.get_figwidth())
     legend(figure, [handle(label, mark) for label, mark in zip(labels, MARKS, strict=False)])
 
 
-def _line_labels(plan: Layout, width: float) -> list[str]:
+def _line_labels(plan: Layout[RowBase], width: float) -> list[str]:
     """Return the labels of lines, each short enough for a row of a legend."""
     most = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
     return [outside(line.label, most) for line in plan.lines]
@@ -206,7 +210,7 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
     return int(any(labels))
 
 
-def caption_of(plan: Layout, *sentences: str, crowded: bool = False) -> str:
+def caption_of(plan: Layout[RowBase], *sentences: str, crowded: bool = False) -> str:
     """Return what was sampled, and sentences; ``{intervals}`` says what bars are.
 
     A crowd of rows has none.
@@ -246,12 +250,12 @@ def finish(figure: Figure, title: str, caption: str) -> None:
     figure.set_figheight(height)
 
 
-def is_crowded(rows: Sequence[Any]) -> bool:
+def is_crowded(rows: Sequence[RowBase]) -> bool:
     """Tell whether there are too many rows for intervals."""
     return len(rows) > _CROWD
 
 
-def check_drawable(row: Any, number: int) -> None:
+def check_drawable(row: RowBase, number: int) -> None:
     """Refuse a row with a number that no axis holds.
 
     Raises:
@@ -281,23 +285,28 @@ def draw_known(
 
 def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     axes: Axes,
-    rows: Sequence[Any],
+    rows: Sequence[Row],
+    estimate_of: Callable[[Row], Estimate | None],
     places: Sequence[float],
     along: str,
-    mark: Mark,
     *,
-    name: str = "estimate",
+    mark: Mark,
     relative: bool = False,
     size: float = 4.5,
     crowded: bool = False,
 ) -> None:
-    """Draw estimates with their intervals; those of rows that disagree are filled.
+    """Draw the estimates of rows with their intervals.
 
-    A crowd of them is drawn as dots of a picture without intervals, so that a file stays small.
-
-    Estimates lie along the axis ``"x"`` or ``"y"``, and the places of their rows along the other.
-    The attribute ``name`` of a row is its estimate. With ``relative`` it is drawn over its claim,
-    and left out without one.
+    Args:
+        axes: The panel.
+        rows: The rows. Markers of rows that disagree are filled.
+        estimate_of: Returns the estimate of a row; rows without one are left out.
+        places: Place of each row along the other axis.
+        along: Axis of the estimates, ``"x"`` or ``"y"``.
+        mark: Mark of the line.
+        relative: Whether estimates are divided by their claims; rows without one are left out.
+        size: Points of a marker.
+        crowded: Whether markers are dots of a picture, without intervals: a file stays small.
     """
     look: dict[str, Any] = {"marker": mark.marker, "markersize": size, "capsize": 1.8}
     if crowded:
@@ -305,9 +314,11 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     for disagrees in (False, True):
         drawn = []
         for row, place in zip(rows, places, strict=True):
-            estimate: Estimate = getattr(row, name)
+            estimate = estimate_of(row)
+            if estimate is None or (row.agrees is False) != disagrees:
+                continue
             unit = estimate.claim if relative else 1.0
-            if unit and (row.agrees is False) == disagrees:
+            if unit:
                 half_width = estimate.half_width(row.confidence)
                 drawn.append((place, estimate.value / unit, half_width / unit))
         if drawn:
@@ -330,7 +341,7 @@ def mark_beyond(along: str, *panels: Axes) -> str:
 def _mark_ends(axes: Axes, line: Line2D, along: str) -> bool:
     x, y = (np.asarray(data, float) for data in line.get_data())
     values, places = (x, y) if along == "x" else (y, x)
-    low, high = getattr(axes, f"get_{along}lim")()
+    low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
     mixed = blended_transform_factory(
         *((axes.transAxes, axes.transData) if along == "x" else (axes.transData, axes.transAxes))
     )
@@ -366,10 +377,11 @@ def finish_variances(
         _finish_log(axes, values, along, _TICKS[along])
         return
     axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
-    getattr(axes, f"{along}axis").set_major_locator(MaxNLocator(_TICKS[along]))
+    axis = axes.xaxis if along == "x" else axes.yaxis
+    axis.set_major_locator(MaxNLocator(_TICKS[along]))
 
 
-def finish_ratios(axes: Axes, rows: Sequence[Any], along: str) -> None:
+def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
     """Choose scale, limits and ticks of an axis of ratios to theory: it always has a tick at 1."""
     ratios = [row.ratio for row in rows if row.ratio is not None]
     ends = [
@@ -400,7 +412,7 @@ def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> N
     )
     low, high = max(low - pad, _FIRST_DECADE), min(high + pad, _LAST_DECADE)
     axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
-    ticks, axis = log_ticks(low, high, most), getattr(axes, f"{along}axis")
+    ticks, axis = log_ticks(low, high, most), axes.xaxis if along == "x" else axes.yaxis
     axis.set_ticks(ticks, list(map(tick, ticks)))
     axis.set_minor_locator(NullLocator())
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,8 +12,9 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from varsim.fields.rounding import significant
 from varsim.plots import page
-from varsim.plots.distributions import countable, draw_distributions
-from varsim.plots.layout import Layout
+from varsim.plots.activations import countable, draw_distributions
+from varsim.plots.drawn import Drawn
+from varsim.plots.layout import Layout, stack_layout
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics import Estimate
 
@@ -21,28 +22,31 @@ from varsim.statistics import Estimate
 _MARKED = 18
 
 
-class Way(NamedTuple):
-    """One way through a stack: the attributes of a layer that a panel shows.
+@dataclass(frozen=True)
+class Direction:
+    """One direction through a stack: what a panel shows of a layer.
 
     Attributes:
-        field: The measured value.
-        theory: What theory says.
+        label: Label of the axis.
+        value: The measured mean square.
+        theory: The same by theory.
         estimate: The measured value with its error.
         spread: Its relative variance between networks.
-        median: Its value in the typical network.
-        heavy: Whether a few networks carry the mean.
+        median: Its median over networks.
+        is_heavy: Whether a few networks carry the mean.
     """
 
-    field: str
-    theory: str
-    estimate: str
-    spread: str
-    median: str
-    heavy: str
+    label: str
+    value: Callable[[LayerResult], float | None]
+    theory: Callable[[LayerResult], float | None]
+    estimate: Callable[[LayerResult], Estimate | None]
+    spread: Callable[[LayerResult], float | None]
+    median: Callable[[LayerResult], float | None]
+    is_heavy: Callable[[LayerResult], bool]
 
     def band(self, row: LayerResult) -> tuple[float, float]:
-        """Return one deviation between networks to either side, as if they were log-normal."""
-        value, spread = getattr(row, self.field), getattr(row, self.spread)
+        """Return the value ± one standard deviation between networks, for log-normal values."""
+        value, spread = self.value(row), self.spread(row)
         if not value or spread is None:
             return math.nan, math.nan
         square = math.log1p(spread)
@@ -51,40 +55,64 @@ class Way(NamedTuple):
 
     def interval(self, row: LayerResult) -> tuple[float, float]:
         """Return the ends of the interval of the measured value."""
-        estimate: Estimate | None = getattr(row, self.estimate)
+        estimate = self.estimate(row)
         return (math.nan, math.nan) if estimate is None else estimate.interval(row.confidence)
 
     def typical(self, row: LayerResult) -> float | None:
-        """Return the value of the typical network, where few networks carry the mean."""
-        return _positive(getattr(row, self.median)) if getattr(row, self.heavy) else None
+        """Return the median if a few networks carry the mean, else None."""
+        return _positive(self.median(row)) if self.is_heavy(row) else None
 
 
-FORWARD = Way("empirical", "theory", "forward", "spread", "median", "signals_are_heavy")
-BACKWARD = Way(
-    "gradient", "gradient_theory", "back", "gradient_spread", "gradient_median",
-    "gradients_are_heavy",
-)  # fmt: skip
+FORWARD = Direction(
+    label=LAYERS.by_name["empirical"].axis,
+    value=lambda row: row.empirical,
+    theory=lambda row: row.theory,
+    estimate=lambda row: row.forward,
+    spread=lambda row: row.spread,
+    median=lambda row: row.median,
+    is_heavy=lambda row: row.signals_are_heavy,
+)
+
+BACKWARD = Direction(
+    label=LAYERS.by_name["gradient"].axis,
+    value=lambda row: row.gradient,
+    theory=lambda row: row.gradient_theory,
+    estimate=lambda row: row.back,
+    spread=lambda row: row.gradient_spread,
+    median=lambda row: row.gradient_median,
+    is_heavy=lambda row: row.gradients_are_heavy,
+)
 
 
-def stack_figure(plan: Layout, width: float) -> tuple[Figure, str]:
-    """Return the figure of deep stacks, and its caption.
+def stack_figure(rows: Sequence[LayerResult], width: float) -> Drawn:
+    """Return the figure of deep stacks."""
+    plan = stack_layout(rows)
+    figure, caption = _panels(plan, width)
+    remarks = plan.crowding("stacks")
+    if len(plan.lines) > 1 and any(row.counts for row in plan.rows):
+        remarks.append("The distribution of activations is drawn for a single stack only.")
+    return Drawn(figure, caption, remarks)
+
+
+def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
+    """Return the panels of a figure, and its caption.
 
     It has a panel each way, one of correlations where inputs are correlated, and the activations of
     a single stack.
     """
     rows = plan.rows
     both = any(row.gradient is not None or row.gradient_theory is not None for row in rows)
-    ways = [FORWARD, BACKWARD] if both else [FORWARD]
+    directions = [FORWARD, BACKWARD] if both else [FORWARD]
     distributions = len(plan.lines) == 1 and bool(countable(rows))
     correlated = any(row.question.correlation for row in rows)
-    heights = [3.0] * (len(ways) + correlated) + [4.0] * distributions
+    heights = [3.0] * (len(directions) + correlated) + [4.0] * distributions
     figure = page.blank(width, 0.75 + page.stretched(0.36 * sum(heights), width), plan)
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     # Every so many layers have markers.
     stride = max(1, math.ceil(max(len(line.rows) for line in plan.lines) / _MARKED))
-    for axes, way in zip(panels, ways, strict=False):
-        _draw_panel(axes, plan, way, stride)
-    along = panels[: len(ways) + correlated]
+    for axes, direction in zip(panels, directions, strict=False):
+        _draw_panel(axes, plan, direction, stride)
+    along = panels[: len(directions) + correlated]
     correlations = _draw_correlations(along[-1], plan, stride) if correlated else ""
     _finish_layers(along, rows)
     remarks = draw_distributions(panels[-1], rows, width) if distributions else []
@@ -93,20 +121,20 @@ def stack_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     every = "" if stride == 1 else f" of one layer in {stride}"
     reading = f"Lines: theory; markers: measured{every}, with {{intervals}};"
     bands = "bands: one deviation between networks."
-    beyond = page.mark_beyond("y", *panels[: len(ways)])
-    told = [bands, beyond, correlations, *_remarks(rows, ways), *remarks]
-    return figure, page.caption_of(plan, reading, *told)
+    beyond = page.mark_beyond("y", *panels[: len(directions)])
+    remarks = [*_remarks(rows, directions), *remarks]
+    return figure, page.caption_of(plan, reading, bands, beyond, correlations, *remarks)
 
 
-def _draw_panel(axes: Axes, plan: Layout, way: Way, stride: int) -> None:
+def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, stride: int) -> None:
     lines = len(plan.lines)
     for place, (line, mark) in enumerate(zip(plan.lines, page.MARKS, strict=False)):
-        layers, bands = [row.layer for row in line.rows], list(map(way.band, line.rows))
+        layers, bands = [row.layer for row in line.rows], list(map(direction.band, line.rows))
         axes.fill_between(
             layers, [low for low, _ in bands], [high for _, high in bands], color=mark.color,
             alpha=0.22 if lines == 1 else 0.13, linewidth=0.0, gid="band",
         )  # fmt: skip
-        theory = [_positive(getattr(row, way.theory)) for row in line.rows]
+        theory = [_positive(direction.theory(row)) for row in line.rows]
         for drawn in page.draw_known(
             axes, layers, theory, "y", gid="theory", color=mark.color, linestyle=mark.linestyle
         ):
@@ -115,30 +143,30 @@ def _draw_panel(axes: Axes, plan: Layout, way: Way, stride: int) -> None:
         marked = [
             row
             for i, row in enumerate(line.rows)
-            if getattr(row, way.field) is not None
+            if direction.value(row) is not None
             and (i % stride == place * stride // lines or row.agrees is False)
         ]
         layers, size = [row.layer for row in marked], 4.5 if stride == 1 else 3.6
         page.draw_estimates(
-            axes, marked, layers, "y", mark, name=way.estimate, size=size,
+            axes, marked, direction.estimate, layers, "y", mark=mark, size=size,
             crowded=page.is_crowded(marked),
         )  # fmt: skip
         page.draw_known(
-            axes, layers, list(map(way.typical, marked)), "y", gid="median", color=mark.color,
+            axes, layers, list(map(direction.typical, marked)), "y", gid="median", color=mark.color,
             linestyle="none", marker="x", markersize=2.4, markeredgewidth=0.7,
         )  # fmt: skip
     values = [
         value
         for row in plan.rows
-        for value in (getattr(row, way.theory), getattr(row, way.field), way.typical(row))
+        for value in (direction.theory(row), direction.value(row), direction.typical(row))
         if value and value > 0.0
     ]
-    ends = [end for row in plan.rows for end in (*way.band(row), *way.interval(row))]
+    ends = [end for row in plan.rows for end in (*direction.band(row), *direction.interval(row))]
     page.finish_variances(axes, page.with_ends(values, ends) or [1.0], "y", always_log=True)
-    axes.set_ylabel(LAYERS.by_name[way.field].axis)
+    axes.set_ylabel(direction.label)
 
 
-def _draw_correlations(axes: Axes, plan: Layout, stride: int) -> str:
+def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> str:
     """Draw the correlations of inputs that are not independent; return what a caption should say.
 
     They have no error bars, since nothing says how they spread between networks.
@@ -192,8 +220,8 @@ def _finish_layers(panels: Sequence[Axes], rows: Sequence[LayerResult]) -> None:
     panels[-1].set_xlabel(LAYERS.by_name["layer"].axis)
 
 
-def _remarks(rows: Sequence[LayerResult], ways: Sequence[Way]) -> Iterator[str]:
-    if any(way.typical(row) for way in ways for row in rows):
+def _remarks(rows: Sequence[LayerResult], directions: Sequence[Direction]) -> Iterator[str]:
+    if any(direction.typical(row) for direction in directions for row in rows):
         yield "Crosses: the median network, where few carry the mean."
     if any(row.empirical is None for row in rows):
         yield "Without a marker: overflow."

@@ -1,4 +1,4 @@
-"""Variance of results and its ratio to theory: along a number that was swept, or by category."""
+"""Figures of one layer: a histogram, or variances and ratios by a swept number or by category."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
-from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log
+from varsim.plots.drawn import Drawn
+from varsim.plots.histogram import histogram_figure
+from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log, layer_layout
+from varsim.statistics import Estimate
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 
@@ -72,7 +75,32 @@ class _Scale(NamedTuple):
         )
 
 
-def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
+def layer_figure(rows: Sequence[Result], width: float) -> Drawn:
+    """Return the figure of results: a histogram, lines or categories.
+
+    A single row with a histogram gives the histogram. Rows along a swept number give lines; all
+    other rows give categories.
+    """
+    plan = layer_layout(rows)
+    bins = rows[0].histogram if len(rows) == 1 else None
+    if bins is not None:
+        figure, caption = histogram_figure(plan, bins, width)
+    elif plan.axis is not None:
+        figure, caption = _line_figure(plan, plan.axis, width)
+    else:
+        figure, caption = _category_figure(plan, width)
+    remarks = plan.crowding("categories" if plan.axis is None else "lines")
+    if plan.placeless and plan.axis is not None:
+        have = "row has" if plan.placeless == 1 else "rows have"
+        remarks.append(
+            f"{plan.placeless} {have} no {plan.axis.header}, and no place in the figure."
+        )
+    if len(rows) == 1 and bins is None:
+        remarks.append("With varsim --histogram, the figure of one row shows its distribution.")
+    return Drawn(figure, caption, remarks)
+
+
+def _line_figure(plan: Layout[Result], axis: Field, width: float) -> tuple[Figure, str]:
     """Return the figure of rows along a number, and its caption.
 
     Variances are above, and their ratios below.
@@ -95,9 +123,11 @@ def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
             top, places, given, "y", gid="given x", color=mark.color, linestyle="none", marker="_",
             markersize=9.0,
         )  # fmt: skip
-        page.draw_estimates(top, line.rows, places, "y", mark, crowded=crowded)
+        page.draw_estimates(top, line.rows, _estimate, places, "y", mark=mark, crowded=crowded)
         places = [scale.moved(place, shift) for place in places]
-        page.draw_estimates(bottom, line.rows, places, "y", mark, relative=True, crowded=crowded)
+        page.draw_estimates(
+            bottom, line.rows, _estimate, places, "y", mark=mark, relative=True, crowded=crowded
+        )
     _finish_x(bottom, scale, width)
     page.finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
     page.finish_ratios(bottom, plan.rows, "y")
@@ -112,7 +142,7 @@ def line_figure(plan: Layout, axis: Field, width: float) -> tuple[Figure, str]:
     return figure, page.caption_of(plan, reading, beyond, crowded=crowded)
 
 
-def category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
+def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     """Return the figure of rows one below the other, and its caption.
 
     Variances are left, and their ratios right. Rows that nothing tells apart have a line each, but
@@ -133,17 +163,19 @@ def category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     right.axvline(1.0, color=page.GREY, linewidth=0.8)
     handles: list[Line2D] = []
     centres = list(map(round, places))
-    for name, label, color in (
-        ("theory", "theory", "black"),
-        ("conditional_theory", "theory given x", page.MARKS[1].color),
+    for label, values, color in (
+        ("theory", [row.theory for row in rows], "black"),
+        ("theory given x", [row.conditional_theory for row in rows], page.MARKS[1].color),
     ):
         handles += page.draw_known(
-            left, centres, [getattr(row, name) for row in rows], "x", label=label, color=color,
-            linestyle="none", marker="|", markersize=10.0,
+            left, centres, values, "x", label=label, color=color, linestyle="none", marker="|",
+            markersize=10.0,
         )  # fmt: skip
     mark, crowded = page.MARKS[0], page.is_crowded(rows)
-    page.draw_estimates(left, rows, places, "x", mark, crowded=crowded)
-    page.draw_estimates(right, rows, places, "x", mark, relative=True, crowded=crowded)
+    page.draw_estimates(left, rows, _estimate, places, "x", mark=mark, crowded=crowded)
+    page.draw_estimates(
+        right, rows, _estimate, places, "x", mark=mark, relative=True, crowded=crowded
+    )
     left.set_ylim(len(labels) - 0.4, -0.6)
     names = [page.outside(label, min(60, int(12.0 * width) - 8)) for label in labels]
     left.set_yticks(range(len(labels)), names, parse_math=False)
@@ -159,13 +191,17 @@ def category_figure(plan: Layout, width: float) -> tuple[Figure, str]:
     return figure, page.caption_of(plan, "Bars: {intervals}.", beyond, crowded=crowded)
 
 
+def _estimate(row: Result) -> Estimate:
+    return row.estimate
+
+
 def _variances(rows: Sequence[Result]) -> list[float]:
     """Return all variances that are not 0, measured and theoretical, and ends of intervals."""
     values = [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
     return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
 
-def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
+def _theory_curve(line: Line[Result], axis: Field, scale: _Scale) -> dict[float, float]:
     """Return theory along a line: at its rows, and between them where it can be curved."""
     curve = {float(axis.value(row)): row.theory for row in line.rows}
     low, high = min(curve), max(curve)
@@ -180,10 +216,12 @@ def _theory_curve(line: Line, axis: Field, scale: _Scale) -> dict[float, float]:
     return dict(sorted(curve.items()))
 
 
-def _theory_at(experiment: Experiment, axis: Field, value: Any) -> float:
+def _theory_at(experiment: Experiment, axis: Field, value: float) -> float:
+    # A setting by its name has the type of that setting.
+    setting: dict[str, Any] = {axis.name: value}
     if axis.name == "k":
-        return predict(replace(experiment, scale=repr(float(value)))).variance
-    return predict(replace(experiment, **{axis.name: value})).variance
+        setting = {"scale": repr(float(value))}
+    return predict(replace(experiment, **setting)).variance
 
 
 def _finish_x(axes: Axes, scale: _Scale, width: float) -> None:

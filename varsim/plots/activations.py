@@ -1,8 +1,8 @@
-"""Histograms: the outputs of one row over their density, and φ(h) in the layers of a stack."""
+"""The distributions of activations φ(h) in the layers of a stack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,79 +10,21 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import ColorType
 from numpy.typing import NDArray
 
-from varsim.layer.density import EXACT, NORMAL, density_of, normal
-from varsim.layer.result import Result
 from varsim.plots import page
-from varsim.plots.layout import Layout
+from varsim.plots.histogram import densities
 from varsim.stack.result import LayerResult
-from varsim.statistics.moments import Bins
 
 _MOST_CURVES = 8
 
 # Beyond this range of their root mean squares, each layer is drawn over its own.
 _RANGE = 12.0
 
-# Points of the theory's curve in a bin.
-_FINE = 16
-
 # A share beyond the bins that is worth a word.
 _BEYOND = 1e-3
-
-
-def histogram_figure(plan: Layout, bins: Bins, width: float) -> tuple[Figure, str]:
-    """Return the figure of a single row that has a histogram, and its caption.
-
-    Its density is above, and its tails below. Theory is drawn on a finer grid than the bins.
-    """
-    result: Result = plan.rows[0]
-    measured, theory = _heights(result.totals.counts or (), bins), density_of(result, bins, _FINE)
-    fine = bins.split(_FINE)
-    limit = normal(fine, result.prediction.mean, result.theory, "normal limit")
-    known = theory.heights.reshape(-1, _FINE).mean(axis=1) if theory.has_pole else theory.heights
-    highest, floor = max(measured.max(), known.max()), 0.5 / (result.samples * bins.width)
-    highest *= 1.05
-    figure = page.blank(width, page.stretched(3.1, width))
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    middles = fine.edges[:-1] + fine.width / 2
-    for axes, baseline in ((top, 0.0), (bottom, floor)):
-        axes.stairs(measured, bins.edges, fill=True, color=page.PALE, baseline=baseline)
-        lines = axes.plot(middles, theory.heights, color=page.MARKS[0].color, label=theory.name)
-        if theory.name == EXACT:
-            lines += axes.plot(
-                middles, limit.heights, color=page.GREY, linestyle=(0, (4, 1.5)), label=limit.name,
-                zorder=1.9,  # just below the density
-            )  # fmt: skip
-    top.set(ylim=(0.0, highest), ylabel="density")
-    top.yaxis.set_major_locator(MaxNLocator(5))
-    bottom.set(yscale="log", ylim=(floor, highest if theory.has_pole else 3.0 * highest))
-    bottom.set(xlabel="output of x @ W", ylabel="density (log)")
-    bottom.yaxis.set_major_locator(LogLocator(numticks=5))
-    bottom.yaxis.set_minor_locator(NullLocator())
-    bottom.xaxis.set_major_locator(MaxNLocator(6))
-    bottom.margins(x=0.01)
-    figure.align_ylabels()
-    page.legend(figure, [Patch(color=page.PALE, label="measured"), *lines])
-    is_cut = theory.has_pole and theory.heights.max() > highest
-    return figure, page.caption_of(plan, *_remarks(result, theory.name, is_cut=is_cut))
-
-
-def _remarks(result: Result, theory: str, *, is_cut: bool) -> Iterator[str]:
-    counts = result.totals.counts or (0, 0)
-    beyond = counts[0] + counts[-1]
-    if is_cut:
-        yield "The exact density is infinite at 0, and cut there."
-    if beyond:
-        yield f"{beyond:,} lie beyond the axis."
-    if theory == NORMAL:
-        made = result.question.init is not None
-        why = "an initializer made W" if made else "the outputs lie on a lattice, or D is too large"
-        yield f"No exact density: {why}."
 
 
 class Curve(NamedTuple):
@@ -115,7 +57,7 @@ def curves_of(rows: Sequence[LayerResult], most: int = _MOST_CURVES) -> tuple[li
     relative = max(sizes) > _RANGE * min(sizes)
     units = sizes if relative else [1.0] * count
     curves = [
-        Curve(row, row.histogram.edges / unit, _heights(row.counts or (), row.histogram) * unit)
+        Curve(row, row.histogram.edges / unit, densities(row.counts or (), row.histogram) * unit)
         for row, unit in zip(chosen, units, strict=True)
         if row.histogram is not None
     ]
@@ -146,11 +88,6 @@ def draw_distributions(axes: Axes, rows: Sequence[LayerResult], width: float) ->
     return remarks
 
 
-def _heights(counts: Sequence[int], bins: Bins) -> NDArray[np.float64]:
-    """Return the density in every bin; the counts beyond the ends are first and last."""
-    return np.array(counts[1:-1], np.float64) / (sum(counts) * bins.width)
-
-
 def _highest(curves: Sequence[Curve]) -> float:
     """Return the highest density, but for single bins that stand out, as a ReLU's at 0."""
     tops = [np.sort(curve.heights)[-2:] for curve in curves]
@@ -159,10 +96,11 @@ def _highest(curves: Sequence[Curve]) -> float:
 
 def _draw_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorType]) -> None:
     """Put a scale of the layers above the panel, with the share that is saturated or dead."""
-    share = next((s for s in ("saturated", "dead") if getattr(rows[0], s) is not None), None)
-    labels = [str(row.layer) for row in rows]
-    if share is not None:
-        labels = [f"{row.layer}\n{_percent(getattr(row, share))}" for row in rows]
+    shares = [_share(row) for row in rows]
+    labels = [
+        str(row.layer) if share is None else f"{row.layer}\n{_percent(share)}"
+        for row, (_, share) in zip(rows, shares, strict=True)
+    ]
     norm = BoundaryNorm(np.arange(len(rows) + 1) - 0.5, len(rows))
     scale = ScalarMappable(norm, ListedColormap(colors))
     bar = axes.figure.colorbar(
@@ -171,7 +109,13 @@ def _draw_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorT
     bar.ax.set_xticklabels(labels, fontsize=6.0)
     bar.ax.tick_params(length=0, pad=1.5)
     bar.ax.minorticks_off()
-    bar.set_label("layer" if share is None else f"layer, and share {share}", fontsize=page.SMALL)
+    name, share = shares[0]
+    bar.set_label("layer" if share is None else f"layer, and share {name}", fontsize=page.SMALL)
+
+
+def _share(row: LayerResult) -> tuple[str, float | None]:
+    """Return the share of saturated or of dead units with its name; None for other activations."""
+    return ("dead", row.dead) if row.saturated is None else ("saturated", row.saturated)
 
 
 def _percent(share: float) -> str:

@@ -1,0 +1,73 @@
+"""Figures with title and caption, and their files as bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from varsim.fields import RowBase
+from varsim.plots.drawn import Drawn
+from varsim.plots.page import COLUMN, LACKING, check_drawable, finish, styled
+
+Row = TypeVar("Row", bound=RowBase)
+
+_DPI = 300
+
+# No date, so that the same results give the same bytes.
+_METADATA: dict[str, dict[str, None]] = {
+    ".svg": {"Date": None},
+    ".png": {},
+    ".pdf": {"CreationDate": None},
+}
+
+
+def draw(
+    figure_of: Callable[[Sequence[Row], float], Drawn],
+    rows: Sequence[Row],
+    width: float = COLUMN,
+    *,
+    title: str = "",
+    captioned: bool = True,
+) -> Drawn:
+    """Return the figure of rows, with its title and its caption.
+
+    Args:
+        figure_of: Figure function for rows of this kind; its arguments are rows and width.
+        rows: The rows.
+        width: Width of the figure in inches.
+        title: Title above the figure.
+        captioned: Whether the figure contains its caption.
+
+    Raises:
+        InputError: A number is too large for an axis.
+    """
+    for number, row in enumerate(rows, 1):
+        check_drawable(row, number)
+    with styled():
+        figure, caption, remarks = figure_of(rows, width)
+        finish(figure, title, caption if captioned else "")
+    labels = [text.get_text() for text in figure.findobj(Text)]
+    if any(LACKING in label for label in labels):
+        remarks = [
+            *remarks,
+            f"The font of figures lacks some characters; {LACKING} stands for them.",
+        ]
+    return Drawn(figure, caption, remarks)
+
+
+def encode(figure: Figure, suffix: str, dpi: float = _DPI) -> bytes:
+    """Return the bytes of a figure's file: the same bytes for the same figure.
+
+    Args:
+        figure: The figure.
+        suffix: Suffix of the file: .svg, .png or .pdf.
+        dpi: Dots per inch of a .png, and of pictures in the other formats.
+    """
+    file = io.BytesIO()
+    with styled():
+        figure.savefig(file, format=suffix.removeprefix("."), dpi=dpi, metadata=_METADATA[suffix])
+    return file.getvalue()
