@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, Type
 from varsim.statistics import Caveat, Estimate
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from varsim.fields import RowBase, Schema
+    from varsim.plots.drawn import Drawn
     from varsim.table import Table
 
 
@@ -219,14 +218,6 @@ class Progress(Protocol[R_contra]):
 
     def show(self, groups: Mapping[int, Sequence[R_contra]]) -> None:
         """Show the rows that are done, by the place of their question."""
-
-
-class Drawn(NamedTuple):
-    """A figure, its caption, and remarks for its reader, a sentence each."""
-
-    figure: Figure
-    caption: str
-    remarks: list[str]
 
 
 B = TypeVar("B", bound="RowBase")

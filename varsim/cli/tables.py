@@ -203,7 +203,12 @@ def plot(options: dict[str, Any]) -> int:
         # Saving a figure can change its layout, so each file has a figure of its own.
         every = [row for _, of_file in rows for row in of_file]
         look = {"title": options["title"], "captioned": not options["no_caption"]}
-        drawn = [plots.draw_any(every, width, **look) for _ in outputs]
+        kind = kind_of(every)
+        if kind.figure is None:
+            raise InputError(
+                f"there is no figure of {kind.schema.plural}; give results of varsim or varsim layers"
+            )
+        drawn = [plots.draw(kind.figure, every, width, **look) for _ in outputs]
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

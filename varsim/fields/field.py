@@ -21,10 +21,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(kw_only=True, eq=False)
 class Field(Generic[R_contra, T_co]):
-    """A value of a row, declared in the class of the row: its name there is its name in files.
-
-    As an attribute of a row it is the value; as one of the class, the field itself. A value that
-    the row holds itself has a field of a private name, which is given the public one.
+    """A value of a row: how it is read and written, and how tables, captions and figures show it.
 
     Attributes:
         value_type: How files hold the value.
@@ -68,18 +65,6 @@ class Field(Generic[R_contra, T_co]):
     always_in_caption: bool = False
     axis: str = ""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        """Take the name of the attribute, unless there is one."""
-        self.name = self.name or name
-
-    @overload
-    def __get__(self, row: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, row: R_contra, owner: type) -> T_co: ...
-    def __get__(self, row: R_contra | None, owner: type) -> Self | T_co:
-        """Return the value of a row, or the field itself from the class."""
-        return self if row is None else self.get(row)
-
     def values(self, rows: Iterable[R_contra]) -> set[T_co]:
         """Return the different values of rows."""
         return set(map(self.get, rows))
@@ -107,9 +92,34 @@ class Field(Generic[R_contra, T_co]):
             power = power_of(value) if needs_exponent(value) else 0
         return beside(value, estimate.value, estimate.half_width(row.confidence), power=power)
 
+    def number(self, row: R_contra) -> float | None:
+        """Return the value of a row as a number; None where it is none."""
+        value = self.get(row)
+        return float(value) if isinstance(value, int | float) else None
+
     def plain(self, row: R_contra) -> object:
         """Return what JSON holds of a row's value."""
         return self.value_type.write(self.get(row))
+
+
+class Declared(Field[R_contra, T_co]):
+    """A field that is declared in the class of its rows: its name there is its name in files.
+
+    As an attribute of a row it is the value; as one of the class, the field itself. A value that
+    the row holds itself has a field of a private name, which is given the public one.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take the name of the attribute, unless there is one."""
+        self.name = self.name or name
+
+    @overload
+    def __get__(self, row: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, row: R_contra, owner: type) -> T_co: ...
+    def __get__(self, row: R_contra | None, owner: type) -> Self | T_co:
+        """Return the value of a row, or the field itself from the class."""
+        return self if row is None else self.get(row)
 
 
 class Columns(Generic[R]):
@@ -136,9 +146,9 @@ class Columns(Generic[R]):
         is_default: Callable[[R], bool] = lambda _: False,
         always_in_caption: bool = False,
         axis: str = "",
-    ) -> Field[R, T]:
+    ) -> Declared[R, T]:
         """Return a field: see :class:`Field`."""
-        return Field(
+        return Declared(
             value_type=value_type, about=about, get=get, name=name, stored=stored, header=header, cell=cell,
             measured=measured, interval=interval, note=note, numeric=numeric,
             drop_priority=drop_priority, phrase=phrase, show=show, when_varying=when_varying,

@@ -19,7 +19,7 @@ from varsim.report.rows import (
     span,
     verdict_sentence,
 )
-from varsim.study import Drawn, Kind
+from varsim.study import Kind
 from varsim.table import Table
 
 if TYPE_CHECKING:
@@ -66,17 +66,13 @@ def _pooled(parts: Sequence[Result]) -> Result:
     return replace(parts[0], totals=Totals.pooled([part.totals for part in parts]))
 
 
-def _figure(rows: Sequence[Result], width: float) -> Drawn:
-    return figures.figure(rows, width)
-
-
 LAYER = Kind(
     schema=RESULTS,
     group="rows",
     replicates="blocks",
     table=results_table,
     explain=lambda rows: explanation.explain(rows),
-    figure=_figure,
+    figure=lambda rows, width: figures.layer_figure(rows, width),
     extent=lambda rows: f"{span([row.samples for row in rows])} outputs per row",
     compared=(
         "k",

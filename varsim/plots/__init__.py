@@ -5,8 +5,7 @@ A layout groups rows into lines; ``layer`` and ``stack`` draw it; ``figure`` add
 
 from varsim.plots.drawn import Drawn
 from varsim.plots.figure import draw, encode
-from varsim.plots.kinds import draw_any
 from varsim.plots.layer import layer_figure
 from varsim.plots.stack import stack_figure
 
-__all__ = ["Drawn", "draw", "draw_any", "encode", "layer_figure", "stack_figure"]
+__all__ = ["Drawn", "draw", "encode", "layer_figure", "stack_figure"]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from varsim.fields import RowBase
+from varsim.fields.field import R
 from varsim.plots.drawn import Drawn
 from varsim.plots.page import COLUMN, LACKING, check_drawable, finish, styled
-
-Row = TypeVar("Row", bound=RowBase)
 
 _DPI = 300
 
@@ -26,8 +23,8 @@ _METADATA: dict[str, dict[str, None]] = {
 
 
 def draw(
-    figure_of: Callable[[Sequence[Row], float], Drawn],
-    rows: Sequence[Row],
+    figure_of: Callable[[Sequence[R], float], Drawn],
+    rows: Sequence[R],
     width: float = COLUMN,
     *,
     title: str = "",

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
 
-from varsim import fields as f
 from varsim.fields import Field
 from varsim.fields.rounding import significant
+from varsim.fields.values import WHOLE
 from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
@@ -100,12 +100,14 @@ def layer_figure(rows: Sequence[Result], width: float) -> Drawn:
     return Drawn(figure, caption, remarks)
 
 
-def _line_figure(plan: Layout[Result], axis: Field, width: float) -> tuple[Figure, str]:
+def _line_figure(
+    plan: Layout[Result], axis: Field[Result, object], width: float
+) -> tuple[Figure, str]:
     """Return the figure of rows along a number, and its caption.
 
     Variances are above, and their ratios below.
     """
-    values, always_log = sorted({float(axis.value(row)) for row in plan.rows}), axis.name == "dim"
+    values, always_log = sorted({axis.number(row) or 0.0 for row in plan.rows}), axis.name == "dim"
     scale = _Scale(values, is_log(values, always=always_log))
     figure = page.blank(width, page.stretched(3.0, width), plan)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
@@ -117,7 +119,7 @@ def _line_figure(plan: Layout[Result], axis: Field, width: float) -> tuple[Figur
             top, list(curve), list(curve.values()), "y", gid="theory", color=mark.color,
             linestyle=mark.linestyle,
         )  # fmt: skip
-        places = [float(axis.value(row)) for row in line.rows]
+        places = [axis.number(row) or 0.0 for row in line.rows]
         given = [row.conditional_theory for row in line.rows]
         page.draw_known(
             top, places, given, "y", gid="given x", color=mark.color, linestyle="none", marker="_",
@@ -201,9 +203,11 @@ def _variances(rows: Sequence[Result]) -> list[float]:
     return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
 
-def _theory_curve(line: Line[Result], axis: Field, scale: _Scale) -> dict[float, float]:
+def _theory_curve(
+    line: Line[Result], axis: Field[Result, object], scale: _Scale
+) -> dict[float, float]:
     """Return theory along a line: at its rows, and between them where it can be curved."""
-    curve = {float(axis.value(row)): row.theory for row in line.rows}
+    curve = {axis.number(row) or 0.0: row.theory for row in line.rows}
     low, high = min(curve), max(curve)
     if low < high:
         space = np.geomspace if scale.is_log else np.linspace
@@ -211,12 +215,12 @@ def _theory_curve(line: Line[Result], axis: Field, scale: _Scale) -> dict[float,
         if axis.name == "dim" and all(row.fan_out == row.dim for row in line.rows):
             experiment = replace(experiment, fan_out=None)
         for value in space(low, high, _CURVE_POINTS).tolist():
-            place = round(value) if axis.type is f.whole else min(max(value, low), high)
+            place = round(value) if axis.value_type is WHOLE else min(max(value, low), high)
             curve.setdefault(place, _theory_at(experiment, axis, place))
     return dict(sorted(curve.items()))
 
 
-def _theory_at(experiment: Experiment, axis: Field, value: float) -> float:
+def _theory_at(experiment: Experiment, axis: Field[Result, object], value: float) -> float:
     # A setting by its name has the type of that setting.
     setting: dict[str, Any] = {axis.name: value}
     if axis.name == "k":

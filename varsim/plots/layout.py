@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 from varsim.catalog.scales import canonical_name
 from varsim.errors import shortened
-from varsim.fields import Field, RowBase
+from varsim.fields import Field
+from varsim.fields.field import R
 from varsim.layer.result import RESULTS, Result
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
-
-Row_co = TypeVar("Row_co", bound=RowBase, covariant=True)
 
 MOST_LINES = 8
 """More lines than this are not told apart."""
@@ -35,15 +34,15 @@ _STACK_SETTINGS = [LAYERS.by_name[name] for name in (*LAYERS.settings, *_OF_STAC
 
 
 @dataclass(frozen=True)
-class Line(Generic[Row_co]):
+class Line(Generic[R]):
     """Rows in the order of the axis, and the settings that tell them from other lines."""
 
     label: str
-    rows: Sequence[Row_co]
+    rows: Sequence[R]
 
 
 @dataclass(frozen=True)
-class Layout(Generic[Row_co]):
+class Layout(Generic[R]):
     """What a figure shows.
 
     Attributes:
@@ -54,14 +53,14 @@ class Layout(Generic[Row_co]):
         placeless: Number of rows that have no value on the axis.
     """
 
-    lines: Sequence[Line[Row_co]]
+    lines: Sequence[Line[R]]
     left_out: int
     sampled: str
-    axis: Field | None = None
+    axis: Field[R, object] | None = None
     placeless: int = 0
 
     @property
-    def rows(self) -> list[Row_co]:
+    def rows(self) -> list[R]:
         """All rows that are in the figure."""
         return [row for line in self.lines for row in line.rows]
 
@@ -82,13 +81,13 @@ def layer_layout(results: Sequence[Result]) -> Layout[Result]:
     axis = _axis(results, told)
     implied = ("k", "scale") if axis is _K else ("k",)
     told = [field for field in told if field is not axis and field.name not in implied]
-    placed = [row for row in results if axis is None or axis.value(row) is not None]
+    placed = [row for row in results if axis is None or axis.number(row) is not None]
     groups: dict[str, list[Result]] = {}
     for row in placed:
         groups.setdefault(_label(row, told), []).append(row)
     if axis is not None:
         for rows in groups.values():
-            rows.sort(key=axis.value)
+            rows.sort(key=lambda row: axis.number(row) or 0.0)
     most = MOST_CATEGORIES if axis is None else MOST_LINES
     lines = [Line(label, rows) for label, rows in groups.items()][:most]
     shown = [row for line in lines for row in line.rows]
@@ -114,30 +113,34 @@ def is_log(values: Sequence[float], *, always: bool = False) -> bool:
     return min(values, default=0.0) > 0 and (always or max(values) > _DECADE * min(values))
 
 
-def _varying(rows: Sequence[RowBase], fields: Iterable[Field]) -> list[Field]:
+def _varying(rows: Sequence[R], fields: Iterable[Field[R, object]]) -> list[Field[R, object]]:
     """Return the settings that tell rows apart."""
     return [
         field
         for field in fields
-        if len(_texts(field, rows)) > 1 and not all(map(field.usual, rows))
+        if len(_texts(field, rows)) > 1 and not all(map(field.is_default, rows))
     ]
 
 
-def _shared(rows: Sequence[RowBase], fields: Iterable[Field]) -> Iterator[str]:
+def _shared(rows: Sequence[R], fields: Iterable[Field[R, object]]) -> Iterator[str]:
     """Yield the settings that all rows share and that are worth a word."""
     for field in fields:
         texts = _texts(field, rows)
-        if len(texts) == 1 and any(texts) and (field.always or not all(map(field.usual, rows))):
+        if (
+            len(texts) == 1
+            and any(texts)
+            and (field.always_in_caption or not all(map(field.is_default, rows)))
+        ):
             text = " ".join(texts.pop().split())
             yield field.phrase.format(shortened(text, _LONGEST))
 
 
-def _texts(field: Field, rows: Sequence[RowBase]) -> set[str]:
+def _texts(field: Field[R, object], rows: Sequence[R]) -> set[str]:
     """Return how a setting reads in rows: of many rows, few values are written."""
     return {"" if value is None else field.show(value) for value in field.values(rows)}
 
 
-def _label(row: RowBase, told: Sequence[Field]) -> str:
+def _label(row: R, told: Sequence[Field[R, object]]) -> str:
     """Return what distinguishes a row from the others; a scheme is given by its name alone."""
     phrases = [
         text if field.name == "scale" else field.phrase.format(text)
@@ -147,10 +150,12 @@ def _label(row: RowBase, told: Sequence[Field]) -> str:
     return ", ".join(phrases or [f"no {field.name}" for field in told])
 
 
-def _axis(results: Sequence[Result], varying: Sequence[Field]) -> Field | None:
+def _axis(
+    results: Sequence[Result], varying: Sequence[Field[Result, object]]
+) -> Field[Result, object] | None:
     """Return the first number that varies; k only where all schemes are numbers."""
     for field in varying:
-        values = {field.value(row) for row in results} - {None}
+        values = {field.get(row) for row in results} - {None}
         if field.axis and field is not _K and len(values) > 1:
             return field
     is_swept = any(field.name == "scale" for field in varying)

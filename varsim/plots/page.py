@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import style
@@ -28,12 +28,11 @@ from matplotlib.typing import LineStyleType
 
 from varsim.errors import InputError
 from varsim.fields import RowBase, level
+from varsim.fields.field import R
 from varsim.fields.rounding import significant
 from varsim.layer.result import Result
 from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
-
-Row = TypeVar("Row", bound=RowBase)
 
 COLUMN = 3.4
 """Inches of a paper's column."""
@@ -152,7 +151,7 @@ def _characters() -> frozenset[int]:
     return frozenset(get_font(findfont(_FONT)).get_charmap())
 
 
-def blank(width: float, height: float, plan: Layout[RowBase] | None = None) -> Figure:
+def blank(width: float, height: float, plan: Layout[R] | None = None) -> Figure:
     """Return a figure of a size in inches, with room for a legend of lines, without overlaps."""
     labels = [] if plan is None else _line_labels(plan, width)
     columns = _legend_columns(labels, width)
@@ -185,13 +184,13 @@ def handle(label: str, mark: Mark) -> Line2D:
     return Line2D([], [], **mark._asdict(), markerfacecolor="none", label=label)
 
 
-def legend_of_lines(figure: Figure, plan: Layout[RowBase]) -> None:
+def legend_of_lines(figure: Figure, plan: Layout[R]) -> None:
     """Put a legend of the lines above the axes."""
     labels = _line_labels(plan, figure.get_figwidth())
     legend(figure, [handle(label, mark) for label, mark in zip(labels, MARKS, strict=False)])
 
 
-def _line_labels(plan: Layout[RowBase], width: float) -> list[str]:
+def _line_labels(plan: Layout[R], width: float) -> list[str]:
     """Return the labels of lines, each short enough for a row of a legend."""
     most = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
     return [outside(line.label, most) for line in plan.lines]
@@ -210,7 +209,7 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
     return int(any(labels))
 
 
-def caption_of(plan: Layout[RowBase], *sentences: str, crowded: bool = False) -> str:
+def caption_of(plan: Layout[R], *sentences: str, crowded: bool = False) -> str:
     """Return what was sampled, and sentences; ``{intervals}`` says what bars are.
 
     A crowd of rows has none.
@@ -285,8 +284,8 @@ def draw_known(
 
 def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     axes: Axes,
-    rows: Sequence[Row],
-    estimate_of: Callable[[Row], Estimate | None],
+    rows: Sequence[R],
+    estimate_of: Callable[[R], Estimate | None],
     places: Sequence[float],
     along: str,
     *,

@@ -19,7 +19,7 @@ from varsim.report.rows import (
 )
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.stack.totals import LayerTotals
-from varsim.study import Drawn, Kind
+from varsim.study import Kind
 from varsim.table import Column, Table
 
 if TYPE_CHECKING:
@@ -123,17 +123,13 @@ def _pooled(parts: Sequence[LayerResult]) -> LayerResult:
     )
 
 
-def _figure(rows: Sequence[LayerResult], width: float) -> Drawn:
-    return figures.figure(rows, width)
-
-
 STACK = Kind(
     schema=LAYERS,
     group="stacks",
     replicates="networks",
     table=stack_table,
     explain=lambda rows: explanation.explain(rows),
-    figure=_figure,
+    figure=lambda rows, width: figures.stack_figure(rows, width),
     extent=lambda rows: f"{span([row.networks for row in rows])} networks",
     measures=lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
     same_quantity=("widths", "layer", "batch"),
