@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
 stack, network = lazy("varsim.stack.result"), lazy("varsim.stack.network")
 theory = lazy("varsim.stack.theory")
-memory = lazy("varsim.compute.memory")
 check, initializers = lazy("varsim.layer.check"), lazy("varsim.initializers")
 explain_layer, explain_stack = (
     lazy("varsim.report.explain.layer"), lazy("varsim.report.explain.stack"),
@@ -189,8 +188,6 @@ def _measure(
         with _EndingSignals() as signals:
             with stdout_to_stderr():
                 to_run = [point.study for point in points if point.done is None]
-                if not options["scheduler"]:
-                    _check_memory(workers, to_run)
                 if left_out is None:
                     _prepare(to_run)
                 # Only now: a mistake of the user's is told alone.
@@ -425,14 +422,6 @@ def _prepare(studies: Iterable[Any]) -> None:
     asked.pop((None, None), None)
     for study in asked.values():
         prepare(study)
-
-
-def _check_memory(workers: int, studies: Sequence[Any]) -> None:
-    """Check that this machine can hold a run: what runs out of memory on the way may never end."""
-    if studies:
-        first = any(map(has_long_calls, studies))  # a thread before those of the workers
-        threads = first + workers if first or workers > 1 else 0
-        memory.check_workers_fit(workers, max(study.memory for study in studies), threads)
 
 
 def _found() -> str:
