@@ -8,7 +8,6 @@ import json
 import math
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -471,46 +470,6 @@ def test_an_interrupt_does_not_wait_for_a_long_draw(tmp_path: Path, draws_before
             process.kill()
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-@pytest.mark.parametrize(
-    ("kib", "args"),
-    [
-        (60_000, "-s sqrt -n 64"),
-        (130_000, "-s sqrt -n 64"),
-        (160_000, "-i orthogonal -d 64 -n 64"),
-        (240_000, "-i orthogonal -d 64 -n 64"),
-        (330_000, "layers -i orthogonal --width 64 --depth 2 --networks 8"),
-        (240_000, "layers -a gelu --width 64 --depth 2 --networks 8"),
-        (240_000, "init orthogonal -d 64 --draws 8"),
-    ],
-)
-def test_a_limit_on_addresses_is_told_in_a_sentence(kib: int, args: str) -> None:
-    """SciPy's BLAS would otherwise try for ever; exit 1."""
-    command = f"ulimit -v {kib}; exec {shlex.join([*VARSIM, *args.split(), '--workers', '2'])}"
-    done = subprocess.run(
-        ["bash", "-c", command], capture_output=True, encoding="utf-8", env=environment(),
-        timeout=60, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (1, ""), done.stderr
-    (sentence,) = done.stderr.splitlines()
-    assert re.match(
-        r"Error: .*(memory|MiB|segment).*; (take fewer|give it more)|OpenBLAS", sentence
-    )
-
-
-def test_a_run_that_the_machine_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each worker holds its own W: what is needed, what there is, and what to do; exit 1."""
-    monkeypatch.setattr("varsim.compute.memory._available", lambda: 40 * 2**20)
-    args = ("-s", "sqrt", "-i", "trunc_normal", "-d", "1000", "-n", "64000", "-q")
-    assert here(*args, "--workers", "2").returncode == 0
-    refused = here(*args, "--workers", "3")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == (
-        "Error: the machine ran out of resources (the run needs 45 MiB, and the machine has "
-        "40 MiB); take fewer workers or smaller matrices.\n"
-    )
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:

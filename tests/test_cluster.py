@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +22,9 @@ import pytest
 
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
-from varsim.compute import ComputeError, Mapper, ordered_map
+from varsim.compute import ComputeError, EqualJobs, Map, Mapper, ordered_map
 from varsim.compute.cluster import _SECONDS, _check_worker, _seconds, _Task, cluster
-from varsim.compute.processes import _budget, _taken, grouped
+from varsim.compute.processes import _budget, _group, grouped
 from varsim.compute.provenance import fingerprint
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
@@ -174,20 +174,16 @@ def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> N
     assert run(*LONG, "--output", str(file), "--resume").stdout == run(*LONG).stdout
 
 
-@dataclass
-class Naps:
+class Naps(EqualJobs[float]):
     """Naps of a twentieth of a second, which are wanted for half a minute at most."""
 
-    number: int
-    deadline: float = field(default_factory=lambda: time.monotonic() + 30)
-
-    def __iter__(self) -> Iterator[float]:
-        """Hand them out."""
-        return iter([0.05] * self.number)
+    def __init__(self, number: int) -> None:
+        super().__init__([0.05] * number)
+        self._deadline = time.monotonic() + 30
 
     def is_wanted(self) -> bool:
         """Tell whether to go on waiting."""
-        return time.monotonic() < self.deadline
+        return time.monotonic() < self._deadline
 
 
 @pytest.fixture
@@ -240,7 +236,7 @@ def test_a_run_waits_for_whom_it_cannot_do_without(who: str, tmp_path: Path) -> 
 
 
 def mapper_asks_until_it_answers(mapper: Mapper, told: list[str]) -> bool:
-    list(mapper(abs, range(2)))
+    list(mapper(abs, EqualJobs(range(2))))
     return len(told) >= 2
 
 
@@ -343,7 +339,7 @@ class Recorder:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def mapper(self) -> Mapper:
+    def mapper(self) -> Map:
         class Executor:
             def submit(_, function: Any, group: Any, /) -> Any:  # noqa: N805
                 self.sizes.append(len(group))
@@ -370,7 +366,7 @@ def test_groups_keep_items_and_order(items: range) -> None:
     """Whatever the grouping, what comes out is what a plain map gives."""
     recorder = Recorder()
     mapper = grouped(recorder.mapper(), capacity=lambda: 2, seconds=_seconds)
-    assert list(mapper(abs, items)) == list(map(abs, items))
+    assert list(mapper(abs, EqualJobs(items))) == list(map(abs, items))
     assert sum(recorder.sizes) == len(items)
     if len(items) == 5000:
         assert len(recorder.sizes) < 100, "short items go in large groups"
@@ -394,15 +390,15 @@ class Item:
 
 
 def test_a_group_holds_one_item_or_as_many_as_its_budget_pays() -> None:
-    """An item without a cost has cost 1; a long one goes alone."""
-    for items, budget, number in (
-        (range(5), 0.0, 1), (range(5), 2.0, 2), (range(5), 2.5, 3), (range(5), 9.0, 5),
-        (range(0), 9.0, 0), ([Item(100.0)] * 3, 50.0, 1), ([Item(0.5)] * 9, 2.0, 4),
-        ([Item(3.0), Item(3.0), Item(3.0)], 4.0, 2),
+    """A long one goes alone."""
+    for cost, count, budget, number in (
+        (1.0, 5, 0.0, 1), (1.0, 5, 2.0, 2), (1.0, 5, 2.5, 3), (1.0, 5, 9.0, 5), (1.0, 0, 9.0, 0),
+        (100.0, 3, 50.0, 1), (0.5, 9, 2.0, 4), (3.0, 3, 4.0, 2),
     ):  # fmt: skip
-        rest = iter(items)
-        assert list(_taken(rest, budget)) == list(items)[:number]
-        assert list(rest) == list(items)[number:]
+        jobs = Items(count, cost, remaining=100.0)
+        rest = iter(jobs)
+        assert list(_group(jobs, rest, budget)) == [Item(cost)] * number
+        assert list(rest) == [Item(cost)] * (count - number)
 
 
 class Items:
@@ -416,6 +412,17 @@ class Items:
         for _ in range(self._number):
             self.remaining -= self._cost
             yield Item(self._cost)
+
+    def cost(self, item: Item) -> float:
+        """Return its cost."""
+        return item.cost
+
+    def ask_for(self, cost: float) -> None:
+        """Stay as they are."""
+
+    def is_wanted(self) -> bool:
+        """Return True."""
+        return True
 
 
 def sizes_of_groups(
@@ -478,8 +485,8 @@ class Asked(Items):
 def test_items_that_can_be_large_are_asked_for_in_their_groups_size() -> None:
     """A group is one of them then, and no larger than its budget."""
     rest = Asked(10, 1.0, 100.0)
-    assert [item.cost for item in _taken(iter(rest), 0.0, rest.ask_for)] == [1.0]
-    assert [item.cost for item in _taken(iter(rest), 7.0, rest.ask_for)] == [7.0]
+    assert [item.cost for item in _group(rest, iter(rest), 0.0)] == [1.0]
+    assert [item.cost for item in _group(rest, iter(rest), 7.0)] == [7.0]
 
 
 def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
@@ -488,7 +495,7 @@ def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
     """Every group carries the versions it is to be computed with."""
     check = partial(_check_worker, fingerprint())
     mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_seconds, check=check)
-    results = mapper(abs, range(50))
+    results = mapper(abs, EqualJobs(range(50)))
     next(results)
     monkeypatch.setattr("varsim.compute.cluster.offered", lambda: {"NumPy": "1.0"})
     with pytest.raises(ComputeError, match="a worker has varsim None and this machine"):

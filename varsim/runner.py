@@ -277,6 +277,10 @@ class _Run(Generic[Rep, Tot, R]):
             self.remaining -= work.cost
             yield work
 
+    def cost(self, work: Work) -> float:
+        """Return the random numbers that a piece of work draws."""
+        return work.cost
+
     def ask_for(self, cost: float) -> None:
         """Let the next piece of work cost so much, if it can be as large."""
         self._asked_for = cost

@@ -58,7 +58,7 @@ cluster, storage = lazy("varsim.compute.cluster"), lazy("varsim.storage.ledger")
 network, stack_study = lazy("varsim.stack.question"), lazy("varsim.stack.study")
 stack_kind, check_kind = lazy("varsim.stack.kind"), lazy("varsim.check.kind")
 check_question, check_study = lazy("varsim.check.question"), lazy("varsim.check.study")
-theory, memory = lazy("varsim.stack.theory"), lazy("varsim.compute.memory")
+theory = lazy("varsim.stack.theory")
 initializers, kinds = lazy("varsim.initializers"), lazy("varsim.kinds")
 
 
@@ -173,8 +173,6 @@ def _measure(
         with _EndingSignals() as signals:
             with stdout_to_stderr():
                 to_run = [point.study for point in points if point.done is None]
-                if not options["scheduler"]:
-                    _check_memory(workers, to_run)
                 if left_out is None:
                     _prepare(to_run)
                 # Only now: a mistake of the user's is told alone.
@@ -405,14 +403,6 @@ def _prepare(studies: Iterable[Any]) -> None:
     asked.pop((), None)
     for study in asked.values():
         prepare(study)
-
-
-def _check_memory(workers: int, studies: Sequence[Any]) -> None:
-    """Check that this machine can hold a run: what runs out of memory on the way may never end."""
-    if studies:
-        first = any(map(has_long_calls, studies))  # a thread before those of the workers
-        threads = first + workers if first or workers > 1 else 0
-        memory.check_workers_fit(workers, max(study.memory for study in studies), threads)
 
 
 def _found() -> str:

@@ -1,4 +1,4 @@
-"""Computing: threads, processes and clusters, random streams, memory, versions."""
+"""Computing: threads, processes and clusters, random streams, memory, and versions."""
 
 from varsim.compute.blas import (
     OneThread,
@@ -9,8 +9,12 @@ from varsim.compute.blas import (
 )
 from varsim.compute.doors import lazy
 from varsim.compute.mapper import (
+    AwakeExecutor,
     ComputeError,
+    EqualJobs,
     Executor,
+    Jobs,
+    Map,
     Mapper,
     Task,
     check_workers,
@@ -19,11 +23,10 @@ from varsim.compute.mapper import (
     ordered_map,
     out_of_resources,
     threads,
-    wait_awake,
 )
 
 __all__ = [
-    "ComputeError", "Executor", "Mapper", "OneThread", "Task", "check_workers", "interruptible",
-    "lazy", "limit_blas", "loaded_libraries", "local", "one_blas_thread", "ordered_map",
-    "out_of_resources", "start_with_one_blas_thread", "threads", "wait_awake",
+    "AwakeExecutor", "ComputeError", "EqualJobs", "Executor", "Jobs", "Map", "Mapper", "OneThread",
+    "Task", "check_workers", "interruptible", "lazy", "limit_blas", "loaded_libraries", "local",
+    "one_blas_thread", "ordered_map", "out_of_resources", "start_with_one_blas_thread", "threads",
 ]  # fmt: skip

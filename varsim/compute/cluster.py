@@ -1,4 +1,4 @@
-"""A Dask cluster as a mapper; needs ``distributed``, which is loaded only here."""
+"""A Dask cluster as a mapper; it needs ``distributed``, which only this module loads."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as Outcome
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, TypeVar
 from weakref import WeakSet
 
 from varsim import __version__
-from varsim.compute import ComputeError, Mapper, ordered_map
+from varsim.compute import ComputeError, Jobs, Mapper, ordered_map
 from varsim.compute.processes import ending_signals_blocked, grouped
 from varsim.compute.provenance import fingerprint, offered
 
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
-# Of a task: a good part of a second, and more of it the more workers there are: each task takes one
-# or two milliseconds of the one scheduler and of this process.
+# The shortest and the longest task: a good part of a second, and longer with more workers, since
+# each task takes one or two milliseconds of the one scheduler and of this process.
 _SECONDS = (0.05, 0.4)
 _SECONDS_PER_WORKER = (0.002, 0.01)
 
-# Dask makes glibc's malloc return freed memory at once. Getting it again for every draw costs a
+# Dask makes glibc's malloc return freed memory at once, and new memory for every draw costs a
 # quarter of the time. BLAS has one thread per process, as everywhere.
 _WORKER_ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -46,9 +47,9 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 
-# Ctrl-C is for this process alone, which ends the others: each would print a traceback. What
-# users' code prints goes to stderr, because stdout is for data; what it warns of is dropped.
-_DEAF = (
+# Only this process handles Ctrl-C and ends the others, each of which would print a traceback.
+# Output of users' code goes to stderr, because stdout is for data; its warnings are dropped.
+_WORKER_PRELOAD = (
     "import signal, sys, warnings; warnings.simplefilter('ignore'); sys.stdout = sys.stderr; "
     "signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
@@ -61,27 +62,25 @@ _FETCH_SECONDS = 5
 _CLOSE_SECONDS = 3
 _WORKERLESS_SECONDS = 60
 
-# Workers give a sign of life twice a second, and of a thousand workers each does so every 6 s.
+# A worker sends a heartbeat twice a second, and every 6 s if there are a thousand.
 _SILENT_SECONDS = 15
 
-_TOLD_ONE_BY_ONE = 3
+# More workers than these are only counted in messages.
+_MOST_NAMED = 3
 
-# A worker of a local cluster is replaced when it has given none for so long.
+# After that time without a heartbeat, a worker of a local cluster is replaced.
 _LOCAL_TTL = "30s"
 
 
 @contextmanager
-def cluster(address: str, workers: int, tell: Callable[[str], object] = bool) -> Iterator[Mapper]:
-    """Give a mapper over the workers of a Dask cluster.
-
-    Where its items have a method ``is_wanted``, the mapper asks it while it waits, and ends when it
-    returns False.
+def cluster(address: str, workers: int, notify: Callable[[str], object] = bool) -> Iterator[Mapper]:
+    """Give a mapper over the workers of a Dask cluster; it ends early if jobs are unwanted.
 
     Args:
-        address: The scheduler's, such as ``tcp://host:8786``; or ``local``, for a cluster of
-            processes on this machine that ends with the context.
+        address: Address of the scheduler, such as ``tcp://host:8786``; or ``local``, for a cluster
+            of processes on this machine that ends with the context.
         workers: Number of processes of a local cluster.
-        tell: Takes a sentence for a person: who does not answer, and who answers again.
+        notify: Called with a message when a worker stops or resumes answering.
 
     Raises:
         ComputeError: The cluster cannot be reached, has no workers, computes with other versions,
@@ -94,7 +93,7 @@ def cluster(address: str, workers: int, tell: Callable[[str], object] = bool) ->
             "a scheduler needs the package distributed, which is not installed; run: "
             "pip install distributed"
         ) from None
-    # The cluster's own logs say what distributed has to say of lost workers and connections.
+    # The logs of the cluster itself have the messages on lost workers and connections.
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -104,13 +103,13 @@ def cluster(address: str, workers: int, tell: Callable[[str], object] = bool) ->
         client = _connected(address)
         stack.callback(_close, client)
         _check_workers(client)
-        members, check = _Members(client, address, tell), partial(_check_worker, fingerprint())
+        members, check = _Members(client, address, notify), partial(_check_worker, fingerprint())
 
-        def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
-            tasks = _Tasks(client, members, getattr(items, "is_wanted", lambda: True))
+        def mapper(function: Callable[[T], R], jobs: Jobs[T], /) -> Iterator[R]:
+            tasks = _Tasks(client, members, jobs.is_wanted)
             in_order = ordered_map(tasks, lambda: 2 * members.capacity())
-            with suppress(_UnwantedError):
-                yield from grouped(in_order, members.capacity, _seconds, check)(function, items)
+            with suppress(_NoLongerNeeded):
+                yield from grouped(in_order, members.capacity, _seconds, check)(function, jobs)
 
         yield mapper
 
@@ -124,7 +123,7 @@ def _local(processes: int) -> Iterator[LocalCluster]:
     settings = {
         "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
         "distributed.scheduler.worker-ttl": _LOCAL_TTL,
-        "distributed.worker.preload": [_DEAF],
+        "distributed.worker.preload": [_WORKER_PRELOAD],
     }
     with dask.config.set(settings), ExitStack() as stack:
         try:
@@ -136,22 +135,23 @@ def _local(processes: int) -> Iterator[LocalCluster]:
                     silence_logs=logging.CRITICAL,
                 )
                 stack.enter_context(local)
-        except Exception as error:  # noqa: BLE001  # of the system, in many shapes
+        except Exception as error:  # noqa: BLE001  # the system has many of them
             raise ComputeError(f"no {processes} processes could be started: {error}") from None
         yield local
 
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Block signals that end a program while processes start: half-started ones print tracebacks.
+    """Block the signals that end a program while processes start, which inherit that.
 
-    The processes inherit the blocked signals. A preload unblocks the one that ends them.
+    A process that is interrupted during its start prints a traceback. The preload unblocks the
+    signal that ends a worker.
     """
     # Python puts the current folder first on the path of its processes, where a user's types.py
-    # would be imported for Python's own.
+    # would replace that of the standard library.
     os.environ["PYTHONSAFEPATH"] = "1"
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # or it would be started below, and unblock SIGINT
+        resource_tracker.ensure_running()  # its start unblocks SIGINT
     with ending_signals_blocked():
         yield
 
@@ -164,7 +164,7 @@ def _connected(address: str) -> Client:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
 
     _hush_half_made_clients()
-    with suppress(Exception):  # anything may answer there, and never finish its handshake
+    with suppress(Exception):  # another program may answer, and never finish its handshake
         return _bounded(connect, 2 * _CONNECT_SECONDS)
     raise ComputeError(
         f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
@@ -173,12 +173,12 @@ def _connected(address: str) -> Client:
 
 
 def _close(client: Client) -> None:
-    with suppress(ComputeError), _lost_as_compute_error():  # it is known by then
+    with suppress(ComputeError), _lost_as_compute_error():  # already reported
         client.close(timeout=_CLOSE_SECONDS)
 
 
 def _bounded(call: Callable[[], R], seconds: float) -> R:
-    """Call on a thread, which is abandoned with a TimeoutError when it takes too long."""
+    """Call on a thread; after a time limit, abandon it with a TimeoutError."""
     outcome: Outcome[R] = Outcome()
 
     def attempt() -> None:
@@ -192,7 +192,7 @@ def _bounded(call: Callable[[], R], seconds: float) -> R:
 
 
 def _hush_half_made_clients() -> None:
-    """Drop the traceback that the end of a client prints when it never connected."""
+    """Drop the traceback of a client that never connected, printed at its end."""
     before = sys.unraisablehook
 
     def hook(unraisable: sys.UnraisableHookArgs) -> None:
@@ -204,22 +204,22 @@ def _hush_half_made_clients() -> None:
 
 
 def _check_worker(expected: Mapping[str, str]) -> None:
-    """Refuse a worker that joined late and computes with other versions."""
+    """Refuse a worker that joined later and has other versions."""
     _check_fingerprint("a worker", expected, offered())
 
 
-def _check_fingerprint(who: str, expected: Mapping[str, str], found: Mapping[str, str]) -> None:
+def _check_fingerprint(who: str, expected: Mapping[str, str], actual: Mapping[str, str]) -> None:
     for what, here in expected.items():
-        if found.get(what) != here:
+        if (there := actual.get(what)) != here:
             raise ComputeError(
-                f"{who} has {what} {found.get(what)} and this machine {here}, which could change "
+                f"{who} has {what} {there} and this machine {here}, which could change "
                 "the numbers; install the same versions, and for other CPUs set OPENBLAS_CORETYPE "
                 "and NPY_DISABLE_CPU_FEATURES alike"
             )
 
 
 def _check_workers(client: Client) -> None:
-    """Raise a ComputeError unless there are workers that compute as this process does."""
+    """Raise a ComputeError unless there are workers with the versions of this process."""
     address = client.scheduler_info()["address"]
     try:
         client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
@@ -228,69 +228,76 @@ def _check_workers(client: Client) -> None:
             f"the scheduler at {address} has no workers; start some with: dask worker {address}"
         ) from None
     try:
-        found = _bounded(lambda: client.run(offered), 2 * _CONNECT_SECONDS)
+        by_worker = _bounded(lambda: client.run(offered), 2 * _CONNECT_SECONDS)
     except TimeoutError:
         raise ComputeError(
             f"some worker of {address} does not answer; see to the workers, and start again"
         ) from None
-    except Exception as error:  # noqa: BLE001  # a worker's own, or one of no class in particular
+    except Exception as error:  # noqa: BLE001  # a worker's, or one of any class
         raise ComputeError(
             f"a worker of {address} cannot load varsim ({error}); install varsim {__version__} on "
             "all of them"
         ) from None
-    for worker, versions in found.items():
+    for worker, versions in by_worker.items():
         _check_fingerprint(f"the worker {worker}", fingerprint(), versions)
 
 
 def _seconds(workers: int) -> tuple[float, float]:
-    """Return how long a group takes, at least and at most."""
+    """Return the shortest and the longest duration of a task."""
     pairs = zip(_SECONDS, _SECONDS_PER_WORKER, strict=True)
     shortest, longest = (max(least, each * workers) for least, each in pairs)
     return shortest, longest
 
 
-class _UnwantedError(Exception):
-    """Nobody wants what is waited for."""
+class _NoLongerNeeded(Exception):  # noqa: N818  # the end of a wait, not an error
+    """The awaited results are no longer needed."""
+
+
+class _WorkerState(TypedDict):
+    """The scheduler's record of a worker, as far as it is used here."""
+
+    last_seen: float
+    nthreads: int
 
 
 @dataclass
 class _Members:
-    """What the scheduler last said of its workers, and who gives no sign of life.
+    """The workers of a cluster, by the scheduler's last answer.
 
     Attributes:
-        client: Who asks.
-        address: The scheduler's.
-        tell: Takes a sentence for a person.
-        silent: The addresses of workers that give no sign of life.
-        answering: Those of the others.
+        client: The connection.
+        address: Address of the scheduler.
+        notify: Called with messages for a person.
+        silent: Addresses of workers without a recent heartbeat.
+        answering: Addresses of the others.
     """
 
     client: Client
     address: str
-    tell: Callable[[str], object]
+    notify: Callable[[str], object]
     silent: list[str] = field(default_factory=list)
     answering: list[str] = field(default_factory=list)
     _threads: int = 0
     _asked_at: float = -math.inf
     _unanswered_since: float = math.inf
     _workerless_since: float = math.inf
-    _signs: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _told: list[str] = field(default_factory=list)
+    _heartbeats: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _reported: list[str] = field(default_factory=list)
 
     def capacity(self) -> int:
-        """Return the number of calls computed at a time, as workers come and go."""
+        """Return the number of calls computed at a time; it changes as workers come and go."""
         self.ask()
         return max(1, self._threads)
 
     def ask(self) -> None:
-        """Ask the scheduler, unless it was asked a moment ago, and tell who does not answer.
+        """Ask the scheduler, unless it was asked a moment ago, and report silent members.
 
         Raises:
             ComputeError: The connection or all workers are lost.
         """
         if (now := time.monotonic()) - self._asked_at < _POLL_SECONDS:
             return
-        scheduler: Any = self.client.scheduler
+        scheduler: Any = self.client.scheduler  # its methods are those of another process
         workers = None
         with _lost_as_compute_error(), suppress(TimeoutError):
             answer = self.client.sync(scheduler.identity, callback_timeout=_POLL_SECONDS)
@@ -301,25 +308,29 @@ class _Members:
         else:
             self._unanswered_since = math.inf
             self._take(workers)
-        self._tell_news()
+        self._report_changes()
         if self._asked_at - self._workerless_since > _WORKERLESS_SECONDS:
             raise ComputeError("the cluster has lost all of its workers")
 
-    def _take(self, workers: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take note of an answer: of each worker its last sign of life, and when that was new."""
-        now, before = self._asked_at, self._signs
+    def _take(self, workers: Mapping[str, _WorkerState]) -> None:
+        """Store an answer: the last heartbeat of each worker, and the time of its first report."""
+        now, before = self._asked_at, self._heartbeats
         last = {address: (worker["last_seen"], now) for address, worker in workers.items()}
-        self._signs = {
-            address: before[address] if before.get(address, (None,))[0] == sign[0] else sign
-            for address, sign in last.items()
+        self._heartbeats = {
+            address: before[address] if before.get(address, (None,))[0] == beat[0] else beat
+            for address, beat in last.items()
         }
-        self.silent = [a for a, (_, since) in self._signs.items() if now - since >= _SILENT_SECONDS]
+        self.silent = [
+            address
+            for address, (_, since) in self._heartbeats.items()
+            if now - since >= _SILENT_SECONDS
+        ]
         self.answering = [address for address in last if address not in self.silent]
         self._threads = sum(worker["nthreads"] for worker in workers.values())
         self._workerless_since = math.inf if self._threads else min(now, self._workerless_since)
 
-    def _tell_news(self) -> None:
-        """Tell who has fallen silent since the last time, and who answers again."""
+    def _report_changes(self) -> None:
+        """Report members that stopped answering since the last report, or resumed."""
         scheduler = f"The scheduler at {self.address}"
         silent = [f"The worker at {address}" for address in self.silent]
         consequence = "other workers compute its blocks"
@@ -327,30 +338,30 @@ class _Members:
             silent.append(scheduler)
         if scheduler in silent or not self.answering:
             consequence = "the run waits, and Ctrl-C ends it with the rows that are done"
-        members = {scheduler, *(f"The worker at {address}" for address in self._signs)}
-        back = [who for who in self._told if who in members and who not in silent]
-        self._tell(
+        members = {scheduler, *(f"The worker at {address}" for address in self._heartbeats)}
+        back = [who for who in self._reported if who in members and who not in silent]
+        self._report(
             f"has not answered for {_SILENT_SECONDS:g} s; {consequence}.",
-            [who for who in silent if who not in self._told],
+            [who for who in silent if who not in self._reported],
         )
-        self._tell("answers again.", back)
-        self._told = silent
+        self._report("answers again.", back)
+        self._reported = silent
 
-    def _tell(self, what: str, whom: Sequence[str]) -> None:
-        for who in whom[:_TOLD_ONE_BY_ONE]:
-            self.tell(f"{who} {what}")
-        if more := len(whom[_TOLD_ONE_BY_ONE:]):
-            self.tell(f"The same holds for {more} more.")
+    def _report(self, what: str, members: Sequence[str]) -> None:
+        for member in members[:_MOST_NAMED]:
+            self.notify(f"{member} {what}")
+        if more := len(members[_MOST_NAMED:]):
+            self.notify(f"The same holds for {more} more.")
 
 
 @dataclass
 class _Tasks:
-    """A client of a cluster, as an executor."""
+    """The client of a cluster as an executor."""
 
     client: Client
     members: _Members
     is_wanted: Callable[[], bool]
-    _open: WeakSet[_Task[Any]] = field(default_factory=WeakSet)
+    _open: WeakSet[_Task[object]] = field(default_factory=WeakSet)
 
     def submit(self, function: Callable[[T], R], item: T, /) -> _Task[R]:
         task = _Task(self, function, item)
@@ -358,10 +369,10 @@ class _Tasks:
         return task
 
     def send(self, function: Callable[[T], R], item: T) -> Future[R]:
-        """Hand a call to the scheduler, for workers that answer."""
+        """Submit a call to the scheduler, for workers that answer."""
         answering = self.members.answering if self.members.silent else None
         with _lost_as_compute_error():
-            # As arguments of Dask's own, items would be searched for futures, one by one.
+            # Dask would search each item of its arguments for futures.
             return self.client.submit(
                 partial(function, item),
                 pure=False,
@@ -369,11 +380,11 @@ class _Tasks:
                 allow_other_workers=bool(answering),
             )
 
-    def gather(self, first: _Task[Any]) -> None:
-        """Fetch the result of a task, and of all that are done: scheduler and workers answer once.
+    def gather(self, first: _Task[object]) -> None:
+        """Fetch the results of a task and of all finished ones, in one exchange of messages.
 
         Raises:
-            TimeoutError: One that has some of them does not answer.
+            TimeoutError: A worker with one of the results does not answer.
         """
         others = [task for task in self._open if task is not first and task.is_fetched_with_others]
         tasks = [first, *others]
@@ -388,21 +399,21 @@ class _Tasks:
         for task, result in zip(tasks, results, strict=True):
             task.results.append(result)
 
-    def look_around(self) -> None:
-        """See, after a wait in vain, who does not answer, and hand on what only those have.
+    def poll(self) -> None:
+        """Look for silent workers, and resubmit the tasks that only those have.
 
         Raises:
             ComputeError: The connection or all workers are lost.
-            _UnwantedError: Nobody wants what is waited for.
+            _NoLongerNeeded: The awaited results are no longer needed.
         """
         self.members.ask()
         if not self.is_wanted():
-            raise _UnwantedError
+            raise _NoLongerNeeded
         if self.members.silent and self.members.answering:
             with _lost_as_compute_error(), suppress(TimeoutError):
                 held = _bounded(self._held_by_silent_workers, _CONNECT_SECONDS)
                 for task in list(self._open):
-                    task.hand_on(held)
+                    task.resubmit(held)
 
     def _held_by_silent_workers(self) -> set[str]:
         silent = self.members.silent
@@ -411,8 +422,8 @@ class _Tasks:
 
 
 @contextmanager
-def _lost_as_compute_error(future: Future[Any] | None = None) -> Iterator[None]:
-    """Tell in a sentence what a client raises, except for the error of a future's own call."""
+def _lost_as_compute_error(future: Future[R] | None = None) -> Iterator[None]:
+    """Reraise the errors of a client as a ComputeError, except that of a future's call."""
     from distributed import KilledWorker
 
     try:
@@ -424,33 +435,34 @@ def _lost_as_compute_error(future: Future[Any] | None = None) -> Iterator[None]:
         ) from None
     except ComputeError:
         raise
-    except (CancelledError, OSError, RuntimeError):  # RuntimeError: of asyncio, as it closes
+    except (CancelledError, OSError, RuntimeError):  # asyncio raises RuntimeError as it closes
         if future is not None and future.status == "error":
             raise
         raise ComputeError("the connection to the scheduler was lost") from None
 
 
-class _Task(Generic[R]):
-    """A task on a cluster; a worker that is lost or silent in the middle only delays it.
+class _Task(Generic[R_co]):
+    """A task on a cluster; a lost or silent worker only delays it.
 
     Attributes:
-        futures: Of its calls, which are one, and more where workers fell silent.
-        results: Its result, once that is here.
-        is_slow: Whether fetching it took too long for the results of others to wait for it.
+        futures: Futures of its submissions: one, and one more for each silent worker.
+        results: Its result, once it is here.
+        is_slow: Whether its transfer took too long for the results of others to wait for it.
     """
 
-    def __init__(self, tasks: _Tasks, function: Callable[[Any], R], item: Any) -> None:
-        self._tasks, self._call = tasks, (function, item)
-        self.futures = deque([tasks.send(*self._call)])
-        self.results: list[R] = []
+    def __init__(self, tasks: _Tasks, function: Callable[[T], R_co], item: T) -> None:
+        self._tasks = tasks
+        self._send: Callable[[], Future[R_co]] = partial(tasks.send, function, item)
+        self.futures = deque([self._send()])
+        self.results: list[R_co] = []
         self.is_slow = False
 
     @property
     def is_fetched_with_others(self) -> bool:
-        """Whether the result is there to be fetched."""
+        """Whether the result is ready to be fetched."""
         return not self.results and not self.is_slow and self.futures[0].status == "finished"
 
-    def result(self) -> R:
+    def result(self) -> R_co:
         while not self.results:
             future = self.futures[0]
             with _lost_as_compute_error(future), suppress(TimeoutError):
@@ -460,13 +472,13 @@ class _Task(Generic[R]):
                 self._tasks.gather(self)
                 break
             self.futures.rotate()
-            self._tasks.look_around()
+            self._tasks.poll()
         return self.results[0]
 
-    def hand_on(self, held: Collection[str]) -> None:
-        """Let another worker compute it, too, where silent workers hold all there is of it."""
+    def resubmit(self, held: Collection[str]) -> None:
+        """Submit it again if silent workers hold all of its submissions."""
         if not self.results and all(future.key in held for future in self.futures):
-            self.futures.appendleft(self._tasks.send(*self._call))
+            self.futures.appendleft(self._send())
 
     def cancel(self) -> None:
         with suppress(ComputeError), _lost_as_compute_error():

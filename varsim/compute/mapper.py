@@ -1,11 +1,12 @@
-"""Mappers: one argument with the shape of ``map`` says where calls run.
+"""Mappers: one argument, in the shape of ``map``, decides where calls run.
 
-Every mapper yields the results in the order of the items, so it never changes what is computed.
-:func:`ordered_map` makes a mapper of anything that takes calls as an executor does.
+Every mapper yields results in the order of the items, so results do not depend on it.
+:func:`ordered_map` makes one of any executor.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import sys
@@ -13,68 +14,117 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-from varsim.errors import InputError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from varsim.compute.blas import one_blas_thread
 from varsim.compute.doors import lazy
+from varsim.errors import InputError
+
+if TYPE_CHECKING:
+    from concurrent import futures
+
+    from varsim.compute import processes
+else:
+    processes = lazy("varsim.compute.processes")
 
 _MAX_WORKERS = 1024
-
-
 _POLL_SECONDS = 0.2
 
-
-# Random numbers that take some tenths of a second. Processes start in some hundredths.
+# These take some tenths of a second; processes start in some hundredths.
 _MANY_NUMBERS = 5e7
 
-
-# Where Linux keeps semaphores; some containers have none.
+# The folder of semaphores on Linux; some containers have none.
 _SEMAPHORES = "/dev/shm"  # noqa: S108  # nothing is written there
 
-
-# Their threads do not survive a fork.
+# The threads of these do not survive a fork.
 _UNFORKABLE = ("torch", "jax", "tensorflow")
 
-
 T = TypeVar("T")
-
-
 R = TypeVar("R")
-
-
 R_co = TypeVar("R_co", covariant=True)
 
 
 def out_of_resources(error: BaseException) -> str:
-    """Return a sentence on a machine without memory or threads, and on what to do."""
+    """Return the sentence for a machine that is short of memory or threads."""
     reason = str(error) or "no memory"
     return f"the machine ran out of resources ({reason}); take fewer workers or smaller matrices"
 
 
 class ComputeError(RuntimeError):
-    """Workers or their connection were lost: one sentence says what happened and what to do."""
+    """A loss of workers or of their connection: one sentence with the event and the remedy."""
 
 
-class Mapper(Protocol):
+class Jobs(Protocol[T]):
+    """Items of known cost; the unit of cost is theirs.
+
+    The rows of a run are such items: finished ones can add to what remains.
+    """
+
+    @property
+    def remaining(self) -> float:
+        """Cost of the items that are still to come, as far as it is known."""
+
+    def __iter__(self) -> Iterator[T]:
+        """Hand the items out."""
+
+    def cost(self, item: T, /) -> float:
+        """Return the cost of an item."""
+
+    def ask_for(self, cost: float, /) -> None:
+        """Let the next item have about this cost, where the size of items is free."""
+
+    def is_wanted(self) -> bool:
+        """Return whether results are still wanted; a mapper may ask during a long wait."""
+
+
+class EqualJobs(Generic[T]):
+    """The items of any iterable as jobs of cost 1."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        """Take the items; without a length, infinitely many remain."""
+        self._items = items
+        self.remaining: float = operator.length_hint(items) or math.inf
+
+    def __iter__(self) -> Iterator[T]:
+        """Hand the items out."""
+        for item in self._items:
+            self.remaining -= 1
+            yield item
+
+    def cost(self, item: T, /) -> float:  # noqa: ARG002  # the protocol has it
+        """Return 1."""
+        return 1.0
+
+    def ask_for(self, cost: float, /) -> None:
+        """Ignore the size: that of items is fixed."""
+
+    def is_wanted(self) -> bool:
+        """Return True."""
+        return True
+
+
+class Map(Protocol):
     """The shape of the built-in ``map`` with one iterable."""
 
     def __call__(self, function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
         """Return the function's results in the order of the items."""
 
 
+class Mapper(Protocol):
+    """A map over jobs; every :class:`Map` is one."""
+
+    def __call__(self, function: Callable[[T], R], jobs: Jobs[T], /) -> Iterator[R]:
+        """Return the function's results in the order of the jobs."""
+
+
 class Task(Protocol[R_co]):
     """The part of ``concurrent.futures.Future`` that :func:`ordered_map` needs."""
 
     def result(self) -> R_co:
-        """Wait for the call's result."""
+        """Wait for the call, and return its result."""
 
     def cancel(self) -> object:
-        """Do not begin the call, if that is still possible."""
+        """Drop the call if it has not begun."""
 
 
 class Executor(Protocol):
@@ -84,23 +134,15 @@ class Executor(Protocol):
         """Take a call."""
 
 
-def ordered_map(
-    executor: Executor, in_flight: Callable[[], int], wait: Callable[[Any], object] = bool
-) -> Mapper:
-    """Return a mapper that keeps at most ``in_flight()`` calls submitted to an executor.
+def ordered_map(executor: Executor, in_flight: Callable[[], int]) -> Map:
+    """Return a map that has at most ``in_flight()`` calls submitted to an executor.
 
-    Closing the iterator it returns cancels what has not begun.
+    Closing its iterator cancels the calls that have not begun.
 
     Args:
-        executor: Who takes the calls.
-        in_flight: How many, now.
-        wait: Waits for a task before its result is taken; by default the result does.
+        executor: The executor of the calls.
+        in_flight: The limit, which may change.
     """
-
-    def first(pending: deque[Task[R]]) -> R:
-        task = pending.popleft()
-        wait(task)
-        return task.result()
 
     def mapper(function: Callable[[T], R], items: Iterable[T], /) -> Iterator[R]:
         pending: deque[Task[R]] = deque()
@@ -108,21 +150,21 @@ def ordered_map(
             for item in items:
                 pending.append(executor.submit(function, item))
                 while len(pending) >= in_flight():
-                    yield first(pending)
+                    yield pending.popleft().result()
             while pending:
-                yield first(pending)
+                yield pending.popleft().result()
         finally:
-            for future in pending:
-                future.cancel()
+            for task in pending:
+                task.cancel()
 
     return mapper
 
 
 def check_workers(workers: int | None) -> int:
-    """Return the number of threads to use; for None, the number of CPUs this process may use.
+    """Return the number of workers; for None, the number of CPUs of this process.
 
     Raises:
-        InputError: It is not allowed.
+        InputError: The number is not allowed.
     """
     if workers is None:
         if hasattr(os, "sched_getaffinity"):
@@ -137,19 +179,45 @@ def check_workers(workers: int | None) -> int:
     return number
 
 
-def wait_awake(task: Future[Any]) -> None:
-    """Wait for a task, and see to signals: of two at once, other threads may take both."""
+def _wait_awake(future: futures.Future[R]) -> None:
+    """Wait for a call, and handle signals: of two at once, other threads may take both."""
     from concurrent.futures import wait
 
-    while not task.done():
-        wait([task], timeout=_POLL_SECONDS)
+    while not future.done():
+        wait([future], timeout=_POLL_SECONDS)
+
+
+class _AwakeTask(Generic[R]):
+    """A call of an :class:`AwakeExecutor`."""
+
+    def __init__(self, future: futures.Future[R]) -> None:
+        self._future = future
+
+    def result(self) -> R:
+        _wait_awake(self._future)
+        return self._future.result()
+
+    def cancel(self) -> None:
+        self._future.cancel()
+
+
+class AwakeExecutor:
+    """An executor of ``concurrent.futures``; signals are handled during waits for results."""
+
+    def __init__(self, executor: futures.Executor) -> None:
+        """Wrap an executor."""
+        self._executor = executor
+
+    def submit(self, function: Callable[[T], R], item: T, /) -> Task[R]:
+        """Take a call."""
+        return _AwakeTask(self._executor.submit(function, item))
 
 
 @contextmanager
 def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
-    """Give a mapper over that many threads; NumPy releases the interpreter lock in all they do.
+    """Give a mapper over that many threads; NumPy releases the interpreter lock in their work.
 
-    One worker is the calling thread, unless calls are long: there a signal waits for their end.
+    One worker is the calling thread, unless calls are long: a signal waits there for their end.
     """
     with one_blas_thread:
         if workers == 1 and not long_calls:
@@ -159,43 +227,40 @@ def threads(workers: int, *, long_calls: bool = False) -> Iterator[Mapper]:
 
         executor = ThreadPoolExecutor(workers, thread_name_prefix="varsim")
         try:
-            yield ordered_map(executor, lambda: 2 * workers, wait_awake)
+            yield ordered_map(AwakeExecutor(executor), lambda: 2 * workers)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
 
 def interruptible(call: Callable[[], R]) -> R:
-    """Return what a long call returns; a signal is not held up by it, since a thread makes it."""
+    """Return the result of a long call; it runs on a thread, so that signals need not wait."""
     from concurrent.futures import ThreadPoolExecutor
 
     executor = ThreadPoolExecutor(1, thread_name_prefix="varsim")
-    task = executor.submit(call)
+    future = executor.submit(call)
     try:
-        wait_awake(task)
+        _wait_awake(future)
     except BaseException:
         executor.shutdown(wait=False)
         raise
     executor.shutdown()  # beside a thread this process could not be copied
-    return task.result()
+    return future.result()
 
 
 def local(workers: int, work: float, *, long_calls: bool = False) -> AbstractContextManager[Mapper]:
-    """Return who computes so many random numbers soonest: threads, or processes if it takes long.
+    """Return the faster mapper for that many random numbers: threads, or processes for many.
 
-    Threads start at once, and wait for each other at the interpreter's lock.
+    Threads start at once, but wait for each other at the interpreter's lock.
     """
     is_long = workers > 1 and work >= _MANY_NUMBERS and _can_fork()
     return processes.processes(workers) if is_long else threads(workers, long_calls=long_calls)
 
 
 def _can_fork() -> bool:
-    """Tell whether this process can be copied: not beside other threads, nor with Apple's BLAS."""
+    """Return whether this process can be copied: not beside threads, nor with Apple's BLAS."""
     return (
         sys.platform == "linux"
         and threading.active_count() == 1
         and os.access(_SEMAPHORES, os.W_OK)
         and not any(name in sys.modules for name in _UNFORKABLE)
     )
-
-
-processes = lazy("varsim.compute.processes")

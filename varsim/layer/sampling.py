@@ -13,7 +13,7 @@ from numpy.random import Generator
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.samplers import SAMPLERS, FloatArray, fill_blocks
-from varsim.compute import Mapper, one_blas_thread
+from varsim.compute import EqualJobs, Mapper, one_blas_thread
 from varsim.compute.memory import scratch
 from varsim.compute.streams import generator, generators
 from varsim.errors import InputError
@@ -64,7 +64,7 @@ def stream(
     """
     indices = range(experiment.blocks) if indices is None else indices
     with one_blas_thread:
-        yield from mapper(partial(sample_block, experiment, bins=bins), indices)
+        yield from mapper(partial(sample_block, experiment, bins=bins), EqualJobs(indices))
 
 
 def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -> Block:
