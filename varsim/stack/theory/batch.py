@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
+from varsim.stack.theory.cells import Corrections
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
 _ANGLES = 512
@@ -143,23 +144,7 @@ def responses(phi: Activation, batch: int) -> Responses:
     return found
 
 
-class Corrections(NamedTuple):
-    """Relative corrections of order 1/n by layer, and the sizes of what comes after them.
-
-    Attributes:
-        variance: Of E h².
-        variance_rest: What the next order is about, relatively.
-        gradient: Of E (∂h)².
-        gradient_rest: The same of that.
-    """
-
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
-
-
-class Stack(NamedTuple):
+class BatchNormStack(NamedTuple):
     """A stack with batch norm.
 
     Attributes:
@@ -179,8 +164,8 @@ class Stack(NamedTuple):
     excess: float
 
 
-def corrections(stack: Stack) -> Corrections:
-    """Return the leading corrections of every layer."""
+def corrections(stack: BatchNormStack) -> Corrections:
+    """Return the corrections of order 1/n."""
     phi, batch, widths, shares, first, excess = stack
     r, depth = responses(phi, batch), len(widths) - 1
     diagonal, off = [first / widths[0]], [1 / widths[0]]

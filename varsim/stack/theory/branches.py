@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
+from varsim.stack.theory.cells import Corrections
 from varsim.stack.theory.chain import Grid
 from varsim.stack.theory.laws import ORDERS, Array, hermite, resolved_rule
 
@@ -27,7 +28,7 @@ from varsim.stack.theory.laws import ORDERS, Array, hermite, resolved_rule
 _MANY, _FEWER_ORDERS = 128, 24
 
 
-class Branches(NamedTuple):
+class ResidualStack(NamedTuple):
     """A residual stack.
 
     Attributes:
@@ -52,32 +53,18 @@ class Branches(NamedTuple):
     first_step: float | None = None
 
 
-class Corrections(NamedTuple):
-    """Relative corrections of order 1/n, and about how much is left out, by layer.
+def corrections(stack: ResidualStack) -> tuple[Corrections, Array]:
+    """Return the corrections of order 1/n, and the spread.
 
-    Left out are the squares of all corrections and of each branch's own, by the sizes of their
-    parts; these times the relative variance of the branch; and the next power of a kernel's
+    The spread is the relative variance of Σh²/n between networks, for one input, of shape
+    (layers,).
+
+    The rests are the squares of all corrections and of each branch's part in them, by the sizes of
+    their terms; these times the relative variance of the branch; and the next power of a kernel's
     relative variance v in what depends on it: E 1/(1+δ) is 1 + v + 3v² for a normal δ.
-
-    Attributes:
-        variance: Of E h².
-        variance_rest: What is left out of it.
-        gradient: Of E (∂h)².
-        gradient_rest: What is left out of it.
-        spread: Relative variance of Σh²/n between networks, for one input.
     """
-
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
-    spread: Array
-
-
-def corrections(stack: Branches) -> Corrections:
-    """Return the corrections of every layer."""
     expansion = _Expansion(stack)
-    return Corrections(*expansion.forward, *expansion.backward(), expansion.spread())
+    return Corrections(*expansion.forward, *expansion.backward()), expansion.spread()
 
 
 class _Expansion:
@@ -88,7 +75,7 @@ class _Expansion:
     part in the fluctuation of a branch.
     """
 
-    def __init__(self, stack: Branches) -> None:
+    def __init__(self, stack: ResidualStack) -> None:
         self.stack, self.n = stack, stack.n
         self.kernel, self.amplitude = stack.kernels[:-1], stack.amplitudes
         self.normed = stack.norm != "none"

@@ -1,4 +1,4 @@
-"""Cells of theory by layer: E h² and E (∂h)², and the relative allowances for what they omit."""
+"""Cells of theory, by layer: E h² and E (∂h)², each with its allowance."""
 
 from __future__ import annotations
 
@@ -6,54 +6,97 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from varsim.stack.network import Network
 from varsim.stack.theory.laws import Array
-from varsim.stack.theory.limit import Limit
 
-# A cell that would have to allow for more than this is empty: its verdict could hardly fail.
+# A cell whose allowance is larger is empty: its verdict could hardly fail.
 LARGEST_SLACK = 0.01
 
-# The same below batch norm, where theory is of the leading order in the batch, too, and for skewed
-# weights, for which it is a series in 1/√n.
-_LARGEST_OF_SERIES = 0.03
 
-# The same where the law of the weights is not known.
-_LARGEST_OF_UNKNOWN = 0.25
+class Corrections(NamedTuple):
+    """Relative corrections by layer, with estimates of the terms after them.
+
+    All have the shape (layers,).
+
+    Attributes:
+        variance: Correction of E h².
+        variance_rest: Size of its next terms.
+        gradient: Correction of E (∂h)².
+        gradient_rest: Size of its next terms.
+    """
+
+    variance: Array
+    variance_rest: Array
+    gradient: Array
+    gradient_rest: Array
 
 
-class _Known(NamedTuple):
-    """Values by layer with the sizes of what is missing; None where nothing is known."""
+class Cells(NamedTuple):
+    """Theory of all layers. Arrays have the shape (layers,).
 
-    variance: Sequence[float | None]
-    variance_slack: Sequence[float]
+    Attributes:
+        variance: E h²; NaN in an empty cell.
+        variance_slack: Relative allowance for the terms that theory omits.
+        gradient: E (∂h)², from a cotangent of variance 1 on top; NaN in an empty cell.
+        gradient_slack: Its relative allowance.
+        spread: Relative variance of Σh²/n between networks, for one input; None where unknown.
+        gap: Reason of the empty cells, or None.
+    """
+
+    variance: Array
+    variance_slack: Array
+    gradient: Array
+    gradient_slack: Array
     spread: Sequence[float | None]
-    gradient: Sequence[float | None]
-    gradient_slack: Sequence[float]
     gap: str | None = None
 
+    @classmethod
+    def of(
+        cls, variance: Array, gradient: Array, spread: Sequence[float | None] | None = None
+    ) -> Cells:
+        """Return cells without allowances; by default their spread is unknown."""
+        exact = np.zeros(len(variance))
+        unknown = [None] * len(variance)
+        return cls(variance, exact, gradient, exact, unknown if spread is None else spread)
 
-class _Found(NamedTuple):
-    """Arrays by layer, for normal weights: E h² and E (∂h)², and what is missing of each."""
+    @classmethod
+    def boundary_layers_only(cls, variance: float, depth: int, gap: str) -> Cells:
+        """Return the two cells that do not depend on widths: E h² of layer 1, E (∂h)² on top."""
+        empty = [np.nan] * (depth - 1)
+        return cls.of(np.array([variance, *empty]), np.array([*empty, 1.0]))._replace(gap=gap)
 
-    values: list[Array]
-    slacks: list[Array]
-    spread: Sequence[float | None]
+    def corrected(self, by: Corrections) -> Cells:
+        """Return the cells with corrections, whose next terms enter the allowances."""
+        corrected = self._replace(
+            variance=self.variance * (1 + by.variance), gradient=self.gradient * (1 + by.gradient)
+        )
+        return corrected.allowing(by.variance_rest, by.gradient_rest)
+
+    def allowing(self, variance: Array | float, gradient: Array | float) -> Cells:
+        """Return the cells with relative allowances added."""
+        return self._replace(
+            variance_slack=self.variance_slack + variance,
+            gradient_slack=self.gradient_slack + gradient,
+        )
+
+    def within(self, largest: float) -> Cells:
+        """Return the cells, without values beyond floats or with allowances above ``largest``."""
+        forward = (self.variance_slack <= largest) & np.isfinite(self.variance)
+        backward = (self.gradient_slack <= largest) & np.isfinite(self.gradient)
+        gap = None
+        if not (forward.all() and backward.all()):
+            gap = (
+                f"theory of an empty cell would leave out more than {largest:.0%} at this width "
+                "and depth; take wider layers"
+            )
+        return Cells(
+            np.where(forward, self.variance, np.nan), np.where(forward, self.variance_slack, 0.0),
+            np.where(backward, self.gradient, np.nan), np.where(backward, self.gradient_slack, 0.0),
+            self.spread, gap,
+        )  # fmt: skip
 
 
-def _unless_infinite(values: Array) -> list[float | None]:
-    return _unless(~np.isfinite(values), values)
-
-
-def _unless(gap: NDArray[np.bool_], values: Array) -> list[float | None]:
-    return [None if missing else float(value) for missing, value in zip(gap, values, strict=True)]
-
-
-def _ends(network: Network, at_limit: Limit, reason: str) -> _Known:
-    """Return the little that is known whatever the widths: h of the first layer, ∂h of the last."""
-    exact, nothing = [0.0] * network.depth, [None] * (network.depth - 1)
-    return _Known(
-        [at_limit.kernels[0], *nothing], exact, [None] * network.depth, [*nothing, 1.0], exact,
-        reason,
-    )  # fmt: skip
+def none_unless_finite(values: Array) -> list[float | None]:
+    """Return an array as a list, with None in place of infinities and NaN."""
+    finite = np.isfinite(values).tolist()
+    return [value if known else None for value, known in zip(values.tolist(), finite, strict=True)]

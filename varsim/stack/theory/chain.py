@@ -42,8 +42,8 @@ _POINTS = 6
 _DEVIATIONS, _MOST = 7.0, 24.0
 
 
-class Finite(NamedTuple):
-    """What a layer has at finite width.
+class Moments(NamedTuple):
+    """Moments at finite width, by layer; all have the shape (layers,).
 
     Attributes:
         variance: E h².
@@ -51,12 +51,12 @@ class Finite(NamedTuple):
         gradient: E (∂h)².
     """
 
-    variance: float
-    fourth: float
-    gradient: float
+    variance: Array
+    fourth: Array
+    gradient: Array
 
 
-class Plain(NamedTuple):
+class PlainStack(NamedTuple):
     """A plain stack, for which normal and orthogonal weights have an exact theory.
 
     Attributes:
@@ -138,23 +138,20 @@ class Grid:
         return found
 
 
-def finite(stack: Plain) -> list[Finite]:
-    """Return what every layer has at finite width; what leaves the floats is not finite.
+def finite(stack: PlainStack) -> Moments:
+    """Return the moments at finite width; those beyond what floats hold are not finite.
 
     Raises:
-        ArithmeticError: A mean of φ leaves them.
+        ArithmeticError: A mean of φ is not finite.
     """
     scale_free = stack.phi.homogeneous and not stack.bias
-    found = _scale_free(stack) if scale_free else _followed(stack)
-    alive = alive_shares(stack)[:-1]  # on top the gradient is given
-    below = [
-        each._replace(gradient=each.gradient * share)
-        for each, share in zip(found[:-1], alive, strict=True)
-    ]
-    return [*below, found[-1]]
+    moments = _scale_free(stack) if scale_free else _on_grid(stack)
+    alive = survival_probabilities(stack)
+    alive[-1] = 1.0  # on top the gradient is given
+    return moments._replace(gradient=moments.gradient * alive)
 
 
-def alive_shares(stack: Plain) -> list[float]:
+def survival_probabilities(stack: PlainStack) -> list[float]:
     """Return the probability that a layer's h is not 0 for an input, by layer.
 
     It is 0 where all units below are where φ is 0. A bias mends that.
@@ -170,7 +167,7 @@ def alive_shares(stack: Plain) -> list[float]:
     return shares
 
 
-def _followed(stack: Plain) -> list[Finite]:
+def _on_grid(stack: PlainStack) -> Moments:
     chain, first = _Chain(stack), stack.first
     at, shares = chain.grid.places(first.means)
     law = np.bincount(at.ravel(), (shares * first.weights[:, None]).ravel(), chain.grid.size)
@@ -187,10 +184,10 @@ def _followed(stack: Plain) -> list[Finite]:
         )
         laws.append(law)
     gradients = [float(law @ growth) for law, growth in zip(laws, chain.growths(), strict=True)]
-    return [Finite(*of_layer) for of_layer in zip(seconds, fourths, gradients, strict=True)]
+    return Moments(np.array(seconds), np.array(fourths), np.array(gradients))
 
 
-def _scale_free(stack: Plain) -> list[Finite]:
+def _scale_free(stack: PlainStack) -> Moments:
     """Return the same where φ has no scale: q is a product, and growths do not depend on it."""
     bond: Bond = "sphere" if stack.orthogonal else "free"
     second, fourth = (float(stack.first.means**p @ stack.first.weights) for p in (1, 2))
@@ -214,7 +211,7 @@ def _scale_free(stack: Plain) -> list[Finite]:
             across = across * (n / (n - 1))
             start = along / n + across * (1 - 1 / n)
         gradients.append(start * top / n)
-    return [Finite(*each) for each in zip(seconds, fourths, reversed(gradients), strict=True)]
+    return Moments(np.array(seconds), np.array(fourths), np.array(gradients[::-1]))
 
 
 def _share(overlap: Rule) -> float:
@@ -224,7 +221,7 @@ def _share(overlap: Rule) -> float:
 
 
 class _Chain:
-    def __init__(self, stack: Plain) -> None:
+    def __init__(self, stack: PlainStack) -> None:
         self._stack = stack
         self._bond: Bond = "sphere" if stack.orthogonal else "free"
         kernels, reach = stack.kernels, _reach(stack)
@@ -294,7 +291,7 @@ class _Chain:
         return result
 
 
-def _reach(stack: Plain) -> float:
+def _reach(stack: PlainStack) -> float:
     """Return how far log q is followed to both sides of infinite width.
 
     Its variance is that of the mean of φ² over n units, and what a layer hands on of it. A sphere

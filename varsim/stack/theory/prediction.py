@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.stack.network import Network
-from varsim.stack.theory.cells import _Known, _unless_infinite
-from varsim.stack.theory.finite_width import _finite
+from varsim.stack.theory.cells import Cells, none_unless_finite
+from varsim.stack.theory.finite_width import cells_at_finite_width
 from varsim.stack.theory.limit import Limit, layers_in_limit, shares_of_batch
 
 
@@ -41,79 +41,89 @@ class LayerTheory(NamedTuple):
 
 
 def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheory]:
-    """Return what theory says of every layer.
+    """Return the theory of every layer.
 
-    Where the variance of a layer is beyond what floats hold, nothing is known of it and of those
-    above; and of no gradient but that on top, which comes from there.
+    Layers from the first one on whose variance is beyond what floats hold have no theory. Then no
+    gradient but that on top has one, since gradients start there.
 
     Args:
-        network: What is asked.
-        infinite_width: Whether to take the limit of infinite width, and allow for nothing.
+        network: The question.
+        infinite_width: Whether to take the limit of infinite width, without allowances.
 
     Raises:
         InputError: The activation cannot be used.
     """
     with np.errstate(all="ignore"):
         at_limit = layers_in_limit(network)
-        known = _in_floats(network, at_limit, infinite_width=infinite_width)
-    if len(known) == network.depth:
-        return known
+        layers = _layers_in_floats(network, at_limit, infinite_width=infinite_width)
+    if len(layers) == network.depth:
+        return layers
     end = at_limit.end
-    if len(known) < len(at_limit.kernels):
-        end = f"a moment of layer {len(known) + 1} is beyond what floats hold"
+    if len(layers) < len(at_limit.kernels):
+        end = f"a moment of layer {len(layers) + 1} is beyond what floats hold"
     end = f"{end}, where theory ends"
     lower = [
         each._replace(
             gradient=None, gradient_slack=0.0, gap=each.gap if each.variance is None else end
         )
-        for each in known
+        for each in layers
     ]
-    upper = [LayerTheory(None, 0.0, None, None, 0.0, gap=end)] * (network.depth - len(known))
+    upper = [LayerTheory(None, 0.0, None, None, 0.0, gap=end)] * (network.depth - len(layers))
     upper[-1] = upper[-1]._replace(gradient=1.0, gradient_slack=_rounding(network))
     return lower + upper
 
 
-def _in_floats(network: Network, at_limit: Limit, *, infinite_width: bool) -> list[LayerTheory]:
-    """Return theory of the first layers, of as many as have all that it needs in floats."""
-    known: list[LayerTheory] = []
+def _layers_in_floats(
+    network: Network, at_limit: Limit, *, infinite_width: bool
+) -> list[LayerTheory]:
+    """Return the theory of the lowest layers, as many as floats hold, by bisection."""
+    layers: list[LayerTheory] = []
     at, least, beyond = len(at_limit.kernels), 0, len(at_limit.kernels) + 1
     while beyond - least > 1:
-        lower = network.lower(at), at_limit.lower(at)
+        lower, its_limit = network.lower(at), at_limit.lower(at)
         try:
-            known = _layers(*lower, _at_limit(lower[1]) if infinite_width else _finite(*lower))
+            cells = (
+                _cells_at_infinite_width(its_limit)
+                if infinite_width
+                else cells_at_finite_width(lower, its_limit)
+            )
+            layers = _layers(lower, its_limit, cells)
         except ArithmeticError:
             beyond = at
         else:
             least = at
         at = (least + beyond) // 2
-    return known
+    return layers
 
 
 def _rounding(network: Network) -> float:
-    """Return all that varies where W only turns a signal whose length is given."""
+    """Return the allowance for rounding, the only error of isometries of inputs of one length."""
     return 2 * float(np.finfo(network.dtype).eps) * network.depth
 
 
-def _layers(network: Network, at_limit: Limit, known: _Known) -> list[LayerTheory]:
-    shares, rounding = shares_of_batch(network, at_limit), _rounding(network)
-    return [
-        LayerTheory(
-            variance=known.variance[place],
-            variance_slack=known.variance_slack[place] + rounding,
-            spread=known.spread[place],
-            gradient=known.gradient[place],
-            gradient_slack=known.gradient_slack[place] + rounding,
-            batch_spread=None if (one := known.spread[place]) is None else one * shares[place],
-            gap=known.gap,
-            correlation=at_limit.correlations[place],
-            chi=at_limit.chis[place],
-        )
-        for place in range(network.depth)
+def _layers(network: Network, at_limit: Limit, cells: Cells) -> list[LayerTheory]:
+    rounding = _rounding(network)
+    batch_spreads = [
+        None if spread is None else spread * share
+        for spread, share in zip(cells.spread, shares_of_batch(network, at_limit), strict=True)
     ]
+    columns = zip(
+        none_unless_finite(cells.variance),
+        (cells.variance_slack + rounding).tolist(),
+        cells.spread,
+        none_unless_finite(cells.gradient),
+        (cells.gradient_slack + rounding).tolist(),
+        batch_spreads,
+        [cells.gap] * network.depth,
+        at_limit.correlations,
+        at_limit.chis,
+        strict=True,
+    )
+    return [LayerTheory(*of_layer) for of_layer in columns]
 
 
-def _at_limit(at_limit: Limit) -> _Known:
-    exact = [0.0] * len(at_limit.kernels)
-    gradients = _unless_infinite(np.array(at_limit.gradients))
-    gap = "the variance of gradients is beyond what floats hold" if None in gradients else None
-    return _Known(at_limit.kernels, exact, [None] * len(exact), gradients, exact, gap)
+def _cells_at_infinite_width(at_limit: Limit) -> Cells:
+    cells = Cells.of(np.array(at_limit.kernels), np.array(at_limit.gradients))
+    if np.isfinite(cells.gradient).all():
+        return cells
+    return cells._replace(gap="the variance of gradients is beyond what floats hold")

@@ -12,13 +12,15 @@ or n/(n - 3) with layer norm: E 1/ρ² of the next layer's h. Derived here.
 
 from __future__ import annotations
 
-from varsim.stack.theory.chain import Finite, Plain
+import numpy as np
+
+from varsim.stack.theory.chain import Moments, PlainStack
 from varsim.stack.theory.laws import Bond, Rule, Rules, rules
 
 _BONDS: dict[str, Bond] = {"rms": "sphere", "layer": "centred sphere"}
 
 
-def finite(stack: Plain, norm: str) -> list[Finite]:
+def finite(stack: PlainStack, norm: str) -> Moments:
     """Return what every layer has at finite width.
 
     The gradient of a layer is a tangent that is followed upwards. The norm divides it by ρ, the
@@ -49,11 +51,10 @@ def finite(stack: Plain, norm: str) -> list[Finite]:
         one_over = float((law.weights / law.means).sum()) if place > 1 else stack.inverse
         growth = inverse(n) * one_over * passed
         gradients.append(growth * layers[-1].fan_out / n)
-    found = zip(seconds, fourths, reversed(gradients), strict=True)
-    return [Finite(*of_layer) for of_layer in found]
+    return Moments(np.array(seconds), np.array(fourths), np.array(gradients[::-1]))
 
 
-def branch(stack: Plain, norm: str) -> tuple[float, float]:
+def branch(stack: PlainStack, norm: str) -> tuple[float, float]:
     """Return E φ², and E tr(D P D)/n · E 1/ρ² of the first layer, as in ``finite``."""
     n = stack.layers[0].fan_out
     here = rules(stack.phi, 1.0, n, _BONDS[norm])

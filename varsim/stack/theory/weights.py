@@ -18,8 +18,16 @@ from varsim.activations import Activation
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
 from varsim.stack.network import Network
+from varsim.stack.theory.cells import LARGEST_SLACK, Cells, Corrections
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
-from varsim.stack.theory.limit import Limit
+from varsim.stack.theory.limit import Limit, variance_of_weights
+
+# The largest allowance below batch norm, where theory is of the leading order in the batch, too,
+# and for skewed weights, for which it is a series in 1/√n.
+_LARGEST_OF_SERIES = 0.03
+
+# The largest allowance where the law of the weights is unknown.
+_LARGEST_OF_UNKNOWN = 0.25
 
 
 class Law(NamedTuple):
@@ -39,25 +47,6 @@ class Law(NamedTuple):
     def normal(self) -> bool:
         """Whether the entries are independent and have the moments of a normal variable."""
         return self == Law("independent")
-
-
-class Shifts(NamedTuple):
-    """Relative changes by layer, and about how much of them is left out.
-
-    Left out are the next powers of the cumulants κ₃² and κ₄ of a layer's h, and what the changes of
-    two layers do together.
-
-    Attributes:
-        variance: Of E h².
-        variance_rest: What is left out of that.
-        gradient: Of E (∂h)².
-        gradient_rest: What is left out of that.
-    """
-
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
 
 
 def law_of(network: Network) -> Law:
@@ -91,15 +80,60 @@ class _Means(NamedTuple):
     both: float
 
 
-def shifts(network: Network, law: Law, at_limit: Limit, variances: Sequence[float]) -> Shifts:
-    """Return what a law of independent entries changes in comparison with a normal one.
+def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -> Cells:
+    """Return cells of normal weights as those of weights with another law.
+
+    Cells whose allowance grows too large by that are empty.
 
     Args:
-        network: What is asked.
+        network: The question.
+        at_limit: Its layers at infinite width.
         law: The law of its weights.
-        at_limit: The layers at infinite width.
-        variances: C of every layer.
+        cells: Cells of normal weights, or of isometric orthogonal ones.
     """
+    largest = LARGEST_SLACK if network.norm != "batch" else _LARGEST_OF_SERIES
+    if law.kind == "unknown":
+        largest = _LARGEST_OF_UNKNOWN
+        cells = cells.allowing(*_inverse_widths(network))
+    elif law.kind == "independent" and not law.normal:
+        by_law = corrections(network, law, at_limit)
+        # Below a norm the law changes gradients in more ways, and below batch norm signals, too.
+        if network.norm == "batch" or (network.norm != "none" and law.skewness):
+            rest = by_law.gradient_rest + np.abs(by_law.gradient)
+            by_law = by_law._replace(gradient_rest=rest)
+        if network.norm == "batch":
+            rest = by_law.variance_rest + np.abs(by_law.variance)
+            by_law = by_law._replace(variance_rest=rest)
+        cells = cells.corrected(by_law)
+        largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
+    return cells.within(largest)
+
+
+def _inverse_widths(network: Network) -> tuple[Array, Array]:
+    """Return Σ 1/fan-in by layer, over the W below (for h) and over all W (for ∂h).
+
+    A norm divides a gradient by a layer's scale ρ, too: E 1/ρ² is about 1 + 3/n.
+    """
+    inverse = 1.0 / np.array(network.widths[:-1], float)
+    below = np.concatenate([[0.0], np.cumsum(inverse[:-1])])
+    factor = 1.0 if network.norm == "none" else 3.0
+    gradient = np.full(network.depth, factor * float(inverse.sum()))
+    gradient[-1] = 0.0
+    return below, gradient
+
+
+def corrections(network: Network, law: Law, at_limit: Limit) -> Corrections:
+    """Return the corrections of independent weights of any law, relative to normal ones.
+
+    Their rests are the next powers of the cumulants κ₃² and κ₄ of a layer's h, and products of the
+    corrections of two layers.
+
+    Args:
+        network: The question.
+        law: The law of its weights.
+        at_limit: Its layers at infinite width.
+    """
+    variances = variance_of_weights(network)
     batch, kernels = network.norm == "batch", at_limit.kernels
     spreads, normed = at_limit.spreads if batch else kernels, network.norm != "none"
     kept = float(network.residual is not None)
@@ -140,7 +174,7 @@ def shifts(network: Network, law: Law, at_limit: Limit, variances: Sequence[floa
         third = kept * third + skew * a**1.5 * cube / math.sqrt(n)
         fourth = kept * fourth + excess * a**2 * at.fourth / n
     size, beyond = np.array(bounds).T
-    return Shifts(np.array(relative), beyond + size**2 / 2, *_gradients(steps, kept))
+    return Corrections(np.array(relative), beyond + size**2 / 2, *_gradients(steps, kept))
 
 
 def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float, float]:
