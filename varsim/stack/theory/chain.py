@@ -28,11 +28,11 @@ from varsim.stack.theory.laws import (
     STEP,
     Array,
     Bond,
-    Rule,
-    Rules,
+    GaussRule,
+    LayerRules,
+    layer_rules,
     nearest,
     resolved_rule,
-    rules,
 )
 
 # Points of the polynomials that interpolate functions of q.
@@ -75,7 +75,7 @@ class PlainStack(NamedTuple):
     layers: Sequence[Layer]
     variances: Sequence[float]
     bias: float
-    first: Rule
+    first: GaussRule
     inverse: float
     kernels: Sequence[float]
     orthogonal: bool = False
@@ -191,7 +191,9 @@ def _scale_free(stack: PlainStack) -> Moments:
     """Return the same where φ has no scale: q is a product, and growths do not depend on it."""
     bond: Bond = "sphere" if stack.orthogonal else "free"
     second, fourth = (float(stack.first.means**p @ stack.first.weights) for p in (1, 2))
-    here = [rules(stack.phi, 1.0, each.fan_in, bond, stack.nodes) for each in stack.layers[1:]]
+    here = [
+        layer_rules(stack.phi, 1.0, each.fan_in, bond, stack.nodes) for each in stack.layers[1:]
+    ]
     seconds, fourths = [second], [fourth]
     for variance, known in zip(stack.variances[1:], here, strict=True):
         seconds.append(seconds[-1] * variance * float(known.signal.means @ known.signal.weights))
@@ -214,7 +216,7 @@ def _scale_free(stack: PlainStack) -> Moments:
     return Moments(np.array(seconds), np.array(fourths), np.array(gradients[::-1]))
 
 
-def _share(overlap: Rule) -> float:
+def _share(overlap: GaussRule) -> float:
     """Return E (r D h)²/Σφ² and the like."""
     met = overlap.means > 0.0
     return float((overlap.weights[met] / overlap.means[met]).sum())
@@ -228,7 +230,7 @@ class _Chain:
         self.grid = Grid(math.log(min(kernels)) - reach, math.log(max(kernels)) + reach)
         self._places = self.grid.near(np.log(kernels), reach)
         self._steps: dict[tuple[int, float, str], _Step] = {}
-        self._known: dict[int, list[Rules]] = {}
+        self._known: dict[int, list[LayerRules]] = {}
 
     def step(self, place: int, factor: str) -> _Step:
         """Return how a layer's kernel follows from that of the layer before."""
@@ -241,11 +243,11 @@ class _Chain:
             self._steps[key] = _Step(means, weights, kernels, *self.grid.places(kernels))
         return self._steps[key]
 
-    def _rules(self, n: int) -> list[Rules]:
+    def _rules(self, n: int) -> list[LayerRules]:
         if n not in self._known:  # a deep stack has more of them than are cached
             kernels, nodes = self.grid.kernels.tolist(), self._stack.nodes
             known = {
-                place: rules(self._stack.phi, kernels[place], n, self._bond, nodes)
+                place: layer_rules(self._stack.phi, kernels[place], n, self._bond, nodes)
                 for place in dict.fromkeys(self._places)
             }
             self._known[n] = [known[place] for place in self._places]
@@ -300,7 +302,7 @@ def _reach(stack: PlainStack) -> float:
     spread = worst = 2.0 / stack.layers[0].fan_in
     for place in range(1, len(stack.layers)):
         kernel, n = stack.kernels[place - 1], stack.layers[place].fan_in
-        here = rules(stack.phi, nearest(kernel), n, "free")
+        here = layer_rules(stack.phi, nearest(kernel), n, "free")
         mean = float(here.signal.means @ here.signal.weights)
         if mean == 0.0:
             raise FloatingPointError

@@ -13,7 +13,14 @@ from varsim.stack.network import Network
 from varsim.stack.theory import batch, branches, chain, sphere
 from varsim.stack.theory.cells import Cells, none_unless_finite
 from varsim.stack.theory.chain import Moments, PlainStack
-from varsim.stack.theory.laws import NODES, Array, Rule, gamma, inverse_mean, mean_of
+from varsim.stack.theory.laws import (
+    NODES,
+    Array,
+    GaussRule,
+    chi_square_rule,
+    inverse_mean,
+    rule_of_mean,
+)
 from varsim.stack.theory.limit import Limit, variance_of_weights
 from varsim.stack.theory.weights import Law, law_of, with_weight_law
 
@@ -110,15 +117,17 @@ def is_isometry(network: Network) -> bool:
     return grows and network.bias_std == 0.0
 
 
-def _first_kernel(network: Network, variance: float, isometric: bool, nodes: int = NODES) -> Rule:
+def _first_kernel(
+    network: Network, variance: float, isometric: bool, nodes: int = NODES
+) -> GaussRule:
     """Return the law of the first layer's kernel, C Σx²/n + σ_b²."""
     n, bias = network.widths[0], network.bias_std**2
     if network.x_dist == "normal":
-        means, weights = gamma(_input_dof(network, isometric))
+        means, weights = chi_square_rule(_input_dof(network, isometric))
     else:
         moments = [raw_moment(network.x_dist, 2 * k) for k in range(2 * NODES)]
-        means, weights = mean_of(moments, n, nodes)
-    return Rule(variance * means + bias, weights)
+        means, weights = rule_of_mean(moments, n, nodes)
+    return GaussRule(variance * means + bias, weights)
 
 
 def _input_dof(network: Network, isometric: bool) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +50,12 @@ _MAX_HALVINGS = 6
 _ROUNDING = 1e-6
 
 
-class Rule(NamedTuple):
-    """A quadrature rule over the mean of φ²; both of shape (nodes,).
+class GaussRule(NamedTuple):
+    """A Gauss rule over the mean of φ²; arrays have the shape (nodes,).
 
     Attributes:
         means: The nodes.
-        weights: Their weights, which sum to the expectation of the factor that the rule is for.
+        weights: Their weights, whose sum is the expectation of the rule's factor.
     """
 
     means: Array
@@ -63,76 +63,144 @@ class Rule(NamedTuple):
 
     @property
     def total(self) -> Array:
-        """The expectation of the factor itself."""
+        """The expectation of the factor."""
         total: Array = self.weights.sum(axis=-1)
         return total
 
 
-class Rules(NamedTuple):
+class LayerRules(NamedTuple):
     """Rules for E[factor · f(mean of φ²)], by the factor.
 
-    With D = diag φ′(h), r = φ(h) and P the projection off whatever binds h:
+    With D = diag φ′(h), r = φ(h) and P the projection off the directions that the bond fixes:
 
     Attributes:
         signal: 1.
-        trace: tr(D P D) / n: the square that D leaves of a tangent in P's space.
-        overlap: r D P D r / n²: its square along r, over n.
-        radial: |D h|² / (n K): the same of a tangent along h itself.
-        radial_overlap: (r D h)² / (n² K).
+        trace: tr(D P D) / n: mean square of D t for a tangent t of mean square 1 in P's space.
+        overlap: r D P D r / n²: mean square of D t along r, over n.
+        radial: |D h|² / (n K): as ``trace`` for a tangent along h.
+        radial_overlap: (r D h)² / (n² K): as ``overlap`` for a tangent along h.
     """
 
-    signal: Rule
-    trace: Rule
-    overlap: Rule
-    radial: Rule
-    radial_overlap: Rule
+    signal: GaussRule
+    trace: GaussRule
+    overlap: GaussRule
+    radial: GaussRule
+    radial_overlap: GaussRule
+
+
+class _UnitSeries(NamedTuple):
+    """Moments of one unit's φ², as truncated series by factor.
+
+    Coefficient k of a series is E[factor · ((φ² - center)/spread)^k] / k!, at each point of the
+    Fourier integral; the shape is (points, orders). Free units have one point, whatever n. In the
+    factors z = h/√K.
+
+    Attributes:
+        center: E φ².
+        spread: Standard deviation of φ²; 1 where that is 0.
+        weights: Weights of the points, of shape (points,).
+        one: Series of the factor 1.
+        slope: Of φ′².
+        slope_h: Of φ′² z².
+        slope_phi: Of φ′² φ².
+        both: Of (φ′ φ z)².
+        cross: Of φ′ φ z.
+        across: Of φ′ φ.
+    """
+
+    center: float
+    spread: float
+    weights: Array
+    one: Complex
+    slope: Complex
+    slope_h: Complex
+    slope_phi: Complex
+    both: Complex
+    cross: Complex
+    across: Complex
+
+
+class _LayerSeries(NamedTuple):
+    """Moments of Σφ² over a layer's units, as series with each factor of :class:`LayerRules`.
+
+    All have the shape (points, orders); ``unprojected`` is ``overlap`` with P = 1.
+    """
+
+    signal: Complex
+    trace: Complex
+    overlap: Complex
+    radial: Complex
+    radial_overlap: Complex
+    unprojected: Complex
 
 
 @lru_cache(maxsize=8192)
-def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES) -> Rules:
+def layer_rules(
+    phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES
+) -> LayerRules:
     """Return the rules for n units of variance ``kernel``.
 
     Raises:
-        FloatingPointError: A moment leaves the floats.
+        FloatingPointError: A moment is beyond what floats hold.
     """
     if phi.homogeneous and kernel != 1.0:
-        return _scaled(rules(phi, 1.0, n, bond, nodes), kernel)
-    # Those of free units are small, are those of one unit, and are needed again.
-    moments_of, bound = (_free_moments, 1) if bond == "free" else (_bound_moments, n)
-    center, spread, series, weights = moments_of(phi, kernel, bound, bond)
-    one, slope, slope_h, slope_phi, both, cross, across = series
-    first, second, third = (_power(one, n - k) for k in range(3))
-    squared = _product(both, second) + (n - 1) * _product(_product(cross, cross), third)
-    trace, overlap = _product(slope, second), _product(slope_phi, second)
-    if bond != "free":
-        trace = trace - _product(slope_h, second) / n
-        overlap = overlap - squared / n
-    if bond == "centred sphere":
-        trace = trace - _product(slope, second) / n
-        slant = _product(slope_phi, second) + (n - 1) * _product(_product(across, across), third)
-        overlap = overlap - slant / n
-
-    def rule(series: Complex, bound: Complex | None = None) -> Rule:
-        moments = np.real(weights @ series) * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
-        if bound is not None and moments[0] <= 1e-9 * np.real(weights @ bound[:, 0]):
-            moments[:] = 0.0  # what is left of a difference is rounding
-        x, w = gauss(moments, nodes)
-        return Rule(np.maximum(center + spread / math.sqrt(n) * x, 0.0), w)
-
-    return Rules(
-        rule(first),
-        rule(trace),
-        rule(overlap / n, bound=_product(slope_phi, second) / n),
-        rule(_product(slope_h, second)),
-        rule(squared / n),
+        return _scaled(layer_rules(phi, 1.0, n, bond, nodes), kernel)
+    # Series of free units are small, do not depend on n, and are needed again.
+    unit = (
+        _free_series(phi, kernel, 1, bond)
+        if bond == "free"
+        else _bound_series(phi, kernel, n, bond)
     )
+    *factors, unprojected = _layer_series(unit, n, bond)
+    signal, trace, overlap, radial, radial_overlap = (_moments(unit, each, n) for each in factors)
+    if overlap[0] <= 1e-9 * np.real(unit.weights @ unprojected[:, 0]):
+        overlap[:] = 0.0  # the difference is rounding
+    moments = signal, trace, overlap, radial, radial_overlap
+    return LayerRules(*(_rule(unit, each, n, nodes) for each in moments))
 
 
-def _scaled(unit: Rules, kernel: float) -> Rules:
+def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
+    """Return the series of n units: units enter a factor once, or twice in ``cross`` terms."""
+    all_units, others, all_but_two = (_power(unit.one, n - k) for k in range(3))
+    trace, unprojected = _product(unit.slope, others), _product(unit.slope_phi, others)
+    radial = _product(unit.slope_h, others)
+    radial_overlap = _product(unit.both, others) + (n - 1) * _product(
+        _product(unit.cross, unit.cross), all_but_two
+    )
+    overlap = unprojected
+    if bond != "free":
+        trace = trace - radial / n
+        overlap = overlap - radial_overlap / n
+    if bond == "centred sphere":
+        trace = trace - _product(unit.slope, others) / n
+        along_mean = unprojected + (n - 1) * _product(
+            _product(unit.across, unit.across), all_but_two
+        )
+        overlap = overlap - along_mean / n
+    return _LayerSeries(all_units, trace, overlap / n, radial, radial_overlap / n, unprojected / n)
+
+
+def _moments(unit: _UnitSeries, series: Complex, n: int) -> Array:
+    """Return the moments of Σ(φ² - center)/(spread √n) with a factor, of shape (orders,)."""
+    moments: Array = (
+        np.real(unit.weights @ series) * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
+    )
+    return moments
+
+
+def _rule(unit: _UnitSeries, moments: Array, n: int, nodes: int) -> GaussRule:
+    x, weights = gauss(moments, nodes)
+    return GaussRule(np.maximum(unit.center + unit.spread / math.sqrt(n) * x, 0.0), weights)
+
+
+def _scaled(unit: LayerRules, kernel: float) -> LayerRules:
     """Return the rules of a homogeneous φ from those at variance 1; its φ′ has no scale."""
-    powers = 0, 0, 1, 0, 1  # of φ², as the factors have it
-    return Rules(
-        *(Rule(r.means * kernel, r.weights * kernel**p) for r, p in zip(unit, powers, strict=True))
+    powers = 0, 0, 1, 0, 1  # of φ², in each factor
+    return LayerRules(
+        *(
+            GaussRule(rule.means * kernel, rule.weights * kernel**power)
+            for rule, power in zip(unit, powers, strict=True)
+        )
     )
 
 
@@ -170,12 +238,12 @@ def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
     return x, weights * mass
 
 
-def _golub_welsch(diagonal: NDArray[Any], beside: NDArray[Any]) -> tuple[Array, Array]:
+def _golub_welsch(diagonal: Array, beside: Array) -> tuple[Array, Array]:
     x, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     return x, vectors[0] ** 2
 
 
-def gamma(dof: float, nodes: int = 16) -> tuple[Array, Array]:
+def chi_square_rule(dof: float, nodes: int = 16) -> tuple[Array, Array]:
     """Return the Gauss rule of a mean of ``dof`` squares of normal variables."""
     shape, k = dof / 2, np.arange(nodes)
     x, weights = _golub_welsch(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
@@ -192,7 +260,7 @@ def inverse_mean(dof: int, variance: float, bias: float) -> float:
     return float(np.sum(density / (variance * mean + bias)) * (log_mean[1] - log_mean[0]))
 
 
-def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
+def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
     """Return the Gauss rule of a mean of n independent terms, from a term's raw moments."""
     center = moments[1]
     central = np.array(
@@ -208,15 +276,8 @@ def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array
     return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
 
 
-def _moments(
-    phi: Activation, kernel: float, n: int, bond: Bond
-) -> tuple[float, float, Complex, Complex]:
-    """Return center and spread of φ², series of its moments about that by factor, and weights.
-
-    The series have the shape (factors, points of the Fourier integral, orders), in units of the
-    spread; free units have the same for every n. The factors are 1, φ′², φ′²z², φ′²φ², (φ′φz)²,
-    φ′φz and φ′φ with z = h/√K.
-    """
+def _unit_series(phi: Activation, kernel: float, n: int, bond: Bond) -> _UnitSeries:
+    """Return the series of a unit of variance ``kernel``, one of n."""
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)
     z, square = h / math.sqrt(kernel), value * value
@@ -232,7 +293,7 @@ def _moments(
         raise FloatingPointError
     if bond == "free":
         series = table.sum(axis=0).reshape(len(factors), 1, _MOMENTS)
-        return center, spread, series, np.ones(1)
+        return _UnitSeries(center, spread, np.ones(1), *series)
     omega, mu = _points(n, bond == "centred sphere")
     blocks = []
     for start in range(0, omega.size, 256):
@@ -242,14 +303,15 @@ def _moments(
     series = np.concatenate(blocks).reshape(-1, len(factors), _MOMENTS).transpose(1, 0, 2)
     # Points and their mirror images have conjugate integrands: half of the plane is enough.
     share = np.where(omega == 0.0, 1.0, 2.0)
-    return center, spread, series, share / np.sum(share * np.real(series[0, :, 0] ** n))
+    weights = share / np.sum(share * np.real(series[0, :, 0] ** n))
+    return _UnitSeries(center, spread, weights, *series)
 
 
-_free_moments = lru_cache(maxsize=8192)(_moments)
-_bound_moments = lru_cache(maxsize=256)(_moments)
+_free_series = lru_cache(maxsize=8192)(_unit_series)
+_bound_series = lru_cache(maxsize=256)(_unit_series)
 
 
-def _points(n: int, centred: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+def _points(n: int, centred: bool) -> tuple[Array, Array]:
     """Return the points (ω ≥ 0, μ) of the trapezoidal rule for δ(Σz² - n) and δ(Σz).
 
     A spacing of 2π/T adds the densities at multiples of T to that at the bond; both are chosen so
@@ -287,7 +349,7 @@ def nearest(kernel: float) -> float:
 @lru_cache(maxsize=4096)
 def _halvings(phi: Activation, kernel: float) -> int:
     """Return how often the pieces of the rule have to be halved."""
-    before: Any = math.nan
+    before = np.full(2, math.nan)
     with np.errstate(over="ignore", invalid="ignore"):
         for halvings in range(_MAX_HALVINGS):
             h, mass = gaussian_rule(kernel, phi.kinks, halvings)

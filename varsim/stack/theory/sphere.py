@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from varsim.stack.theory.chain import Moments, PlainStack
-from varsim.stack.theory.laws import Bond, Rule, Rules, rules
+from varsim.stack.theory.laws import Bond, GaussRule, LayerRules, layer_rules
 
 _BONDS: dict[str, Bond] = {"rms": "sphere", "layer": "centred sphere"}
 
@@ -28,10 +28,12 @@ def finite(stack: PlainStack, norm: str) -> Moments:
     tangent into. Only at the top is this share kept.
     """
     layers, bias, orthogonal = stack.layers, stack.bias, stack.orthogonal
-    here = [rules(stack.phi, 1.0, layer.fan_in, _BONDS[norm], stack.nodes) for layer in layers[1:]]
+    here = [
+        layer_rules(stack.phi, 1.0, layer.fan_in, _BONDS[norm], stack.nodes) for layer in layers[1:]
+    ]
     below = [stack.first]
     for variance, known in zip(stack.variances[1:], here, strict=True):
-        below.append(Rule(variance * known.signal.means + bias, known.signal.weights))
+        below.append(GaussRule(variance * known.signal.means + bias, known.signal.weights))
     seconds = [float(law.means @ law.weights) for law in below]
     fourths = [float(law.means**2 @ law.weights) for law in below]
 
@@ -57,7 +59,7 @@ def finite(stack: PlainStack, norm: str) -> Moments:
 def branch(stack: PlainStack, norm: str) -> tuple[float, float]:
     """Return E φ², and E tr(D P D)/n · E 1/ρ² of the first layer, as in ``finite``."""
     n = stack.layers[0].fan_out
-    here = rules(stack.phi, 1.0, n, _BONDS[norm])
+    here = layer_rules(stack.phi, 1.0, n, _BONDS[norm])
     inverse = _inverse(norm, n, orthogonal=stack.orthogonal)
     step = inverse * stack.inverse * float(here.trace.total)
     return float(here.signal.means @ here.signal.weights), step
@@ -70,7 +72,7 @@ def _inverse(norm: str, n: int, *, orthogonal: bool = False) -> float:
     return 1.0 if norm == "rms" else (n - 2) / (n - 3)
 
 
-def _factor(known: Rules, variance: float, bias: float) -> float:
+def _factor(known: LayerRules, variance: float, bias: float) -> float:
     """Return E[C (tr/q - C overlap/q²)] with q = C mean φ² + σ_b², the next layer's kernel."""
     trace, overlap = known.trace, known.overlap
     kernels, others = variance * trace.means + bias, variance * overlap.means + bias
