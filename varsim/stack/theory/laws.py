@@ -1,12 +1,12 @@
-"""Laws of the mean of φ² over a layer's units, as quadrature rules that are exact for polynomials.
+"""Laws of the mean of φ² over a layer's units, as Gauss rules.
 
-Weights are independent of what they multiply. So a layer's units enter the next one through their
-mean square alone, and what is asked of it are expectations of smooth functions of a mean over n
-units. A Gauss rule with the mean's own moments takes them with an error of order n^-5.
+Weights are independent of their input. So a layer's units enter the next one through their mean
+square alone, and theory needs expectations of smooth functions of a mean over n units. A Gauss rule
+from the moments of that mean gives them with an error of order n^-5.
 
 The moments come from powers of truncated series: with m_k the moments of a unit's φ², the n-th
-power of Σ m_k x^k / k! is the series of the sum's. Where units are bound to a sphere, as below a
-norm or orthogonal weights, they are independent once more under a Fourier integral over the bonds.
+power of Σ m_k x^k / k! is the series of the sum's moments. Units on a sphere, as below a norm or
+orthogonal weights, are independent under a Fourier integral over the bonds.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ Array: TypeAlias = "NDArray[np.float64]"
 Complex: TypeAlias = "NDArray[np.complex128] | NDArray[np.float64]"
 
 Bond = Literal["free", "sphere", "centred sphere"]
-"""What binds the units h of a layer of variance K: nothing; Σh² = nK; and Σh = 0, too."""
+"""Constraint on the units h of a layer of variance K: none; Σh² = nK; Σh² = nK and Σh = 0."""
 
 ORDERS = 64
-"""Hermite polynomials that are taken of a function."""
+"""Number of Hermite polynomials in an expansion."""
 
 NODES = 5
-"""Nodes of a rule."""
+"""Number of nodes of a rule."""
 
 STEP = 0.25
-"""Functions of a kernel are kept at multiples of this in its logarithm."""
+"""Spacing of the grid for functions of a kernel, in its logarithm."""
 
 _MOMENTS = 2 * NODES
 _FACTORIALS = np.array([math.factorial(k) for k in range(_MOMENTS)], float)
 
-# Points of the Fourier integral where the integrand is smaller than this share are left out.
+# The Fourier integral omits points with a smaller integrand than this, relative to the largest.
 _NEGLIGIBLE = 1e-11
 _MOST_POINTS = 6000
 
 _MAX_HALVINGS = 6
 
-# Of a law as narrow as this, in units of that of independent units, higher moments are rounding.
+# The narrowest law, relative to that of independent units, whose higher moments are not rounding.
 _ROUNDING = 1e-6
 
 
@@ -151,17 +151,25 @@ def layer_rules(
         if bond == "free"
         else _bound_series(phi, kernel, n, bond)
     )
-    *factors, unprojected = _layer_series(unit, n, bond)
-    signal, trace, overlap, radial, radial_overlap = (_moments(unit, each, n) for each in factors)
-    if overlap[0] <= 1e-9 * np.real(unit.weights @ unprojected[:, 0]):
+    series = _layer_series(unit, n, bond)
+    overlap = _moments(unit, series.overlap, n)
+    if overlap[0] <= 1e-9 * np.real(unit.weights @ series.unprojected[:, 0]):
         overlap[:] = 0.0  # the difference is rounding
-    moments = signal, trace, overlap, radial, radial_overlap
-    return LayerRules(*(_rule(unit, each, n, nodes) for each in moments))
+    return LayerRules(
+        signal=_rule(unit, _moments(unit, series.signal, n), n, nodes),
+        trace=_rule(unit, _moments(unit, series.trace, n), n, nodes),
+        overlap=_rule(unit, overlap, n, nodes),
+        radial=_rule(unit, _moments(unit, series.radial, n), n, nodes),
+        radial_overlap=_rule(unit, _moments(unit, series.radial_overlap, n), n, nodes),
+    )
 
 
 def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
-    """Return the series of n units: units enter a factor once, or twice in ``cross`` terms."""
-    all_units, others, all_but_two = (_power(unit.one, n - k) for k in range(3))
+    """Return the series of n units.
+
+    A factor involves one unit, or two different ones; the others have the factor 1.
+    """
+    power, others, all_but_two = (_power(unit.one, n - k) for k in range(3))
     trace, unprojected = _product(unit.slope, others), _product(unit.slope_phi, others)
     radial = _product(unit.slope_h, others)
     radial_overlap = _product(unit.both, others) + (n - 1) * _product(
@@ -177,7 +185,7 @@ def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
             _product(unit.across, unit.across), all_but_two
         )
         overlap = overlap - along_mean / n
-    return _LayerSeries(all_units, trace, overlap / n, radial, radial_overlap / n, unprojected / n)
+    return _LayerSeries(power, trace, overlap / n, radial, radial_overlap / n, unprojected / n)
 
 
 def _moments(unit: _UnitSeries, series: Complex, n: int) -> Array:
@@ -229,7 +237,7 @@ def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
             - diagonal[k - 1] * now[lower:upper]
             - squares[k - 1] * before[lower:upper]
         )
-        if not after[k] > _ROUNDING:  # the mean square of a polynomial: what is left is noise
+        if not after[k] > _ROUNDING:  # a polynomial's mean square, which is rounding from here on
             break
         squares[k] = after[k] / now[k - 1]
         diagonal[k] = after[k + 1] / after[k] - now[k] / now[k - 1]
@@ -245,13 +253,13 @@ def _golub_welsch(diagonal: Array, beside: Array) -> tuple[Array, Array]:
 
 def chi_square_rule(dof: float, nodes: int = 16) -> tuple[Array, Array]:
     """Return the Gauss rule of a mean of ``dof`` squares of normal variables."""
-    shape, k = dof / 2, np.arange(nodes)
+    shape, k = dof / 2, np.arange(nodes, dtype=float)
     x, weights = _golub_welsch(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
     return x / shape, weights
 
 
 def inverse_mean(dof: int, variance: float, bias: float) -> float:
-    """Return E 1/(C χ²/n + b) of n normal variables; infinite where it is."""
+    """Return E 1/(C χ²/n + b), C the variance, χ² with n = ``dof``, b the bias; or infinity."""
     if not bias:
         return dof / (dof - 2) / variance if dof > 2 else math.inf
     log_mean = np.linspace(-40.0, 8.0, 4801)
@@ -261,7 +269,7 @@ def inverse_mean(dof: int, variance: float, bias: float) -> float:
 
 
 def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
-    """Return the Gauss rule of a mean of n independent terms, from a term's raw moments."""
+    """Return the Gauss rule of a mean of n independent terms, from the raw moments of one."""
     center = moments[1]
     central = np.array(
         [
@@ -314,12 +322,12 @@ _bound_series = lru_cache(maxsize=256)(_unit_series)
 def _points(n: int, centred: bool) -> tuple[Array, Array]:
     """Return the points (ω ≥ 0, μ) of the trapezoidal rule for δ(Σz² - n) and δ(Σz).
 
-    A spacing of 2π/T adds the densities at multiples of T to that at the bond; both are chosen so
-    far apart that they do not matter. The integrand of 1 has a modulus in closed form.
+    A spacing of 2π/T adds the densities at multiples of T to that at the bond; T is so large that
+    they are negligible. The integrand of 1 has a modulus in closed form.
     """
     step = 2 * math.pi / (12 * math.sqrt(2 * n) + 100)
     reach = math.sqrt(max(0.0, _NEGLIGIBLE ** (-4 / n) - 1)) / 2
-    omega = step * np.arange(min(math.ceil(reach / step), _MOST_POINTS) + 1)
+    omega = step * np.arange(min(math.ceil(reach / step), _MOST_POINTS) + 1, dtype=float)
     if not centred:
         return omega, 0.0 * omega
     step = 2 * math.pi / (14 * math.sqrt(n) + 10)
@@ -328,8 +336,8 @@ def _points(n: int, centred: bool) -> tuple[Array, Array]:
     mu = step * np.arange(-math.ceil(reach / step), math.ceil(reach / step) + 1)
     at, across = np.repeat(omega, mu.size), np.tile(mu, omega.size)
     width = 1 + 4 * at**2
-    kept = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(_NEGLIGIBLE)
-    return at[kept], across[kept]
+    counts = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(_NEGLIGIBLE)
+    return at[counts], across[counts]
 
 
 def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
@@ -342,7 +350,7 @@ def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
 
 
 def nearest(kernel: float) -> float:
-    """Return the point next to a kernel of the grid that functions of kernels are kept on."""
+    """Return the grid point nearest to a kernel; :data:`STEP` is the grid's spacing."""
     return math.exp(round(math.log(kernel) / STEP) * STEP)
 
 
@@ -366,9 +374,10 @@ def hermite(z: Array, weighted: Array, orders: int = ORDERS) -> Array:
     """Return coefficients in Hermite polynomials of unit norm, of shape (functions, orders).
 
     Args:
-        z: Nodes of a normal variable.
-        weighted: Functions there times the weights of the nodes, of shape (functions, nodes).
-        orders: Polynomials that are taken.
+        z: Nodes of a standard normal variable, of shape (nodes,).
+        weighted: Function values at the nodes times the nodes' weights, of shape
+            (functions, nodes).
+        orders: Number of polynomials.
     """
     before, now = np.zeros_like(z), np.ones_like(z)
     coefficients = np.empty((len(weighted), orders))
