@@ -186,24 +186,22 @@ def corrections(stack: BatchNormStack) -> Corrections:
     variance = np.append(0.0, (r.square_he4 * (d / 8 - o / 4))[:-1])
     rest = np.append(0.0, (abs(r.square_he4) * (d / 8 + np.abs(o) / 4) * next_order)[:-1])
     scale = np.append(0.0, (r.spread_he4 * (d / 8 - o / 4))[:-1])
-    fixed = o * (2 - r.slope_he4 / 4) + r.slope_he4 / 8 * d - scale
+    by_signal = o * (2 - r.slope_he4 / 4) + r.slope_he4 / 8 * d - scale
     sizes = np.abs(o) * (2 + abs(r.slope_he4) / 4) + abs(r.slope_he4) / 8 * d
     sizes += np.append(0.0, (abs(r.spread_he4) * (d / 8 + np.abs(o) / 4))[:-1])
     # An entry is for the tangent that starts at that layer; it passes the steps k above.
     gradient, parts, gradient_rest = np.zeros((3, depth))
-    tangent_off, tangent, both = np.zeros((3, depth))
+    x_o, x_d, e = np.zeros((3, depth))
     for k, n in enumerate(widths[1:-1]):
         begun = slice(0, k + 1)
-        along = tangent_off[begun] + tangent[begun] / batch
-        step = (
-            fixed[k] - along * (2 + r.slope_he2) + r.slope_he2 * (both[begun] / 2 + tangent[begun])
-        )
+        along = x_o[begun] + x_d[begun] / batch
+        step = by_signal[k] - along * (2 + r.slope_he2) + r.slope_he2 * (e[begun] / 2 + x_d[begun])
         gradient[begun] += step
         parts[begun] += np.abs(step)
         gradient_rest[begun] += sizes[k] * next_order[k]
-        both[begun] = r.diagonal * (both[begun] + r.slope_he2 / 2 * d[k]) + r.shared / n
-        tangent_off[begun] = r.tangent_off * tangent_off[begun] + 1 / n
-        tangent[begun] = r.tangent_diagonal * tangent[begun] + r.tangent_noise / n
+        e[begun] = r.diagonal * (e[begun] + r.slope_he2 / 2 * d[k]) + r.shared / n
+        x_o[begun] = r.tangent_off * x_o[begun] + 1 / n
+        x_d[begun] = r.tangent_diagonal * x_d[begun] + r.tangent_noise / n
     gradient_rest += parts**2 + parts * 3 / batch
     return Corrections(variance, rest + np.abs(variance) * 3 / batch, gradient, gradient_rest)
 
