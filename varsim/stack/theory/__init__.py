@@ -1,16 +1,29 @@
-"""Theory of deep stacks: E h² and E (∂h)² of every layer, at their own finite widths.
+"""Theory of deep stacks: E h² and E (∂h)² of every layer at finite width.
 
 =========================  =======================================================================
 stack                      theory
 =========================  =======================================================================
 plain                      :mod:`.chain`: exact for normal and for orthogonal weights
 RMS or layer norm          :mod:`.sphere`: exact for normal and for orthogonal weights
-residual                   :mod:`.branches`: the limit with its leading correction, of order 1/n
-batch norm                 :mod:`.batch`: the limit, exact for the batch's size
+residual                   :mod:`.branches`: the limit with its correction of order 1/n
+batch norm                 :mod:`.batch`: the limit, exact for the batch's size, and the correction
+                           of order 1/n
 =========================  =======================================================================
 
-:mod:`.weights` adds what skewness and kurtosis of weights change. A correction is given where it is
-small; where it is not, or where the order that counts is not known, the cell is empty.
+Functions and records of the other files:
+
+=========================  =======================================================================
+file                       contents
+=========================  =======================================================================
+:mod:`.prediction`         ``predict``: the theory of every layer of a network
+:mod:`.finite_width`       the choice of the theory, by the kind of stack
+:mod:`.limit`              infinite width
+:mod:`.weights`            corrections for the skewness and kurtosis of weights
+:mod:`.laws`               quadrature rules for means over a layer's units
+:mod:`.cells`              theory of all layers, with its allowances
+=========================  =======================================================================
+
+A cell with a large correction, or with one of unknown order, is empty.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class _Expansion:
         slope: Coefficients of φ′², of shape (orders, M).
         cross: Coefficients of φφ′, of shape (orders, M).
         square_noise: Coefficients of one unit's part in ξ, of shape (orders, M).
-        slope_noise: Coefficients of its part in the fluctuation of the mean of φ′².
+        slope_noise: Coefficients of its part in the fluctuation of the mean of φ′²/divisor.
         cross_noise: Coefficients of its part in the fluctuation of the mean of φφ′t.
         earlier: 1 where m < k and 0 elsewhere, of shape (M, M).
         rho: ρ, the correlation of a unit's h at two layers, of shape (M, M).
@@ -260,9 +260,8 @@ class _Expansion:
         # s_p = E φ′² He_p.
         kernel, s2, s4 = self.kernel, self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
-        with_kernel, with_slope = self._growth_covariances(
-            self._growth_response * s2 / (2 * kernel)
-        )
+        kernel_response = self._growth_response * s2 / (2 * kernel)
+        with_kernel, with_slope = self._growth_covariances(kernel_response)
         signal_squared, signal_and_slope = self._tangent_signal_covariance(_derivative(self.slope))
         steps = [
             s2 / (2 * kernel) * shift,
@@ -318,16 +317,17 @@ class _Expansion:
         return with_kernel, ((mixed @ response.T) * kernel_response + slopes) / self.n
 
     def _tangent_signal_covariance(self, derivative: Array) -> tuple[Array, Array]:
-        """Return E X_k²/T_k, and the covariance of X_k with a unit's φ′² t, by the earliest branch m.
+        """Return E X_k²/T_k, and the covariance of X_k with a unit's φ′² t, each by branches m < k.
 
-        X_k is the mean of t h over the units of layer k, and T_k the mean of t². With
-        w_m = a_m / (√divisor_m η_{m+1}) and ζ_m the fluctuation of the mean of φφ′t in branch m,
+        X_k is a unit's covariance of t and h at layer k, given the layers below, and T_k is its
+        variance of t. With w_m = a_m / (√divisor_m η_{m+1}) and ζ_m the fluctuation of the mean of
+        φφ′t in branch m, to leading order
 
             X_k = η_k Σ_{m<k} w_m ζ_m,
             E X_k²/T_k = η_k²/n Σ_{m<k} T_m/T_k (w_m² c_mm + 2 Σ_{m<m'<k} w_m w_m' c_mm'),
 
-        with c the covariances of a unit's part in ζ. An element k, m is the term of m. Those with
-        φ′² t are
+        with c the covariances of a unit's part in ζ. An element k, m is the term of m, the earliest
+        branch in it. Those with φ′² t are
 
             2 η_k w_m T_m/T_k E[(φ′²)′(y_k) ζ(y_m)] / (n √K_k).
 

@@ -156,7 +156,7 @@ class Grid:
 
 
 def finite(stack: PlainStack) -> Moments:
-    """Return the moments at finite width; those beyond what floats hold are not finite.
+    """Return the moments at finite width; those that floats cannot hold are not finite.
 
     Raises:
         ArithmeticError: A mean of φ is not finite.

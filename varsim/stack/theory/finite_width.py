@@ -1,4 +1,4 @@
-"""From a network to its theory at finite width, by the kind of stack."""
+"""Cells of a network at finite width, by the kind of stack."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cells_at_finite_width(network: Network, at_limit: Limit) -> Cells:
     """Return the cells of a network.
 
     Raises:
-        ArithmeticError: A moment is beyond what floats hold.
+        ArithmeticError: Floats cannot hold a moment.
     """
     law = law_of(network)
     if network.norm == "batch":

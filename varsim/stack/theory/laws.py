@@ -92,7 +92,7 @@ class _UnitSeries(NamedTuple):
     """Moments of one unit's φ², as truncated series by factor.
 
     Coefficient k of a series is E[factor · ((φ² - center)/spread)^k] / k!, at each point of the
-    Fourier integral; the shape is (points, orders). Free units have one point, whatever n. In the
+    Fourier integral; the shape is (points, orders). Free units have one point, for every n. In the
     factors z = h/√K.
 
     Attributes:
@@ -141,7 +141,7 @@ def layer_rules(
     """Return the rules for n units of variance ``kernel``.
 
     Raises:
-        FloatingPointError: A moment is beyond what floats hold.
+        FloatingPointError: Floats cannot hold a moment.
     """
     if phi.homogeneous and kernel != 1.0:
         return _scaled(layer_rules(phi, 1.0, n, bond, nodes), kernel)

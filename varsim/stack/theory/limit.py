@@ -1,6 +1,6 @@
 """Deep stacks in the limit of infinite width: kernels, gradients, and correlations of inputs.
 
-The limit holds for weights of any distribution. Batch norm is taken at the batch's own size.
+The limit holds for weights of any distribution. Batch norm has the size of the batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Theory of every layer of a network, as far up as floats hold it."""
+"""Predictions for every layer of a network."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from varsim.stack.theory.limit import Limit, layers_in_limit, shares_of_batch
 
 
 class LayerTheory(NamedTuple):
-    """What theory says of one layer.
+    """Theory of one layer. None stands for an unknown value.
 
     Attributes:
-        variance: E h², over inputs, networks and units; None where it is not known.
-        variance_slack: Relative allowance for what is left out of it.
-        spread: Relative variance of Σh²/n between networks, for one input; None where it is not
-            known.
-        batch_spread: The same of the mean over the batch.
-        gradient: E (∂h)², from a cotangent of variance 1 on top; None where it is not known.
-        gradient_slack: Relative allowance for what is left out of it.
-        gap: Why one of them is not known, or None.
-        correlation: c, that of h between two inputs of a batch, at infinite width.
-        chi: χ⊥, by which squared gradients grow from the next layer down to this one, at infinite
+        variance: E h², over inputs, networks and units.
+        variance_slack: Relative allowance for the terms that ``variance`` omits.
+        spread: Relative variance of Σh²/n between networks, for one input.
+        gradient: E (∂h)², from a cotangent of variance 1 on top.
+        gradient_slack: Relative allowance for the terms that ``gradient`` omits.
+        batch_spread: Relative variance of the batch's mean of Σh²/n between networks.
+        gap: Reason of an unknown variance or gradient, or None.
+        correlation: c, the correlation of h between two inputs of a batch, at infinite width.
+        chi: χ⊥, the growth of squared gradients from the next layer down to this one, at infinite
             width and equal widths; None on top.
     """
 
@@ -43,8 +42,8 @@ class LayerTheory(NamedTuple):
 def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheory]:
     """Return the theory of every layer.
 
-    Layers from the first one on whose variance is beyond what floats hold have no theory. Then no
-    gradient but that on top has one, since gradients start there.
+    Theory ends below the first layer whose variance floats cannot hold. Then no gradient is known
+    except that on top, where gradients start.
 
     Args:
         network: The question.
