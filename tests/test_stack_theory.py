@@ -342,13 +342,13 @@ def test_a_gradient_without_its_projection_is_rejected(
     """A norm takes off what is along h: 1/n of a gradient, or 2/n with its mean."""
     network = asked(Config("tanh", norm))
     assert not is_rejected(network, predict(network))
-    honest = laws.rules
+    honest = laws.layer_rules
 
     def unprojected(*args: Any) -> Any:
         trace = honest(*args[:3], "free", *args[4:]).trace
         return honest(*args)._replace(trace=trace)
 
-    monkeypatch.setattr(sphere, "rules", unprojected)
+    monkeypatch.setattr(sphere, "layer_rules", unprojected)
     assert is_rejected(network, predict(network))
 
 
@@ -478,16 +478,16 @@ def test_a_deep_stack_of_many_widths_works_each_rule_out_once(
 ) -> None:
     """However many there are: more of them than a cache holds would be worked out again."""
     asked_for: Counter[tuple[Any, ...]] = Counter()
-    honest = laws.rules
+    honest = laws.layer_rules
 
     def counted(phi: Any, *args: Any) -> Any:
         asked_for[args] += 1
         return honest(phi, *args)
 
-    monkeypatch.setattr(chain, "rules", counted)
-    laws._free_moments.cache_clear()
+    monkeypatch.setattr(chain, "layer_rules", counted)
+    laws._free_series.cache_clear()
     predict(Network(widths=(4, 5, 6, 4, 5, 6, 4), activation="tanh"))
     of_grid = {args: times for args, times in asked_for.items() if len(args) > 3}
     assert set(of_grid.values()) == {1}
     kernels = {kernel for kernel, *_ in asked_for}
-    assert laws._free_moments.cache_info().misses <= len(kernels), "one unit's are those of all"
+    assert laws._free_series.cache_info().misses <= len(kernels), "one unit's are those of all"

@@ -1,20 +1,20 @@
-"""Batch norm: means over what it hands to φ, and the leading correction for finite width.
+"""Batch norm: means over φ's arguments y, and the correction of order 1/n.
 
-Where inputs are exchangeable, a unit's B values after the norm are a uniform point y of the sphere
+For exchangeable inputs, a unit's B values after the norm are a uniform point y of the sphere
 Σy = 0, Σy² = B. Two of its coordinates have a density in closed form, so the limit of infinite
-width is exact for the batch's own size.
+width is exact for every batch size.
 
-At finite width the batch's Gram matrix fluctuates about that of exchangeable inputs. What of it
-counts to the order 1/n are the variances of its diagonal and of its off-diagonal, relative to the
-variance of h over the batch, and those of the same matrix between h and a tangent. Each follows
-from its layer below by a linear response and fresh noise of order 1/n. With d and o the variances
+At finite width the batch's Gram matrix fluctuates about that of exchangeable inputs. To the order
+1/n theory needs the variances of its diagonal and of its off-diagonal, relative to the variance of
+h over the batch, and the same variances of the Gram matrix between h and a tangent. Each follows
+from the layer below by a linear response and fresh noise of order 1/n. With d and o the variances
 of the diagonal and the off-diagonal, and x_d and x_o those of h with a tangent, E φ² changes by
 (d/8 - o/4) E φ²He₄, and a layer's factor on squared gradients, relatively, by
 
     o (2 - s₄/4) + d s₄/8 - x_o (2 + s₂) + (x_d + e/2) s₂ - (the change of Var φ below),
 
 where s_p = E φ′²He_p / E φ′² and e is the covariance of both diagonals. Derived here, for large B:
-terms of order 1/B beside these are left out.
+relative terms of order 1/B are omitted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
+from varsim.stack.theory.cells import Corrections
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
 _ANGLES = 512
@@ -42,10 +43,10 @@ class BatchMeans(NamedTuple):
     Attributes:
         square: E φ(y)².
         product: E φ(y) φ(y′) of two inputs.
-        whole: How much of a squared gradient the norm and φ hand down, times the variance of h
-            over the batch; infinite below :data:`LEAST`.
-        passed: The same of its part that differs between inputs: Yang et al. (2019), A mean field
-            theory of batch normalization.
+        whole: Factor of the norm and φ on squared gradients, times the variance of h over the
+            batch; infinite below :data:`LEAST`.
+        passed: The same factor for gradients without a mean over the batch: Yang et al. (2019), A
+            mean field theory of batch normalization.
     """
 
     square: float
@@ -58,8 +59,8 @@ class BatchMeans(NamedTuple):
 def batch_means(phi: Activation, batch: int) -> BatchMeans:
     """Return the means for a batch.
 
-    With P = 1 - 11ᵀ/B - yyᵀ/B and D = diag φ′, ``whole`` is B/(B-3) E tr(D P D)/B, and ``passed``
-    has the batch's mean taken off on the left, too.
+    With G = 1 - 11ᵀ/B, P = G - yyᵀ/B and D = diag φ′, ``whole`` is B/(B-3) E tr(D P D)/B, and
+    ``passed`` is B/(B-3) E tr(G D P D)/(B-1).
     """
     y, other, mass = _pairs(batch)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -75,20 +76,20 @@ def batch_means(phi: Activation, batch: int) -> BatchMeans:
 
 
 class Responses(NamedTuple):
-    """How fluctuations of the Gram matrix pass φ, and what they change: means at variance 1.
+    """Responses of φ to fluctuations of the Gram matrix: means at variance 1.
 
     Attributes:
         off: λ of the off-diagonal, exact for the batch's size.
         diagonal: λ of the diagonal.
-        diagonal_noise: n times its fresh variance; that of the off-diagonal is 1.
-        tangent_off: Squared λ of the off-diagonal between h and a tangent.
-        tangent_diagonal: The same of the diagonal.
-        tangent_noise: n times the fresh variance of that.
+        diagonal_noise: n times the diagonal's fresh variance; that of the off-diagonal is 1.
+        tangent_off: λ² of the off-diagonal between h and a tangent.
+        tangent_diagonal: λ² of the diagonal between h and a tangent.
+        tangent_noise: n times the fresh variance of that diagonal.
         shared: n times the fresh covariance of the diagonals of h and of a tangent.
-        bend: E φ² He₄, over E φ².
-        spread_bend: The same of (φ - E φ)², over Var φ.
-        slope_level: E φ′² He₂, over E φ′².
-        slope_bend: E φ′² He₄, over E φ′².
+        square_he4: E φ² He₄ / E φ².
+        spread_he4: E (φ - E φ)² He₄ / Var φ.
+        slope_he2: s₂ = E φ′² He₂ / E φ′².
+        slope_he4: s₄ = E φ′² He₄ / E φ′².
     """
 
     off: float
@@ -98,10 +99,10 @@ class Responses(NamedTuple):
     tangent_diagonal: float
     tangent_noise: float
     shared: float
-    bend: float
-    spread_bend: float
-    slope_level: float
-    slope_bend: float
+    square_he4: float
+    spread_he4: float
+    slope_he2: float
+    slope_he4: float
 
 
 @lru_cache(maxsize=4096)
@@ -113,10 +114,11 @@ def responses(phi: Activation, batch: int) -> Responses:
     spread, steep, mean_slope = (float(each @ mass) for each in (centred**2, slope**2, slope))
     both_square = float((centred * slope) ** 2 @ mass)
     functions = np.stack([value**2, centred**2, slope**2])
-    square, own, slopes = hermite(h, functions * mass, 5)
+    of_square, of_spread, of_slope = hermite(h, functions * mass, 5)
     y, other, share = _pairs(batch)
     a, b = phi.phi(y), phi.phi(other)
-    third = -(y + other) / (batch - 2)  # the mean of a third coordinate, and of two more
+    # Given two coordinates, the mean of a third one, and of the product of two others.
+    third = -(y + other) / (batch - 2)
     both = ((y + other) ** 2 - (batch - y * y - other * other)) / ((batch - 2) * (batch - 3))
     means = batch_means(phi, batch)
     off = (
@@ -124,8 +126,8 @@ def responses(phi: Activation, batch: int) -> Responses:
         / batch
         * float((a * y * b * other - 2 * a * y * b * third + a * b * both) @ share)
     )
-    half, norm = own[2] / math.sqrt(2), spread * steep
-    found = Responses(
+    half, norm = of_spread[2] / math.sqrt(2), spread * steep
+    result = Responses(
         off / (means.square - means.product),
         half / spread,
         float((centred**2 - spread) ** 2 @ mass) / spread**2,
@@ -133,40 +135,25 @@ def responses(phi: Activation, batch: int) -> Responses:
         half**2 / norm,
         both_square / norm,
         both_square / norm - 1,
-        square[4] * math.sqrt(24) / means.square,
-        own[4] * math.sqrt(24) / spread,
-        slopes[2] * math.sqrt(2) / steep,
-        slopes[4] * math.sqrt(24) / steep,
+        of_square[4] * math.sqrt(24) / means.square,
+        of_spread[4] * math.sqrt(24) / spread,
+        of_slope[2] * math.sqrt(2) / steep,
+        of_slope[4] * math.sqrt(24) / steep,
     )
-    if not all(map(math.isfinite, found)):
+    if not all(map(math.isfinite, result)):
         raise FloatingPointError
-    return found
+    return result
 
 
-class Corrections(NamedTuple):
-    """Relative corrections of order 1/n by layer, and the sizes of what comes after them.
-
-    Attributes:
-        variance: Of E h².
-        variance_rest: What the next order is about, relatively.
-        gradient: Of E (∂h)².
-        gradient_rest: The same of that.
-    """
-
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
-
-
-class Stack(NamedTuple):
+class BatchNormStack(NamedTuple):
     """A stack with batch norm.
 
     Attributes:
         phi: The activation.
         batch: B, at least 4.
         widths: Of the input and of all layers.
-        shares: Of every layer's spread over the batch, what its last branch has: 1 in plain stacks.
+        shares: Share of the last branch in every layer's variance over the batch; 1 in plain
+            stacks.
         first: Relative variance of Σx²/n between inputs, times n.
         excess: Kurtosis of the weights less 3.
     """
@@ -179,52 +166,48 @@ class Stack(NamedTuple):
     excess: float
 
 
-def corrections(stack: Stack) -> Corrections:
-    """Return the leading corrections of every layer."""
+def corrections(stack: BatchNormStack) -> Corrections:
+    """Return the corrections of order 1/n."""
     phi, batch, widths, shares, first, excess = stack
     r, depth = responses(phi, batch), len(widths) - 1
     diagonal, off = [first / widths[0]], [1 / widths[0]]
     for n, share in zip(widths[1:-1], shares[1:], strict=True):
-        hold = 1 - share
+        stream = 1 - share
         diagonal.append(
-            (hold + share * r.diagonal) ** 2 * diagonal[-1] + share**2 * r.diagonal_noise / n
+            (stream + share * r.diagonal) ** 2 * diagonal[-1] + share**2 * r.diagonal_noise / n
         )
-        off.append((hold + share * r.off) ** 2 * off[-1] + share**2 / n)
+        off.append((stream + share * r.off) ** 2 * off[-1] + share**2 / n)
     d, o = np.array(diagonal), np.array(off)
-    # What makes a unit's variance over the batch fluctuate: twice this is its relative variance.
+    # From here on o is half the relative variance of a unit's variance over the batch.
     o = o + d / batch + excess / (2 * np.array(widths[:-1], float))
     # The next order has another factor of these fluctuations. With 2v the relative variance of σ²,
     # E 1/σ² is 1 + 2v + 12v²: coefficients grow by 6 a power, those of smoother means by less.
     next_order = 4 * (d + np.abs(o))
-    variance = np.append(0.0, (r.bend * (d / 8 - o / 4))[:-1])
-    rest = np.append(0.0, (abs(r.bend) * (d / 8 + np.abs(o) / 4) * next_order)[:-1])
-    scale = np.append(0.0, (r.spread_bend * (d / 8 - o / 4))[:-1])
-    fixed = o * (2 - r.slope_bend / 4) + r.slope_bend / 8 * d - scale
-    sizes = np.abs(o) * (2 + abs(r.slope_bend) / 4) + abs(r.slope_bend) / 8 * d
-    sizes += np.append(0.0, (abs(r.spread_bend) * (d / 8 + np.abs(o) / 4))[:-1])
-    # Each column is a tangent that starts at that layer; it meets the steps k above.
+    variance = np.append(0.0, (r.square_he4 * (d / 8 - o / 4))[:-1])
+    rest = np.append(0.0, (abs(r.square_he4) * (d / 8 + np.abs(o) / 4) * next_order)[:-1])
+    scale = np.append(0.0, (r.spread_he4 * (d / 8 - o / 4))[:-1])
+    by_signal = o * (2 - r.slope_he4 / 4) + r.slope_he4 / 8 * d - scale
+    sizes = np.abs(o) * (2 + abs(r.slope_he4) / 4) + abs(r.slope_he4) / 8 * d
+    sizes += np.append(0.0, (abs(r.spread_he4) * (d / 8 + np.abs(o) / 4))[:-1])
+    # An entry is for the tangent that starts at that layer; it passes the steps k above.
     gradient, parts, gradient_rest = np.zeros((3, depth))
-    tangent_off, tangent, both = np.zeros((3, depth))
+    x_o, x_d, e = np.zeros((3, depth))
     for k, n in enumerate(widths[1:-1]):
         begun = slice(0, k + 1)
-        along = tangent_off[begun] + tangent[begun] / batch
-        step = (
-            fixed[k]
-            - along * (2 + r.slope_level)
-            + r.slope_level * (both[begun] / 2 + tangent[begun])
-        )
+        along = x_o[begun] + x_d[begun] / batch
+        step = by_signal[k] - along * (2 + r.slope_he2) + r.slope_he2 * (e[begun] / 2 + x_d[begun])
         gradient[begun] += step
         parts[begun] += np.abs(step)
         gradient_rest[begun] += sizes[k] * next_order[k]
-        both[begun] = r.diagonal * (both[begun] + r.slope_level / 2 * d[k]) + r.shared / n
-        tangent_off[begun] = r.tangent_off * tangent_off[begun] + 1 / n
-        tangent[begun] = r.tangent_diagonal * tangent[begun] + r.tangent_noise / n
+        e[begun] = r.diagonal * (e[begun] + r.slope_he2 / 2 * d[k]) + r.shared / n
+        x_o[begun] = r.tangent_off * x_o[begun] + 1 / n
+        x_d[begun] = r.tangent_diagonal * x_d[begun] + r.tangent_noise / n
     gradient_rest += parts**2 + parts * 3 / batch
     return Corrections(variance, rest + np.abs(variance) * 3 / batch, gradient, gradient_rest)
 
 
 def _pairs(batch: int) -> tuple[Array, Array, Array]:
-    """Return two coordinates of y at nodes, and the nodes' weights.
+    """Return two coordinates of y at nodes, and the nodes' weights, each of shape (nodes,).
 
     In the plane of their sum and difference a point has the squared radius 1 - exp(-2s/(B-3)) with
     s from the exponential distribution, and a uniform angle; on a circle for B = 3.

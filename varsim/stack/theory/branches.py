@@ -1,14 +1,15 @@
-"""Residual stacks of finite width: what the leading order in 1/n adds to the limit.
+"""Residual stacks of finite width: the correction of order 1/n to the limit.
 
 Branch m leads from h_m to h_{m+1}, and layers are counted from 0 here. Given the variances v_m of
 the branches, units are independent sums of normal variables; but each v_m is a mean over units, and
-fluctuates. Expanding in these fluctuations gives E h² and E (∂h)² to the order 1/n. A unit keeps
-its history, so its own φ² at two layers are correlated: by Mehler's formula, from the coefficients
-of functions in Hermite polynomials and ρ² = K_m / K_k. The gradient at a layer is a tangent t that
-starts there. Derived here; the limit without a norm is that of Yang & Schoenholz (2017).
+fluctuates. Expanding in these fluctuations gives E h² and E (∂h)² to the order 1/n. A unit's h at
+two layers has the squared correlation ρ² = K_m / K_k, so the values of φ² are correlated, too: by
+Mehler's formula, from the coefficients of functions in Hermite polynomials. The gradient at a layer
+follows from a tangent t that starts there. Derived here; the limit without a norm is that of Yang &
+Schoenholz (2017).
 
 An RMS norm makes φ blind to the scale of h, so fluctuations have no part in the second Hermite
-polynomial; layer norm takes their mean, the first one, too.
+polynomial; layer norm removes their mean, the first one, too.
 """
 
 from __future__ import annotations
@@ -20,26 +21,27 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
+from varsim.stack.theory.cells import Corrections
 from varsim.stack.theory.chain import Grid
 from varsim.stack.theory.laws import ORDERS, Array, hermite, resolved_rule
 
-# Stacks of more layers are taken with fewer polynomials, at interpolated kernels.
+# Stacks with more layers take fewer polynomials, at interpolated kernels.
 _MANY, _FEWER_ORDERS = 128, 24
 
 
-class Branches(NamedTuple):
+class ResidualStack(NamedTuple):
     """A residual stack.
 
     Attributes:
         phi: The activation.
         norm: ``none``, ``rms`` or ``layer``.
         kernels: K of every layer at infinite width, of shape (layers,).
-        amplitudes: Of every branch, its factor squared times C, of shape (layers - 1,).
+        amplitudes: a of every branch, its factor squared times C, of shape (layers - 1,).
         n: The width.
         inputs: Variance of the first layer's kernel between inputs.
-        on_sphere: E φ² over a sphere in n dimensions, which a norm hands to φ; None without one.
-        first_step: What the first branch hands down of a squared gradient, over its amplitude,
-            where it is known exactly.
+        on_sphere: E φ² for y on a sphere in n dimensions, as below a norm; None without one.
+        first_step: Exact factor of the first branch on a squared gradient, over its amplitude;
+            None without a norm.
     """
 
     phi: Activation
@@ -52,76 +54,85 @@ class Branches(NamedTuple):
     first_step: float | None = None
 
 
-class Corrections(NamedTuple):
-    """Relative corrections of order 1/n, and about how much is left out, by layer.
+def corrections(stack: ResidualStack) -> tuple[Corrections, Array]:
+    """Return the corrections of order 1/n, and the spread.
 
-    Left out are the squares of all corrections and of each branch's own, by the sizes of their
-    parts; these times the relative variance of the branch; and the next power of a kernel's
-    relative variance v in what depends on it: E 1/(1+δ) is 1 + v + 3v² for a normal δ.
+    The spread is the relative variance of Σh²/n between networks, for one input, of shape
+    (layers,).
 
-    Attributes:
-        variance: Of E h².
-        variance_rest: What is left out of it.
-        gradient: Of E (∂h)².
-        gradient_rest: What is left out of it.
-        spread: Relative variance of Σh²/n between networks, for one input.
+    The rests are the squares of all corrections and of each branch's part in them, by the sizes of
+    their terms; these times the relative variance of the branch; and the next power of a kernel's
+    relative variance v in functions of it: E 1/(1+δ) is 1 + v + 3v² for a normal δ.
     """
-
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
-    spread: Array
-
-
-def corrections(stack: Branches) -> Corrections:
-    """Return the corrections of every layer."""
     expansion = _Expansion(stack)
-    return Corrections(*expansion.forward, *expansion.backward(), expansion.spread())
+    return Corrections(*expansion.forward, *expansion.backward()), expansion.spread()
 
 
 class _Expansion:
-    """The matrices have the shape (layers below the top)²: what layer m does at a layer k above.
+    """The expansion in fluctuations of the branches.
 
-    Functions are those of y = h/√K; ``square``, ``slope`` and ``cross`` are the coefficients of φ²,
-    φ′² and φφ′, of shape (orders, layers), and the same names with ``noise`` those of the unit's
-    part in the fluctuation of a branch.
+    There are L layers, and M = L - 1 branches or layers below the top. A matrix of shape (M, M) has
+    the element k, m for a layer k above a layer m. Functions are those of y = h/√K, and ξ_m is the
+    fluctuation of the mean of φ² over the units of branch m.
+
+    Attributes:
+        kernel: K, of shape (M,).
+        amplitude: a of every branch, of shape (M,).
+        divisor: Square of the norm's divisor, K, or 1 without a norm, of shape (M,).
+        square: Coefficients of φ² in Hermite polynomials, of shape (orders, M).
+        slope: Coefficients of φ′², of shape (orders, M).
+        cross: Coefficients of φφ′, of shape (orders, M).
+        square_noise: Coefficients of one unit's part in ξ, of shape (orders, M).
+        slope_noise: Coefficients of its part in the fluctuation of the mean of φ′²/divisor.
+        cross_noise: Coefficients of its part in the fluctuation of the mean of φφ′t.
+        earlier: 1 where m < k and 0 elsewhere, of shape (M, M).
+        rho: ρ, the correlation of a unit's h at two layers, of shape (M, M).
+        kernel_growth: η_k = ∂K_k/∂K_0, of shape (L,).
+        response: ∂K_k/∂ξ_m = a_m η_k/η_{m+1} for m < k, of shape (L, M).
     """
 
-    def __init__(self, stack: Branches) -> None:
+    def __init__(self, stack: ResidualStack) -> None:
         self.stack, self.n = stack, stack.n
         self.kernel, self.amplitude = stack.kernels[:-1], stack.amplitudes
         self.normed = stack.norm != "none"
-        self.unit = self.kernel if self.normed else np.ones_like(self.kernel)
+        self.divisor = self.kernel if self.normed else np.ones_like(self.kernel)
         orders = ORDERS if self.kernel.size <= _MANY else _FEWER_ORDERS
-        found = _coefficients(stack.phi, self.kernel / self.unit)[:, :, :orders]
-        self.square, self.slope, self.cross = found.transpose(1, 2, 0)
-        self._take_noise()
+        coefficients = _coefficients(stack.phi, self.kernel / self.divisor)[:, :, :orders]
+        self.square, self.slope, self.cross = coefficients.transpose(1, 2, 0)
+        self._set_noise()
         size = len(self.kernel)
-        self.below = np.tri(size, size, -1)
+        self.earlier = np.tri(size, size, -1)
         low, high = (f.outer(self.kernel, self.kernel) for f in (np.minimum, np.maximum))
         self.rho = np.sqrt(low / high)
-        # What a fluctuation of a kernel grows by, to every layer; norms hand nothing on.
-        level = 0.0 if self.normed else self.amplitude * self.square[2] / math.sqrt(2) / self.kernel
-        self.handed = np.cumprod(np.append(1.0, 1.0 + level + 0.0 * self.kernel))
-        # What the fluctuation of branch m adds to the kernel of every layer, the top included.
+        # a ∂E φ²/∂K, by which a branch amplifies a fluctuation of K; below a norm it is 0.
+        chi = 0.0 if self.normed else self.amplitude * self.square[2] / math.sqrt(2) / self.kernel
+        self.kernel_growth = np.cumprod(np.append(1.0, 1.0 + chi + 0.0 * self.kernel))
         self.response = (
-            np.tri(size + 1, size, -1) * self.handed[:, None] / self.handed[1:] * self.amplitude
+            np.tri(size + 1, size, -1)
+            * self.kernel_growth[:, None]
+            / self.kernel_growth[1:]
+            * self.amplitude
         )
 
-    def _take_noise(self) -> None:
+    def _set_noise(self) -> None:
         self.square_noise, self.slope_noise = self.square.copy(), self.slope.copy()
         self.cross_noise = self.cross.copy()
         self.square_noise[0] = self.slope_noise[0] = 0.0
         if self.normed:
             self.square_noise[2] = self.cross_noise[1] = 0.0
-            # A larger h makes both φ′ of its norm and the division by its scale smaller.
+            # A larger h reduces φ′ through the norm, and the tangent by the division by its scale.
             self.slope_noise[2] -= math.sqrt(2) * self.slope[0] + self.slope[2]
         if self.stack.norm == "layer":
             self.square_noise[1] = self.slope_noise[1] = self.cross_noise[0] = 0.0
 
     def covariance(self, above: Array, below: Array, start: int = 1) -> Array:
-        """Return E[a(y_k) b(y_m)] from the coefficients of order ``start`` on."""
+        """Return Σ_p a_p(k) b_p(m) ρ^p, which is E[a(y_k) b(y_m)], from p = ``start`` on.
+
+        Args:
+            above: Coefficients of the function at layer k, of shape (orders, M).
+            below: Coefficients of the function at layer m, of shape (orders, M).
+            start: The lowest order.
+        """
         total, power = np.zeros_like(self.rho), self.rho**start
         for p in range(start, len(above)):
             total += np.outer(above[p], below[p]) * power
@@ -130,58 +141,64 @@ class _Expansion:
 
     @cached_property
     def fluctuations(self) -> Array:
-        """Covariances of the kernels of all layers between networks."""
+        """Covariances of the kernels of all layers between networks, of shape (L, L)."""
         branches = self.covariance(self.square_noise, self.square_noise) / self.n
-        inputs = self.stack.inputs * np.outer(self.handed, self.handed)
+        inputs = self.stack.inputs * np.outer(self.kernel_growth, self.kernel_growth)
         result: Array = self.response @ branches @ self.response.T + inputs
         return result
 
     @cached_property
     def forward(self) -> tuple[Array, Array]:
-        """The relative correction of E h², and what is left out."""
+        """The relative correction of E h² and the size of its next terms, of shape (L,)."""
         kernel = self.kernel
-        bent = _second(self.square)
-        level = np.zeros_like(kernel)
-        second = self.square[0]
+        curvature = _second_derivative(self.square)
+        square_response = np.zeros_like(kernel)  # ∂E φ²/∂K
+        mean_square = self.square[0]
         if self.stack.on_sphere is not None:
-            constant = self.stack.on_sphere - second
-            bent = bent - _times(_once(self.square))
+            shift = self.stack.on_sphere - mean_square
+            curvature = curvature - _times_y(_derivative(self.square))
         else:
-            level = self.square[2] / math.sqrt(2) / kernel
-            constant = self.square[4] * math.sqrt(24) / 8 * self.variance
-        history = self._with_history(bent)
-        next_power = 0.0 * kernel if self.normed else 3 * self.variance
-        found, sizes, rest = [0.0], [0.0], [0.0]
+            square_response = self.square[2] / math.sqrt(2) / kernel
+            shift = self.square[4] * math.sqrt(24) / 8 * self.kernel_variance
+        history = self._by_history(curvature)
+        next_power = 0.0 * kernel if self.normed else 3 * self.kernel_variance
+        shifts, sizes, rests = [0.0], [0.0], [0.0]
         for k, a in enumerate(self.amplitude):
-            found.append(found[-1] * (1 + a * level[k]) + a * (constant[k] + history[k]))
-            own = 0.0 if self.normed else abs(constant[k])
-            size = own + abs(history[k])
-            sizes.append(sizes[-1] * (1 + a * abs(level[k])) + a * size)
-            beyond = own * next_power[k] + size * (size / second[k] + self.own_variance[k])
-            rest.append(rest[-1] * (1 + a * abs(level[k])) + a * beyond)
+            shifts.append(shifts[-1] * (1 + a * square_response[k]) + a * (shift[k] + history[k]))
+            by_variance = 0.0 if self.normed else abs(shift[k])
+            size = by_variance + abs(history[k])
+            sizes.append(sizes[-1] * (1 + a * abs(square_response[k])) + a * size)
+            beyond = by_variance * next_power[k] + size * (
+                size / mean_square[k] + self.branch_variance[k]
+            )
+            rests.append(rests[-1] * (1 + a * abs(square_response[k])) + a * beyond)
         relative, size, beyond = (
-            np.array(each) / self.stack.kernels for each in (found, sizes, rest)
+            np.array(each) / self.stack.kernels for each in (shifts, sizes, rests)
         )
         return relative, size**2 + beyond
 
     @cached_property
-    def own_variance(self) -> Array:
-        """Relative variance of what the mean of φ² over a layer's own units adds to a branch."""
-        own: Array = (self.square_noise**2).sum(axis=0) / self.square[0] ** 2 / self.n
-        return own
+    def branch_variance(self) -> Array:
+        """Relative variance of the mean of φ² over a layer's units, of shape (M,)."""
+        variance: Array = (self.square_noise**2).sum(axis=0) / self.square[0] ** 2 / self.n
+        return variance
 
     @cached_property
-    def variance(self) -> Array:
-        """Relative variance of the kernel of every layer below the top."""
+    def kernel_variance(self) -> Array:
+        """Relative variance of K, of shape (M,)."""
         variance: Array = np.diag(self.fluctuations)[:-1] / self.kernel**2
         return variance
 
-    def _with_history(self, bent: Array) -> Array:
-        """Return what a unit's own part in the branches below does, by half of a second derivative.
+    def _by_history(self, curvature: Array) -> Array:
+        """Return Σ_m ∂K_k/∂ξ_m E[f″(y_k) ξ(y_m)] / (2 n K_k), of shape (M,).
 
-        ``bent`` are the coefficients of that derivative.
+        A unit's h at layer k depends on its part in ξ_m of the branches below. To second order this
+        changes the mean of a function f there.
+
+        Args:
+            curvature: Coefficients of f″, below a norm of f″ along the sphere.
         """
-        pairs = self.response[:-1] * self.covariance(bent, self.square_noise)
+        pairs = self.response[:-1] * self.covariance(curvature, self.square_noise)
         result: Array = pairs.sum(axis=1) / (2 * self.n * self.kernel)
         return result
 
@@ -194,132 +211,165 @@ class _Expansion:
         return (np.diag(self.fluctuations) + 2 * (kernels**2 + both) / self.n) / kernels**2
 
     def backward(self) -> tuple[Array, Array]:
-        """Return the relative correction of E (∂h)², and what is left out."""
+        """Return the relative correction of E (∂h)² and the size of its next terms."""
         steps, pairs = self._normed_terms() if self.normed else self._plain_terms()
-        alpha = self.amplitude / self.unit
+        alpha = self.amplitude / self.divisor
         first = None
         if self.stack.first_step is not None and alpha.size:
             exact = self.amplitude[0] * self.stack.first_step
-            first = (exact - alpha[0] * self.slope[0, 0]) / self._growth[0]
+            first = (exact - alpha[0] * self.slope[0, 0]) / self._tangent_growth[0]
         sizes = [np.abs(steps), np.abs(pairs)]
-        known = None if first is None else 0.0
-        size = self._from_top(sizes[0].sum(axis=0), sizes[1].sum(axis=0), known)
+        exact_first = None if first is None else 0.0
+        size = self._from_top(sizes[0].sum(axis=0), sizes[1].sum(axis=0), exact_first)
         # The second step and the first pair are those by the kernel's variance.
-        next_power = 3 * self.variance
-        beyond = self._from_top(sizes[0][1] * next_power, sizes[1][0] * next_power[:, None], known)
-        found = self._from_top(np.sum(steps, axis=0), np.sum(pairs, axis=0), first)
-        return found, size**2 + beyond
+        next_power = 3 * self.kernel_variance
+        beyond = self._from_top(
+            sizes[0][1] * next_power, sizes[1][0] * next_power[:, None], exact_first
+        )
+        correction = self._from_top(np.sum(steps, axis=0), np.sum(pairs, axis=0), first)
+        return correction, size**2 + beyond
 
     def _from_top(self, steps: Array, pairs: Array, first: float | None) -> Array:
-        """Sum what a tangent meets: steps k from its layer on, and pairs with its own m < k."""
-        own = self._taken * steps
+        """Return the sum of a tangent's changes over its path, by the layer where it starts.
+
+        Args:
+            steps: Changes of E φ′² at layers k from the start on, of shape (M,).
+            pairs: Changes at k by branches m < k from the start on, of shape (M, M).
+            first: Relative change at the lowest layer in place of the first step's, or None.
+        """
+        changes = self._growth_response * steps
         if first is not None:
-            own[0] = first
-        by_start = own + (self._taken[:, None] * pairs * self.below).sum(axis=0)
+            changes[0] = first
+        by_start = changes + (self._growth_response[:, None] * pairs * self.earlier).sum(axis=0)
         return np.append(np.cumsum(by_start[::-1])[::-1], 0.0)
 
     @cached_property
-    def _growth(self) -> Array:
-        """By how much a branch grows the square of a tangent, itself included."""
-        growth: Array = 1 + self.amplitude / self.unit * self.slope[0]
+    def _tangent_growth(self) -> Array:
+        """Growth of a tangent's square, g = 1 + a E φ′²/divisor, of shape (M,)."""
+        growth: Array = 1 + self.amplitude / self.divisor * self.slope[0]
         return growth
 
     @cached_property
-    def _taken(self) -> Array:
-        taken: Array = self.amplitude / self.unit / self._growth
-        return taken
+    def _growth_response(self) -> Array:
+        """∂log g/∂E φ′², of shape (M,)."""
+        response: Array = self.amplitude / self.divisor / self._tangent_growth
+        return response
 
     def _plain_terms(self) -> tuple[list[Array], list[Array]]:
-        kernel, second = self.kernel, self.slope[2] * math.sqrt(2)
-        fourth = self.slope[4] * math.sqrt(24)
+        """Return the terms of the changes of E φ′²: steps, of shape (M,), and pairs, (M, M)."""
+        # s_p = E φ′² He_p.
+        kernel, s2, s4 = self.kernel, self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
-        with_kernel, with_slope = self._tangents(self._taken * second / (2 * kernel))
-        turned, slanted = self._crossings(_once(self.slope))
+        kernel_response = self._growth_response * s2 / (2 * kernel)
+        with_kernel, with_slope = self._growth_covariances(kernel_response)
+        signal_squared, signal_and_slope = self._tangent_signal_covariance(_derivative(self.slope))
         steps = [
-            second / (2 * kernel) * shift,
-            fourth / 8 * self.variance,
-            self._with_history(_second(self.slope)),
+            s2 / (2 * kernel) * shift,
+            s4 / 8 * self.kernel_variance,
+            self._by_history(_second_derivative(self.slope)),
         ]
-        column = (second / kernel)[:, None]
-        return steps, [column / 2 * with_kernel, with_slope, column * turned, slanted]
+        column = (s2 / kernel)[:, None]
+        return steps, [
+            column / 2 * with_kernel, with_slope, column * signal_squared, signal_and_slope
+        ]  # fmt: skip
 
     def _normed_terms(self) -> tuple[list[Array], list[Array]]:
-        kernel, n, flat = self.kernel, self.n, self.slope[0]
-        second, fourth = self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
+        """Return the same terms below a norm, whose divisor counts as part of φ′²."""
+        kernel, n, s0 = self.kernel, self.n, self.slope[0]
+        s2, s4 = self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
-        with_kernel, with_slope = self._tangents(-self._taken * flat / kernel)
-        turned, slanted = self._crossings(_once(self.slope) - _times(self.slope))
-        bent = _second(self.slope) - _times(_once(self.slope)) - 2 * self.slope
+        with_kernel, with_slope = self._growth_covariances(-self._growth_response * s0 / kernel)
+        signal_squared, signal_and_slope = self._tangent_signal_covariance(
+            _derivative(self.slope) - _times_y(self.slope)
+        )
+        curvature = (
+            _second_derivative(self.slope) - _times_y(_derivative(self.slope)) - 2 * self.slope
+        )
         steps = [
-            -flat * shift / kernel,
-            flat * self.variance,
-            (flat - second - fourth / 4) / n,
-            self._with_history(bent),
+            -s0 * shift / kernel,
+            s0 * self.kernel_variance,
+            (s0 - s2 - s4 / 4) / n,
+            self._by_history(curvature),
         ]
         # A tangent that grew where h was small has met small scales more often.
-        scale = 2 / n * (self._taken * flat * kernel)[None, :] / kernel[:, None]
+        scale = 2 / n * (self._growth_response * s0 * kernel)[None, :] / kernel[:, None]
         pairs = [
-            -(flat / kernel)[:, None] * with_kernel,
-            (flat + second / 2)[:, None] * scale,
+            -(s0 / kernel)[:, None] * with_kernel,
+            (s0 + s2 / 2)[:, None] * scale,
             with_slope,
-            -(flat / kernel)[:, None] * turned,
-            slanted,
+            -(s0 / kernel)[:, None] * signal_squared,
+            signal_and_slope,
         ]
         return steps, pairs
 
-    def _tangents(self, follows: Array) -> tuple[Array, Array]:
-        """Return covariances of what a tangent gained at m: with the kernel of k, with φ′² there.
+    def _growth_covariances(self, kernel_response: Array) -> tuple[Array, Array]:
+        """Return covariances of log g_m with K_k, and with φ′² at k, both of shape (M, M).
 
-        A tangent's gain follows the kernel by ``follows``.
+        Args:
+            kernel_response: ∂log g/∂K, of shape (M,).
         """
         kernels, response = self.fluctuations[:-1, :-1], self.response[:-1]
         mixed = self.covariance(self.slope, self.square_noise)
-        with_kernel = follows * kernels + self._taken * (response @ mixed.T) / self.n
-        own = self.covariance(self.slope, self.slope_noise) * self._taken
-        return with_kernel, ((mixed @ response.T) * follows + own) / self.n
+        with_kernel = (
+            kernel_response * kernels + self._growth_response * (response @ mixed.T) / self.n
+        )
+        slopes = self.covariance(self.slope, self.slope_noise) * self._growth_response
+        return with_kernel, ((mixed @ response.T) * kernel_response + slopes) / self.n
 
-    def _crossings(self, turn: Array) -> tuple[Array, Array]:
-        """Return what the covariance X of a tangent with h does at k, by the earliest branch m.
+    def _tangent_signal_covariance(self, derivative: Array) -> tuple[Array, Array]:
+        """Return E X_k²/T_k, and the covariance of X_k with a unit's φ′² t, each by branches m < k.
 
-        Its square counts, and its covariance with a unit's own φ′² t, whose derivative along h is
-        ``turn``.
+        X_k is a unit's covariance of t and h at layer k, given the layers below, and T_k is its
+        variance of t. With w_m = a_m / (√divisor_m η_{m+1}) and ζ_m the fluctuation of the mean of
+        φφ′t in branch m, to leading order
+
+            X_k = η_k Σ_{m<k} w_m ζ_m,
+            E X_k²/T_k = η_k²/n Σ_{m<k} T_m/T_k (w_m² c_mm + 2 Σ_{m<m'<k} w_m w_m' c_mm'),
+
+        with c the covariances of a unit's part in ζ. An element k, m is the term of m, the earliest
+        branch in it. Those with φ′² t are
+
+            2 η_k w_m T_m/T_k E[(φ′²)′(y_k) ζ(y_m)] / (n √K_k).
+
+        Args:
+            derivative: Coefficients of the derivative of φ′² along h, (φ′²)′ without a norm.
         """
         n, size = self.n, len(self.kernel)
-        grown = np.cumprod(np.append(1.0, self._growth))[:-1]
+        tangents = np.cumprod(np.append(1.0, self._tangent_growth))[:-1]
         with np.errstate(over="ignore", invalid="ignore"):
-            ratio = np.tril(grown[None, :] / grown[:, None], -1)  # of squared tangents at m and k
-        weight = self.amplitude / np.sqrt(self.unit) / self.handed[1:]
+            ratio = np.tril(tangents[None, :] / tangents[:, None], -1)
+        weight = self.amplitude / np.sqrt(self.divisor) / self.kernel_growth[1:]
         pairs = self.covariance(self.cross_noise, self.cross_noise, 0) * np.outer(weight, weight)
         later = np.cumsum(np.triu(pairs, 1), axis=1)
         later = np.concatenate([np.zeros((size, 1)), later[:, :-1]], axis=1).T
-        rise = self.handed[:-1, None]
-        turned = ratio * (np.diag(pairs) + 2 * later) * rise**2 / n
-        slanted = ratio * self.covariance(turn, self.cross_noise, 0) * rise * weight
-        return turned, slanted * 2 / n / np.sqrt(self.kernel)[:, None]
+        growth = self.kernel_growth[:-1, None]
+        squared = ratio * (np.diag(pairs) + 2 * later) * growth**2 / n
+        with_slope = ratio * self.covariance(derivative, self.cross_noise, 0) * growth * weight
+        return squared, with_slope * 2 / n / np.sqrt(self.kernel)[:, None]
 
 
 def _coefficients(phi: Activation, kernels: Array) -> Array:
-    """Return those of φ², φ′² and φφ′ in Hermite polynomials of h/√K.
+    """Return the coefficients of φ², φ′² and φφ′ in Hermite polynomials of h/√K.
 
-    They have the shape (kernels, 3, orders); of many kernels they are interpolated.
+    Their shape is (kernels, 3, orders). For many kernels they are interpolated.
     """
     if phi.homogeneous:
         scales = np.stack([kernels, np.ones_like(kernels), np.sqrt(kernels)], axis=1)
-        scaled: Array = scales[:, :, None] * _at(phi, 1.0)
+        scaled: Array = scales[:, :, None] * _coefficients_at(phi, 1.0)
         return scaled
-    known = sorted(set(kernels.tolist()))
-    if len(known) <= _MANY:
-        by_kernel = {kernel: _at(phi, kernel) for kernel in known}
+    distinct = sorted(set(kernels.tolist()))
+    if len(distinct) <= _MANY:
+        by_kernel = {kernel: _coefficients_at(phi, kernel) for kernel in distinct}
         return np.array([by_kernel[k] for k in kernels.tolist()]).reshape(-1, 3, ORDERS)
-    grid = Grid(math.log(known[0]), math.log(known[-1]))
+    grid = Grid(math.log(distinct[0]), math.log(distinct[-1]))
     at, shares = grid.places(kernels)
-    found = np.array([_at(phi, float(kernel)) for kernel in grid.kernels])
-    result: Array = np.einsum("kp,kpij->kij", shares, found[at])
+    on_grid = np.array([_coefficients_at(phi, float(kernel)) for kernel in grid.kernels])
+    result: Array = np.einsum("kp,kpij->kij", shares, on_grid[at])
     return result
 
 
 @lru_cache(maxsize=4096)
-def _at(phi: Activation, kernel: float) -> Array:
+def _coefficients_at(phi: Activation, kernel: float) -> Array:
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)
     functions = np.stack([value**2, slope**2, value * slope]) * mass
@@ -329,18 +379,18 @@ def _at(phi: Activation, kernel: float) -> Array:
     return coefficients
 
 
-def _once(f: Array) -> Array:
+def _derivative(f: Array) -> Array:
     """Return the coefficients of f′ from those of f, of shape (orders, layers)."""
     p = np.arange(1, len(f))[:, None]
     return np.concatenate([f[1:] * np.sqrt(p), np.zeros_like(f[:1])])
 
 
-def _second(f: Array) -> Array:
+def _second_derivative(f: Array) -> Array:
     """Return the coefficients of f″."""
-    return _once(_once(f))
+    return _derivative(_derivative(f))
 
 
-def _times(f: Array) -> Array:
+def _times_y(f: Array) -> Array:
     """Return the coefficients of y f."""
     p = np.sqrt(np.arange(1, len(f)))[:, None]
     product = np.zeros_like(f)

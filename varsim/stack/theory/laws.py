@@ -1,12 +1,12 @@
-"""Laws of the mean of φ² over a layer's units, as quadrature rules that are exact for polynomials.
+"""Laws of the mean of φ² over a layer's units, as Gauss rules.
 
-Weights are independent of what they multiply. So a layer's units enter the next one through their
-mean square alone, and what is asked of it are expectations of smooth functions of a mean over n
-units. A Gauss rule with the mean's own moments takes them with an error of order n^-5.
+Weights are independent of their input. So a layer's units enter the next one through their mean
+square alone, and theory needs expectations of smooth functions of a mean over n units. A Gauss rule
+from the moments of that mean gives them with an error of order n^-5.
 
 The moments come from powers of truncated series: with m_k the moments of a unit's φ², the n-th
-power of Σ m_k x^k / k! is the series of the sum's. Where units are bound to a sphere, as below a
-norm or orthogonal weights, they are independent once more under a Fourier integral over the bonds.
+power of Σ m_k x^k / k! is the series of the sum's moments. Units on a sphere, as below a norm or
+orthogonal weights, are independent under a Fourier integral over the bonds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,36 +26,36 @@ Array: TypeAlias = "NDArray[np.float64]"
 Complex: TypeAlias = "NDArray[np.complex128] | NDArray[np.float64]"
 
 Bond = Literal["free", "sphere", "centred sphere"]
-"""What binds the units h of a layer of variance K: nothing; Σh² = nK; and Σh = 0, too."""
+"""Constraint on the units h of a layer of variance K: none; Σh² = nK; Σh² = nK and Σh = 0."""
 
 ORDERS = 64
-"""Hermite polynomials that are taken of a function."""
+"""Number of Hermite polynomials in an expansion."""
 
 NODES = 5
-"""Nodes of a rule."""
+"""Number of nodes of a rule."""
 
 STEP = 0.25
-"""Functions of a kernel are kept at multiples of this in its logarithm."""
+"""Spacing of the grid for functions of a kernel, in its logarithm."""
 
 _MOMENTS = 2 * NODES
 _FACTORIALS = np.array([math.factorial(k) for k in range(_MOMENTS)], float)
 
-# Points of the Fourier integral where the integrand is smaller than this share are left out.
+# The Fourier integral omits points with a smaller integrand than this, relative to the largest.
 _NEGLIGIBLE = 1e-11
 _MOST_POINTS = 6000
 
 _MAX_HALVINGS = 6
 
-# Of a law as narrow as this, in units of that of independent units, higher moments are rounding.
+# The narrowest law, relative to that of independent units, whose higher moments are not rounding.
 _ROUNDING = 1e-6
 
 
-class Rule(NamedTuple):
-    """A quadrature rule over the mean of φ²; both of shape (nodes,).
+class GaussRule(NamedTuple):
+    """A Gauss rule over the mean of φ²; arrays have the shape (nodes,).
 
     Attributes:
         means: The nodes.
-        weights: Their weights, which sum to the expectation of the factor that the rule is for.
+        weights: Their weights, whose sum is the expectation of the rule's factor.
     """
 
     means: Array
@@ -63,76 +63,152 @@ class Rule(NamedTuple):
 
     @property
     def total(self) -> Array:
-        """The expectation of the factor itself."""
+        """The expectation of the factor."""
         total: Array = self.weights.sum(axis=-1)
         return total
 
 
-class Rules(NamedTuple):
+class LayerRules(NamedTuple):
     """Rules for E[factor · f(mean of φ²)], by the factor.
 
-    With D = diag φ′(h), r = φ(h) and P the projection off whatever binds h:
+    With D = diag φ′(h), r = φ(h) and P the projection off the directions that the bond fixes:
 
     Attributes:
         signal: 1.
-        trace: tr(D P D) / n: the square that D leaves of a tangent in P's space.
-        overlap: r D P D r / n²: its square along r, over n.
-        radial: |D h|² / (n K): the same of a tangent along h itself.
-        radial_overlap: (r D h)² / (n² K).
+        trace: tr(D P D) / n: mean square of D t for a tangent t of mean square 1 in P's space.
+        overlap: r D P D r / n²: mean square of D t along r, over n.
+        radial: |D h|² / (n K): as ``trace`` for a tangent along h.
+        radial_overlap: (r D h)² / (n² K): as ``overlap`` for a tangent along h.
     """
 
-    signal: Rule
-    trace: Rule
-    overlap: Rule
-    radial: Rule
-    radial_overlap: Rule
+    signal: GaussRule
+    trace: GaussRule
+    overlap: GaussRule
+    radial: GaussRule
+    radial_overlap: GaussRule
+
+
+class _UnitSeries(NamedTuple):
+    """Moments of one unit's φ², as truncated series by factor.
+
+    Coefficient k of a series is E[factor · ((φ² - center)/spread)^k] / k!, at each point of the
+    Fourier integral; the shape is (points, orders). Free units have one point, for every n. In the
+    factors z = h/√K.
+
+    Attributes:
+        center: E φ².
+        spread: Standard deviation of φ²; 1 where that is 0.
+        weights: Weights of the points, of shape (points,).
+        one: Series of the factor 1.
+        slope: Of φ′².
+        slope_h: Of φ′² z².
+        slope_phi: Of φ′² φ².
+        both: Of (φ′ φ z)².
+        cross: Of φ′ φ z.
+        across: Of φ′ φ.
+    """
+
+    center: float
+    spread: float
+    weights: Array
+    one: Complex
+    slope: Complex
+    slope_h: Complex
+    slope_phi: Complex
+    both: Complex
+    cross: Complex
+    across: Complex
+
+
+class _LayerSeries(NamedTuple):
+    """Moments of Σφ² over a layer's units, as series with each factor of :class:`LayerRules`.
+
+    All have the shape (points, orders); ``unprojected`` is ``overlap`` with P = 1.
+    """
+
+    signal: Complex
+    trace: Complex
+    overlap: Complex
+    radial: Complex
+    radial_overlap: Complex
+    unprojected: Complex
 
 
 @lru_cache(maxsize=8192)
-def rules(phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES) -> Rules:
+def layer_rules(
+    phi: Activation, kernel: float, n: int, bond: Bond, nodes: int = NODES
+) -> LayerRules:
     """Return the rules for n units of variance ``kernel``.
 
     Raises:
-        FloatingPointError: A moment leaves the floats.
+        FloatingPointError: Floats cannot hold a moment.
     """
     if phi.homogeneous and kernel != 1.0:
-        return _scaled(rules(phi, 1.0, n, bond, nodes), kernel)
-    # Those of free units are small, are those of one unit, and are needed again.
-    moments_of, bound = (_free_moments, 1) if bond == "free" else (_bound_moments, n)
-    center, spread, series, weights = moments_of(phi, kernel, bound, bond)
-    one, slope, slope_h, slope_phi, both, cross, across = series
-    first, second, third = (_power(one, n - k) for k in range(3))
-    squared = _product(both, second) + (n - 1) * _product(_product(cross, cross), third)
-    trace, overlap = _product(slope, second), _product(slope_phi, second)
-    if bond != "free":
-        trace = trace - _product(slope_h, second) / n
-        overlap = overlap - squared / n
-    if bond == "centred sphere":
-        trace = trace - _product(slope, second) / n
-        slant = _product(slope_phi, second) + (n - 1) * _product(_product(across, across), third)
-        overlap = overlap - slant / n
-
-    def rule(series: Complex, bound: Complex | None = None) -> Rule:
-        moments = np.real(weights @ series) * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
-        if bound is not None and moments[0] <= 1e-9 * np.real(weights @ bound[:, 0]):
-            moments[:] = 0.0  # what is left of a difference is rounding
-        x, w = gauss(moments, nodes)
-        return Rule(np.maximum(center + spread / math.sqrt(n) * x, 0.0), w)
-
-    return Rules(
-        rule(first),
-        rule(trace),
-        rule(overlap / n, bound=_product(slope_phi, second) / n),
-        rule(_product(slope_h, second)),
-        rule(squared / n),
+        return _scaled(layer_rules(phi, 1.0, n, bond, nodes), kernel)
+    # Series of free units are small, do not depend on n, and are needed again.
+    unit = (
+        _free_series(phi, kernel, 1, bond)
+        if bond == "free"
+        else _bound_series(phi, kernel, n, bond)
+    )
+    series = _layer_series(unit, n, bond)
+    overlap = _moments(unit, series.overlap, n)
+    if overlap[0] <= 1e-9 * np.real(unit.weights @ series.unprojected[:, 0]):
+        overlap[:] = 0.0  # the difference is rounding
+    return LayerRules(
+        signal=_rule(unit, _moments(unit, series.signal, n), n, nodes),
+        trace=_rule(unit, _moments(unit, series.trace, n), n, nodes),
+        overlap=_rule(unit, overlap, n, nodes),
+        radial=_rule(unit, _moments(unit, series.radial, n), n, nodes),
+        radial_overlap=_rule(unit, _moments(unit, series.radial_overlap, n), n, nodes),
     )
 
 
-def _scaled(unit: Rules, kernel: float) -> Rules:
+def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
+    """Return the series of n units.
+
+    A factor involves one unit, or two different ones; the others have the factor 1.
+    """
+    power, others, all_but_two = (_power(unit.one, n - k) for k in range(3))
+    trace, unprojected = _product(unit.slope, others), _product(unit.slope_phi, others)
+    radial = _product(unit.slope_h, others)
+    radial_overlap = _product(unit.both, others) + (n - 1) * _product(
+        _product(unit.cross, unit.cross), all_but_two
+    )
+    overlap = unprojected
+    if bond != "free":
+        trace = trace - radial / n
+        overlap = overlap - radial_overlap / n
+    if bond == "centred sphere":
+        trace = trace - _product(unit.slope, others) / n
+        along_mean = unprojected + (n - 1) * _product(
+            _product(unit.across, unit.across), all_but_two
+        )
+        overlap = overlap - along_mean / n
+    return _LayerSeries(power, trace, overlap / n, radial, radial_overlap / n, unprojected / n)
+
+
+def _moments(unit: _UnitSeries, series: Complex, n: int) -> Array:
+    """Return the moments of Σ(φ² - center)/(spread √n) with a factor, of shape (orders,)."""
+    moments: Array = (
+        np.real(unit.weights @ series) * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
+    )
+    return moments
+
+
+def _rule(unit: _UnitSeries, moments: Array, n: int, nodes: int) -> GaussRule:
+    x, weights = gauss(moments, nodes)
+    return GaussRule(np.maximum(unit.center + unit.spread / math.sqrt(n) * x, 0.0), weights)
+
+
+def _scaled(unit: LayerRules, kernel: float) -> LayerRules:
     """Return the rules of a homogeneous φ from those at variance 1; its φ′ has no scale."""
-    powers = 0, 0, 1, 0, 1  # of φ², as the factors have it
-    return Rules(
-        *(Rule(r.means * kernel, r.weights * kernel**p) for r, p in zip(unit, powers, strict=True))
+    powers = 0, 0, 1, 0, 1  # of φ², in each factor
+    return LayerRules(
+        *(
+            GaussRule(rule.means * kernel, rule.weights * kernel**power)
+            for rule, power in zip(unit, powers, strict=True)
+        )
     )
 
 
@@ -161,7 +237,7 @@ def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
             - diagonal[k - 1] * now[lower:upper]
             - squares[k - 1] * before[lower:upper]
         )
-        if not after[k] > _ROUNDING:  # the mean square of a polynomial: what is left is noise
+        if not after[k] > _ROUNDING:  # a polynomial's mean square, which is rounding from here on
             break
         squares[k] = after[k] / now[k - 1]
         diagonal[k] = after[k + 1] / after[k] - now[k] / now[k - 1]
@@ -170,20 +246,20 @@ def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
     return x, weights * mass
 
 
-def _golub_welsch(diagonal: NDArray[Any], beside: NDArray[Any]) -> tuple[Array, Array]:
+def _golub_welsch(diagonal: Array, beside: Array) -> tuple[Array, Array]:
     x, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     return x, vectors[0] ** 2
 
 
-def gamma(dof: float, nodes: int = 16) -> tuple[Array, Array]:
+def chi_square_rule(dof: float, nodes: int = 16) -> tuple[Array, Array]:
     """Return the Gauss rule of a mean of ``dof`` squares of normal variables."""
-    shape, k = dof / 2, np.arange(nodes)
+    shape, k = dof / 2, np.arange(nodes, dtype=float)
     x, weights = _golub_welsch(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
     return x / shape, weights
 
 
 def inverse_mean(dof: int, variance: float, bias: float) -> float:
-    """Return E 1/(C χ²/n + b) of n normal variables; infinite where it is."""
+    """Return E 1/(C χ²/n + b), C the variance, χ² with n = ``dof``, b the bias; or infinity."""
     if not bias:
         return dof / (dof - 2) / variance if dof > 2 else math.inf
     log_mean = np.linspace(-40.0, 8.0, 4801)
@@ -192,8 +268,8 @@ def inverse_mean(dof: int, variance: float, bias: float) -> float:
     return float(np.sum(density / (variance * mean + bias)) * (log_mean[1] - log_mean[0]))
 
 
-def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
-    """Return the Gauss rule of a mean of n independent terms, from a term's raw moments."""
+def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
+    """Return the Gauss rule of a mean of n independent terms, from the raw moments of one."""
     center = moments[1]
     central = np.array(
         [
@@ -208,15 +284,8 @@ def mean_of(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array
     return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
 
 
-def _moments(
-    phi: Activation, kernel: float, n: int, bond: Bond
-) -> tuple[float, float, Complex, Complex]:
-    """Return center and spread of φ², series of its moments about that by factor, and weights.
-
-    The series have the shape (factors, points of the Fourier integral, orders), in units of the
-    spread; free units have the same for every n. The factors are 1, φ′², φ′²z², φ′²φ², (φ′φz)²,
-    φ′φz and φ′φ with z = h/√K.
-    """
+def _unit_series(phi: Activation, kernel: float, n: int, bond: Bond) -> _UnitSeries:
+    """Return the series of a unit of variance ``kernel``, one of n."""
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)
     z, square = h / math.sqrt(kernel), value * value
@@ -232,7 +301,7 @@ def _moments(
         raise FloatingPointError
     if bond == "free":
         series = table.sum(axis=0).reshape(len(factors), 1, _MOMENTS)
-        return center, spread, series, np.ones(1)
+        return _UnitSeries(center, spread, np.ones(1), *series)
     omega, mu = _points(n, bond == "centred sphere")
     blocks = []
     for start in range(0, omega.size, 256):
@@ -242,22 +311,23 @@ def _moments(
     series = np.concatenate(blocks).reshape(-1, len(factors), _MOMENTS).transpose(1, 0, 2)
     # Points and their mirror images have conjugate integrands: half of the plane is enough.
     share = np.where(omega == 0.0, 1.0, 2.0)
-    return center, spread, series, share / np.sum(share * np.real(series[0, :, 0] ** n))
+    weights = share / np.sum(share * np.real(series[0, :, 0] ** n))
+    return _UnitSeries(center, spread, weights, *series)
 
 
-_free_moments = lru_cache(maxsize=8192)(_moments)
-_bound_moments = lru_cache(maxsize=256)(_moments)
+_free_series = lru_cache(maxsize=8192)(_unit_series)
+_bound_series = lru_cache(maxsize=256)(_unit_series)
 
 
-def _points(n: int, centred: bool) -> tuple[NDArray[Any], NDArray[Any]]:
+def _points(n: int, centred: bool) -> tuple[Array, Array]:
     """Return the points (ω ≥ 0, μ) of the trapezoidal rule for δ(Σz² - n) and δ(Σz).
 
-    A spacing of 2π/T adds the densities at multiples of T to that at the bond; both are chosen so
-    far apart that they do not matter. The integrand of 1 has a modulus in closed form.
+    A spacing of 2π/T adds the densities at multiples of T to that at the bond; T is so large that
+    they are negligible. The integrand of 1 has a modulus in closed form.
     """
     step = 2 * math.pi / (12 * math.sqrt(2 * n) + 100)
     reach = math.sqrt(max(0.0, _NEGLIGIBLE ** (-4 / n) - 1)) / 2
-    omega = step * np.arange(min(math.ceil(reach / step), _MOST_POINTS) + 1)
+    omega = step * np.arange(min(math.ceil(reach / step), _MOST_POINTS) + 1, dtype=float)
     if not centred:
         return omega, 0.0 * omega
     step = 2 * math.pi / (14 * math.sqrt(n) + 10)
@@ -266,8 +336,8 @@ def _points(n: int, centred: bool) -> tuple[NDArray[Any], NDArray[Any]]:
     mu = step * np.arange(-math.ceil(reach / step), math.ceil(reach / step) + 1)
     at, across = np.repeat(omega, mu.size), np.tile(mu, omega.size)
     width = 1 + 4 * at**2
-    kept = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(_NEGLIGIBLE)
-    return at[kept], across[kept]
+    counts = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(_NEGLIGIBLE)
+    return at[counts], across[counts]
 
 
 def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
@@ -280,14 +350,14 @@ def resolved_rule(phi: Activation, kernel: float) -> tuple[Array, Array]:
 
 
 def nearest(kernel: float) -> float:
-    """Return the point next to a kernel of the grid that functions of kernels are kept on."""
+    """Return the grid point nearest to a kernel; :data:`STEP` is the grid's spacing."""
     return math.exp(round(math.log(kernel) / STEP) * STEP)
 
 
 @lru_cache(maxsize=4096)
 def _halvings(phi: Activation, kernel: float) -> int:
     """Return how often the pieces of the rule have to be halved."""
-    before: Any = math.nan
+    before = np.full(2, math.nan)
     with np.errstate(over="ignore", invalid="ignore"):
         for halvings in range(_MAX_HALVINGS):
             h, mass = gaussian_rule(kernel, phi.kinks, halvings)
@@ -304,9 +374,10 @@ def hermite(z: Array, weighted: Array, orders: int = ORDERS) -> Array:
     """Return coefficients in Hermite polynomials of unit norm, of shape (functions, orders).
 
     Args:
-        z: Nodes of a normal variable.
-        weighted: Functions there times the weights of the nodes, of shape (functions, nodes).
-        orders: Polynomials that are taken.
+        z: Nodes of a standard normal variable, of shape (nodes,).
+        weighted: Function values at the nodes times the nodes' weights, of shape
+            (functions, nodes).
+        orders: Number of polynomials.
     """
     before, now = np.zeros_like(z), np.ones_like(z)
     coefficients = np.empty((len(weighted), orders))

@@ -1,6 +1,6 @@
 """Deep stacks in the limit of infinite width: kernels, gradients, and correlations of inputs.
 
-The limit holds for weights of any distribution. Batch norm is taken at the batch's own size.
+The limit holds for weights of any distribution. Batch norm has the size of the batch.
 """
 
 from __future__ import annotations
@@ -18,31 +18,30 @@ from varsim.stack.question import Network
 from varsim.stack.theory.batch import batch_means
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
-# Hermite polynomials for correlations, near 1 of which a kink needs many.
+# Hermite polynomials for correlations; near c = 1 an activation with a kink needs many.
 _MANY_ORDERS = 200
 
-# Layers up to which correlations are followed though they are not asked for.
+# The most layers whose correlations are computed for independent inputs.
 _MOST_CORRELATED = 256
 
-
-# What a kernel may be, so that floats hold its square.
+# Range of a kernel, so that floats hold its square.
 _SMALLEST, _LARGEST = 1e-154, 1e154
 
 
 class Limit(NamedTuple):
-    """What the layers have in the limit, each a list by layer, as far up as floats hold it.
+    """The limit of the lowest layers, as many as floats hold; lists by layer.
 
     Gradients start on top of these layers, not of the stack.
 
     Attributes:
         kernels: K = E h².
-        spreads: The part of K that the inputs of a batch do not share.
+        spreads: Part of K that the inputs of a batch do not share, K - E h h′.
         gradients: E (∂h)², from a cotangent of variance 1 on top.
-        correlations: c, that of h between two inputs of a batch; None in very deep stacks where it
-            is not asked for.
-        chis: χ⊥ = C E φ′², divided by what the norm divides by: the growth of squared gradients
-            from the next layer down to this one at equal widths; None on top and where infinite.
-        end: Why there are fewer layers than the stack has, or None.
+        correlations: c, the correlation of h between two inputs of a batch; None in very deep
+            stacks with independent inputs.
+        chis: χ⊥ = C E φ′² over the norm's squared divisor: the growth of squared gradients from the
+            next layer down to this one at equal widths; None on top and where infinite.
+        end: Reason of an end below the top of the stack, or None.
     """
 
     kernels: list[float]
@@ -53,7 +52,7 @@ class Limit(NamedTuple):
     end: str | None = None
 
     def lower(self, depth: int) -> Limit:
-        """Return the first layers; their gradients are those of all."""
+        """Return the lowest layers; their gradients still start on top of all layers."""
         return Limit(
             self.kernels[:depth], self.spreads[:depth], self.gradients[:depth],
             self.correlations[:depth], self.chis[:depth], self.end,
@@ -73,21 +72,21 @@ def layers_in_limit(network: Network) -> Limit:
     """
     kernels, spreads, covariances, end = _forward(network)
     gradients, chis = _backward(network, kernels, spreads)
-    known = network.correlation > 0 or network.depth <= _MOST_CORRELATED
+    correlated = network.correlation > 0 or network.depth <= _MOST_CORRELATED
     return Limit(
         kernels,
         spreads,
         gradients,
-        [c / k if known else None for c, k in zip(covariances, kernels, strict=True)],
+        [c / k if correlated else None for c, k in zip(covariances, kernels, strict=True)],
         chis,
         end,
     )
 
 
 def _forward(network: Network) -> tuple[list[float], list[float], list[float], str | None]:
-    """Return K of every layer, the part of it that inputs do not share, and the covariance.
+    """Return kernels, spreads, covariances of two inputs, and the reason of an early end.
 
-    They end where a kernel leaves the floats or has no finite mean; the last value says why.
+    Layers end where floats do not hold a kernel, or φ² has no finite mean.
     """
     first, *others = variance_of_weights(network)
     x, bias = Entries.of(network.x_dist, 0.0, 1.0), network.bias_std**2
@@ -98,7 +97,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
     kernel = first * x.mean_square + bias
     spread, covariance = first * (x.mean_square - shared), first * shared + bias
     factor = 1.0 if network.residual is None else network.residual**2
-    kept = float(network.residual is not None)
+    skip = float(network.residual is not None)
     end = None
     for place in range(network.depth):
         if not _SMALLEST < kernel < _LARGEST:
@@ -115,9 +114,9 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
             end = f"{network.activation} has no finite mean square in layer {place + 1}"
             break
         weight = others[place]
-        kernel = kept * kernel + factor * (weight * second + bias)
-        spread = kept * spread + factor * (weight * (second - product))
-        covariance = kept * covariance + factor * (weight * product + bias)
+        kernel = skip * kernel + factor * (weight * second + bias)
+        spread = skip * spread + factor * (weight * (second - product))
+        covariance = skip * covariance + factor * (weight * product + bias)
     return kernels, spreads, covariances, end
 
 
@@ -134,7 +133,7 @@ def _second_moments(network: Network, kernel: float, covariance: float) -> tuple
         return means.square, means.product
     at = kernel_means(network.phi, kernel if network.norm == "none" else 1.0)
     if network.depth > _MOST_CORRELATED and not network.correlation:
-        return at.square, 0.0  # which nothing needs
+        return at.square, 0.0  # nothing needs the product
     correlation = min(1.0, max(-1.0, covariance / kernel))
     return at.square, at.square if correlation == 1.0 else at.product(correlation)
 
@@ -144,12 +143,12 @@ def _backward(
 ) -> tuple[list[float], list[float | None]]:
     """Return E (∂h)² and χ⊥ of every layer.
 
-    Below batch norm a gradient is ``shared`` + ``own``: the first part is alike for all inputs of
-    the batch, and the norm takes it off.
+    Below batch norm a gradient is ``direct`` + ``centred``: the part that passed skip connections
+    alone, and the part that passed a norm, which removed its mean over the batch.
     """
     factor = 1.0 if network.residual is None else network.residual**2
-    kept = 0.0 if network.residual is None else 1.0
-    own, shared = 0.0, 1.0
+    skip = 0.0 if network.residual is None else 1.0
+    centred, direct = 0.0, 1.0
     gradients = [1.0]
     chis: list[float | None] = [None]
     for place in range(len(kernels) - 2, -1, -1):
@@ -158,11 +157,12 @@ def _backward(
             means, scale = batch_means(network.phi, network.batch), spreads[place]
             passed, whole = np.divide([means.passed, means.whole], scale).tolist()
         else:
-            seen = kernels[place] if network.norm == "none" else 1.0
-            passed = whole = kernel_means(network.phi, seen).slope * seen / kernels[place]
+            variance = kernels[place] if network.norm == "none" else 1.0  # of φ's argument
+            passed = whole = kernel_means(network.phi, variance).slope * variance / kernels[place]
         weight = factor * layer.fan_out / layer.k_squared
-        own, shared = own * (kept + weight * passed) + shared * weight * whole, shared * kept
-        gradients.append(own + shared)
+        centred = centred * (skip + weight * passed) + direct * weight * whole
+        direct *= skip
+        gradients.append(centred + direct)
         chi = layer.fan_in / layer.k_squared * passed
         chis.append(chi if math.isfinite(chi) else None)
     return gradients[::-1], chis[::-1]
@@ -189,14 +189,15 @@ class KernelMeans:
     def product(self, correlation: float) -> float:
         """Return E φ(u) φ(v) at a correlation of u and v, by Mehler's formula.
 
-        What 200 polynomials leave of E φ² is taken at the next power: below 1e-4 with a kink.
+        The part of E φ² beyond 200 polynomials enters with the next power of the correlation; it is
+        below 1e-4 for a kink.
         """
         if abs(correlation) < 1e-12:
             return self.mean**2
-        known = self.coefficients**2
-        rest = max(0.0, self.square - float(known.sum()))
-        powers = correlation ** np.arange(len(known))
-        return float(known @ powers) + rest * correlation ** len(known)
+        squares = self.coefficients**2
+        rest = max(0.0, self.square - float(squares.sum()))
+        powers = correlation ** np.arange(len(squares))
+        return float(squares @ powers) + rest * correlation ** len(squares)
 
     @cached_property
     def coefficients(self) -> Array:
@@ -205,13 +206,17 @@ class KernelMeans:
             return math.sqrt(self.kernel) * kernel_means(self.phi, 1.0).coefficients
         h, mass = resolved_rule(self.phi, self.kernel)
         z, values = h / math.sqrt(self.kernel), (self.phi.phi(h) * mass)[None]
-        found: Array = hermite(z, values, _MANY_ORDERS)[0]
-        return found
+        coefficients: Array = hermite(z, values, _MANY_ORDERS)[0]
+        return coefficients
 
 
 @lru_cache(maxsize=4096)
 def kernel_means(phi: Activation, kernel: float) -> KernelMeans:
-    """Return the averages at a kernel, or raise a FloatingPointError where one is not finite."""
+    """Return the averages at a kernel.
+
+    Raises:
+        FloatingPointError: φ² or φ′² has no finite mean.
+    """
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)
     means = (float(each @ mass) for each in (value, value**2, slope**2))
@@ -219,17 +224,18 @@ def kernel_means(phi: Activation, kernel: float) -> KernelMeans:
 
 
 def shares_of_batch(network: Network, at: Limit) -> list[float]:
-    """Return how much of one input's variance between networks the mean of a batch has.
+    """Return the variance of a batch's mean over that of one input, between networks, by layer.
 
-    Inputs share W, not x: of what layers add to the variance of a kernel, two inputs share
-    Σ_p g_p² c^p, with g_p the coefficients of φ² in Hermite polynomials and c their correlation,
-    squared with that of finite vectors, 1/n; of a layer's own 2/n they share c².
+    Inputs share W, not x. A layer adds Σ_p g_p² to the variance of an input's kernel, and
+    Σ_p g_p² c^p to the covariance of two, with g_p the coefficients of φ² in Hermite polynomials
+    and c² the squared correlation of the inputs, with 1/n for that of finite vectors. Its units add
+    2/n and 2 c²/n.
     """
     if network.norm == "batch" or at.correlations[-1] is None:
         return [1.0] * network.depth
     first, *others = variance_of_weights(network)
     x, batch = Entries.of(network.x_dist, 0.0, 1.0), network.batch
-    kept = float(network.residual is not None)
+    skip = float(network.residual is not None)
     factor = 1.0 if network.residual is None else network.residual**2
     one = first**2 * x.square_variance / network.widths[0]
     both = one * network.correlation**2
@@ -241,22 +247,21 @@ def shares_of_batch(network: Network, at: Limit) -> list[float]:
         shares.append((1 + (batch - 1) * min(1.0, pair / single)) / batch)
         if place == len(others):
             break
-        seen = kernel if network.norm == "none" else 1.0
-        g = _square_coefficients(network.phi, seen)
+        g = _square_coefficients(network.phi, kernel if network.norm == "none" else 1.0)
         if network.norm != "none":
             g = np.concatenate([g[:2], [0.0], g[3:]])
         p = np.arange(1, len(g))
-        own = (factor * others[place]) ** 2 / n
+        noise = (factor * others[place]) ** 2 / n
         chi = factor * others[place] * g[2] / math.sqrt(2) / kernel
-        handed = float(kept + chi) ** 2
-        one, both = handed * one, handed * both
-        one += own * float(g[1:] @ g[1:])
-        both += own * float(g[1:] ** 2 @ np.where(p == 1, c, alike ** (p / 2)))
+        response = float(skip + chi) ** 2
+        one, both = response * one, response * both
+        one += noise * float(g[1:] @ g[1:])
+        both += noise * float(g[1:] ** 2 @ np.where(p == 1, c, alike ** (p / 2)))
     return shares
 
 
 @lru_cache(maxsize=4096)
 def _square_coefficients(phi: Activation, kernel: float) -> Array:
     h, mass = resolved_rule(phi, kernel)
-    found: Array = hermite(h / math.sqrt(kernel), (phi.phi(h) ** 2 * mass)[None], 32)[0]
-    return found
+    coefficients: Array = hermite(h / math.sqrt(kernel), (phi.phi(h) ** 2 * mass)[None], 32)[0]
+    return coefficients

@@ -1,8 +1,8 @@
-"""What weights that are not independent and normal change in a stack of finite width.
+"""Weights that are not independent and normal, in a stack of finite width.
 
-Given what is below, a unit is a sum over n independent weights: its third cumulant is of order
-1/√n where they are skewed, its fourth of order 1/n where their kurtosis is not 3. Edgeworth's
-series gives what that changes, here to the order 1/n; a tangent's cumulants with h count, too.
+Given the layers below, a unit is a sum over n independent weights: its third cumulant is of order
+1/√n for skewed weights, its fourth of order 1/n for a kurtosis other than 3. Edgeworth's series
+gives their effect on means, here to the order 1/n, with a tangent's cumulants with h.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ from varsim.activations import Activation
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
+from varsim.stack.theory.cells import LARGEST_SLACK, Cells, Corrections
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
-from varsim.stack.theory.limit import Limit
+from varsim.stack.theory.limit import Limit, variance_of_weights
+
+# The largest allowance below batch norm, where theory is of the leading order in the batch, too,
+# and for skewed weights, for which it is a series in 1/√n.
+_LARGEST_OF_SERIES = 0.03
+
+# The largest allowance where the law of the weights is unknown.
+_LARGEST_OF_UNKNOWN = 0.25
 
 
 class Law(NamedTuple):
@@ -41,25 +49,6 @@ class Law(NamedTuple):
         return self == Law("independent")
 
 
-class Shifts(NamedTuple):
-    """Relative changes by layer, and about how much of them is left out.
-
-    Left out are the next powers of the cumulants κ₃² and κ₄ of a layer's h, and what the changes of
-    two layers do together.
-
-    Attributes:
-        variance: Of E h².
-        variance_rest: What is left out of that.
-        gradient: Of E (∂h)².
-        gradient_rest: What is left out of that.
-    """
-
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
-
-
 def law_of(network: Network) -> Law:
     """Return the law of a network's weights."""
     if network.init is None:
@@ -75,11 +64,11 @@ class _Means(NamedTuple):
     Attributes:
         square: Coefficients of φ² in Hermite polynomials of h/√K, of unit norm.
         slope: Of φ′².
-        spread: Of φ², of φ less its mean below batch norm, as is what follows.
-        cube: Of φ³.
-        fourth: E φ⁴.
-        cross: E φφ′².
-        both: E φ²φ′².
+        spread: Of ψ², with ψ = φ - E φ below batch norm, and ψ = φ elsewhere.
+        cube: Of ψ³.
+        fourth: E ψ⁴.
+        cross: E ψφ′².
+        both: E ψ²φ′².
     """
 
     square: Array
@@ -91,62 +80,110 @@ class _Means(NamedTuple):
     both: float
 
 
-def shifts(network: Network, law: Law, at_limit: Limit, variances: Sequence[float]) -> Shifts:
-    """Return what a law of independent entries changes in comparison with a normal one.
+def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -> Cells:
+    """Return the cells for the law of the weights, from those for normal weights.
+
+    Cells with too large an allowance are empty.
 
     Args:
-        network: What is asked.
+        network: The question.
+        at_limit: Its layers at infinite width.
         law: The law of its weights.
-        at_limit: The layers at infinite width.
-        variances: C of every layer.
+        cells: Cells for normal weights, or for orthogonal weights where these have a theory.
     """
+    largest = LARGEST_SLACK if network.norm != "batch" else _LARGEST_OF_SERIES
+    if law.kind == "unknown":
+        largest = _LARGEST_OF_UNKNOWN
+        cells = cells.allowing(*_inverse_widths(network))
+    elif law.kind == "independent" and not law.normal:
+        by_law = corrections(network, law, at_limit)
+        # Below a norm the law changes gradients in more ways, and below batch norm signals, too.
+        if network.norm == "batch" or (network.norm != "none" and law.skewness):
+            rest = by_law.gradient_rest + np.abs(by_law.gradient)
+            by_law = by_law._replace(gradient_rest=rest)
+        if network.norm == "batch":
+            rest = by_law.variance_rest + np.abs(by_law.variance)
+            by_law = by_law._replace(variance_rest=rest)
+        cells = cells.corrected(by_law)
+        largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
+    return cells.within(largest)
+
+
+def _inverse_widths(network: Network) -> tuple[Array, Array]:
+    """Return Σ 1/fan-in by layer, over the W below (for h) and over all W (for ∂h).
+
+    A norm divides a gradient by a layer's scale ρ, too: E 1/ρ² is about 1 + 3/n.
+    """
+    inverse = 1.0 / np.array(network.widths[:-1], float)
+    below = np.concatenate([[0.0], np.cumsum(inverse[:-1])])
+    factor = 1.0 if network.norm == "none" else 3.0
+    gradient = np.full(network.depth, factor * float(inverse.sum()))
+    gradient[-1] = 0.0
+    return below, gradient
+
+
+def corrections(network: Network, law: Law, at_limit: Limit) -> Corrections:
+    """Return the corrections of independent weights of any law, relative to normal ones.
+
+    Their rests are the next powers of the cumulants κ₃² and κ₄ of a layer's h, and products of the
+    corrections of two layers.
+
+    Args:
+        network: The question.
+        law: The law of its weights.
+        at_limit: Its layers at infinite width.
+    """
+    variances = variance_of_weights(network)
     batch, kernels = network.norm == "batch", at_limit.kernels
     spreads, normed = at_limit.spreads if batch else kernels, network.norm != "none"
-    kept = float(network.residual is not None)
+    skip = float(network.residual is not None)
     branch = 1.0 if network.residual is None else network.residual
     skew, excess = law.skewness, law.kurtosis - 3.0
     third, fourth = _first_cumulants(network, law, variances[0])
-    shift, spread_shift, sizes = 0.0, 0.0, np.zeros(2)  # sizes: of what is there, and comes next
+    shift, spread_shift = 0.0, 0.0
+    sizes = np.zeros(2)  # of the shift's terms, and of the next ones
     relative, bounds, steps = [0.0], [sizes], []
     for place in range(1, network.depth):
         kernel, n, a = spreads[place - 1], network.widths[place], branch**2 * variances[place]
         unit = kernel if normed else 1.0
         at = _means(network.phi, kernel / unit, batch)
         k3, k4 = third / kernel**1.5, fourth / kernel**2
-        # By how much φ² and φ′² follow the kernel, relatively: norms take that off.
-        level = 0.0 if normed else at.square[2] / math.sqrt(2)
-        slope_level = -1.0 if normed else at.slope[2] / math.sqrt(2) / at.slope[0]
-        following, own = (k3**2 + abs(k4)) / 2, _edgeworth(at.slope, k3, k4) / at.slope[0]
+        # K ∂E φ²/∂K, and ∂log(growth)/∂log K: a norm makes φ blind to K, and divides by it.
+        square_response = 0.0 if normed else at.square[2] / math.sqrt(2)
+        slope_response = -1.0 if normed else at.slope[2] / math.sqrt(2) / at.slope[0]
+        next_powers = (k3**2 + abs(k4)) / 2
+        by_cumulants = _edgeworth(at.slope, k3, k4) / at.slope[0]
         steps.append(
             _Step(
                 growth=a * at.slope[0] / unit,
-                own=float(own.sum()) + slope_level * spread_shift / kernel,
-                following=following,
-                turn=at.slope[1] / at.slope[0] / math.sqrt(kernel),
-                bend=at.slope[2] / math.sqrt(2) / at.slope[0] / kernel,
+                change=float(by_cumulants.sum()) + slope_response * spread_shift / kernel,
+                next_powers=next_powers,
+                third_response=at.slope[1] / at.slope[0] / math.sqrt(kernel),
+                fourth_response=at.slope[2] / math.sqrt(2) / at.slope[0] / kernel,
                 third=skew * a**1.5 * at.cross / unit / math.sqrt(n),
                 fourth=excess * a**2 * at.both / unit / n,
             )
         )
-        own = a * _edgeworth(at.square, k3, k4)
-        spread_own = a * float(_edgeworth(at.spread, k3, k4).sum())
-        spread_shift = (kept + a * level / kernel) * spread_shift + spread_own
-        shift = (kept + a * level / kernel) * shift + float(own.sum())
-        size = float(np.abs(own).sum())
-        sizes = (kept + a * abs(level) / kernel) * sizes + np.array([size, size * following])
+        by_cumulants = a * _edgeworth(at.square, k3, k4)
+        spread_change = a * float(_edgeworth(at.spread, k3, k4).sum())
+        spread_shift = (skip + a * square_response / kernel) * spread_shift + spread_change
+        shift = (skip + a * square_response / kernel) * shift + float(by_cumulants.sum())
+        size = float(np.abs(by_cumulants).sum())
+        sizes = (skip + a * abs(square_response) / kernel) * sizes
+        sizes = sizes + np.array([size, size * next_powers])
         relative.append(shift / kernels[place])
         bounds.append(sizes / kernels[place])
         cube = at.cube[0] + at.cube[3] * k3 / math.sqrt(6)
-        third = kept * third + skew * a**1.5 * cube / math.sqrt(n)
-        fourth = kept * fourth + excess * a**2 * at.fourth / n
+        third = skip * third + skew * a**1.5 * cube / math.sqrt(n)
+        fourth = skip * fourth + excess * a**2 * at.fourth / n
     size, beyond = np.array(bounds).T
-    return Shifts(np.array(relative), beyond + size**2 / 2, *_gradients(steps, kept))
+    return Corrections(np.array(relative), beyond + size**2 / 2, *_gradients(steps, skip))
 
 
 def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float, float]:
     """Return the third and the fourth cumulant of h of the first layer, given its C.
 
-    Below batch norm, of what the inputs of a batch do not share.
+    Below batch norm they are those of h less its mean over the batch.
     """
     x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
     cube, square = x.third, x.fourth
@@ -163,57 +200,59 @@ def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float
 
 
 class _Step(NamedTuple):
-    """What one branch, and the layer below it, do to the square of a tangent.
+    """The effect of one branch on the square of a tangent.
 
     Attributes:
-        growth: The square that it gives, over the tangent's.
-        own: Its relative change by the cumulants of h and the shift of its kernel.
-        following: About how much the next powers of those cumulants are of that.
-        turn: Its relative change by a third cumulant of h with the tangent, over that.
-        bend: The same by a fourth cumulant.
-        third: What the branch gives to that third cumulant, over the tangent's square.
-        fourth: What it gives to the fourth.
+        growth: The branch's square over the tangent's.
+        change: Its relative change by the cumulants of h and the shift of its kernel.
+        next_powers: Relative size of the next powers of those cumulants.
+        third_response: Its relative change per third cumulant of h with the tangent.
+        fourth_response: Its relative change per fourth cumulant of h with the tangent.
+        third: Third cumulant that the branch adds, over the tangent's square.
+        fourth: Fourth cumulant that the branch adds, over the tangent's square.
     """
 
     growth: float
-    own: float
-    following: float
-    turn: float
-    bend: float
+    change: float
+    next_powers: float
+    third_response: float
+    fourth_response: float
     third: float
     fourth: float
 
 
 def _edgeworth(coefficients: Array, k3: float, k4: float) -> Array:
-    """Return what standardised cumulants change in a mean: by κ₃, by κ₄, and by κ₃²."""
+    """Return the changes of a mean by standardised cumulants: by κ₃, by κ₄ and by κ₃²."""
     factors = [k3 / math.sqrt(6), k4 / math.sqrt(24), k3**2 / 72 * math.sqrt(720)]
     return coefficients[[3, 4, 6]] * factors
 
 
-def _gradients(steps: Sequence[_Step], kept: float) -> tuple[Array, Array]:
-    """Return the relative changes of E (∂h)² of every layer, and what is left out of them.
+def _gradients(steps: Sequence[_Step], skip: float) -> tuple[Array, Array]:
+    """Return the relative changes of E (∂h)² by layer, and the sizes of their next terms.
 
-    Steps are counted from the bottom. A gradient at layer l is a tangent that starts there, so it
-    meets the steps k from l on, and has the cumulants of the branches m from l to k - 1; in a plain
-    stack those of the last branch alone.
+    Steps are counted from the bottom. The gradient at layer l is a tangent that starts there, so it
+    passes the steps k from l on, and has the cumulants of the branches m from l to k - 1; in a
+    plain stack (``skip`` 0) those of the last branch alone. Matrices have the shape (k, m).
     """
     if not steps:
         return np.zeros(1), np.zeros(1)
-    growth, own, following, turn, bend, third, fourth = np.array(steps).T
-    taken = growth / (kept + growth)
+    growth, change, next_powers, third_response, fourth_response, third, fourth = np.array(steps).T
+    share = growth / (skip + growth)
     size = len(growth)
-    lags = np.tri(size, size, -1) - (0.0 if kept else np.tri(size, size, -2))
-    grown = np.cumsum(np.log(np.append(1.0, kept + growth)))[:-1]
-    handed = lags * np.exp(np.clip(lags * (grown[None, :] - grown[:, None]), -700.0, 700.0))
-    pairs = handed * (np.outer(turn, third) + np.outer(bend, fourth))
+    lags = np.tri(size, size, -1) - (0.0 if skip else np.tri(size, size, -2))
+    log_square = np.cumsum(np.log(np.append(1.0, skip + growth)))[:-1]  # of a tangent
+    ratio = lags * np.exp(
+        np.clip(lags * (log_square[None, :] - log_square[:, None]), -700.0, 700.0)
+    )
+    pairs = ratio * (np.outer(third_response, third) + np.outer(fourth_response, fourth))
 
-    def from_top(own: Array, pairs: Array) -> Array:
-        by_start = taken * own + (taken[:, None] * pairs).sum(axis=0)
+    def from_top(change: Array, pairs: Array) -> Array:
+        by_start = share * change + (share[:, None] * pairs).sum(axis=0)
         return np.append(np.cumsum(by_start[::-1])[::-1], 0.0)
 
-    sizes = np.abs(own), np.abs(pairs)
-    beyond = from_top(sizes[0] * following, sizes[1] * following[:, None])
-    return from_top(own, pairs), beyond + from_top(*sizes) ** 2 / 2
+    sizes = np.abs(change), np.abs(pairs)
+    beyond = from_top(sizes[0] * next_powers, sizes[1] * next_powers[:, None])
+    return from_top(change, pairs), beyond + from_top(*sizes) ** 2 / 2
 
 
 @lru_cache(maxsize=4096)
@@ -223,8 +262,8 @@ def _means(phi: Activation, kernel: float, centred: bool) -> _Means:
     value = plain - plain @ mass if centred else plain
     square = value * value
     functions = np.stack([plain * plain, slope, square, square * value])
-    found = hermite(h / math.sqrt(kernel), functions * mass, 7)
+    coefficients = hermite(h / math.sqrt(kernel), functions * mass, 7)
     others = [float(each @ mass) for each in (square * square, value * slope, square * slope)]
-    if not (np.isfinite(found).all() and all(map(math.isfinite, others))):
+    if not (np.isfinite(coefficients).all() and all(map(math.isfinite, others))):
         raise FloatingPointError
-    return _Means(*found, *others)
+    return _Means(*coefficients, *others)

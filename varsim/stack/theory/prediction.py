@@ -1,0 +1,128 @@
+"""Predictions for every layer of a network."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from varsim.stack.question import Network
+from varsim.stack.theory.cells import Cells, none_unless_finite
+from varsim.stack.theory.finite_width import cells_at_finite_width
+from varsim.stack.theory.limit import Limit, layers_in_limit, shares_of_batch
+
+
+class LayerTheory(NamedTuple):
+    """Theory of one layer. None stands for an unknown value.
+
+    Attributes:
+        variance: E h², over inputs, networks and units.
+        variance_slack: Relative allowance for the terms that ``variance`` omits.
+        spread: Relative variance of Σh²/n between networks, for one input.
+        gradient: E (∂h)², from a cotangent of variance 1 on top.
+        gradient_slack: Relative allowance for the terms that ``gradient`` omits.
+        batch_spread: Relative variance of the batch's mean of Σh²/n between networks.
+        gap: Reason of an unknown variance or gradient, or None.
+        correlation: c, the correlation of h between two inputs of a batch, at infinite width.
+        chi: χ⊥, the growth of squared gradients from the next layer down to this one, at infinite
+            width and equal widths; None on top.
+    """
+
+    variance: float | None
+    variance_slack: float
+    spread: float | None
+    gradient: float | None
+    gradient_slack: float
+    batch_spread: float | None = None
+    gap: str | None = None
+    correlation: float | None = None
+    chi: float | None = None
+
+
+def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheory]:
+    """Return the theory of every layer.
+
+    Theory ends below the first layer whose variance floats cannot hold. Then no gradient is known
+    except that on top, where gradients start.
+
+    Args:
+        network: The question.
+        infinite_width: Whether to take the limit of infinite width, without allowances.
+
+    Raises:
+        InputError: The activation cannot be used.
+    """
+    with np.errstate(all="ignore"):
+        at_limit = layers_in_limit(network)
+        layers = _layers_in_floats(network, at_limit, infinite_width=infinite_width)
+    if len(layers) == network.depth:
+        return layers
+    end = at_limit.end
+    if len(layers) < len(at_limit.kernels):
+        end = f"a moment of layer {len(layers) + 1} is beyond what floats hold"
+    end = f"{end}, where theory ends"
+    lower = [
+        each._replace(
+            gradient=None, gradient_slack=0.0, gap=each.gap if each.variance is None else end
+        )
+        for each in layers
+    ]
+    upper = [LayerTheory(None, 0.0, None, None, 0.0, gap=end)] * (network.depth - len(layers))
+    upper[-1] = upper[-1]._replace(gradient=1.0, gradient_slack=_rounding(network))
+    return lower + upper
+
+
+def _layers_in_floats(
+    network: Network, at_limit: Limit, *, infinite_width: bool
+) -> list[LayerTheory]:
+    """Return the theory of the lowest layers, as many as floats hold, by bisection."""
+    layers: list[LayerTheory] = []
+    at, least, beyond = len(at_limit.kernels), 0, len(at_limit.kernels) + 1
+    while beyond - least > 1:
+        lower, its_limit = network.lower(at), at_limit.lower(at)
+        try:
+            cells = (
+                _cells_at_infinite_width(its_limit)
+                if infinite_width
+                else cells_at_finite_width(lower, its_limit)
+            )
+            layers = _layers(lower, its_limit, cells)
+        except ArithmeticError:
+            beyond = at
+        else:
+            least = at
+        at = (least + beyond) // 2
+    return layers
+
+
+def _rounding(network: Network) -> float:
+    """Return the allowance for rounding, the only error of isometries of inputs of one length."""
+    return 2 * float(np.finfo(network.dtype).eps) * network.depth
+
+
+def _layers(network: Network, at_limit: Limit, cells: Cells) -> list[LayerTheory]:
+    rounding = _rounding(network)
+    batch_spreads = [
+        None if spread is None else spread * share
+        for spread, share in zip(cells.spread, shares_of_batch(network, at_limit), strict=True)
+    ]
+    columns = zip(
+        none_unless_finite(cells.variance),
+        (cells.variance_slack + rounding).tolist(),
+        cells.spread,
+        none_unless_finite(cells.gradient),
+        (cells.gradient_slack + rounding).tolist(),
+        batch_spreads,
+        [cells.gap] * network.depth,
+        at_limit.correlations,
+        at_limit.chis,
+        strict=True,
+    )
+    return [LayerTheory(*of_layer) for of_layer in columns]
+
+
+def _cells_at_infinite_width(at_limit: Limit) -> Cells:
+    cells = Cells.of(np.array(at_limit.kernels), np.array(at_limit.gradients))
+    if np.isfinite(cells.gradient).all():
+        return cells
+    return cells._replace(gap="the variance of gradients is beyond what floats hold")
