@@ -32,14 +32,14 @@ from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
 from varsim.compute.processes import processes
-from varsim.layer.result import LayerStudy
+from varsim.layer.study import LayerStudy
 from varsim.layer.theory import predict
-from varsim.table import Column, Table
+from varsim.layer.totals import Block
 from varsim.report.formats import plain_text
 from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.question import Network
-from varsim.layer.totals import Block
 from varsim.statistics.moments import Moments
+from varsim.table import Column, Table
 
 VARSIM = str(Path(sys.executable).with_name("varsim"))
 QUESTION = Experiment(dim=512, scale="sqrt", design="fixed-x", samples=500_000)

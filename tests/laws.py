@@ -37,8 +37,8 @@ from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.compute.streams import generator
 from varsim.layer import sampling
-from varsim.statistics import student
 from varsim.layer.totals import Totals
+from varsim.statistics import student
 
 BOUND = 6.2
 BLOCKS = 32

@@ -32,7 +32,7 @@ from varsim import (
     sweep,
 )
 from varsim.fields import RowBase
-from varsim.layer.result import LayerStudy
+from varsim.layer.study import LayerStudy
 from varsim.layer.totals import Totals
 
 SMALL: dict[str, Any] = {"dim": 64, "scale": "sqrt", "samples": 6400}

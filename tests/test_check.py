@@ -14,22 +14,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
+from varsim.layer.check import InitializerCheck
+from varsim.storage.rows import parse
 
 from tests.laws import BOUND
 from tests.program import here, needs, run
 from varsim import Experiment, InputError, runner
+from varsim.check.question import question
+from varsim.check.result import CHECKS
+from varsim.check.study import CheckStudy
 from varsim.compute import one_blas_thread, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.initializers import adapters, find, installed
 from varsim.initializers.documented import CLAIMS, REMARKS
 from varsim.initializers.theory import INITIALIZERS
 from varsim.layer import sampling
-from varsim.layer.check import CHECKS, CheckStudy, InitializerCheck, question
 from varsim.layer.sampling import whole
 from varsim.runner import ResumePoint, RunOptions
 from varsim.statistics import Estimate, judge
 from varsim.storage.text import jsonl_text
-from varsim.storage.rows import parse
 
 Array = NDArray[np.float64]
 

@@ -23,29 +23,32 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.random import default_rng
 from scipy import stats
+from varsim.storage.rows import parse
 
 from tests.program import VARSIM, environment, here, on_terminal, run
 from varsim import Experiment, Result, conclude, infer, judge, layers, simulate, stream
 from varsim.catalog import FLOAT_TYPES
+from varsim.check.question import question
+from varsim.check.study import CheckStudy
 from varsim.cli import app
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.comparison.merging import merge, repeat
 from varsim.compute.streams import generator, generators
 from varsim.errors import InputError
 from varsim.layer import sampling
-from varsim.layer.check import CheckStudy, question
-from varsim.layer.result import RESULTS, LayerStudy
-from varsim.table import Table
+from varsim.layer.kind import results_table
+from varsim.layer.result import RESULTS
+from varsim.layer.study import LayerStudy
+from varsim.layer.totals import Totals
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
-from varsim.report.rows import results_table
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
 from varsim.stack.question import Network
-from varsim.stack.result import LayerResult, StackStudy
+from varsim.stack.result import LayerResult
+from varsim.stack.study import StackStudy
 from varsim.statistics import Estimate, holm, student
-from varsim.layer.totals import Totals
-from varsim.storage.rows import parse
+from varsim.table import Table
 
 
 def measured(**settings: Any) -> Result:

@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from varsim import Experiment, InputError
+from varsim.check.question import question
+from varsim.check.result import CHECKS
+from varsim.check.study import CheckStudy
 from varsim.fields import Schema
-from varsim.layer.check import CHECKS, CheckStudy, question
-from varsim.layer.result import RESULTS, LayerStudy
+from varsim.layer.result import RESULTS
+from varsim.layer.study import LayerStudy
 from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.question import Network
-from varsim.stack.result import LAYERS, StackStudy
+from varsim.stack.result import LAYERS
+from varsim.stack.study import StackStudy
 
 TINY = "1e12"
 """A divisor of W that makes variances of about 1e-24."""

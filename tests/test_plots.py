@@ -19,25 +19,27 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
+from varsim.storage.rows import parse
 
 from tests.program import VARSIM, environment, here, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim import layers as simulate_layers
+from varsim.check.question import question
+from varsim.check.study import CheckStudy
 from varsim.errors import InputError
-from varsim.layer.check import CheckStudy, question
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
 from varsim.layer.theory import predict
+from varsim.layer.totals import Totals
 from varsim.plots import Drawn, draw, encode, layer_figure, stack_figure
 from varsim.plots.activations import curves_of
 from varsim.plots.layout import MOST_LINES, layer_layout, stack_layout
 from varsim.plots.page import MARKS, styled
 from varsim.stack.question import Network
-from varsim.stack.result import LayerResult, StackStudy
+from varsim.stack.result import LayerResult
+from varsim.stack.study import StackStudy
 from varsim.statistics import student
-from varsim.layer.totals import Totals
 from varsim.storage.text import csv_text, json_text, jsonl_text
-from varsim.storage.rows import parse
 
 MAGIC = {".svg": b"<?xml", ".png": b"\x89PNG\r\n", ".pdf": b"%PDF-"}
 

@@ -14,7 +14,7 @@ import pytest
 from varsim import Experiment, InputError, Result, conclude, measure, simulate, stream
 from varsim.compute import threads
 from varsim.layer.question import MIN_BLOCKS
-from varsim.layer.result import LayerStudy, planned_blocks
+from varsim.layer.study import LayerStudy, planned_blocks
 from varsim.layer.theory import predict
 from varsim.layer.totals import Block, Totals
 from varsim.statistics.moments import Moments

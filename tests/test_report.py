@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from varsim.storage.rows import parse
 
 from tests.program import here, on_terminal
 from varsim import sweep
@@ -20,11 +21,10 @@ from varsim.cli import app
 from varsim.errors import InputError
 from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
-from varsim.table import Column, Table, View, fitting, table_width
 from varsim.report import rows as rows_module
 from varsim.report.formats import FORMATS, to_ascii
 from varsim.report.rows import caveat_sentences, table_of
-from varsim.storage.rows import parse
+from varsim.table import Column, Table, View, fitting, table_width
 
 PDG = {  # error: how it is written
     0.827: "0.8", 0.367: "0.4", 0.354: "0.35", 0.355: "0.4", 0.119: "0.12", 0.949: "0.9",

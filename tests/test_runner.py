@@ -19,14 +19,15 @@ import pytest
 from numpy.typing import NDArray
 
 from varsim import Experiment, InputError, simulate
+from varsim.check.question import question
+from varsim.check.study import CheckStudy
 from varsim.compute import ComputeError, Mapper, threads
 from varsim.layer import sampling
-from varsim.layer.check import CheckStudy, question
 from varsim.layer.question import MIN_BLOCKS
-from varsim.layer.result import LayerStudy
+from varsim.layer.study import LayerStudy
 from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, run, sample
 from varsim.stack.question import Network
-from varsim.stack.result import StackStudy
+from varsim.stack.study import StackStudy
 from varsim.storage.ledger import Ledger
 
 FIXED = LayerStudy(Experiment(dim=2, scale="sqrt", samples=6400))

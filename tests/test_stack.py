@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import integrate, stats
+from varsim.storage.rows import parse
 
 from tests.laws import BOUND
 from tests.program import needs
@@ -31,19 +32,13 @@ from varsim.compute.streams import generator
 from varsim.errors import InputError
 from varsim.stack import sampling
 from varsim.stack.question import Network
-from varsim.stack.result import (
-    LAYERS,
-    LayerResult,
-    LayerTotals,
-    StackStudy,
-    StackTotals,
-    activation_bins,
-)
+from varsim.stack.result import LAYERS, LayerResult, LayerTotals
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
+from varsim.stack.study import StackStudy, activation_bins
 from varsim.stack.theory import LayerTheory, predict, weights
+from varsim.stack.totals import StackTotals
 from varsim.statistics import judge
 from varsim.storage.text import csv_text, jsonl_text
-from varsim.storage.rows import parse
 
 Array = NDArray[np.float64]
 

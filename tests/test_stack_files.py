@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from varsim.storage.rows import parse
 
 from tests.test_plots import counted_stack, stack, text_of
 from varsim.errors import InputError
-from varsim.stack.result import LAYERS, StackStudy
+from varsim.stack.result import LAYERS
+from varsim.stack.study import StackStudy
 from varsim.storage.text import jsonl_text
-from varsim.storage.rows import parse
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from varsim import InputError
+from varsim.layer.totals import Block, Totals
 from varsim.statistics import Estimate, check_probability, holm, judge, student
 from varsim.statistics.moments import Bins, Moments
-from varsim.layer.totals import Block, Totals
 from varsim.statistics.student import quantile, two_sided_p
 
 FINITE = st.floats(-1e3, 1e3, allow_subnormal=False)

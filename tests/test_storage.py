@@ -24,22 +24,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from varsim.storage.rows import parse
 
 from tests.program import VARSIM, environment, here, run, wait_for
 from varsim import Experiment, InputError, Result, judge, simulate
+from varsim.check.question import question
+from varsim.check.result import CHECKS
+from varsim.check.study import CheckStudy
 from varsim.fields import Schema
-from varsim.layer.check import CHECKS, CheckStudy, question
-from varsim.layer.result import RESULTS, LayerStudy
-from varsim.table import Table
+from varsim.layer.result import RESULTS
+from varsim.layer.study import LayerStudy
 from varsim.report.formats import FORMATS
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
 from varsim.stack.question import Network
-from varsim.stack.result import LAYERS, StackStudy
-from varsim.storage.text import csv_text, files, jsonl_text
+from varsim.stack.result import LAYERS
+from varsim.stack.study import StackStudy
 from varsim.storage.files import _temporary_prefix, atomic_write, open_locked, write_file
 from varsim.storage.ledger import Ledger
-from varsim.storage.rows import parse, read
+from varsim.storage.reading import read
+from varsim.storage.text import csv_text, files, jsonl_text
+from varsim.table import Table
 
 SWEEP = ("--dim", "8:64:x2", "--scale", "none,sqrt,he", "--samples", "64000", "--quiet")
 MANY = ("--dim", "2:41", "--scale", "sqrt", "--samples", "200000", "--quiet")

@@ -277,7 +277,7 @@ class _Run(Generic[Rep, Tot, R]):
             self.remaining -= work.cost
             yield work
 
-    def cost(self, work: Work) -> float:
+    def cost(self, work: Work[Rep]) -> float:
         """Return the random numbers that a piece of work draws."""
         return work.cost
 

@@ -28,7 +28,8 @@ from varsim.kinds import SCHEMAS, kind_of, tables_of
 from varsim.parsing import split_calls
 from varsim.report.comparison import Names, comparison_table, no_pair, not_of_one_kind, summary
 from varsim.report.gains import critical_table, gains_table, line_table
-from varsim.report.rows import named, row_name, tables_of
+from varsim.report.rows import named, row_name
+from varsim.kinds import tables_of
 from varsim.statistics import check_probability, judge
 from varsim.storage.reading import read, suffix_of
 from varsim.storage.text import READABLE
