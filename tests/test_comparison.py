@@ -27,7 +27,7 @@ from scipy import stats
 from tests.program import VARSIM, environment, here, on_terminal, run
 from varsim import Experiment, Result, conclude, infer, judge, layers, simulate, stream
 from varsim.catalog import FLOAT_TYPES
-from varsim.cli import app
+from varsim.cli import program
 from varsim.comparison import Comparison, Pair, compare, match
 from varsim.comparison.merging import merge, repeat
 from varsim.compute.streams import generator, generators
@@ -67,7 +67,7 @@ def write(path: Path, rows: Sequence[Any]) -> Path:
 
 def varsim(*args: object) -> int:
     """Run the command in this process; its exit code."""
-    return int(app.varsim.main(list(map(str, args)), standalone_mode=False))
+    return int(program.varsim.main(list(map(str, args)), standalone_mode=False))
 
 
 # --- the rule for many p-values

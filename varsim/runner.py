@@ -7,7 +7,6 @@ never idle between rows, and adds up what comes back in each row's own order.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections import deque
@@ -18,7 +17,6 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
-from varsim.catalog.scales import TAKE_A_GAIN, find_scale
 from varsim.compute import (
     ComputeError,
     Mapper,
@@ -31,7 +29,6 @@ from varsim.compute import (
 from varsim.errors import InputError
 from varsim.layer.experiment import Experiment
 from varsim.layer.result import LayerStudy
-from varsim.parsing import MAX_VALUES
 from varsim.statistics import check_probability, judge
 from varsim.statistics.moments import Block, Totals
 
@@ -60,9 +57,9 @@ class Progress:
     """What a run tells of how far it has come; this one shows nothing."""
 
     def advance(self, work: float) -> None:
-        """Take note of work that is done."""
+        """Advance the bar by ``work`` random numbers."""
 
-    def expect(self, change: float) -> None:
+    def add_total(self, change: float) -> None:
         """Add a change to the work that the whole run is expected to be."""
 
     def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
@@ -335,7 +332,7 @@ class _Run:
         expected = measurement.target or measurement.count
         change()
         more = (measurement.target or measurement.count) - expected
-        self._progress.expect(more * measurement.study.cost)
+        self._progress.add_total(more * measurement.study.cost)
         self.remaining = max(0.0, self.remaining + more * measurement.study.cost)
         if measurement.is_done:
             self._close(place, measurement)
@@ -359,7 +356,7 @@ class _Run:
         point = self._points[place]
         measurement = self._open.pop(place, None) or Measurement(point.study, point.totals)
         end = measurement.target or measurement.count
-        self._progress.expect((measurement.count - end) * point.study.cost)
+        self._progress.add_total((measurement.count - end) * point.study.cost)
         not_begun = (end - measurement.handed_out) * point.study.cost
         self.remaining = max(0.0, self.remaining - not_begun)
         self.outcome.asked -= 1
@@ -386,7 +383,7 @@ def run(
     """
     progress = progress or Progress()
     running = _Run(points, options, ledger, progress)
-    progress.expect(running.remaining)
+    progress.add_total(running.remaining)
     outcome = running.outcome
     try:
         with mappers if running.remaining else nullcontext(map) as mapper, one_blas_thread:
@@ -443,54 +440,6 @@ def measure(
             if measurement.target is None:
                 break
         yield measurement.totals
-
-
-def expand(
-    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., Any]
-) -> tuple[list[Any], list[str]]:
-    """Return every combination of the swept values as a question, the last option fastest.
-
-    A gain is left out where the scheme has none; a question that comes up again is left out.
-    Notes say so.
-
-    Args:
-        swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
-        fixed: The values of the others.
-        build: Makes a question of fields.
-    """
-    count = math.prod(map(len, swept.values()))
-    if count > MAX_VALUES:
-        raise InputError(
-            f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
-        )
-    questions: dict[str, Any] = {}
-    repeated, gainless = 0, set()
-    for combination in itertools.product(*swept.values()):
-        asked = dict(zip(swept, combination, strict=True))
-        scale = str(asked["scale"])
-        if asked["gain"] is not None and not _takes_gain(scale):
-            gainless.add(scale)
-            asked["gain"] = None
-        built = build(**asked, **fixed)
-        repeated += built.key in questions and scale not in gainless
-        questions.setdefault(built.key, built)
-    without = ", ".join(sorted(gainless))
-    if gainless.issuperset(map(str, swept["scale"])):
-        raise InputError(f"gain does not apply to scale {without}; {TAKE_A_GAIN}")
-    notes = []
-    if repeated:
-        rows = "rows are" if repeated > 1 else "row is"
-        notes += [f"Note: {repeated} {rows} in the sweep more than once and will run only once."]
-    if gainless:
-        notes += [f"Note: The gain does not apply to scale {without}, which runs without it."]
-    return list(questions.values()), notes
-
-
-def _takes_gain(scale: str) -> bool:
-    try:
-        return find_scale(scale).gain is not None
-    except (KeyError, ValueError):
-        return True  # for the question to refuse
 
 
 def answer(

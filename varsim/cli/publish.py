@@ -8,10 +8,10 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from varsim.cli.options import OutputOptions
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
@@ -19,7 +19,13 @@ from varsim.report import Table, View
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
 from varsim.storage.files import write_file
 
-bars = lazy("varsim.report.bars")
+if TYPE_CHECKING:
+    from varsim.fields import RowBase
+    from varsim.layer.result import Result
+    from varsim.report import bars
+    from varsim.report import rows as report
+else:
+    bars, report = lazy("varsim.report.bars"), lazy("varsim.report.rows")
 
 DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes."""
@@ -45,14 +51,13 @@ class Publisher:
     view: View = field(default_factory=View)
 
     @classmethod
-    def of(cls, options: dict[str, Any], outputs: Sequence[Path] | None = None) -> Publisher:
-        """Return the publisher that a command's options ask for, with other outputs if given."""
-        columns = dict.fromkeys(chain.from_iterable(options["columns"]))
+    def of(cls, options: OutputOptions, outputs: Sequence[Path] | None = None) -> Publisher:
+        """Return the publisher for a command's options, with other outputs if given."""
         return cls(
-            options["format"],
-            options["output"] if outputs is None else outputs,
-            quiet=options["quiet"],
-            view=View(tuple(columns), options["sort"] or ""),
+            options.format,
+            options.output if outputs is None else outputs,
+            quiet=options.quiet,
+            view=View(tuple(dict.fromkeys(options.columns)), options.sort or ""),
         )
 
     def __post_init__(self) -> None:
@@ -77,11 +82,17 @@ class Publisher:
                 yield f"Note: {str(output)!r} cannot be written: it is read-only."
 
     def say(self, message: str) -> None:
-        """Tell a person something beside the data."""
+        """Write a sentence to stderr, unless quiet."""
         if not self.quiet:
             say(message)
 
-    def write(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
+    def say_caveats(self, tables: Iterable[Table]) -> None:
+        """Write the caveats of tables to stderr, unless quiet."""
+        for table in tables:
+            for sentence in table.caveats:
+                self.say(f"Caveat: {sentence}")
+
+    def write(self, *tables: Table, prose: str = "", drawn: Sequence[Result] = ()) -> bool:
         """Write tables to the files and then to stdout; a failure of one does not stop the other.
 
         Files come first: a pager that is not read holds stdout up, and an interrupt ends it.
@@ -106,7 +117,7 @@ class Publisher:
             written &= write_output(output, text_of(name, list(map(of_file, tables))))
         return written
 
-    def show(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
+    def show(self, *tables: Table, prose: str = "", drawn: Sequence[Result] = ()) -> bool:
         """Write tables to stdout, as :meth:`write` does; return whether that could be done."""
         shown = list(map(self.view.of, tables))
         try:
@@ -119,7 +130,7 @@ class Publisher:
             return False
         return True
 
-    def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Any]) -> None:
+    def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Result]) -> None:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
@@ -147,6 +158,19 @@ class Publisher:
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
+
+
+def summary(rows: Sequence[RowBase]) -> Iterator[str]:
+    """Yield how many rows agree with theory; initializers have claims, and no such sentence."""
+    name = {"effective_samples": "", "layer": "layers "}.get(rows[0].schema.marker)
+    if name is None:
+        return
+    known = sum(row.agrees is not None for row in rows)
+    wrong = [row for row in rows if row.agrees is False]
+    if wrong:
+        yield f"{len(wrong)} of {known} {name}disagree with theory: {report.named(wrong, 5)}."
+    else:
+        yield f"{known} of {known} {name}agree with theory."
 
 
 def check_suffixes(outputs: Sequence[Path], known: Iterable[str]) -> None:
@@ -183,7 +207,7 @@ def say(message: str) -> None:
         _say_as_is(encodable(f"{text}\n", sys.stderr))
 
 
-def _drawing(rows: Sequence[Any], stream: TextIO) -> str:
+def _drawing(rows: Sequence[Result], stream: TextIO) -> str:
     width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
     symbols = "".join(bars.INK)
     ink = bars.INK if encodable(symbols, stream) == symbols else bars.ASCII_INK
