@@ -200,8 +200,8 @@ def value_of(name: str, sanity: float, rng: random.Random) -> str:
 @cache
 def commands() -> dict[str, Any]:
     """Return every command of the program by its name."""
-    program = import_module("varsim.cli.app").varsim
-    return {"varsim": program, **program.commands}
+    program = import_module("varsim.cli.program").varsim
+    return {"varsim": program, **program.subcommands()}
 
 
 # Deep stacks: all of them valid, over scales up to the ends of what there is.

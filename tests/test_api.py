@@ -106,8 +106,8 @@ def test_simulate_takes_settings_or_an_experiment() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: simulate(dims=3), "setting 'dims' is unknown; did you mean dim?"),
-        (lambda: simulate(dim=3, worker=2), "setting 'worker' is unknown; did you mean workers?"),
+        (lambda: simulate(dims=3), "setting 'dims' is unknown; did you mean dim?"),  # type: ignore[call-arg]
+        (lambda: simulate(dim=3, worker=2), "setting 'worker' is unknown; did you mean workers?"),  # type: ignore[call-arg]
         (lambda: simulate(dim=3), "scale is missing; give it"),
         (lambda: simulate(dim=[3, 4], scale="sqrt"), "make 2; take sweep"),
         (lambda: simulate(SMALL), "of type dict is given where Experiment(...) is expected"),  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def test_simulate_takes_settings_or_an_experiment() -> None:
         (lambda: sweep(seed=[1, 2]), "seed has 2 values; it takes one"),
         (lambda: sweep(dim=range(10**9)), "100,000 are allowed; take fewer values"),
         (lambda: Experiment(dim=8, scale=None), "scale 'None' is neither a scheme"),  # type: ignore[arg-type]
-        (lambda: layers(depht=3), "setting 'depht' is unknown; did you mean depth?"),
+        (lambda: layers(depht=3), "setting 'depht' is unknown; did you mean depth?"),  # type: ignore[call-arg]
         (lambda: layers(widths=[8, 8], width=8), "leave width and depth out"),
         (lambda: layers(width=8, depth=0), "depth is 0; give a whole number from 1"),
         (lambda: check_initializer("orthogonl"), "did you mean orthogonal or "),

@@ -25,12 +25,13 @@ from varsim.activations import ALIASES as ACTIVATION_ALIASES
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import ALIASES as DISTRIBUTION_ALIASES
 from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import ALIASES, SCALES
-from varsim.cli import app, guide
+from varsim.cli import help as guide
+from varsim.cli.program import varsim
 from varsim.compute.provenance import FRAMEWORKS
 from varsim.initializers.theory import INITIALIZERS
 from varsim.report.formats import FORMATS, to_ascii
-from varsim.stack.question import NORMS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -161,10 +162,10 @@ def test_every_choice_is_described(names: list[str]) -> None:
         assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), name
 
 
-@pytest.mark.parametrize("command", [None, *app.varsim.list_commands(click.Context(app.varsim))])
+@pytest.mark.parametrize("command", [None, *varsim.list_commands(click.Context(varsim))])
 def test_every_option_is_described(command: str | None) -> None:
     """In the README or in a topic, beside the page of options that the program prints itself."""
-    group = app.varsim
+    group = varsim
     asked = group if command is None else group.get_command(click.Context(group), command)
     assert asked is not None
     for param in asked.params:
@@ -227,7 +228,7 @@ def test_a_topic_is_its_file_off_a_terminal(topic: str) -> None:
     assert sentence.endswith(".")
     rest = done.stdout.removeprefix(TEXT[topic])
     named = f"\nAll options of the command: `varsim {topic} --help`.\n"
-    assert rest == (named if topic in app.varsim.list_commands(click.Context(app.varsim)) else "")
+    assert rest == (named if topic in varsim.list_commands(click.Context(varsim)) else "")
 
 
 @pytest.mark.parametrize("topic", guide.topics())
@@ -258,7 +259,7 @@ def test_help_lists_topics_and_commands() -> None:
     assert done.returncode == 0
     for topic in guide.topics():
         assert guide.summary(topic) in done.stdout
-    for command in app.varsim.list_commands(click.Context(app.varsim)):
+    for command in varsim.list_commands(click.Context(varsim)):
         assert f"| {command} " in done.stdout
 
 

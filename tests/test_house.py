@@ -20,14 +20,14 @@ FLOORS = [
     {"fields"},
     {"activations"},
     {"initializers"},
+    {"settings"},
     {"layer"},
     {"stack"},
     {"comparison", "runner"},
     {"storage"},
     {"report"},
     {"plots"},
-    {"cli"},
-    {"api"},
+    {"api", "cli"},
     {"__init__", "__main__"},
 ]
 """Rooms from the ground up. A room imports from floors below its own, and a folder from itself."""

@@ -17,7 +17,7 @@ from varsim.storage.rows import parse
 
 from tests.program import here, on_terminal
 from varsim import sweep
-from varsim.cli import app
+from varsim.cli.program import varsim
 from varsim.errors import InputError
 from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
@@ -452,8 +452,8 @@ def test_a_plan_has_columns_of_its_own() -> None:
 def test_the_shell_completes_columns() -> None:
     """The fields of the command's own rows."""
     for command, start, name in ((None, "dim,emp", "dim,empirical"), ("layers", "rms", "rms_acti")):
-        group = app.varsim
-        asked = group if command is None else group.commands[command]
+        group = varsim
+        asked = group if command is None else group.subcommands()[command]
         option = next(param for param in asked.params if param.name == "columns")
         with asked.make_context("varsim", [], resilient_parsing=True) as context:
             completed = [item.value for item in option.shell_complete(context, start)]

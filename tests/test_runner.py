@@ -151,7 +151,7 @@ class Recorded:
     def advance(self, work: float) -> None:
         self.done += work
 
-    def expect(self, change: float) -> None:
+    def add_total(self, change: float) -> None:
         self.expected += change
 
     def show(self, groups: Mapping[int, Sequence[Any]]) -> None:

@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-import click
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Unpack
 
 from varsim.activations import find_activation
 from varsim.activations import gains as of_activations
 from varsim.activations.gains import Critical
 from varsim.compute import lazy
-from varsim.errors import InputError, nearest
-from varsim.layer.question import SWEEP, Experiment
+from varsim.errors import InputError
+from varsim.layer.question import Experiment
 from varsim.layer.result import Result
 from varsim.layer.study import LayerStudy
 from varsim.notebook import Rows
-from varsim.parsing import MAX_VALUES
-from varsim.runner import answer, expand
+from varsim.runner import answer
+from varsim.settings import (
+    LAYER,
+    STACK,
+    LayerSettings,
+    Q,
+    Setting,
+    StackSettings,
+    one_stack,
+    questions,
+    read_settings,
+)
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
+    from varsim.check import question as check_question
+    from varsim.check import study as check
     from varsim.check.result import InitializerCheck
+    from varsim.stack import question as stack_question
+    from varsim.stack import study as stack
+    from varsim.stack import theory
     from varsim.stack.question import Network
     from varsim.stack.result import LayerResult
-
-app, check = lazy("varsim.cli.app"), lazy("varsim.check.study")
-stack, network_room = lazy("varsim.stack.study"), lazy("varsim.stack.question")
-theory, check_question = lazy("varsim.stack.theory"), lazy("varsim.check.question")
-
-_RUN = ("workers", "confidence", "alpha", "histogram")
+else:
+    check, check_question = lazy("varsim.check.study"), lazy("varsim.check.question")
+    stack, stack_question = lazy("varsim.stack.study"), lazy("varsim.stack.question")
+    theory = lazy("varsim.stack.theory")
 
 
 def simulate(
@@ -41,7 +51,7 @@ def simulate(
     confidence: float = 0.95,
     alpha: float = 0.001,
     histogram: bool = False,
-    **settings: Any,
+    **settings: Unpack[LayerSettings],
 ) -> Result:
     """Measure the variance of x @ W, with W divided by k, and compare it with D/k².
 
@@ -77,7 +87,13 @@ def simulate(
     (1.0, 1.0, True)
     """
     if experiment is None:
-        asked = _questions(None, SWEEP, Experiment, settings, needed=("dim", "scale"))
+        values = read_settings(LAYER, settings)
+        for name in ("dim", "scale"):
+            if name not in values:
+                raise InputError(
+                    f'{name} is missing; give it, as in simulate(dim=512, scale="sqrt")'
+                )
+        asked = _questions(LAYER, values, Experiment)
         if len(asked) != 1:
             raise InputError(
                 f"simulate runs one experiment, and these settings make {len(asked):,}; take sweep"
@@ -97,7 +113,7 @@ def sweep(
     confidence: float = 0.95,
     alpha: float = 0.001,
     histogram: bool = False,
-    **settings: Any,
+    **settings: Unpack[LayerSettings],
 ) -> Rows[Result]:
     """Measure every combination of settings, with joint verdicts.
 
@@ -126,7 +142,7 @@ def sweep(
      Result(D = 512, scale sqrt: 1.007 ± 0.030, theory 1, agrees)]
     """
     confidence = check_probability("confidence", confidence)
-    asked = _questions(None, SWEEP, Experiment, settings)
+    asked = _questions(LAYER, read_settings(LAYER, settings), Experiment)
     studies = [LayerStudy(experiment, confidence, histogram=histogram) for experiment in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
 
@@ -139,7 +155,7 @@ def layers(
     alpha: float = 0.001,
     histogram: bool = False,
     infinite_width: bool = False,
-    **settings: Any,
+    **settings: Unpack[StackSettings],
 ) -> Rows[LayerResult]:
     """Follow the variances of signals and gradients through a deep stack, layer by layer.
 
@@ -175,9 +191,14 @@ def layers(
     ([2.0, 2.0, 2.0, 2.0, 2.0], True)
     """
     if network is None:
-        asked = _questions("layers", network_room.SWEEP, _network, settings)
+        values = read_settings(STACK, settings)
+        if "widths" in values:
+            if "width" in values or "depth" in values:
+                raise InputError("widths names every layer; leave width and depth out")
+            values |= one_stack(values.pop("widths"))
+        asked = _questions(STACK, values, stack_question.network)
     else:
-        _check_given(network, network_room.Network, settings)
+        _check_given(network, stack_question.Network, settings)
         asked = [network]
     confidence = check_probability("confidence", confidence)
     for each in asked:  # what theory refuses is a mistake, told before anything is sampled
@@ -261,72 +282,25 @@ def critical(activation: str, variance: float | None = None) -> Critical:
     return of_activations.critical_at(phi, of_activations.check_variance(variance))
 
 
-def _network(**settings: Any) -> Network:
-    network: Network = network_room.network(**settings)
-    return network
-
-
 def _questions(
-    command: str | None,
-    swept: Mapping[str, list[Any]],
-    build: Callable[..., Any],
-    settings: Mapping[str, Any],
-    needed: Iterable[str] = (),
-) -> list[Any]:
-    """Return the questions of all combinations of settings, in the order of the command line."""
-    kind = Experiment if command is None else network_room.Network
-    known = dict.fromkeys([*swept, *kind.__dataclass_fields__])
-    for name in settings:
-        if name not in known:
-            raise InputError(f"setting {name!r} is unknown; {nearest(name, [*known, *_RUN])}")
-    given = {n: _values(command, n, value) for n, value in settings.items() if value is not None}
-    for name in needed:
-        if name not in given:
-            raise InputError(f'{name} is missing; give it, as in simulate(dim=512, scale="sqrt")')
-    if (widths := given.pop("widths", None)) is not None:
-        if "width" in given or "depth" in given:
-            raise InputError("widths names every layer; leave width and depth out")
-        given |= {"width": [tuple(widths)], "depth": [len(widths) - 1]}
+    settings: Mapping[str, Setting],
+    values: Mapping[str, Sequence[object]],
+    build: Callable[..., Q],
+) -> list[Q]:
+    """Return the questions of all combinations of values, in the order of the command line."""
     fixed = {}
-    for name in given.keys() - swept.keys():
-        if len(given[name]) != 1:
-            raise InputError(f"{name} has {len(given[name])} values; it takes one")
-        (fixed[name],) = given[name]
-    questions, notes = expand({n: given.get(n, usual) for n, usual in swept.items()}, fixed, build)
+    for name, of_name in values.items():
+        if settings[name].default is None:
+            if len(of_name) != 1:
+                raise InputError(f"{name} has {len(of_name)} values; it takes one")
+            (fixed[name],) = of_name
+    asked, notes = questions(settings, values, fixed, build)
     for note in notes:
         warnings.warn(note.removeprefix("Note: "), stacklevel=3)
-    return questions
+    return asked
 
 
-def _values(command: str | None, name: str, value: Any) -> list[Any]:
-    """Return the values of a setting; the command's option of that name reads texts."""
-    if isinstance(value, str):
-        return _read(command, name, value)
-    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy
-    if not isinstance(value, Iterable):
-        return [value]
-    values = []
-    for each in islice(value, MAX_VALUES + 1):
-        values += _values(command, name, each)
-    if not values:
-        raise InputError(f"{name} has no values; give one, or leave it out")
-    return values
-
-
-def _read(command: str | None, name: str, text: str) -> list[Any]:
-    group = app.varsim
-    options = (group if command is None else group.commands[command]).params
-    option = next((option for option in options if option.name == name), None)
-    if option is None:
-        return [text]
-    try:
-        value = option.type.convert(text, None, None)
-    except click.UsageError as error:
-        raise InputError(f"{name}: {error.message}") from None
-    return value if isinstance(value, list) else [value]
-
-
-def _check_given(question: Any, kind: type, settings: Mapping[str, Any]) -> None:
+def _check_given(question: object, kind: type, settings: Iterable[str]) -> None:
     """Refuse what is not a question of that kind, and settings beside one."""
     if not isinstance(question, kind):
         raise InputError(

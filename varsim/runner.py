@@ -7,7 +7,6 @@ never idle between rows, and adds up what comes back in each row's own order.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections import deque
@@ -16,9 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappop, heappush
-from typing import Any, Generic, Protocol
+from typing import Generic, NamedTuple, Protocol
 
-from varsim.catalog.scales import TAKE_A_GAIN, find_scale
 from varsim.compute import (
     ComputeError,
     Mapper,
@@ -32,7 +30,6 @@ from varsim.errors import InputError
 from varsim.layer.question import Experiment
 from varsim.layer.study import LayerStudy
 from varsim.layer.totals import Block, Totals
-from varsim.parsing import MAX_VALUES
 from varsim.statistics import check_probability, judge
 from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot
 
@@ -497,6 +494,27 @@ def work_left(points: Iterable[ResumePoint[Rep, Tot, R]]) -> float:
     return float(sum(each.left * each.study.cost for each in left))
 
 
+class Left(NamedTuple):
+    """What is left to run of a question, up to its next check.
+
+    Attributes:
+        place: Its place among the questions.
+        begun: Replicates that there are already.
+        end: Replicates at the next check.
+    """
+
+    place: int
+    begun: int
+    end: int
+
+
+def work_per_question(points: Sequence[ResumePoint[Rep, Tot, R]]) -> list[Left]:
+    """Return what is left to run of each question that is not done."""
+    open_points = [(place, p) for place, p in enumerate(points) if p.done is None]
+    measurements = [(place, Measurement(p.study, p.totals)) for place, p in open_points]
+    return [Left(place, m.count, m.count + m.left) for place, m in measurements]
+
+
 def _error(rows: Sequence[Row]) -> float:
     return max(row.relative_error for row in rows)
 
@@ -505,51 +523,3 @@ def _os_failure(ledger: Ledger[R] | None, error: OSError) -> str:
     if ledger is None:
         return f"the machine refuses what the run needs: {error.strerror}; take fewer workers"
     return ledger.failure(error)
-
-
-def expand(
-    swept: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any], build: Callable[..., Any]
-) -> tuple[list[Any], list[str]]:
-    """Return every combination of the swept values as a question, the last option fastest.
-
-    A gain is left out where the scheme has none; a question that comes up again is left out.
-    Notes say so.
-
-    Args:
-        swept: The values of every field that is swept; ``scale`` and ``gain`` are among them.
-        fixed: The values of the others.
-        build: Makes a question of fields.
-    """
-    count = math.prod(map(len, swept.values()))
-    if count > MAX_VALUES:
-        raise InputError(
-            f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
-        )
-    questions: dict[str, Any] = {}
-    repeated, gainless = 0, set()
-    for combination in itertools.product(*swept.values()):
-        asked = dict(zip(swept, combination, strict=True))
-        scale = str(asked["scale"])
-        if asked["gain"] is not None and not _takes_gain(scale):
-            gainless.add(scale)
-            asked["gain"] = None
-        built = build(**asked, **fixed)
-        repeated += built.key in questions and scale not in gainless
-        questions.setdefault(built.key, built)
-    without = ", ".join(sorted(gainless))
-    if gainless.issuperset(map(str, swept["scale"])):
-        raise InputError(f"gain does not apply to scale {without}; {TAKE_A_GAIN}")
-    notes = []
-    if repeated:
-        rows = "rows are" if repeated > 1 else "row is"
-        notes += [f"Note: {repeated} {rows} in the sweep more than once and will run only once."]
-    if gainless:
-        notes += [f"Note: The gain does not apply to scale {without}, which runs without it."]
-    return list(questions.values()), notes
-
-
-def _takes_gain(scale: str) -> bool:
-    try:
-        return find_scale(scale).gain is not None
-    except (KeyError, ValueError):
-        return True  # for the question to refuse

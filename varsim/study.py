@@ -237,6 +237,7 @@ class Kind(Generic[B]):
         figure: Draws rows at a width in inches; None where there is no figure.
         extent: Returns how much was drawn per row, in words.
         compared: Names of further fields of both rows in the records of comparisons.
+        drawing: Draws rows as text of a width, in ASCII if asked; None where there is none.
         measures: What is compared of a row: estimates by their names; None where there is none.
         same_quantity: Settings that say what was measured beside those that captions name.
         by_ratio: Tells whether a row is compared by its ratio to theory.
@@ -256,6 +257,7 @@ class Kind(Generic[B]):
     figure: Callable[[Sequence[B], float], Drawn] | None = None
     extent: Callable[[Sequence[B]], str]
     compared: tuple[str, ...] = ()
+    drawing: Callable[[Sequence[B], int, bool], str] | None = None
     measures: Callable[[B], Mapping[str, Estimate | None]]
     same_quantity: tuple[str, ...] = ()
     by_ratio: Callable[[B], bool] = lambda _: False

@@ -13,7 +13,7 @@ def main() -> None:
     """
     start_with_one_blas_thread()
     try:
-        from varsim.cli.app import main as run
+        from varsim.cli.program import main as run
 
         run()
     except KeyboardInterrupt:

@@ -1,220 +1,120 @@
-"""Help in groups, with the examples first; a short page for -h; options from the environment."""
+"""The command ``varsim help``: topics that need more than a page of options."""
 
 from __future__ import annotations
 
-import re
+import shutil
 import sys
-from collections.abc import Sequence
-from typing import Any, cast
+from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
-from varsim.cli.terminal import encodable
-from varsim.errors import near, quoted
+from varsim.cli.publish import DONE
+from varsim.cli.terminal import encodable, is_terminal
+from varsim.cli.usage import GroupedCommand, first_line, subcommands
+from varsim.errors import InputError, nearest, quoted
 
-_NEGATIVE = re.compile(r"-\.?[0-9].*")
+TOPICS = Path(__file__).with_name("topics")
+"""The folder of topics: one Markdown file each, a heading and one sentence on what it is for."""
 
+# What drawings in text are made of, in ASCII.
+_INK = str.maketrans("█├─●┤", "#[-o]")
 
-class GroupedOption(click.Option):
-    """An option that belongs to a group of the help."""
-
-    def __init__(self, *args: Any, group: str, shared: bool = False, **kwargs: Any) -> None:
-        """Take the group's heading beside what any option takes.
-
-        A shared one has the same meaning in several commands. Its variable without a command's
-        name is for all of them, where its own is not set.
-        """
-        super().__init__(*args, **kwargs)
-        self.group, self.shared = group, shared
-        self.takes_optional_value = "flag_value" in kwargs
-
-    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """Return the text of its variable, or of the one that commands share."""
-        own = super().resolve_envvar_value(ctx)
-        if own is None and self.shared and ctx.parent is not None:
-            return super().resolve_envvar_value(ctx.find_root())
-        return own
-
-    def value_from_envvar(self, ctx: click.Context) -> Any:
-        """Return the value of a variable: read as on the command line, and not split at spaces."""
-        if self.multiple:
-            text = self.resolve_envvar_value(ctx)
-            return None if text is None else [text]
-        return super().value_from_envvar(ctx)
+_EXAMPLES = [
+    ("varsim help", "List the topics and the commands."),
+    ("varsim help sweeps", "Explain lists and ranges."),
+    ("varsim help formats | less", "Read a topic page by page."),
+]
 
 
-class GroupedCommand(click.Command):
-    """A command whose help shows examples, then its options by group."""
-
-    def __init__(
-        self,
-        *args: Any,
-        examples: list[tuple[str, str]],
-        essential: Sequence[str] = (),
-        **kwargs: Any,
-    ) -> None:
-        """Take what any command takes, and what its help shows.
-
-        Args:
-            *args: What any command takes.
-            examples: Pairs of a command line and what it does.
-            essential: Names of the options on the short page of -h; all where there are none.
-            **kwargs: What any command takes.
-        """
-        super().__init__(*args, **kwargs)
-        self.examples = examples
-        self._essential = essential
-        self._short_help = click.Option(
-            ["-h"], is_flag=True, is_eager=True, expose_value=False, callback=self._show_short_help,
-            allow_from_autoenv=False, help="Show the options that matter most.",
-        )  # fmt: skip
-
-    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return the parameters, those that show help at the end."""
-        return [*super().get_params(ctx), self._short_help]
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; a negative number is the value of the option before it.
-
-        Click takes it for an option where the value of the one before may be left out.
-        """
-        optional = {
-            name
-            for param in self.params
-            if isinstance(param, GroupedOption) and param.takes_optional_value
-            for name in param.opts
-        }
-        known: list[str] = []
-        for arg in args:
-            name, equals, value = arg.partition("=")
-            if known and known[-1] in optional and _NEGATIVE.fullmatch(arg):
-                known.append(f" {arg}")
-            elif equals and name in optional:
-                known.append(f"{name}= {value}")
-            else:
-                known.append(arg)
-        try:
-            return super().parse_args(ctx, known)
-        except click.NoSuchOption as error:
-            ctx.fail(_no_such_option(ctx, error.option_name))
-
-    def get_help(self, ctx: click.Context) -> str:
-        """Return the help, in ASCII where stdout holds no more."""
-        return encodable(super().get_help(ctx), sys.stdout)
-
-    def _show_short_help(self, ctx: click.Context, param: click.Parameter, value: bool) -> None:
-        if value and not ctx.resilient_parsing:
-            click.echo(self._short_page(ctx) if self._essential else self.get_help(ctx))
-            ctx.exit()
-
-    def _short_page(self, ctx: click.Context) -> str:
-        formatter = ctx.make_formatter()
-        self.format_usage(ctx, formatter)
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(first_line(self))
-        params = [param for param in self.params if param.name in self._essential]
-        with formatter.section("Options that matter most"):
-            formatter.write_dl([r for p in params if (r := p.get_help_record(ctx)) is not None])
-        self.write_commands(formatter)
-        formatter.write_paragraph()
-        formatter.write_text(f"{ctx.command_path} --help shows all options, with examples, and "
-                             "varsim help lists topics.")  # fmt: skip
-        return encodable(formatter.getvalue().rstrip("\n"), sys.stdout)
-
-    def write_commands(self, formatter: click.HelpFormatter) -> None:
-        """Write the commands that it has beside it: none."""
-
-    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the description, and the examples right after it."""
-        super().format_help_text(ctx, formatter)
-        with formatter.section("Examples"):
-            for line, meaning in self.examples:
-                formatter.write_text(line)
-                with formatter.indentation():
-                    formatter.write_text(meaning)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options under the headings of their groups."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None and isinstance(param, click.Option):
-                groups.setdefault(getattr(param, "group", "Help"), []).append(record)
-        for heading, records in groups.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the epilog, and where options come from beside the command line."""
-        super().format_epilog(ctx, formatter)
-        shared = [p for p in self.params if isinstance(p, GroupedOption) and p.shared]
-        if ctx.parent is not None and shared and ctx.auto_envvar_prefix:
-            name = next((p.name for p in shared if p.name == "seed"), shared[0].name or "").upper()
-            formatter.write_paragraph()
-            formatter.write_text(
-                f"Any option can come from the environment: {ctx.auto_envvar_prefix}_{name} for "
-                f"this command, and {ctx.find_root().auto_envvar_prefix}_{name} for all that have "
-                "the option."
-            )
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    names = dict.fromkeys([*topics(), *subcommands(ctx)])
+    return [name for name in names if name.startswith(incomplete)]
 
 
-def _no_such_option(ctx: click.Context, name: str) -> str:
-    """Return the sentence for an unknown option: whose it is, or which is nearest."""
-    root = ctx.find_root()
-    program = cast(click.Group, root.command)
-    commands = {"varsim": program, **{f"varsim {n}": c for n, c in program.commands.items()}}
-    having = [path for path, c in commands.items() if any(name in p.opts for p in c.params)]
-    if having:
-        return (
-            f"{name} is an option of {' and '.join(having)}, not of {ctx.command_path}; see "
-            f"{ctx.command_path} --help"
+@click.command("help", cls=GroupedCommand, examples=_EXAMPLES)
+@click.argument("topic", required=False, shell_complete=_complete, metavar="[TOPIC]")
+@click.pass_context
+def command(ctx: click.Context, topic: str | None) -> int:
+    """Explain a topic, such as sweeps, formats or statistics.
+
+    Without a topic the command lists all of them. The name of a command that is not a topic shows
+    the options of the command.
+    """
+    commands = subcommands(ctx)
+    if topic is None:
+        _print(_contents(commands))
+    elif (name := topic.lower()) in topics():
+        more = (
+            f"\nAll options of the command: `varsim {name} --help`.\n" if name in commands else ""
         )
-    known = [opt for param in ctx.command.get_params(ctx) for opt in param.opts]
-    close = near(name, known, least=0.7)
-    hint = f"did you mean {close}?" if close else f"see {ctx.command_path} --help"
-    return f"there is no option {quoted(name)}; {hint}"
+        _print(source(name) + more)
+    elif name in commands:
+        page = click.Context(commands[name], parent=ctx.find_root(), info_name=name)
+        click.echo(commands[name].get_help(page))
+    else:
+        known = dict.fromkeys([*topics(), *commands])
+        raise InputError(f"topic {quoted(topic)} is unknown; {nearest(topic, known)}")
+    return DONE
 
 
-class Program(GroupedCommand, click.Group):
-    """A command that runs by itself, and has commands beside it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands, in the order in which they were given."""
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is named, with its arguments; refuse options before its name."""
-        if args[0] not in self.commands:
-            close = near(args[0].lower(), self.commands)
-            ctx.fail(
-                f"{quoted(args[0])} is not a command; did you mean varsim {close}?"
-                if close
-                else f"{quoted(args[0])} is not a command ({', '.join(self.commands)}); options "
-                "take lists, like --dim 64,512: see varsim --help"
-            )
-        for param in self.params:
-            if ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE:
-                ctx.fail(
-                    f"{max(param.opts, key=len)} is an option of varsim itself, and does nothing "
-                    f"for {args[0]}; leave it out, or write options after the command's name"
-                )
-        return super().resolve_command(ctx, args)
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options by group, and the commands."""
-        GroupedCommand.format_options(self, ctx, formatter)
-        self.write_commands(formatter)
-
-    def write_commands(self, formatter: click.HelpFormatter) -> None:
-        """Write the commands, each with what it does."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, first_line(c)) for name, c in self.commands.items()])
+def topics() -> list[str]:
+    """Return the names of the topics, in alphabetical order."""
+    return sorted(file.stem for file in TOPICS.glob("*.md"))
 
 
-def first_line(command: click.Command) -> str:
-    """Return what a command does, in one sentence."""
-    return (command.help or "").partition("\n")[0]
+def source(topic: str) -> str:
+    """Return the Markdown of a topic."""
+    return (TOPICS / f"{topic}.md").read_text(encoding="utf-8")
+
+
+def summary(topic: str) -> str:
+    """Return the sentence that stands below the heading of a topic."""
+    _, sentence, *_ = source(topic).split("\n\n", 2)
+    return " ".join(sentence.split())
+
+
+def _contents(commands: dict[str, click.Command]) -> str:
+    """Return the list of topics and commands as Markdown."""
+    about = {name: first_line(command) for name, command in commands.items()}
+    return "\n".join(
+        [
+            "# Help for varsim",
+            "",
+            "`varsim help TOPIC` explains a topic, and `varsim COMMAND --help` lists options.",
+            "",
+            *_table("topic", "what it explains", {name: summary(name) for name in topics()}),
+            "",
+            *_table("command", "what it does", about),
+            "",
+            "`varsim` alone compares the variance of x @ W with theory: see `varsim --help`.",
+            "",
+        ]
+    )
+
+
+def _table(first: str, second: str, entries: dict[str, str]) -> list[str]:
+    """Return a table of two columns as lines of Markdown."""
+    width = max(map(len, [first, *entries]))
+    rows = [f"| {name:<{width}} | {text} |" for name, text in entries.items()]
+    return [f"| {first:<{width}} | {second} |", f"| {'-' * width} | --- |", *rows]
+
+
+def _print(markdown: str) -> None:
+    """Print Markdown: rendered on a terminal, as its source elsewhere."""
+    text = _rendered(markdown) if is_terminal(sys.stdout) else markdown
+    if encodable(text, sys.stdout) != text:
+        text = encodable(text.translate(_INK), sys.stdout)
+    click.echo(text, nl=False)
+
+
+def _rendered(markdown: str) -> str:
+    from rich.console import Console  # rich is loaded where something is drawn
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    colours = Theme({"markdown.code": "bold cyan"})  # rich's own are for dark terminals only
+    width = shutil.get_terminal_size().columns
+    console = Console(file=sys.stdout, width=width, theme=colours)
+    with console.capture() as captured:
+        console.print(Markdown(markdown, code_theme="ansi_dark"))
+    return captured.get()

@@ -6,25 +6,35 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
+from varsim.cli.options import OutputOptions
 from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
 from varsim.storage.files import write_file
+from varsim.study import B, Kind
 from varsim.table import Table, View
 
-bars = lazy("varsim.report.bars")
+if TYPE_CHECKING:
+    from varsim.report import rows as report
+else:
+    report = lazy("varsim.report.rows")
 
 DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes."""
 
 _PAGE = 78
+
+# What drawings are made of, where the encoding holds it.
+_INK = "█│├─●┤"
+
+Drawing: TypeAlias = Callable[[int, bool], str]
+"""Draws as text of a width, in ASCII if asked."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,13 @@ class Publisher:
     view: View = field(default_factory=View)
 
     @classmethod
-    def of(cls, options: dict[str, Any], outputs: Sequence[Path] | None = None) -> Publisher:
-        """Return the publisher that a command's options ask for, with other outputs if given."""
-        columns = dict.fromkeys(chain.from_iterable(options["columns"]))
+    def of(cls, options: OutputOptions, outputs: Sequence[Path] | None = None) -> Publisher:
+        """Return the publisher for a command's options, with other outputs if given."""
         return cls(
-            options["format"],
-            options["output"] if outputs is None else outputs,
-            quiet=options["quiet"],
-            view=View(tuple(columns), options["sort"] or ""),
+            options.format,
+            options.output if outputs is None else outputs,
+            quiet=options.quiet,
+            view=View(tuple(dict.fromkeys(options.columns)), options.sort or ""),
         )
 
     def __post_init__(self) -> None:
@@ -77,11 +86,17 @@ class Publisher:
                 yield f"Note: {str(output)!r} cannot be written: it is read-only."
 
     def say(self, message: str) -> None:
-        """Tell a person something beside the data."""
+        """Write a sentence to stderr, unless quiet."""
         if not self.quiet:
             say(message)
 
-    def write(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
+    def say_caveats(self, tables: Iterable[Table]) -> None:
+        """Write the caveats of tables to stderr, unless quiet."""
+        for table in tables:
+            for sentence in table.caveats:
+                self.say(f"Caveat: {sentence}")
+
+    def write(self, *tables: Table, prose: str = "", drawn: Drawing | None = None) -> bool:
         """Write tables to the files and then to stdout; a failure of one does not stop the other.
 
         Files come first: a pager that is not read holds stdout up, and an interrupt ends it.
@@ -89,7 +104,7 @@ class Publisher:
         Args:
             tables: The tables, with records of one kind.
             prose: What follows them for people.
-            drawn: The rows that are drawn below.
+            drawn: Draws what follows the tables.
 
         Returns:
             Whether all could be written.
@@ -106,7 +121,7 @@ class Publisher:
             written &= write_output(output, text_of(name, list(map(of_file, tables))))
         return written
 
-    def show(self, *tables: Table, prose: str = "", drawn: Sequence[Any] = ()) -> bool:
+    def show(self, *tables: Table, prose: str = "", drawn: Drawing | None = None) -> bool:
         """Write tables to stdout, as :meth:`write` does; return whether that could be done."""
         shown = list(map(self.view.of, tables))
         try:
@@ -119,7 +134,7 @@ class Publisher:
             return False
         return True
 
-    def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Sequence[Any]) -> None:
+    def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Drawing | None) -> None:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
@@ -147,6 +162,19 @@ class Publisher:
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
+
+
+def summary(kind: Kind[B], rows: Sequence[B]) -> Iterator[str]:
+    """Yield how many rows agree with theory; initializers have claims, and no such sentence."""
+    name = kind.counted
+    if name is None:
+        return
+    known = sum(row.agrees is not None for row in rows)
+    wrong = [row for row in rows if row.agrees is False]
+    if wrong:
+        yield f"{len(wrong)} of {known} {name}disagree with theory: {report.named(wrong, 5)}."
+    else:
+        yield f"{known} of {known} {name}agree with theory."
 
 
 def check_suffixes(outputs: Sequence[Path], known: Iterable[str]) -> None:
@@ -183,11 +211,9 @@ def say(message: str) -> None:
         _say_as_is(encodable(f"{text}\n", sys.stderr))
 
 
-def _drawing(rows: Sequence[Any], stream: TextIO) -> str:
+def _drawing(drawn: Drawing, stream: TextIO) -> str:
     width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
-    symbols = "".join(bars.INK)
-    ink = bars.INK if encodable(symbols, stream) == symbols else bars.ASCII_INK
-    return escape_control_characters(bars.drawing(rows, width, ink))
+    return escape_control_characters(drawn(width, encodable(_INK, stream) != _INK))
 
 
 def _say_as_is(text: str) -> None:

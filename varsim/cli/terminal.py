@@ -11,22 +11,32 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Generic, TextIO
 
 from varsim.compute import lazy
 from varsim.errors import escape_control_characters
 from varsim.report.formats import to_ascii
+from varsim.study import R
 from varsim.table import Column, Table, fitting, table_width
 
-rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
-rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
-rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
+if TYPE_CHECKING:
+    from rich import box as rich_box
+    from rich import console as rich_console
+    from rich import live as rich_live
+    from rich import progress as rich_progress
+    from rich import table as rich_table
+    from rich import text as rich_text
 
-# Shorter work ends before an eye has found the bar.
-_A_BLINK = 0.5
+else:
+    rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
+    rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
+    rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
+
+# Shorter work ends before an eye sees the bar.
+_PROGRESS_AFTER_S = 0.5
 
 _STYLES = {
-    **dict.fromkeys(("agrees", "identical"), "green"),
+    **dict.fromkeys(("agrees", "identical", "same draws"), "green"),
     **dict.fromkeys(("DISAGREES", "DIFFERS"), "bold red"),
 }
 
@@ -39,7 +49,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 def encodable(text: str, stream: TextIO | None) -> str:
     """Return the text, in ASCII where the stream's encoding cannot hold it."""
     try:
-        text.encode(getattr(stream, "encoding", None) or "ascii")
+        text.encode("ascii" if stream is None else stream.encoding or "ascii")
     except UnicodeEncodeError:
         return to_ascii(text)
     return text
@@ -85,7 +95,7 @@ def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
     ]
 
 
-def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
+def _rich_table(columns: Sequence[Column], stream: TextIO) -> rich_table.Table:
     ascii_only = encodable("─", stream) != "─"
     text = rich_text.Text
     table = rich_table.Table(
@@ -106,7 +116,7 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> Any:
     return table
 
 
-class Progress(AbstractContextManager["Progress"]):
+class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
     """Shows a person how far a run has come: its rows as they are done, and the time left.
 
     Everything it draws is on stderr and vanishes at the end; off a terminal it draws nothing. It
@@ -119,26 +129,24 @@ class Progress(AbstractContextManager["Progress"]):
         rows: int,
         *,
         quiet: bool,
-        columns: Callable[[Sequence[Any]], Sequence[Column]] | None = None,
+        columns: Callable[[Sequence[R]], Sequence[Column]] | None = None,
     ) -> None:
-        """Draw nothing yet."""
         self._stream = sys.stderr
         self._rows, self._columns = rows, columns
         self._started = time.monotonic()
         self._total = self._work = 0.0
-        self._groups: Mapping[int, Sequence[Any]] = {}
-        self._live: Any = None
-        self._bar: Any = None
+        self._groups: Mapping[int, Sequence[R]] = {}
+        self._live: rich_live.Live | None = None
+        self._bar: rich_progress.Progress | None = None
         self._enabled = is_terminal(self._stream) and not quiet
 
     def __exit__(self, *_: object) -> None:
-        """Clear what was drawn."""
         self.clear()
 
     def advance(self, work: float) -> None:
-        """Take note of work that is done."""
+        """Advance the bar by ``work`` random numbers."""
         self._work += work
-        if not self._enabled or time.monotonic() - self._started <= _A_BLINK:
+        if not self._enabled or time.monotonic() - self._started <= _PROGRESS_AFTER_S:
             return
         if self._live is None:
             self._start()
@@ -151,11 +159,11 @@ class Progress(AbstractContextManager["Progress"]):
             )
 
     def add_total(self, change: float) -> None:
-        """Take note that the whole run is so much more work than was thought, or less."""
+        """Add a change to the random numbers of the whole run."""
         self._total += change
 
-    def show(self, groups: Mapping[int, Sequence[Any]]) -> None:
-        """Take note of the rows that are done, by the place of their question."""
+    def show(self, groups: Mapping[int, Sequence[R]]) -> None:
+        """Show the rows that are done, by the place of their question."""
         self._groups = groups
 
     def clear(self) -> None:
@@ -170,16 +178,17 @@ class Progress(AbstractContextManager["Progress"]):
         if not console.is_interactive:
             self._enabled = False
             return
-        self._bar = rich_progress.Progress(
+        bar = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
             rich_progress.TextColumn("{task.percentage:>3.0f}%"),
             rich_progress.TimeRemainingColumn(),
             console=console,
         )
-        self._bar.add_task("", total=self._total)
+        bar.add_task("", total=self._total)
+        self._bar = bar
         self._live = rich_live.Live(
-            get_renderable=partial(self._render, console),
+            get_renderable=partial(self._render, console, bar),
             console=console,
             transient=True,
             refresh_per_second=8,
@@ -188,13 +197,15 @@ class Progress(AbstractContextManager["Progress"]):
         )
         self._live.start()
 
-    def _render(self, console: Any) -> Any:
+    def _render(
+        self, console: rich_console.Console, bar: rich_progress.Progress
+    ) -> rich_console.RenderableType:
         groups = dict(self._groups)  # it grows meanwhile
         if not groups or self._columns is None:
-            return self._bar
+            return bar
         done = [row for place in sorted(groups) for row in groups[place]]
         last = done[-max(1, console.height - 5) :]
         columns = fitting(_encoded(self._columns(last), self._stream), console.width)
         if table_width(columns) > console.width:  # rich would cut the numbers
-            return self._bar
-        return rich_console.Group(_rich_table(columns, self._stream), "", self._bar)
+            return bar
+        return rich_console.Group(_rich_table(columns, self._stream), "", bar)

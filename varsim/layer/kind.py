@@ -25,8 +25,10 @@ from varsim.table import Table
 if TYPE_CHECKING:
     from varsim.layer import explanation
     from varsim.plots import layer as figures
+    from varsim.report import bars
 else:
     explanation, figures = lazy("varsim.layer.explanation"), lazy("varsim.plots.layer")
+    bars = lazy("varsim.report.bars")
 
 
 def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Table:
@@ -73,6 +75,9 @@ LAYER = Kind(
     table=results_table,
     explain=lambda rows: explanation.explain(rows),
     figure=lambda rows, width: figures.layer_figure(rows, width),
+    drawing=lambda rows, width, ascii_only: bars.drawing(
+        rows, width, bars.ASCII_INK if ascii_only else bars.INK
+    ),
     extent=lambda rows: f"{span([row.samples for row in rows])} outputs per row",
     compared=(
         "k",

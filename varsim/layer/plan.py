@@ -12,6 +12,7 @@ from varsim.layer.result import RESULTS, Result
 from varsim.layer.sampling import block_bytes, block_numbers
 from varsim.layer.totals import Totals
 from varsim.report.rows import setting_columns, settings
+from varsim.runner import Left
 from varsim.table import Column, Table
 
 
@@ -35,18 +36,18 @@ class Plan(NamedTuple):
     memory: int
 
 
-def plan_table(
-    experiments: Sequence[Experiment], workers: int, extents: Sequence[tuple[int, int]]
-) -> Table:
-    """Return experiments with what each will cost and how precise it will be.
+def plan_table(experiments: Sequence[Experiment], left: Sequence[Left], workers: int) -> Table:
+    """Return what is left to run, its cost, and the precision that follows.
 
     Args:
-        experiments: What is to run.
+        experiments: All experiments of the run.
+        left: What is left to run of some of them.
         workers: Number of workers.
-        extents: Of each, the number of blocks there are already, and that it is to have.
     """
-    rows = [Result(experiment, Totals()) for experiment in experiments]
-    plans = [_plan(row, workers, *extent) for row, extent in zip(rows, extents, strict=True)]
+    rows = [Result(experiments[each.place], Totals()) for each in left]
+    plans = [
+        _plan(row, workers, each.begun, each.end) for row, each in zip(rows, left, strict=True)
+    ]
     numbers = sum(plan.numbers for plan in plans)
     caption = [
         f"{len(plans):,} to run, {numbers:,} random numbers to draw; nothing was run.",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape
@@ -28,13 +28,6 @@ MAX_DIM = 10**9
 MAX_SAMPLES = 10**12
 MAX_FLOAT32_SAMPLES = 2 * 10**10
 _MAX_SEED = 2**64 - 1
-
-SWEEP: Mapping[str, list[Any]] = {
-    "dim": [512], "fan_out": [None], "x_dist": ["normal"], "w_dist": [None], "x_mean": [0.0],
-    "x_std": [1.0], "w_mean": [None], "w_std": [None], "init": [None], "design": ["crossed"],
-    "gain": [None], "scale": ["none", "linear", "sqrt"],
-}  # fmt: skip
-"""What a sweep varies, with the default values; the last one varies fastest."""
 
 _STANDARD: dict[str, object] = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 

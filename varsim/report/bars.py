@@ -33,8 +33,8 @@ class Ink(NamedTuple):
     high: str
 
 
-INK = Ink("█", "│", "├", "─", "●", "┤")
-ASCII_INK = Ink("#", "|", "[", "-", "o", "]")
+INK: Ink = Ink("█", "│", "├", "─", "●", "┤")
+ASCII_INK: Ink = Ink("#", "|", "[", "-", "o", "]")
 
 
 def drawing(results: Sequence[Result], width: int, ink: Ink = INK) -> str:

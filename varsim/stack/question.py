@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from varsim.activations import Activation, find_activation
+from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import canonical_name
 from varsim.errors import InputError
 from varsim.layer.question import Experiment, WeightSource, checked_whole, known_name
@@ -23,22 +23,6 @@ MAX_NETWORKS = 100_000
 MAX_WIDTH = 2**16
 MAX_DEPTH = 10_000
 _MOST_NUMBERS = 10**8
-
-NORMS = {
-    "none": "nothing",
-    "batch": "each unit over the batch",
-    "layer": "each input's units, their mean taken off",
-    "rms": "each input's units",
-}
-"""What is normalised to variance 1 before the activation."""
-
-
-SWEEP: Mapping[str, list[Any]] = {
-    "width": [512], "depth": [20], "activation": ["tanh"], "x_dist": ["normal"],
-    "w_dist": [None], "bias_std": [0.0], "norm": ["none"], "residual": [None], "gain": [None],
-    "init": [None], "scale": ["xavier"], "correlation": [0.0],
-}  # fmt: skip
-"""What a sweep varies, with the default values; the last one varies fastest."""
 
 
 class Layer(NamedTuple):
@@ -77,7 +61,7 @@ class Network:
         correlation: Correlation between each two inputs of a batch, entry by entry.
         w_dist: Distribution of the weights' entries before the division by k; normal by default,
             None with an initializer.
-        norm: What is normalised; a name in :data:`NORMS`.
+        norm: What is normalised; a name in :data:`varsim.catalog.norms.NORMS`.
         residual: Factor on every branch, or None for a plain stack.
         batch: Inputs per network.
         networks: Independent networks, which are the replicates; with a precision, to begin with.

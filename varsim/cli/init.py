@@ -1,0 +1,132 @@
+"""The command ``varsim init``: initializers beside what they claim."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from varsim.cli import options as common
+from varsim.cli.options import HOW, MeasuringOptions, single, swept
+from varsim.cli.signals import EndingSignals
+from varsim.cli.usage import GroupedCommand
+from varsim.compute import lazy
+from varsim.errors import InputError
+from varsim.parsing import split_calls
+from varsim.settings import CHECK
+from varsim.usercode import stdout_to_stderr
+
+if TYPE_CHECKING:
+    from varsim import initializers
+    from varsim.check import kind, question, result, study
+    from varsim.check.study import CheckStudy
+    from varsim.cli import session
+    from varsim.compute import provenance
+    from varsim.layer.question import Experiment
+else:
+    session, kind = lazy("varsim.cli.session"), lazy("varsim.check.kind")
+    question, result = lazy("varsim.check.question"), lazy("varsim.check.result")
+    study = lazy("varsim.check.study")
+    initializers = lazy("varsim.initializers")
+    provenance = lazy("varsim.compute.provenance")
+
+_EXAMPLES = [
+    ("varsim init --dim 512 --fan-out 256", "Every initializer of every installed framework."),
+    ("varsim init torch.nn.init.xavier_normal_ keras.initializers.HeNormal", "Some of them."),
+    ("varsim init mypackage.layers:init --format json", "One of your own."),
+]
+
+_WHAT = "What is asked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions(MeasuringOptions):
+    """What was given for ``varsim init``."""
+
+    names: Sequence[str]
+    dim: Sequence[int]
+    fan_out: Sequence[int]
+    draws: int
+
+
+@click.command(
+    "init",
+    cls=GroupedCommand,
+    examples=_EXAMPLES,
+    essential=("dim", "fan_out", "draws", "seed", "output", "check"),
+)
+@click.argument("names", nargs=-1, metavar="[NAME ...]",
+                shell_complete=common.complete_initializer)  # fmt: skip
+@swept(CHECK["dim"], "-d", group=_WHAT, metavar="D",
+       help="Fan-in: rows of W; takes lists and ranges.  [default: 512]")  # fmt: skip
+@swept(CHECK["fan_out"], group=_WHAT, metavar="N",
+       help="Fan-out: columns of W.  [default: D]")  # fmt: skip
+@single(CHECK["draws"], default=64, show_default=True, group=HOW, metavar="N",
+        help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
+@common.measuring
+@common.view(lambda: result.CHECKS.names)
+@common.explain
+@common.check(help="Exit with 3 if a verdict disagrees.")
+@common.quiet
+def command(**given: Any) -> int:
+    """Measure what initializers do, beside what they claim.
+
+    For every initializer of the installed frameworks, or for those that are named as for --init:
+    the documented E w², the entries' kurtosis, and the variances of x @ W and of g @ Wᵀ.
+    """
+    return check_initializers(CheckOptions(**given))
+
+
+def check_initializers(options: CheckOptions) -> int:
+    """Check initializers; return the exit code.
+
+    Those that are named have to work; of all that are installed, unusable ones are skipped.
+    """
+    measuring = session.Session.of(kind.CHECK, options)
+    names = list(chain.from_iterable(map(split_calls, options.names)))
+    shapes = _shapes(options)
+    for shape in [] if names else shapes:
+        # It allows every shape, so this refuses a wrong one once, and a wrong number of draws.
+        study.CheckStudy(_question("trunc_normal", shape, options), options.draws)
+    studies: dict[str, CheckStudy] = {}
+    skipped: dict[str, str] = {}
+    with EndingSignals(), stdout_to_stderr():
+        if not names:
+            skipped = {
+                n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
+            }
+        for shape, name in itertools.product(shapes, names or initializers.installed()):
+            try:
+                asked = _question(name, shape, options)
+            except InputError as error:
+                if names:
+                    raise
+                skipped.setdefault(name, error.reason)
+                continue
+            checked = study.CheckStudy(asked, options.draws, options.confidence)
+            studies.setdefault(asked.key, checked)
+    notes = [] if names else [_installed_frameworks_note()]
+    return measuring.run(list(studies.values()), notes, None if names else skipped)
+
+
+def _shapes(options: CheckOptions) -> list[tuple[int, int]]:
+    dims = options.dim or [512]
+    if not options.fan_out:
+        return [(dim, dim) for dim in dims]
+    return list(itertools.product(dims, options.fan_out))
+
+
+def _question(name: str, shape: tuple[int, int], options: CheckOptions) -> Experiment:
+    return question.question(name, *shape, seed=options.seed, dtype=options.dtype)
+
+
+def _installed_frameworks_note() -> str:
+    """Return a sentence on the installed frameworks; none of them is loaded for it."""
+    installed = provenance.frameworks()
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items())
+    missing = ", ".join(name for name in provenance.FRAMEWORKS if name not in installed)
+    return f"Found: {versions or 'no framework'}{missing and f'; not installed: {missing}'}."

@@ -1,0 +1,139 @@
+"""The command ``varsim plot``: files of rows as a figure."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from varsim.cli import options as common
+from varsim.cli.options import FIGURE_SUFFIXES, OUT, File, Values, option
+from varsim.cli.publish import DONE, FAILED, Publisher, check_suffixes, write_output
+from varsim.cli.usage import GroupedCommand
+from varsim.compute import lazy
+from varsim.errors import InputError, quoted
+from varsim.settings import NUMBER
+
+if TYPE_CHECKING:
+    from varsim import plots
+    from varsim.cli import files
+else:
+    plots, files = lazy("varsim.plots"), lazy("varsim.cli.files")
+
+_LONGEST_TITLE = 200
+
+_EXAMPLES = [
+    ("varsim plot sweep.jsonl -o sweep.pdf", "A figure as wide as a paper's column."),
+    ("varsim -s sqrt -d 16:4096:x2 -f jsonl | varsim plot - -o sweep.svg", "Without a file."),
+    ("varsim plot a.csv b.csv -o both.png --width 7", "Two files in one figure, over two columns."),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotOptions:
+    """What was given for ``varsim plot``; the width is in inches, and dpi in dots per inch."""
+
+    results: Sequence[Path]
+    output: Sequence[Path]
+    width: float
+    dpi: float
+    title: str
+    no_caption: bool
+    quiet: bool
+
+
+@click.command("plot", cls=GroupedCommand, examples=_EXAMPLES)
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
+)
+@option("-o", "--output", type=File(), multiple=True, group=OUT, metavar="FILE",
+        help=f"Write the figure to FILE: {' '.join(FIGURE_SUFFIXES)}; repeats.  "
+        "[required]")  # fmt: skip
+@option("--width", type=Values(NUMBER), default=3.4, show_default=True, group=OUT, metavar="INCHES",
+        help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
+@option("--dpi", type=Values(NUMBER), default=300, show_default=True, group=OUT, metavar="N",
+        help="Dots per inch of a .png.")  # fmt: skip
+@option("--title", group=OUT, default="", metavar="TEXT", help="Title above the figure.")
+@option("--no-caption", is_flag=True, group=OUT,
+        help="Print the caption on stdout, and leave it out of the figure.")  # fmt: skip
+@common.quiet
+def command(**given: Any) -> int:
+    """Draw results of varsim as a figure.
+
+    RESULTS are files that varsim wrote (.jsonl, .csv or .json), or - for stdin. What was swept
+    decides the figure: variance and its ratio to theory along D or another number, or by scheme
+    or distribution. A single row of varsim --histogram gives the density of its outputs. Files of
+    varsim layers give variances and gradients along the layers, and with --histogram the
+    distribution of the activations.
+    """
+    with files.no_garbage_collector():
+        return plot(PlotOptions(**given))
+
+
+def plot(options: PlotOptions) -> int:
+    """Draw rows as a figure; return the exit code."""
+    _check(options)
+    groups = files.groups_in(options.results)
+    kind, rows = groups[0].kind, [row for group in groups for row in group.rows]
+    if kind.figure is None:
+        raise InputError(
+            f"there is no figure of {kind.schema.plural}; give results of varsim or varsim layers"
+        )
+    # What matplotlib logs about its caches is not about the figure; neither is a window's backend.
+    logging.getLogger("matplotlib").addHandler(logging.NullHandler())
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        # Saving a figure can change its layout, so each file has a figure of its own.
+        figures = [
+            plots.draw(
+                kind.figure,
+                rows,
+                options.width,
+                title=options.title,
+                captioned=not options.no_caption,
+            )  # fmt: skip
+            for _ in options.output
+        ]
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise click.ClickException(
+            "figures need matplotlib, which is not installed; run: pip install matplotlib"
+        ) from None
+    written = [
+        write_output(path, plots.encode(each.figure, path.suffix.lower(), options.dpi))
+        for path, each in zip(options.output, figures, strict=True)
+    ]
+    publisher = Publisher("table", [], quiet=options.quiet)
+    if options.no_caption:
+        written.append(publisher.write(prose=f"{figures[0].caption}\n"))
+    for remark in figures[0].remarks:
+        publisher.say(f"Note: {remark}")
+    return DONE if all(written) else FAILED
+
+
+def _check(options: PlotOptions) -> None:
+    """Refuse what cannot be drawn, before a file is read."""
+    if not options.output:
+        meant = options.results[-1]
+        is_figure = meant.suffix.lower() in FIGURE_SUFFIXES
+        hint = (
+            f"write -o {quoted(meant)}"
+            if is_figure
+            else f"name a file that ends in one of {', '.join(FIGURE_SUFFIXES)}"
+        )
+        raise InputError(f"--output is missing; {hint}")
+    check_suffixes(options.output, FIGURE_SUFFIXES)
+    if not 2 <= options.width <= 40:
+        raise InputError(f"width is {options.width:g}; give inches from 2 to 40, such as 3.4")
+    if not 50 <= options.dpi <= 1200:
+        raise InputError(f"dpi is {options.dpi:g}; give dots per inch from 50 to 1200, such as 300")
+    if len(options.title) > _LONGEST_TITLE:
+        raise InputError(
+            f"title has {len(options.title):,} characters; give at most {_LONGEST_TITLE}"
+        )

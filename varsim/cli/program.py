@@ -1,0 +1,131 @@
+"""The program ``varsim``: its commands, and its exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from varsim.cli import layer
+from varsim.cli.options import option
+from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
+from varsim.cli.usage import Program
+from varsim.compute import lazy, out_of_resources
+from varsim.errors import InputError, shortened
+from varsim.settings import LAYER
+
+if TYPE_CHECKING:
+    from varsim.cli import compare, gains, init, merge, plot, stack
+    from varsim.cli import help as help_
+    from varsim.compute import provenance, streams
+else:
+    compare, gains = lazy("varsim.cli.compare"), lazy("varsim.cli.gains")
+    help_ = lazy("varsim.cli.help")
+    init, merge = lazy("varsim.cli.init"), lazy("varsim.cli.merge")
+    plot, stack = lazy("varsim.cli.plot"), lazy("varsim.cli.stack")
+    streams, provenance = lazy("varsim.compute.streams"), lazy("varsim.compute.provenance")
+
+_EXAMPLES = [
+    ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
+    ("varsim --dim 512 --scale sqrt --explain", "One experiment, and why it comes out so."),
+    ("varsim -d 64:4096:x2 -s none,sqrt,xavier -f markdown", "A sweep, ready to paste."),
+    ("varsim -d 512 -s he -x rectified --check || echo wrong", "A test in a shell script."),
+    ("varsim layers -a relu -s xavier,he --depth 50", "A deep stack, layer by layer."),
+    (
+        "varsim -d 64:4096:x2 --precision 0.1% -o sweep.jsonl --resume",
+        "A long sweep: every row is kept, and the same command continues it.",
+    ),
+]
+
+_EPILOG = (
+    "Lists and ranges: 64,512  a:b  a:b:step  16:4096:x2 (factor 2)  1:100:log7 (7 log-spaced); "
+    "ends are included, options repeat, and a sweep is every combination. "
+    "Numbers: 512, 1e3, 10k, 1M, 5/3, 2^9, sqrt(2); shares also as 95%. "
+    "Any option can come from the environment: VARSIM_SAMPLES=1e7 for varsim itself, VARSIM_SEED=7 "
+    "for all commands that have the option, and VARSIM_LAYERS_SEED=7 for varsim layers alone. "
+    "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees (with --check), "
+    "4 a precision was not met, 130 interrupted."
+)
+
+
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(provenance.version_text(streams.BIT_GENERATOR.__name__))
+        ctx.exit()
+
+
+# What click's own sentences show in full; a path is rarely longer.
+_LONG_WORD = re.compile(r"\S{200,}")
+
+
+def _subcommands() -> dict[str, Callable[[], click.Command]]:
+    """Return what loads each command, in the order of the help."""
+    return {
+        "plot": lambda: plot.command,
+        "compare": lambda: compare.command,
+        "merge": lambda: merge.command,
+        "layers": lambda: stack.command,
+        "gains": lambda: gains.command,
+        "init": lambda: init.command,
+        "help": lambda: help_.command,
+    }
+
+
+@click.group(
+    "varsim",
+    cls=Program,
+    subcommands=_subcommands(),
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND ...]",
+    examples=_EXAMPLES,
+    essential=("dim", "scale", "samples", "precision", "explain", "output"),
+    epilog=_EPILOG,
+    context_settings={"auto_envvar_prefix": "VARSIM"},
+)
+@layer.options
+@option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+         allow_from_autoenv=False, group="Help",
+         help="Show the versions that the numbers depend on.")  # fmt: skip
+@click.pass_context
+def varsim(ctx: click.Context, /, **given: Any) -> int:
+    """Compare the variance of x @ W with theory.
+
+    Samples x and W with W divided by k, multiplies them, and prints the measured variance of the
+    outputs beside D/k², with an error bar and a verdict.
+    """
+    if ctx.invoked_subcommand is not None:
+        return DONE
+    return layer.measure_layer(layer.LayerOptions.of(given, LAYER))
+
+
+def main() -> None:
+    """Run the command and exit with its code; no mistake of a user ends in a traceback."""
+    try:
+        code = varsim.main(prog_name="varsim", standalone_mode=False)
+    except click.ClickException as error:
+        message = _LONG_WORD.sub(lambda match: shortened(match[0]), error.format_message())
+        if "extra argument" in message:
+            problem, _, given = message.partition("(")
+            message = f"{problem}({shortened(given.removesuffix(')'))})"
+            message += "; options take lists, like --dim 64,512: see varsim --help"
+        say_error(message)
+        code = error.exit_code
+    except InputError as error:
+        say_error(str(error))
+        code = MISUSED
+    except MemoryError as error:
+        say_error(out_of_resources(error))
+        code = FAILED
+    except OSError as error:  # help and version; what publishes results handles its own
+        say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
+        os._exit(FAILED)  # a last flush would fail again
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        # A thread may be deep in a block, and Python would wait for it. All was flushed before.
+        os._exit(code)
+    sys.exit(code)
