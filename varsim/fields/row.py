@@ -41,6 +41,10 @@ _CAVEATS: ValueType[tuple[Caveat, ...]] = ValueType(
     lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
 )
 
+_SEEDS: ValueType[tuple[int, ...]] = ValueType(
+    lambda value: sequence(WHOLE).read(value or []), list  # CSV has no cell for an empty list
+)
+
 _column: Columns[RowBase] = Columns()
 
 
@@ -97,7 +101,7 @@ class RowBase(_Parts):
     )
     _key = _column(TEXT, "What was measured, without the seed.", lambda r: r.key, name="key")
     _pooled = _column(
-        sequence(WHOLE),
+        _SEEDS,
         "Further seeds, whose draws the totals hold too.",
         lambda r: r.pooled,
         name="pooled",
