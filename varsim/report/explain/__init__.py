@@ -1,1 +1,1 @@
-"""Why the numbers of a run are what they are, in its own numbers: one text per kind of row."""
+"""Explanations of a run in its numbers: one text per kind of row."""
