@@ -1,1 +1,1 @@
-"""Explanations of a run in its numbers: one text per kind of row."""
+"""Why the numbers of a run are what they are, in its own numbers: one text per kind of row."""
