@@ -48,10 +48,10 @@ _FORMATS = (
     Format("csv", ".csv", lambda table: csv_text(table.records), machine=True),
     Format("json", ".json", lambda table: json_text(table.records), machine=True),
     Format("jsonl", ".jsonl", lambda table: jsonl_text(table.records), machine=True),
-    Format("latex", ".tex", lambda table: latex.latex(table)),  # noqa: PLW0108  # loads late
-    Format("latex-siunitx", None, lambda table: latex.latex_siunitx(table)),  # noqa: PLW0108
-    Format("typst", ".typ", lambda table: typst.typst(table)),  # noqa: PLW0108
-    Format("html", ".html", lambda table: html.html(table)),  # noqa: PLW0108
+    Format("latex", ".tex", lambda table: latex.latex(table)),
+    Format("latex-siunitx", None, lambda table: latex.latex_siunitx(table)),
+    Format("typst", ".typ", lambda table: typst.typst(table)),
+    Format("html", ".html", lambda table: html.html(table)),
 )
 
 FORMATS = {each.name: each.text for each in _FORMATS}
