@@ -1,4 +1,4 @@
-"""Why an initializer gives the variances that it gives, in this run's own numbers."""
+"""The explanation of an initializer's variances, in the numbers of the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHAPES = {
 
 
 def explain(rows: Sequence[InitializerCheck]) -> str:
-    """Return which fan, which gain and which distribution make each initializer's variances."""
+    """Return the explanation: documented and measured E w², and the distribution of entries."""
     first = rows[0]
     paragraphs = [
         "Why? An output of x @ W is a sum of D products, so its variance is D · E w². Backwards an "
@@ -59,8 +59,8 @@ def _sentences(row: InitializerCheck) -> Iterator[str]:
     if row.shape is not None:
         reach = max(row.shape.half_width(0.9999), 1e-6)
         known = [text for value, text in _SHAPES.items() if abs(row.shape.value - value) <= reach]
-        told = f"The kurtosis of the entries is {interval_text(row.shape, row.confidence)}"
-        yield told + (f", as of {known[0]}." if len(known) == 1 else ".")
+        kurtosis = f"The kurtosis of the entries is {interval_text(row.shape, row.confidence)}"
+        yield kurtosis + (f", as of {known[0]}." if len(known) == 1 else ".")
 
 
 def _std(row: InitializerCheck) -> str:

@@ -42,7 +42,8 @@ _CAVEATS: ValueType[tuple[Caveat, ...]] = ValueType(
 )
 
 _SEEDS: ValueType[tuple[int, ...]] = ValueType(
-    lambda value: sequence(WHOLE).read(value or []), list  # CSV has no cell for an empty list
+    lambda value: sequence(WHOLE).read(value or []),
+    list,  # CSV has no cell for an empty list
 )
 
 _column: Columns[RowBase] = Columns()

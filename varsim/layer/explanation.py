@@ -1,4 +1,4 @@
-"""The answer to the question, in this run's own numbers."""
+"""The explanation of a layer's variances, in the numbers of the run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _WHY = "Why? An output of x @ W is a sum of D products x_d · W_dj."
 
 
 def explain(results: Sequence[Result]) -> str:
-    """Return why the variances are what they are, one line per paragraph.
+    """Return the explanation in paragraphs, one line each.
 
-    The prose follows the first row, and every row with the same D and the same entries lends its
-    numbers.
+    It is about the first row. Rows with the same D and the same entries add their numbers.
     """
     first = results[0].question
     alike = [result for result in results if _entries(result.question) == _entries(first)]
@@ -120,7 +119,7 @@ def _unit(e: Experiment) -> str:
 
 
 def _sources(rows: Sequence[Result]) -> Iterator[str]:
-    """Yield the papers in which schemes were proposed."""
+    """Yield the sources of the schemes."""
     for name, gain in dict.fromkeys((canonical_name(r.scale), r.gain) for r in rows):
         scale = find_scale(name)
         if scale.source:

@@ -20,41 +20,41 @@ from varsim.stack.result import LayerResult
 
 _MOST_CURVES = 8
 
-# Beyond this range of their root mean squares, each layer is drawn over its own.
-_RANGE = 12.0
+# Above this ratio of their root mean squares, layers are drawn in units of them.
+_LARGEST_RATIO = 12.0
 
-# A share beyond the bins that is worth a word.
-_BEYOND = 1e-3
+# Up to this share beyond the bins has no remark.
+_SMALL_SHARE = 1e-3
 
 
 class Curve(NamedTuple):
-    """The density of φ(h) in a layer: the edges of its bins, and the mean in each of them."""
+    """The density of φ(h) in a layer: edges of the bins, and mean density per bin."""
 
     row: LayerResult
     edges: NDArray[np.floating]
     heights: NDArray[np.floating]
 
 
-def countable(rows: Sequence[LayerResult]) -> list[LayerResult]:
-    """Return the layers that have a distribution to draw."""
+def with_distribution(rows: Sequence[LayerResult]) -> list[LayerResult]:
+    """Return the layers with a histogram of finite, nonzero activations."""
     return [row for row in rows if row.counts and sum(row.counts) and row.rms_activation]
 
 
 def curves_of(rows: Sequence[LayerResult], most: int = _MOST_CURVES) -> tuple[list[Curve], bool]:
-    """Return the curves of some layers, with the first and the last, and their unit.
+    """Return the curves of evenly spaced layers, among them the first and the last.
 
     Args:
         rows: The layers.
-        most: How many there is room for.
+        most: Largest number of curves.
 
     Returns:
-        Curves, and whether φ(h) is over its root mean square of each layer.
+        The curves, and whether the unit of each is its layer's root mean square of φ(h).
     """
-    usable = countable(rows)
+    usable = with_distribution(rows)
     count = min(most, len(usable))
     chosen = [usable[round(i * (len(usable) - 1) / max(1, count - 1))] for i in range(count)]
-    sizes = [row.rms_activation or 0.0 for row in chosen]
-    relative = max(sizes) > _RANGE * min(sizes)
+    sizes = [size for row in chosen if (size := row.rms_activation)]
+    relative = max(sizes) > _LARGEST_RATIO * min(sizes)
     units = sizes if relative else [1.0] * count
     curves = [
         Curve(row, row.histogram.edges / unit, densities(row.counts or (), row.histogram) * unit)
@@ -65,37 +65,40 @@ def curves_of(rows: Sequence[LayerResult], most: int = _MOST_CURVES) -> tuple[li
 
 
 def draw_distributions(axes: Axes, rows: Sequence[LayerResult], width: float) -> list[str]:
-    """Draw the distributions of layers, from light to dark; return what a caption should say.
+    """Draw the distributions of layers, from light to dark; return remarks for the caption.
 
-    The width is that of the figure in inches.
+    Args:
+        axes: The panel.
+        rows: The layers.
+        width: Width of the figure in inches.
     """
-    # Each has a label of up to five characters above the panel.
+    # The label of each above the panel has up to five characters.
     curves, relative = curves_of(rows, min(int(2.4 * width), _MOST_CURVES))
     colors = [colormaps["Blues"](shade) for shade in np.linspace(0.3, 1.0, len(curves))]
     for curve, color in zip(curves, colors, strict=True):
         axes.stairs(curve.heights, curve.edges, color=color, linewidth=0.9, baseline=None)
-    top = 1.1 * _highest(curves)
+    top = 1.1 * _highest_density(curves)
     axes.set(ylim=(0.0, top), ylabel="density")
     axes.set_xlabel("φ(h) / its root mean square" if relative else "φ(h)")
     axes.margins(x=0.01)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    _draw_scale(axes, [curve.row for curve in curves], colors)
+    _draw_layer_scale(axes, [curve.row for curve in curves], colors)
     beyond = max(1.0 - (curve.heights * np.diff(curve.edges)).sum() for curve in curves)
     remarks = ["Peaks are cut."] if any(curve.heights.max() > top for curve in curves) else []
-    if beyond > _BEYOND:
+    if beyond > _SMALL_SHARE:
         remarks.append(f"Up to {100 * beyond:.2g}% of a layer lie beyond the axis.")
     return remarks
 
 
-def _highest(curves: Sequence[Curve]) -> float:
-    """Return the highest density, but for single bins that stand out, as a ReLU's at 0."""
+def _highest_density(curves: Sequence[Curve]) -> float:
+    """Return the highest density, without single bins that stand out, such as a ReLU's at 0."""
     tops = [np.sort(curve.heights)[-2:] for curve in curves]
     return max(float(top[0] if top[-1] > 3 * top[0] > 0 else top[-1]) for top in tops)
 
 
-def _draw_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorType]) -> None:
-    """Put a scale of the layers above the panel, with the share that is saturated or dead."""
+def _draw_layer_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[ColorType]) -> None:
+    """Put a scale of the layers above the panel, with the share of saturated or dead units."""
     shares = [_share(row) for row in rows]
     labels = [
         str(row.layer) if share is None else f"{row.layer}\n{_percent(share)}"

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from varsim.fields.field import R
 from varsim.plots.drawn import Drawn
-from varsim.plots.page import COLUMN, LACKING, check_drawable, finish, styled
+from varsim.plots.page import COLUMN, MISSING_GLYPH, check_drawable, finish, styled
 
 _DPI = 300
 
@@ -48,10 +48,10 @@ def draw(
         figure, caption, remarks = figure_of(rows, width)
         finish(figure, title, caption if captioned else "")
     labels = [text.get_text() for text in figure.findobj(Text)]
-    if any(LACKING in label for label in labels):
+    if any(MISSING_GLYPH in label for label in labels):
         remarks = [
             *remarks,
-            f"The font of figures lacks some characters; {LACKING} stands for them.",
+            f"The font of figures lacks some characters; {MISSING_GLYPH} stands for them.",
         ]
     return Drawn(figure, caption, remarks)
 

@@ -16,23 +16,27 @@ from varsim.plots import page
 from varsim.plots.layout import Layout
 from varsim.statistics.moments import Bins
 
-# Points of the theory's curve in a bin.
-_FINE = 16
+# Points of the theory's curve per bin.
+_REFINEMENT = 16
 
 
 def histogram_figure(plan: Layout[Result], bins: Bins, width: float) -> tuple[Figure, str]:
-    """Return the figure of a single row that has a histogram, and its caption.
+    """Return the figure of a single row with a histogram, and its caption.
 
-    Its density is above, and its tails below. Theory is drawn on a finer grid than the bins.
+    The upper panel has a linear axis, the lower one a logarithmic axis for the tails. The grid of
+    theory is finer than the bins.
     """
     result = plan.rows[0]
-    measured, theory = densities(result.totals.counts or (), bins), density_of(result, bins, _FINE)
-    fine = bins.split(_FINE)
+    measured = densities(result.totals.counts or (), bins)
+    theory = density_of(result, bins, _REFINEMENT)
+    fine = bins.split(_REFINEMENT)
     limit = normal(fine, result.prediction.mean, result.theory, "normal limit")
-    known = theory.heights.reshape(-1, _FINE).mean(axis=1) if theory.has_pole else theory.heights
+    known = theory.heights
+    if theory.has_pole:
+        known = known.reshape(-1, _REFINEMENT).mean(axis=1)
     highest, floor = max(measured.max(), known.max()), 0.5 / (result.samples * bins.width)
     highest *= 1.05
-    figure = page.blank(width, page.stretched(3.1, width))
+    figure = page.blank(width, page.scaled_height(3.1, width))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     middles = fine.edges[:-1] + fine.width / 2
     for axes, baseline in ((top, 0.0), (bottom, floor)):
@@ -65,11 +69,12 @@ def _remarks(result: Result, theory: str, *, is_cut: bool) -> Iterator[str]:
     if beyond:
         yield f"{beyond:,} lie beyond the axis."
     if theory == NORMAL:
-        made = result.question.init is not None
-        why = "an initializer made W" if made else "the outputs lie on a lattice, or D is too large"
-        yield f"No exact density: {why}."
+        reason = "the outputs lie on a lattice, or D is too large"
+        if result.question.init is not None:
+            reason = "an initializer made W"
+        yield f"No exact density: {reason}."
 
 
 def densities(counts: Sequence[int], bins: Bins) -> NDArray[np.float64]:
-    """Return the density in every bin; the counts beyond the ends are first and last."""
+    """Return the density per bin, from counts whose first and last are those beyond the bins."""
     return np.array(counts[1:-1], np.float64) / (sum(counts) * bins.width)

@@ -31,22 +31,22 @@ _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].
 
 _CURVE_POINTS = 60
 
-# More places than this on an axis have no ticks of their own.
+# Up to this number of values on the axis, ticks are at values.
 _MOST_PLACES = 100
 
 
 class _Scale(NamedTuple):
-    """The x axis: the values of all rows, rising, and whether it is logarithmic."""
+    """The x axis: the values of all rows in ascending order, and whether it is logarithmic."""
 
     values: list[float]
     is_log: bool
 
     def place(self, value: float) -> float:
-        """Return where a value is on the axis."""
+        """Return the place of a value on the axis: the value or its logarithm."""
         return math.log(value) if self.is_log else value
 
     def moved(self, value: float, shift: float) -> float:
-        """Return the value so far beside another one on the axis."""
+        """Return the value at a distance ``shift`` from another value on the axis."""
         place = self.place(value) + shift
         return math.exp(place) if self.is_log else place
 
@@ -56,17 +56,17 @@ class _Scale(NamedTuple):
 
     @property
     def length(self) -> float:
-        """The distance between its ends."""
+        """The distance between the first and the last value."""
         return abs(self.place(self.values[-1]) - self.place(self.values[0]))
 
     def shifts(self, lines: int) -> list[float]:
-        """Return how far each line is moved sideways, so that equal ratios stay apart."""
+        """Return a shift per line, so that markers of equal ratios do not overlap."""
         gaps = self.distances(self.values)
         step = min(0.6 * min(gaps, default=0.0) / lines, 0.03 * self.length)
         return [(i - (lines - 1) / 2) * step for i in range(lines)]
 
     def has_room(self, values: Sequence[float], points: float) -> bool:
-        """Tell whether the labels of values fit beside each other on an axis so long."""
+        """Return whether the labels of values fit on an axis of a length in points."""
         widths = [2.4 * len(significant(value, 4)) for value in values]
         unit = points / (self.length or 1.0)
         return all(
@@ -105,11 +105,11 @@ def _line_figure(
 ) -> tuple[Figure, str]:
     """Return the figure of rows along a number, and its caption.
 
-    Variances are above, and their ratios below.
+    Variances are in the upper panel, ratios to theory in the lower one.
     """
     values, always_log = sorted({axis.number(row) or 0.0 for row in plan.rows}), axis.name == "dim"
     scale = _Scale(values, is_log(values, always=always_log))
-    figure = page.blank(width, page.stretched(3.0, width), plan)
+    figure = page.blank(width, page.scaled_height(3.0, width), plan)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
     bottom.axhline(1.0, color=page.GREY, linewidth=0.8)
     shifts, crowded = scale.shifts(len(plan.lines)), page.is_crowded(plan.rows)
@@ -147,8 +147,8 @@ def _line_figure(
 def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     """Return the figure of rows one below the other, and its caption.
 
-    Variances are left, and their ratios right. Rows that nothing tells apart have a line each, but
-    where they are many.
+    Variances are in the left panel, ratios to theory in the right one. Up to
+    :data:`MOST_CATEGORIES` rows have a line each; of more, rows with equal settings share one.
     """
     rows = plan.rows
     labels = [line.label for line in plan.lines for _ in line.rows]
@@ -179,7 +179,7 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
         right, rows, _estimate, places, "x", mark=mark, relative=True, crowded=crowded
     )
     left.set_ylim(len(labels) - 0.4, -0.6)
-    names = [page.outside(label, min(60, int(12.0 * width) - 8)) for label in labels]
+    names = [page.printable(label, min(60, int(12.0 * width) - 8)) for label in labels]
     left.set_yticks(range(len(labels)), names, parse_math=False)
     left.tick_params(axis="y", labelsize=page.SMALL if max(map(len, names)) < 20 else 6.0)
     for axes, name in ((left, _VARIANCE), (right, _RATIO)):
@@ -198,7 +198,7 @@ def _estimate(row: Result) -> Estimate:
 
 
 def _variances(rows: Sequence[Result]) -> list[float]:
-    """Return all variances that are not 0, measured and theoretical, and ends of intervals."""
+    """Return the nonzero variances, measured and by theory, and the ends of intervals."""
     values = [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
     return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
@@ -206,7 +206,7 @@ def _variances(rows: Sequence[Result]) -> list[float]:
 def _theory_curve(
     line: Line[Result], axis: Field[Result, object], scale: _Scale
 ) -> dict[float, float]:
-    """Return theory along a line: at its rows, and between them where it can be curved."""
+    """Return the variance by theory along a line, at its rows and at points between them."""
     curve = {axis.number(row) or 0.0: row.theory for row in line.rows}
     low, high = min(curve), max(curve)
     if low < high:
@@ -221,7 +221,7 @@ def _theory_curve(
 
 
 def _theory_at(experiment: Experiment, axis: Field[Result, object], value: float) -> float:
-    # A setting by its name has the type of that setting.
+    # The axis names the setting, so its type is not known here.
     setting: dict[str, Any] = {axis.name: value}
     if axis.name == "k":
         setting = {"scale": repr(float(value))}
@@ -229,20 +229,20 @@ def _theory_at(experiment: Experiment, axis: Field[Result, object], value: float
 
 
 def _finish_x(axes: Axes, scale: _Scale, width: float) -> None:
-    """Label as many of the values, from the largest down, as there is room for."""
+    """Set scale and ticks of the x axis, with as many labels of values as fit."""
     if scale.is_log:
         axes.set_xscale("log")
     axes.margins(x=0.06)
     values, length = scale.values, 72.0 * width * 0.72
-    kept = _ticks(scale, length)
-    axes.set_xticks(kept, [page.tick(value) for value in kept])
-    others = sorted({*values} - {*kept}) if len(values) <= _MOST_PLACES else []
+    ticks = _ticks(scale, length)
+    axes.set_xticks(ticks, [page.tick(value) for value in ticks])
+    others = sorted({*values} - {*ticks}) if len(values) <= _MOST_PLACES else []
     axes.xaxis.set_minor_locator(FixedLocator(others))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _ticks(scale: _Scale, length: float) -> list[float]:
-    """Return the places that have a label on an axis of so many points."""
+    """Return the ticks with labels on an axis of a length in points."""
     values = scale.values
     if len(values) <= _MOST_PLACES:
         strides = (values[::-1][::step] for step in range(1, len(values) + 1))

@@ -1,4 +1,4 @@
-"""Which rows make a line of a figure, what the line is called, and what all of them share."""
+"""The layout of a figure: rows grouped into lines, their labels, and their shared settings."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
 
 MOST_LINES = 8
-"""More lines than this are not told apart."""
+"""Largest number of lines in a figure; more are hard to distinguish."""
 
 MOST_CATEGORIES = 40
-"""More categories than this do not fit on a page."""
+"""Largest number of categories in a figure; more do not fit on a page."""
 
 _DECADE = 10.0
 
-# Characters of a setting in a caption.
-_LONGEST = 120
+# Most characters of a setting in a caption.
+_MOST_CHARACTERS = 120
 
 _K = RESULTS.by_name["k"]
 
 _SETTINGS = [RESULTS.by_name[name] for name in (*RESULTS.named_by, _K.name, *RESULTS.settings)]
 
-_OF_STACKS = ("widths", "depth", "batch", "networks", "seed")
-_STACK_SETTINGS = [LAYERS.by_name[name] for name in (*LAYERS.settings, *_OF_STACKS)]
+_STACK_SETTINGS = [
+    LAYERS.by_name[name]
+    for name in (*LAYERS.settings, "widths", "depth", "batch", "networks", "seed")
+]
 
 
 @dataclass(frozen=True)
 class Line(Generic[R]):
-    """Rows in the order of the axis, and the settings that tell them from other lines."""
+    """Rows in the order of the axis; the label has the settings that distinguish the line."""
 
     label: str
     rows: Sequence[R]
@@ -43,14 +45,14 @@ class Line(Generic[R]):
 
 @dataclass(frozen=True)
 class Layout(Generic[R]):
-    """What a figure shows.
+    """The rows of a figure in lines.
 
     Attributes:
         lines: The lines. Without an axis, the rows of each line are categories.
-        left_out: Number of lines that there is no room for.
-        sampled: What was sampled, and the settings that all rows share: a sentence.
+        left_out: Number of lines without room in the figure.
+        sampled: A sentence: the number of outputs, and the settings common to all rows.
         axis: The field along the x axis, or None.
-        placeless: Number of rows that have no value on the axis.
+        placeless: Number of rows without a value on the axis.
     """
 
     lines: Sequence[Line[R]]
@@ -61,11 +63,11 @@ class Layout(Generic[R]):
 
     @property
     def rows(self) -> list[R]:
-        """All rows that are in the figure."""
+        """All rows in the figure."""
         return [row for line in self.lines for row in line.rows]
 
     def crowding(self, lines: str) -> list[str]:
-        """Return a remark on lines without room, if there are any; ``lines`` is their name."""
+        """Return a remark on lines without room, if there are any; they are called ``lines``."""
         if not self.left_out:
             return []
         shown = len(self.lines)
@@ -76,15 +78,15 @@ class Layout(Generic[R]):
 
 
 def layer_layout(results: Sequence[Result]) -> Layout[Result]:
-    """Return how results are drawn: along the first number that was swept, else as categories."""
-    told = _varying(results, _SETTINGS)
-    axis = _axis(results, told)
+    """Return the layout of results: along the first swept number, else by category."""
+    varying = _varying(results, _SETTINGS)
+    axis = _axis(results, varying)
     implied = ("k", "scale") if axis is _K else ("k",)
-    told = [field for field in told if field is not axis and field.name not in implied]
+    varying = [field for field in varying if field is not axis and field.name not in implied]
     placed = [row for row in results if axis is None or axis.number(row) is not None]
     groups: dict[str, list[Result]] = {}
     for row in placed:
-        groups.setdefault(_label(row, told), []).append(row)
+        groups.setdefault(_label(row, varying), []).append(row)
     if axis is not None:
         for rows in groups.values():
             rows.sort(key=lambda row: axis.number(row) or 0.0)
@@ -96,25 +98,25 @@ def layer_layout(results: Sequence[Result]) -> Layout[Result]:
 
 
 def stack_layout(rows: Sequence[LayerResult]) -> Layout[LayerResult]:
-    """Return how layers are drawn: a line for each stack, along its layers."""
+    """Return the layout of layers: a line per stack, along its layers."""
     stacks: dict[tuple[str, int, int], dict[int, LayerResult]] = {}
     for row in rows:
         stacks.setdefault((row.key, row.seed, row.networks), {})[row.layer] = row
     groups = [[layers[number] for number in sorted(layers)] for layers in stacks.values()]
-    told = _varying(rows, _STACK_SETTINGS)
-    lines = [Line(_label(group[0], told), group) for group in groups[:MOST_LINES]]
+    varying = _varying(rows, _STACK_SETTINGS)
+    lines = [Line(_label(group[0], varying), group) for group in groups[:MOST_LINES]]
     shown = [line.rows[0] for line in lines]
     sampled = f"{', '.join(_shared(shown, _STACK_SETTINGS))}."
     return Layout(lines, len(groups) - len(lines), sampled, LAYERS.by_name["layer"])
 
 
 def is_log(values: Sequence[float], *, always: bool = False) -> bool:
-    """Tell whether an axis of values is logarithmic: over more than a decade, or always."""
+    """Return whether an axis of values is logarithmic: over more than a decade, or always."""
     return min(values, default=0.0) > 0 and (always or max(values) > _DECADE * min(values))
 
 
 def _varying(rows: Sequence[R], fields: Iterable[Field[R, object]]) -> list[Field[R, object]]:
-    """Return the settings that tell rows apart."""
+    """Return the settings that differ between rows."""
     return [
         field
         for field in fields
@@ -123,7 +125,7 @@ def _varying(rows: Sequence[R], fields: Iterable[Field[R, object]]) -> list[Fiel
 
 
 def _shared(rows: Sequence[R], fields: Iterable[Field[R, object]]) -> Iterator[str]:
-    """Yield the settings that all rows share and that are worth a word."""
+    """Yield the common settings of rows, without usual ones."""
     for field in fields:
         texts = _texts(field, rows)
         if (
@@ -132,28 +134,28 @@ def _shared(rows: Sequence[R], fields: Iterable[Field[R, object]]) -> Iterator[s
             and (field.always_in_caption or not all(map(field.is_default, rows)))
         ):
             text = " ".join(texts.pop().split())
-            yield field.phrase.format(shortened(text, _LONGEST))
+            yield field.phrase.format(shortened(text, _MOST_CHARACTERS))
 
 
 def _texts(field: Field[R, object], rows: Sequence[R]) -> set[str]:
-    """Return how a setting reads in rows: of many rows, few values are written."""
+    """Return the different texts of a setting; each value is formatted once."""
     return {"" if value is None else field.show(value) for value in field.values(rows)}
 
 
-def _label(row: R, told: Sequence[Field[R, object]]) -> str:
-    """Return what distinguishes a row from the others; a scheme is given by its name alone."""
+def _label(row: R, varying: Sequence[Field[R, object]]) -> str:
+    """Return the varying settings of a row; a scheme is its name alone."""
     phrases = [
         text if field.name == "scale" else field.phrase.format(text)
-        for field in told
+        for field in varying
         if (text := field.text(row))
     ]
-    return ", ".join(phrases or [f"no {field.name}" for field in told])
+    return ", ".join(phrases or [f"no {field.name}" for field in varying])
 
 
 def _axis(
     results: Sequence[Result], varying: Sequence[Field[Result, object]]
 ) -> Field[Result, object] | None:
-    """Return the first number that varies; k only where all schemes are numbers."""
+    """Return the first varying number; k only if all schemes are numbers."""
     for field in varying:
         values = {field.get(row) for row in results} - {None}
         if field.axis and field is not _K and len(values) > 1:
@@ -171,7 +173,7 @@ def _is_number(scale: str) -> bool:
 
 
 def _outputs(results: Sequence[Result]) -> str:
-    """Return how many outputs each row has, and to what precision."""
+    """Return the number of outputs per row, and the precision."""
     counts = span([row.samples for row in results])
     precisions = {row.question.precision for row in results}
     precision = precisions.pop() if len(precisions) == 1 else None

@@ -1,6 +1,6 @@
-"""What all figures share: their look, legend, caption, error bars and axes of variances.
+"""The shared parts of figures: style, legend, caption, error bars and axes of variances.
 
-Figures are made for a column of a paper, for print in black and white, and for every eye.
+Figures fit a column of a paper, print in black and white, and suit every colour vision.
 """
 
 from __future__ import annotations
@@ -35,48 +35,49 @@ from varsim.plots.layout import Layout, is_log
 from varsim.statistics import Estimate
 
 COLUMN = 3.4
-"""Inches of a paper's column."""
+"""Width of a paper's column in inches."""
 
 GREY, PALE = "#666666", "#C9D6E2"
 
 SMALL = 7.0
-"""Points of a label that is no longer than its panel."""
+"""Font size of long labels in points."""
 
 _CAPTION_SIZE = 6.0
 
-# Points of a character, and of what stands beside a label of the legend.
+# Width of a character of the legend, and of a handle with its gaps, in points.
 _CHARACTER, _HANDLE = 3.9, 34.0
 
-# Ticks of an axis of variances and of ratios, and the share of decades beyond them at either end.
+# Number of ticks of an axis of variances and of ratios, and the margin at either end of a
+# logarithmic axis, as a share of its decades.
 _TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 2, "y": 4}, {"x": 0.1, "y": 0.07}
 
-# An axis of no more decades has ticks between powers of ten.
+# Up to this number of decades an axis has ticks between powers of ten.
 _FEW_DECADES = 2.0
 
 _CARETS = {"x": (CARETLEFT, CARETRIGHT), "y": (CARETDOWN, CARETUP)}
 
-# Between these an axis of ratios is linear.
+# Ratios between these are on a linear axis.
 _LINEAR = (1.0 / 3.0, 3.0)
 
-# Decades that an axis can hold: beyond them, its ends are not numbers.
+# Range of an axis in powers of ten; matplotlib's arithmetic overflows beyond it.
 _FIRST_DECADE, _LAST_DECADE = -300.0, 307.0
 
 _LARGEST = 1e300
 
-# More rows than this are drawn as dots.
-_CROWD = 500
+# More rows than this are drawn as dots, without intervals.
+_MOST_INTERVALS = 500
 
-# Points of a line of the caption, and how many lines the height of a figure has room for.
+# Height of a line of the caption in points, and number of lines within the usual height.
 _LINE, _CAPTION_LINES = 8.0, 3
 
 _FONT = "DejaVu Sans"
 
-LACKING = "\ufffd"
-"""What stands for a character that the font lacks."""
+MISSING_GLYPH = "\ufffd"
+"""Substitute for characters that the font lacks."""
 
 
 class Mark(NamedTuple):
-    """How a line is told from others: by any one of three things."""
+    """Colour, marker and dashes of a line; each of the three distinguishes all lines."""
 
     color: str
     marker: str
@@ -93,10 +94,10 @@ MARKS = [
     Mark("#56B4E9", "X", (0, (2.5, 1))),
     Mark("#666666", "p", (0, (9, 2, 1, 2))),
 ]
-"""Colours of Okabe & Ito (2008), without the yellow that white paper swallows."""
+"""Colours of Okabe & Ito (2008), without yellow, which is too pale on white paper."""
 
 _RULES: dict[str, Any] = {
-    "font.family": _FONT,  # comes with matplotlib, so it looks the same everywhere
+    "font.family": _FONT,  # ships with matplotlib: figures look the same everywhere
     "font.size": 8.0,
     "axes.labelsize": 8.0,
     "xtick.labelsize": 7.0,
@@ -117,32 +118,33 @@ _RULES: dict[str, Any] = {
     "ytick.major.width": 0.6,
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
-    "pdf.fonttype": 42,  # what journals ask for
+    "pdf.fonttype": 42,  # TrueType, as journals require
     "svg.hashsalt": "varsim",  # else ids differ from one run to the next
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Return a context in which figures are made and saved, whatever a matplotlibrc says.
+    """Return a context for drawing and saving figures, independent of any matplotlibrc.
 
-    Nothing in it warns: what a reader should know is said in captions and remarks.
+    Warnings are off: captions and remarks say what a reader has to know.
     """
     with style.context(["default", _RULES]), warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
 
 
-def outside(text: str, most: int) -> str:
-    """Return a text from outside in one line of at most so many characters that the font has.
+def printable(text: str, width: int) -> str:
+    """Return a text as one line of at most ``width`` characters of the font.
 
-    A long one loses its middle: what tells names apart is at their ends.
+    A long text loses its middle: names mostly differ at their ends. A substitute replaces each
+    character that the font lacks.
     """
-    if len(text) > most:
-        tail = (most - 1) // 2
-        text = f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+    if len(text) > width:
+        tail = (width - 1) // 2
+        text = f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
     known = _characters()
-    plain = "".join(c if ord(c) in known or c.isspace() else LACKING for c in text)
+    plain = "".join(c if ord(c) in known or c.isspace() else MISSING_GLYPH for c in text)
     return " ".join(plain.split())
 
 
@@ -152,7 +154,13 @@ def _characters() -> frozenset[int]:
 
 
 def blank(width: float, height: float, plan: Layout[R] | None = None) -> Figure:
-    """Return a figure of a size in inches, with room for a legend of lines, without overlaps."""
+    """Return an empty figure; the legend of a plan's lines adds to its height.
+
+    Args:
+        width: Width in inches.
+        height: Height in inches, without the legend.
+        plan: The layout, if its lines have a legend.
+    """
     labels = [] if plan is None else _line_labels(plan, width)
     columns = _legend_columns(labels, width)
     rows = -(-len(labels) // columns) if columns else 0
@@ -161,16 +169,18 @@ def blank(width: float, height: float, plan: Layout[R] | None = None) -> Figure:
     return figure
 
 
-def stretched(height: float, width: float) -> float:
-    """Return the height of panels in inches, from what it is in a figure as wide as a column.
+def scaled_height(height: float, width: float) -> float:
+    """Return the height of panels in inches: it grows with the square root of a figure's width.
 
-    It is never less: labels have to fit beside them.
+    Args:
+        height: Height in a figure as wide as a column, and the least height: labels have to fit.
+        width: Width of the figure in inches.
     """
     return height * math.sqrt(max(1.0, width / COLUMN))
 
 
 def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
-    """Put a legend above the axes, where it covers nothing."""
+    """Put a legend above the axes."""
     labels = [str(handle.get_label()) for handle in handles]
     columns = _legend_columns(labels, figure.get_figwidth())
     if columns:
@@ -180,7 +190,7 @@ def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
 
 
 def handle(label: str, mark: Mark) -> Line2D:
-    """Return what a legend shows of a mark."""
+    """Return the legend entry of a mark."""
     return Line2D([], [], **mark._asdict(), markerfacecolor="none", label=label)
 
 
@@ -191,15 +201,15 @@ def legend_of_lines(figure: Figure, plan: Layout[R]) -> None:
 
 
 def _line_labels(plan: Layout[R], width: float) -> list[str]:
-    """Return the labels of lines, each short enough for a row of a legend."""
-    most = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
-    return [outside(line.label, most) for line in plan.lines]
+    """Return the labels of lines, each cut to the width of a legend."""
+    characters = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
+    return [printable(line.label, characters) for line in plan.lines]
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """Return how many columns of a legend fit a width in inches; matplotlib fills the first most.
+    """Return the number of columns of a legend in a width in inches; 0 without labels.
 
-    Without labels there are none.
+    Columns are split as matplotlib does: the first ones get the remainder.
     """
     for count in range(len(labels), 1, -1):
         columns = np.array_split(np.array(labels, object), count)
@@ -210,9 +220,12 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
 
 
 def caption_of(plan: Layout[R], *sentences: str, crowded: bool = False) -> str:
-    """Return what was sampled, and sentences; ``{intervals}`` says what bars are.
+    """Return the caption: the sampled settings, then sentences.
 
-    A crowd of rows has none.
+    Args:
+        plan: The layout.
+        sentences: The sentences. Empty ones are left out; ``{intervals}`` stands for the level.
+        crowded: Whether intervals are not drawn.
     """
     rows, text = plan.rows, " ".join([plan.sampled, *filter(None, sentences)])
     if crowded:
@@ -228,19 +241,20 @@ def caption_of(plan: Layout[R], *sentences: str, crowded: bool = False) -> str:
 
 
 def finish(figure: Figure, title: str, caption: str) -> None:
-    """Put a title above a figure and a caption below it; the figure grows by long ones."""
+    """Put a title above a figure and a caption below it, and add their height."""
     width, height = figure.get_size_inches()
     if title:
-        text = textwrap.fill(outside(title, len(title)), max(8, int(72.0 * width / 5.0)))
+        text = textwrap.fill(printable(title, len(title)), max(8, int(72.0 * width / 5.0)))
         legends, look = figure.legends, {"fontsize": 9.0, "parse_math": False}
-        if legends:  # which a title of the figure would cover
+        if legends:  # a title of the figure would cover the legend
             legends[0].set_title(text)
             legends[0].get_title().set(multialignment="center", **look)
         else:
             figure.suptitle(text, **look)
         height += 11.0 * (text.count("\n") + 1) / 72.0
     if caption:
-        text = outside(caption, len(caption)).replace(" = ", "\u00a0=\u00a0")  # never parted
+        # No line break beside an equals sign.
+        text = printable(caption, len(caption)).replace(" = ", "\u00a0=\u00a0")
         text = textwrap.fill(text, int(width * 22))
         figure.supxlabel(
             text, fontsize=_CAPTION_SIZE, color=GREY, x=0.01, ha="left", parse_math=False
@@ -250,15 +264,15 @@ def finish(figure: Figure, title: str, caption: str) -> None:
 
 
 def is_crowded(rows: Sequence[RowBase]) -> bool:
-    """Tell whether there are too many rows for intervals."""
-    return len(rows) > _CROWD
+    """Return whether there are too many rows for intervals."""
+    return len(rows) > _MOST_INTERVALS
 
 
 def check_drawable(row: RowBase, number: int) -> None:
-    """Refuse a row with a number that no axis holds.
+    """Check that an axis can show the estimates of a row.
 
     Raises:
-        InputError: It has one.
+        InputError: A number is too large for an axis; the message has the row's number.
     """
     for estimate in row.estimates:
         ends = (*estimate.interval(row.confidence), estimate.value, estimate.claim or 0.0)
@@ -273,7 +287,7 @@ def check_drawable(row: RowBase, number: int) -> None:
 def draw_known(
     axes: Axes, places: Sequence[float], values: Sequence[float | None], along: str, **look: Any
 ) -> list[Line2D]:
-    """Draw the values that are known, along an axis; return the line, if there is one."""
+    """Draw the values that are not None along an axis; return the line, if there is one."""
     known = dict.fromkeys(
         (value, place) if along == "x" else (place, value)
         for place, value in zip(places, values, strict=True)
@@ -332,9 +346,9 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
 
 
 def mark_beyond(along: str, *panels: Axes) -> str:
-    """Mark measurements that an axis does not hold by carets at its end; return a sentence."""
-    found = [_mark_ends(axes, bars[0], along) for axes in panels for bars in list(axes.containers)]
-    return "Carets at an end of an axis: beyond it." if any(found) else ""
+    """Put carets at the end of an axis for measurements beyond it; return a sentence on them."""
+    marked = [_mark_ends(axes, bars[0], along) for axes in panels for bars in list(axes.containers)]
+    return "Carets at an end of an axis: beyond it." if any(marked) else ""
 
 
 def _mark_ends(axes: Axes, line: Line2D, along: str) -> bool:
@@ -358,9 +372,9 @@ def _mark_ends(axes: Axes, line: Line2D, along: str) -> bool:
 
 
 def with_ends(values: Sequence[float], ends: Sequence[float]) -> list[float]:
-    """Return values with the ends of their intervals, which an axis holds as far as it is useful.
+    """Return values with the ends of their intervals, for the limits of an axis.
 
-    Ends that reach much farther than the values are cut at the axis.
+    Ends are limited to a third of the least value and three times the largest.
     """
     if not values:
         return []
@@ -371,7 +385,7 @@ def with_ends(values: Sequence[float], ends: Sequence[float]) -> list[float]:
 def finish_variances(
     axes: Axes, values: Sequence[float], along: str, *, always_log: bool = False
 ) -> None:
-    """Choose scale, limits and ticks of an axis of variances: all from 0, or a decade or more."""
+    """Set scale, limits and ticks of an axis of variances: linear from 0, or logarithmic."""
     if is_log(values, always=always_log):
         _finish_log(axes, values, along, _TICKS[along])
         return
@@ -381,7 +395,7 @@ def finish_variances(
 
 
 def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
-    """Choose scale, limits and ticks of an axis of ratios to theory: it always has a tick at 1."""
+    """Set scale, limits and ticks of an axis of ratios to theory; one tick is at 1."""
     ratios = [row.ratio for row in rows if row.ratio is not None]
     ends = [
         end for row in rows for end in row.estimate.ratio_interval(row.confidence) or () if end > 0
@@ -402,7 +416,7 @@ def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
 
 
 def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:
-    """Make an axis logarithmic, with all values on it, and about so many ticks."""
+    """Make an axis logarithmic, with all values inside and about ``most`` ticks."""
     low, high = (
         min(max(math.log10(end), _FIRST_DECADE), _LAST_DECADE) for end in (min(values), max(values))
     )
@@ -417,7 +431,7 @@ def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> N
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return about so many ticks between two powers of ten: 1 is one of them, if it is there."""
+    """Return about ``most`` ticks between 10^low and 10^high; 1 is a tick if it lies between."""
     if high - low <= _FEW_DECADES:
         for factors in ((1.0, 2.0, 5.0), (1.0, 3.0)):
             places = [
@@ -434,6 +448,6 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick(value: float) -> str:
-    """Return the label of a tick: digits, or a large or small power of ten as one."""
+    """Return the label of a tick: digits, or a power for large and small powers of ten."""
     power = round(math.log10(value)) if value >= 1e4 or 0.0 < value < 1e-2 else 0
     return f"$10^{{{power}}}$" if power and value == float(f"1e{power}") else significant(value, 4)

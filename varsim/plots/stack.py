@@ -1,4 +1,4 @@
-"""Deep stacks: variances forward and gradients backward against the layer."""
+"""Figures of deep stacks: signals forward and gradients backward along the layers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from varsim.fields.rounding import significant
 from varsim.plots import page
-from varsim.plots.activations import countable, draw_distributions
+from varsim.plots.activations import draw_distributions, with_distribution
 from varsim.plots.drawn import Drawn
 from varsim.plots.layout import Layout, stack_layout
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics import Estimate
 
-# As many layers of a stack have markers beside each other without touching.
-_MARKED = 18
+# Most markers of a line without overlaps.
+_MOST_MARKERS = 18
 
 
 @dataclass(frozen=True)
 class Direction:
-    """One direction through a stack: what a panel shows of a layer.
+    """One direction through a stack, forward or backward: the values of a layer in its panel.
 
     Attributes:
         label: Label of the axis.
         value: The measured mean square.
-        theory: The same by theory.
+        theory: The mean square by theory.
         estimate: The measured value with its error.
         spread: Its relative variance between networks.
         median: Its median over networks.
@@ -95,21 +95,21 @@ def stack_figure(rows: Sequence[LayerResult], width: float) -> Drawn:
 
 
 def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
-    """Return the panels of a figure, and its caption.
+    """Return a figure with its panels, and its caption.
 
-    It has a panel each way, one of correlations where inputs are correlated, and the activations of
-    a single stack.
+    There is a panel per direction, one of correlations if inputs are correlated, and one of
+    activations if there is a single stack with histograms.
     """
     rows = plan.rows
     both = any(row.gradient is not None or row.gradient_theory is not None for row in rows)
     directions = [FORWARD, BACKWARD] if both else [FORWARD]
-    distributions = len(plan.lines) == 1 and bool(countable(rows))
+    distributions = len(plan.lines) == 1 and bool(with_distribution(rows))
     correlated = any(row.question.correlation for row in rows)
     heights = [3.0] * (len(directions) + correlated) + [4.0] * distributions
-    figure = page.blank(width, 0.75 + page.stretched(0.36 * sum(heights), width), plan)
+    figure = page.blank(width, 0.75 + page.scaled_height(0.36 * sum(heights), width), plan)
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
-    # Every so many layers have markers.
-    stride = max(1, math.ceil(max(len(line.rows) for line in plan.lines) / _MARKED))
+    # One layer in a stride has a marker.
+    stride = max(1, math.ceil(max(len(line.rows) for line in plan.lines) / _MOST_MARKERS))
     for axes, direction in zip(panels, directions, strict=False):
         _draw_panel(axes, plan, direction, stride)
     along = panels[: len(directions) + correlated]
@@ -167,9 +167,9 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
 
 
 def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> str:
-    """Draw the correlations of inputs that are not independent; return what a caption should say.
+    """Draw the correlations between inputs; return sentences for the caption.
 
-    They have no error bars, since nothing says how they spread between networks.
+    There are no error bars: the totals do not hold the spread of correlations between networks.
     """
     axes.axhline(1.0, color=page.GREY, linewidth=0.8)
     values = [1.0]
@@ -192,18 +192,18 @@ def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> st
     axes.set(ylim=(max(-1.1, min(0.0, 1.1 * min(values))), 1.1))
     axes.yaxis.set_major_locator(MultipleLocator(0.25))
     axes.set_ylabel(LAYERS.by_name["output_correlation"].axis)
-    told, chi = "Theory of corr[h] is at infinite width", [row.chi for row in plan.rows if row.chi]
+    note, chi = "Theory of corr[h] is at infinite width", [row.chi for row in plan.rows if row.chi]
     if not chi:
-        return f"{told}."
+        return f"{note}."
     ends = dict.fromkeys(significant(end, 3) for end in (min(chi), max(chi)))
     return (
-        f"{told}; χ⊥ is {' to '.join(ends)}: below 1 inputs become alike (order), above 1 they "
+        f"{note}; χ⊥ is {' to '.join(ends)}: below 1 inputs become alike (order), above 1 they "
         "part (chaos)."
     )
 
 
 def _positive(value: float | None) -> float | None:
-    """Return what has a place on a logarithmic axis."""
+    """Return a positive value, which a logarithmic axis can show, else None."""
     return value if value is not None and value > 0.0 else None
 
 

@@ -1,4 +1,4 @@
-"""Results drawn as text: what a figure shows, in a terminal or a pasted block."""
+"""Results drawn as text, for a terminal or a pasted block."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from varsim.statistics.moments import Bins
 
 NARROWEST = 24
-"""Columns below which nothing can be drawn."""
+"""Least width of a drawing in columns."""
 
 _MOST_BARS = 24
 _LEAST_BAR = 10
 
 
 class Ink(NamedTuple):
-    """What is drawn with: a character each, but for the words of the headings."""
+    """The characters of a drawing."""
 
     bar: str
     theory: str
@@ -38,10 +38,14 @@ ASCII_INK: Ink = Ink("#", "|", "[", "-", "o", "]")
 
 
 def drawing(results: Sequence[Result], width: int, ink: Ink = INK) -> str:
-    """Return results as bars with theory marked, and their ratios with intervals.
+    """Return two blocks: bars of variances with theory marked, and ratios with intervals.
 
-    A single row with a histogram gives the bars of that instead of its variance's. No line is
-    longer than the width.
+    A single row with a histogram has bars of densities instead of its variance.
+
+    Args:
+        results: The rows.
+        width: Largest number of columns of a line; it is at least :data:`NARROWEST`.
+        ink: The characters.
     """
     width = max(NARROWEST, width)
     bins = results[0].histogram if len(results) == 1 else None
@@ -57,12 +61,12 @@ def _variances(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]
     )
     labels, values = _labels(results, width), [significant(row.empirical, 4) for row in results]
     room = _room(width, labels, values)
-    seen = [v for row in results for v in (row.empirical, row.claim.variance) if v > 0] or [1.0]
-    low = math.floor(math.log10(0.99 * min(seen)))
-    high = math.ceil(math.log10(1.01 * max(seen)))
+    positive = [v for row in results for v in (row.empirical, row.claim.variance) if v > 0] or [1.0]
+    low = math.floor(math.log10(0.99 * min(positive)))
+    high = math.ceil(math.log10(1.01 * max(positive)))
 
     def share(value: float) -> float:
-        """Return how far along the logarithmic axis a variance is."""
+        """Return the place of a variance on the logarithmic axis, from 0 to 1."""
         return (math.log10(value) - low) / (high - low) if value > 0 else 0.0
 
     for label, row, value in zip(labels, results, values, strict=True):
@@ -78,13 +82,11 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
     yield from textwrap.wrap(
         f"ratio to theory {sample} ({level}interval); {ink.theory} is 1{wrong}", width
     )
-    labels, values = (
-        _labels(results, width),
-        [
-            "" if row.ratio is None else f"{row.ratio:.4f}{' !' * (row.agrees is False)}"
-            for row in results
-        ],
-    )
+    labels = _labels(results, width)
+    values = [
+        "" if row.ratio is None else f"{row.ratio:.4f}{' !' * (row.agrees is False)}"
+        for row in results
+    ]
     room = _room(width, labels, values)
     room -= 1 - room % 2  # a middle column for 1
     spread = [abs(end - 1.0) for row in results for end in _ends(row)]
@@ -96,7 +98,7 @@ def _ratios(results: Sequence[Result], width: int, ink: Ink) -> Iterator[str]:
 
 
 def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str]:
-    from varsim.layer.density import density_of  # only a histogram needs it
+    from varsim.layer.density import density_of  # only histograms need it
 
     theory = density_of(result, bins)
     yield from textwrap.wrap(
@@ -118,7 +120,7 @@ def _histogram(result: Result, bins: Bins, width: int, ink: Ink) -> Iterator[str
 
 
 def _bar(share: float, theory: float, room: int, ink: Ink) -> str:
-    """Return a bar so long with a mark at theory: they touch where they differ by no column."""
+    """Return a bar with a mark at theory; they touch if they differ by less than a column."""
     mark = _column(theory, 0.0, 1.0, room)
     length = max(0, mark + round((share - theory) * (room - 1)))
     cells = list((ink.bar * length).ljust(room))[:room]
@@ -127,7 +129,7 @@ def _bar(share: float, theory: float, room: int, ink: Ink) -> str:
 
 
 def _interval(row: Result, reach: float, room: int, ink: Ink) -> str:
-    """Return a ratio in its interval on an axis of 1 ± reach."""
+    """Return a ratio with its interval, on an axis of 1 ± reach."""
     cells = [" "] * room
     columns = [_column(end, 1.0 - reach, 1.0 + reach, room) for end in _ends(row)]
     if columns:
@@ -145,7 +147,7 @@ def _column(value: float, low: float, high: float, room: int) -> int:
 
 
 def _labels(results: Sequence[Result], width: int) -> list[str]:
-    """Return what tells rows apart, padded to one width; their numbers where that is too wide."""
+    """Return the settings that vary, padded to one width, or row numbers if they are too wide."""
     columns = setting_columns(results)
     varying = [column for column in columns if len(set(column.cells)) > 1]
     for chosen in (columns, varying):
@@ -158,7 +160,7 @@ def _labels(results: Sequence[Result], width: int) -> list[str]:
 
 
 def _room(width: int, labels: Sequence[str], values: list[str]) -> int:
-    """Return the columns left for bars, without the values where those would leave too few."""
+    """Return the number of columns for bars; values are emptied if they leave too few."""
     room = width - len(labels[0]) - 2 - max(map(len, values))
     if room < _LEAST_BAR:
         values[:] = [""] * len(values)
@@ -167,7 +169,7 @@ def _room(width: int, labels: Sequence[str], values: list[str]) -> int:
 
 
 def _axis(before: int, room: int, ticks: Sequence[tuple[int, str]]) -> str:
-    """Return a line with numbers under their columns, the last one ending below its own."""
+    """Return a line with numbers centred below their columns; the last is aligned to the right."""
     cells = [" "] * room
     for place, text in ticks:
         start = min(place - (len(text) // 2 if 0 < place < room - 1 else 0), room - len(text))
@@ -177,6 +179,6 @@ def _axis(before: int, room: int, ticks: Sequence[tuple[int, str]]) -> str:
 
 
 def _ends(row: Result) -> tuple[float, ...]:
-    """Return the ratio between the ends of its interval; nothing where theory is 0."""
+    """Return low end, ratio and high end of the interval; empty if theory is 0."""
     ends = row.estimate.ratio_interval(row.confidence)
     return () if ends is None or row.ratio is None else (ends[0], row.ratio, ends[1])

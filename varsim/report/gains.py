@@ -1,11 +1,10 @@
-"""Gains of activations as a table."""
+"""Tables of the gains of activations and of critical initializations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
 
 from varsim.activations import Activation
 from varsim.activations.gains import TORCH, Critical, Gains, critical, critical_at, gains
@@ -13,12 +12,9 @@ from varsim.fields import NUMBER
 from varsim.fields.rounding import significant
 from varsim.table import Column, Table
 
-_OF_GAINS = ("variance", "mean", "second_moment", "gain", "std_gain", "derivative_second_moment",
-             "chi")  # fmt: skip
-
 
 def gains_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:
-    """Return the gains of activations, for every variance of their inputs."""
+    """Return the table of gains of activations, for each variance of their inputs."""
     rows = [(name, gains(phi, q)) for q in variances for name, phi in activations.items()]
     at = ", ".join(significant(q) for q in variances)
     columns = [Column("activation", [name for name, _ in rows], numeric=False, name="activation")]
@@ -49,11 +45,11 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
 
 
 def critical_table(activations: Mapping[str, Activation]) -> Table:
-    """Return where both susceptibilities of networks of activations are 1."""
+    """Return the table of initializations with both susceptibilities 1, per activation."""
     rows = [(name, critical(activation)) for name, activation in activations.items()]
-    kept = [_kept(row) for _, row in rows]
+    variances = [_fixed_point(row) for _, row in rows]
     name, kind, *others = _critical_columns(rows, "critical", 2)
-    columns = [name, kind, *others[:2], Column("K*", kept, name="variance"), *others[2:]]
+    columns = [name, kind, *others[:2], Column("K*", variances, name="variance"), *others[2:]]
     caption = [
         "W has variance C_W / fan-in and the bias C_b. Layers keep a signal of variance "
         "K* = C_b + C_W E φ². There both susceptibilities are 1, except for line only: "
@@ -70,7 +66,7 @@ def critical_table(activations: Mapping[str, Activation]) -> Table:
 
 
 def line_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:
-    """Return the initializations with χ⊥ = 1 that keep the variances."""
+    """Return the table of initializations with χ⊥ = 1 and given variances as fixed points."""
     rows = [(name, critical_at(phi, k)) for k in variances for name, phi in activations.items()]
     name, *others = _critical_columns(rows, "K is", 6)
     columns = [
@@ -108,6 +104,7 @@ def _critical_table(
 
 
 def _torch(name: str) -> str:
+    """Return torch's gain of an activation, as a fraction if it is a simple one."""
     entry = TORCH.get(name)
     if entry is None:
         return "-"
@@ -125,13 +122,13 @@ def _optional(value: float | None, digits: int = 10) -> str:
     return "" if value is None else significant(value, digits)
 
 
-def _kept(row: Critical) -> str:
+def _fixed_point(row: Critical) -> str:
     is_free = row.variance is None and row.kind != "none"
     return "any" if is_free else _optional(row.variance)
 
 
 def _bias(row: Critical) -> str:
-    """Return C_b to the digits that the difference K - C_W E φ² leaves."""
+    """Return C_b without the digits that cancel in the difference K - C_W E φ²."""
     if not row.bias or not row.variance:
         return _optional(row.bias)
     lost = math.floor(math.log10(row.variance / abs(row.bias)))
@@ -143,20 +140,25 @@ def _chi_parallel(row: Critical, digits: int) -> str:
     return "0" if value is not None and abs(value) < 1e-12 else _optional(value, digits)
 
 
-def _gains_record(name: str, row: Gains) -> dict[str, Any]:
+def _gains_record(name: str, row: Gains) -> dict[str, object]:
     entry = TORCH.get(name)
-    values = {value: getattr(row, value) for value in _OF_GAINS}
     return {
         "schema": NUMBER,
         "kind": "gain",
         "activation": name,
-        **values,
+        "variance": row.variance,
+        "mean": row.mean,
+        "second_moment": row.second_moment,
+        "gain": row.gain,
+        "std_gain": row.std_gain,
+        "derivative_second_moment": row.derivative_second_moment,
+        "chi": row.chi,
         "torch_gain": None if entry is None else entry.gain,
         "torch_remark": None if entry is None or not entry.remark else entry.remark,
     }
 
 
-def _critical_record(name: str, row: Critical) -> dict[str, Any]:
+def _critical_record(name: str, row: Critical) -> dict[str, object]:
     return {
         "schema": NUMBER,
         "kind": "critical",

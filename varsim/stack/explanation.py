@@ -1,4 +1,4 @@
-"""Why a signal grows or shrinks along a stack, in this run's own numbers."""
+"""The explanation of the signal along a stack, in the numbers of the run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from varsim.fields.rounding import significant
 from varsim.report.rows import row_name
 from varsim.stack.result import LayerResult
 
-# Layers at either end of a deep stack that have a line.
+# Number of layers at either end of a deep stack with a line each.
 _SHOWN = 8
 
-# Factors nearer to 1 than this leave the variance as it is.
-_KEPT = 0.02
+# Factors this near to 1 count as 1.
+_TOLERANCE = 0.02
 
 
 def explain(rows: Sequence[LayerResult]) -> str:
-    """Return which factor shrinks or grows the signal of the first stack, layer by layer."""
+    """Return the explanation of the first stack: the factors of the signal, layer by layer."""
     key, seed = rows[0].question.key, rows[0].question.seed
     stack = [row for row in rows if (row.question.key, row.question.seed) == (key, seed)]
     paragraphs = [_rule(stack[0]), "\n".join(_steps(stack)), *_outcome(stack), *_back(stack)]
@@ -40,8 +40,8 @@ def _rule(row: LayerResult) -> str:
         rule += f" + {significant(network.bias_std**2)} (from the biases)"
     if network.norm != "none":
         rule += f". {network.norm.capitalize()} norm gives φ a variance of 1, whatever Var[h] is"
-    made = f"; {network.init} makes W, and k is what the scheme claims" if network.init else ""
-    return f"Why? In every layer {rule}{made}. In the numbers of this run:"
+    source = f"; {network.init} makes W, and k is what the scheme claims" if network.init else ""
+    return f"Why? In every layer {rule}{source}. In the numbers of this run:"
 
 
 def _steps(rows: Sequence[LayerResult]) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _measured(row: LayerResult) -> str:
 
 
 def _outcome(rows: Sequence[LayerResult]) -> Iterator[str]:
-    """Yield what each factor does, and what would keep the variance."""
+    """Yield the effect of each factor, and the gain for a constant variance."""
     network, first, last = rows[0].question, rows[0], rows[-1]
     if first.empirical and last.empirical and len(rows) > 1:
         total = last.empirical / first.empirical
@@ -91,15 +91,15 @@ def _outcome(rows: Sequence[LayerResult]) -> Iterator[str]:
         )
     if network.residual is not None or network.norm != "none" or len(rows) == 1:
         return
-    kept = [
+    factors = [
         r.rms_activation**2 / r.empirical for r in rows[:-1] if r.empirical and r.rms_activation
     ]
-    if not kept:
+    if not factors:
         return
     weights = [row.weights.fan_in / row.weights.k_squared for row in rows[1:]]
-    gain = 1.0 / math.sqrt(kept[0])
+    gain = 1.0 / math.sqrt(factors[0])
     yield (
-        f"φ multiplies the variance by {_span(kept)}, which {_effect(kept)} the signal. W "
+        f"φ multiplies the variance by {_span(factors)}, which {_effect(factors)} the signal. W "
         f"multiplies it by {_span(weights)}, which {_effect(weights)} it. To make up for φ at "
         f"layer 1, W would have to multiply by {significant(gain**2, 4)}: a gain of "
         f"{significant(gain, 4)} on 1/√D. varsim gains lists the gain of every activation."
@@ -113,21 +113,21 @@ def _span(factors: Sequence[float]) -> str:
 
 def _effect(factors: Sequence[float]) -> str:
     low, high = min(factors), max(factors)
-    if high < 1.0 - _KEPT:
+    if high < 1.0 - _TOLERANCE:
         return "shrinks"
-    if low > 1.0 + _KEPT:
+    if low > 1.0 + _TOLERANCE:
         return "grows"
-    return "keeps" if low > 1.0 - _KEPT and high < 1.0 + _KEPT else "changes"
+    return "keeps" if low > 1.0 - _TOLERANCE and high < 1.0 + _TOLERANCE else "changes"
 
 
 def _changes(factor: float) -> str:
-    if abs(factor - 1.0) < _KEPT:
+    if abs(factor - 1.0) < _TOLERANCE:
         return "stays as it is"
     return f"{'grows' if factor > 1.0 else 'shrinks'} by a factor of {significant(factor, 4)}"
 
 
 def _back(rows: Sequence[LayerResult]) -> Iterator[str]:
-    """Yield what becomes of gradients."""
+    """Yield the growth of gradients."""
     top, bottom = rows[-1], rows[0]
     if len(rows) == 1 or not top.gradient or not bottom.gradient:
         return

@@ -1,4 +1,4 @@
-"""HTML: a table that can stand in any page."""
+"""HTML: a table for any page, with its style in line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ _TABLE = (
     "white-space: nowrap"
 )
 
-
 _CAPTION = "caption-side: bottom; text-align: left; white-space: normal"
-
 
 _HEADER = "border-bottom: 1px solid; text-align: "
 
 
 def html(table: Table) -> str:
-    """Return the table as an element of HTML, in ASCII whatever the page is encoded in."""
+    """Return the table as an HTML element, in ASCII, so that any encoding of a page holds it."""
     columns = table.printable
     rows = zip(
         *([_html_cell(column, text) for text in column.cells] for column in columns), strict=True

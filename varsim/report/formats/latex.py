@@ -1,4 +1,4 @@
-"""LaTeX: tables for papers, in plain columns or in those of the package siunitx."""
+"""LaTeX: tables for papers, with plain columns or columns of the package siunitx."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 
 
 def latex(table: Table) -> str:
-    """Return a tabular for LaTeX; needs the package booktabs."""
+    """Return the table as a tabular; it needs the package booktabs."""
     columns = table.printable
     specs = ["r" if column.numeric else "l" for column in columns]
     cells = [[_cell(text) for text in (column.header, *column.cells)] for column in columns]
@@ -32,10 +32,9 @@ def latex(table: Table) -> str:
 
 
 def latex_siunitx(table: Table) -> str:
-    """Return a tabular whose numbers are aligned at their points: needs booktabs and siunitx.
+    """Return the table as a tabular with aligned decimal points; it needs booktabs and siunitx.
 
-    A number with an error is written like 0.998(4), where the digits in parentheses are the error
-    in units of the last digit.
+    A number with an error is written like 0.998(4): the error is in units of the last digit.
     """
     specs, cells = [], []
     for column in table.printable:
@@ -65,7 +64,7 @@ def _cell(text: str) -> str:
 
 
 def _siunitx(text: str) -> str | None:
-    """Return a number as siunitx reads it, "" for an empty cell, and None for any other text.
+    """Return a number in siunitx's notation, "" for an empty cell, and None for other texts.
 
     >>> _siunitx("512.2 ± 1.7"), _siunitx("(4.80 ± 0.34)e-04"), _siunitx("+0.92"), _siunitx("3.7%")
     ('512.2(17)', '4.80(34)e-4', '+0.92', None)
@@ -93,7 +92,7 @@ def _digits(error: str | None) -> str:
 
 
 def _format(column: Column) -> str:
-    """Return the column type that has room for all numbers: S[table-format=-3.2(2)e-1]."""
+    """Return the column type with room for all numbers, such as S[table-format=-3.2(2)e-1]."""
     parts = [parts for cell in column.cells if (parts := _parts(cell)) is not None]
     numbers = [number for number, _ in parts]
     powers = [power for _, power in parts if power is not None]

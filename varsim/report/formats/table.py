@@ -1,6 +1,7 @@
-"""The table of formats: each is a pure function from a table to text.
+"""The list of formats: each is a pure function from a table to text.
 
-Machine formats never cut a digit. A format is a function in a file beside, and a record below.
+Machine formats have all digits. A format is a function in a file of this folder, and a record
+below.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from varsim.report.formats.text import markdown, plain_text
 from varsim.storage.text import csv_text, json_text, jsonl_text
 from varsim.table import Table
 
-# A run that prints a table starts without the others.
+# A run that prints a table loads none of these.
 if TYPE_CHECKING:
     from varsim.report.formats import html, latex, typst
 else:
@@ -24,14 +25,14 @@ else:
 
 @dataclass(frozen=True)
 class Format:
-    """What a table can be written as.
+    """A format of tables.
 
     Attributes:
         name: Its name.
-        suffix: The suffix of its files; None where another format has it.
+        suffix: Suffix of its files; None if it belongs to another format.
         text: Returns the text of a table.
         prose: Whether prose may follow the table.
-        machine: Whether it holds the records, and not the columns for people.
+        machine: Whether it holds records instead of columns for people.
     """
 
     name: str
@@ -53,25 +54,21 @@ _FORMATS = (
     Format("html", ".html", lambda table: html.html(table)),
 )
 
-
 FORMATS = {each.name: each.text for each in _FORMATS}
-"""Every format by its name."""
-
+"""The functions of all formats by name."""
 
 SUFFIXES = {each.suffix: each.name for each in _FORMATS if each.suffix is not None}
-"""The format that a file's suffix stands for."""
-
+"""The name of a format by the suffix of its files."""
 
 FOR_PEOPLE = frozenset(each.name for each in _FORMATS if each.prose)
-"""The formats that prose may follow."""
-
+"""The names of formats with prose after the table."""
 
 MACHINE = frozenset(each.name for each in _FORMATS if each.machine)
-"""The formats of records."""
+"""The names of formats of records."""
 
 
 def text_of(name: str, tables: Sequence[Table]) -> str:
-    """Return tables in a format: one after the other for people, and as one for machines."""
+    """Return tables in a format: in sequence for people, in one list of records for machines."""
     if len(tables) == 1:
         return FORMATS[name](tables[0])
     if name in MACHINE:

@@ -1,4 +1,4 @@
-"""Plain text and Markdown, and what both are where there is only ASCII."""
+"""Plain text, Markdown, and their substitutes in ASCII."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plain_text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """Return the table in GitHub-flavoured Markdown, aligned in the source too."""
+    """Return the table in GitHub-flavoured Markdown, with aligned columns in the source."""
     columns = table.printable
     header, *rows = zip(*(column.aligned() for column in columns), strict=True)
     rule = ["-" * max(1, c.width - 1) + (":" if c.numeric else "-") for c in columns]
@@ -31,7 +31,7 @@ def markdown(table: Table) -> str:
 
 
 def to_ascii(text: str) -> str:
-    """Return text for a stream that is not UTF-8; what stands in cells keeps its width.
+    """Return text for a stream that is not UTF-8; numbers in cells have the same width.
 
     >>> to_ascii("1.00 ± 0.01")
     '1.00+/-0.01'

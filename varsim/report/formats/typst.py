@@ -9,9 +9,9 @@ from varsim.table import Table
 
 
 def typst(table: Table) -> str:
-    """Return the table as a figure of Typst, with a line for each row and the caption below.
+    """Return the table as a figure of Typst, with the caption below.
 
-    Cells are strings, in which no letter is markup.
+    Cells are strings, so that no character is markup.
     """
     columns = table.printable
     align = ", ".join("right" if column.numeric else "left" for column in columns)
