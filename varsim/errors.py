@@ -1,4 +1,4 @@
-"""Errors that a person reads: wrong input in one sentence, and the words in it."""
+"""Errors for people: wrong input in one sentence, and functions for its words."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _LONGEST_REASON = 300
 
 
 class InputError(ValueError):
-    """Wrong input: one sentence says what was given, what is allowed, and what to do."""
+    """Wrong input: one sentence with the value, the allowed values and the remedy."""
 
     @property
     def reason(self) -> str:
-        """The sentence without what to do."""
+        """The sentence without the remedy."""
         reason, _, advice = str(self).rpartition(";")
         return reason or advice
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest known name, or all of them where none is near.
+    """Return a hint: the nearest known name, or all of them if none is near.
 
     >>> nearest("sqr", ["sqrt", "none"])
     'did you mean sqrt?'
@@ -30,7 +30,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def near(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
-    """Return the known name that is nearest, of those that are alike to some degree, or None.
+    """Return the nearest known name, or None if no similarity is at least ``least``, up to 1.
 
     >>> near("torch.nn.Linears", ["torch.nn.Linear"], least=0.9)
     'torch.nn.Linear'
@@ -41,7 +41,7 @@ def near(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
 
 
 def error_summary(error: BaseException) -> str:
-    r"""Return the type and the first line of an error that other code raised.
+    r"""Return the type and the first line of an error of other code.
 
     >>> error_summary(RuntimeError("no memory.\nDetails follow."))
     'RuntimeError: no memory'
@@ -55,13 +55,13 @@ def error_summary(error: BaseException) -> str:
 
 
 def shortened(value: object, most: int = 60) -> str:
-    """Return a value for a sentence, without what makes it long."""
+    """Return a value for a sentence: at most its first characters."""
     text = str(value)
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def quoted(value: object, most: int = 60) -> str:
-    r"""Return what was given in quotes, for a sentence: at most its first characters, escaped.
+    r"""Return a value in quotes for a sentence: at most its first characters, escaped.
 
     >>> print(quoted("a\x1b[2J"))
     'a\x1b[2J'
@@ -76,7 +76,7 @@ _HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 def escape_control_characters(text: str) -> str:
     r"""Return text with its control characters escaped, except tabs and line ends.
 
-    A terminal obeys those of a file or a name that somebody else wrote.
+    A terminal would obey those in a file or a name from elsewhere.
 
     >>> print(escape_control_characters("a\x1b[2J"))
     a\x1b[2J

@@ -1,4 +1,4 @@
-"""What users type: numbers, ranges, lists, calls with literal arguments, and functions.
+"""Text from users: numbers, ranges, lists, and calls with literal arguments.
 
 A range is ``a:b``, ``a:b:step``, ``a:b:x2`` or ``a:b:log7``; its ends are inclusive. Arithmetic is
 exact (decimals are fractions), so ``0.1:1:0.1`` has ten values and the last one is 1.
@@ -12,12 +12,15 @@ import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, TypeGuard
 
 from varsim.errors import InputError, quoted
 
 MAX_VALUES = 100_000
 """The most values of one option, and the most experiments of one sweep."""
+
+Argument: TypeAlias = "bool | int | float | str | list[Argument] | tuple[Argument, ...] | None"
+"""A literal argument of a call."""
 
 
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
@@ -337,8 +340,8 @@ class Call(NamedTuple):
     """A name, dotted or ``module:name``, with literal arguments; keywords are sorted by name."""
 
     name: str
-    positional: tuple[Any, ...] = ()
-    keywords: tuple[tuple[str, Any], ...] = ()
+    positional: tuple[Argument, ...] = ()
+    keywords: tuple[tuple[str, Argument], ...] = ()
 
     def __str__(self) -> str:
         """Return the canonical spelling."""
@@ -347,7 +350,7 @@ class Call(NamedTuple):
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Argument]:
         """The keyword arguments."""
         return dict(self.keywords)
 
@@ -394,15 +397,16 @@ def parse_call(text: str) -> Call:
     return result
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: ast.expr) -> Argument:
+    value: object
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        numerator, denominator = _value(node.left), _value(node.right)
-        if not {type(numerator), type(denominator)} <= {int, float} or denominator == 0:
+        numerator, denominator = _real_value(node.left), _real_value(node.right)
+        if denominator == 0:
             raise ValueError
         value = numerator / denominator
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        (radicand,) = map(_value, node.args)  # a ValueError where there are more
-        if node.func.id != "sqrt" or node.keywords or type(radicand) not in {int, float}:
+        (radicand,) = map(_real_value, node.args)  # a ValueError if there are more
+        if node.func.id != "sqrt" or node.keywords:
             raise ValueError
         value = math.sqrt(radicand)
     else:
@@ -412,7 +416,14 @@ def _value(node: ast.expr) -> Any:
     return value
 
 
-def _is_literal(value: Any) -> bool:
+def _real_value(node: ast.expr) -> float:
+    value = _value(node)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    return value
+
+
+def _is_literal(value: object) -> TypeGuard[Argument]:
     if isinstance(value, list | tuple):
         return all(map(_is_literal, value))
     if isinstance(value, float):
@@ -420,7 +431,7 @@ def _is_literal(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | str)
 
 
-def _literal(value: Any) -> str:
+def _literal(value: Argument) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):

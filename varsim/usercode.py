@@ -19,7 +19,7 @@ from varsim.errors import InputError, error_summary, quoted
 
 
 def load_function(text: str) -> Callable[..., Any]:
-    """Return the function that ``module:function`` or ``module:Class.method`` names.
+    """Return the function of a text ``module:function`` or ``module:Class.method``.
 
     Raises:
         InputError: The module cannot be imported, or has no such function.
@@ -38,37 +38,37 @@ def load_function(text: str) -> Callable[..., Any]:
             lambda why: f"{quoted(text)} cannot be loaded ({why}); give module:function"
         ),
     ):
-        function: Any = reduce(getattr, path.split("."), import_module(module))
+        function: object = reduce(getattr, path.split("."), import_module(module))
     if not callable(function):
         raise InputError(
             f"{quoted(text)} is not a function but {type(function).__name__}; give module:function"
         )
     if iscoroutinefunction(function):
         raise InputError(f"{quoted(text)} is an async function; give one that returns an array")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 @contextmanager
 def reraise_as_input_error(sentence: Callable[[str], str]) -> Iterator[None]:
-    """Raise whatever other code raises as an InputError, but for an interrupt or a lack of memory.
+    """Reraise every error of other code as an InputError, except an interrupt or a MemoryError.
 
-    Other code can call ``sys.exit`` and raise classes of its own.
+    Other code can call ``sys.exit``, or raise a ``BaseException`` of any class.
 
     Args:
-        sentence: Makes the message, from the type and the first line of the error.
+        sentence: Returns the message, given the type and the first line of the error.
     """
     try:
         yield
     except (InputError, KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # noqa: BLE001  # of a user's own class, too
+    except BaseException as error:  # noqa: BLE001  # of any class
         raise InputError(sentence(error_summary(error))) from None
 
 
 class _CurrentFolder:
-    """Finds modules in the current folder, for users' code alone and after all other places.
+    """The finder of modules in the current folder, for users' code alone, and asked last.
 
-    On ``sys.path`` a user's ``queue.py`` would be imported by whatever library needs ``queue``.
+    On ``sys.path``, a user's ``queue.py`` would replace that of the standard library.
     """
 
     def find_spec(
@@ -83,14 +83,12 @@ class _CurrentFolder:
 
 
 _in_user_code = ContextVar("in_user_code", default=False)
-
-
 _current_folder = _CurrentFolder()
 
 
 @contextmanager
 def user_code() -> Iterator[None]:
-    """Let modules in the current folder be imported, where no other module has their name."""
+    """Allow imports from the current folder, of modules whose name is not taken elsewhere."""
     if _current_folder not in sys.meta_path:
         sys.meta_path.append(_current_folder)
     before = _in_user_code.set(True)
@@ -102,7 +100,7 @@ def user_code() -> Iterator[None]:
 
 @contextmanager
 def stdout_to_stderr() -> Iterator[None]:
-    """Send what other code prints to stderr, since stdout is for data, and drop its warnings.
+    """Send the output of other code to stderr, since stdout is for data; drop its warnings.
 
     ``PYTHONWARNINGS`` brings the warnings back.
     """

@@ -1,4 +1,4 @@
-"""Activations: the table, functions of users, quadrature and gains."""
+"""Activations: the table, users' functions, quadrature and gains."""
 
 from varsim.activations.lookup import canonical_name, find_activation
 from varsim.activations.table import (

@@ -1,4 +1,4 @@
-"""Gains of activations: the factors on W with which a layer keeps the variance of its inputs."""
+"""Gains of activations: the factors on W that preserve the variance of a layer's inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from varsim.errors import InputError, quoted
 
 
 class TorchGain(NamedTuple):
-    """A gain of ``torch.nn.init``; a remark says its origin where it is not E φ² = 1 / gain²."""
+    """A gain of ``torch.nn.init``, and its origin unless that is E φ² = 1 / gain²."""
 
     gain: float
     remark: str = ""
@@ -31,7 +31,7 @@ TORCH = {
     "leaky_relu": TorchGain(math.sqrt(2.0 / (1.0 + 0.01**2))),
     "selu": TorchGain(3 / 4, "empirical"),
 }
-"""All gains of torch, by the names of our activations."""
+"""All gains of torch, by the names of activations here."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Gains:
     def std_gain(self) -> float | None:
         """G with g² Var φ = q, for layers that subtract the mean of φ, as a normalisation does.
 
-        None where Var φ is below the rounding of E φ², as for a constant.
+        None if Var φ is below the rounding of E φ², as for a constant.
         """
         around_mean = self.second_moment - self.mean**2
         is_rounding = around_mean <= 1e-14 * self.second_moment
@@ -68,7 +68,7 @@ def check_variance(variance: float) -> float:
     """Return a variance of inputs as a float.
 
     Raises:
-        InputError: It is not allowed.
+        InputError: The variance is not allowed.
     """
     if not (isinstance(variance, Real) and 1e-12 <= variance <= 1e12):
         raise InputError(f"variance is {variance}; give a number from 1e-12 to 1e12")
@@ -83,8 +83,8 @@ def gain(text: str, variance: float = 1.0) -> float:
 
     Args:
         text: A name such as ``"gelu"``, a name with its parameter such as ``"leaky_relu(0.2)"``, a
-            function of your own as ``"module:function"``, or ``"torch:tanh"`` for the gain that
-            ``torch.nn.init.calculate_gain`` gives, which does not depend on the variance.
+            function of your own as ``"module:function"``, or ``"torch:tanh"`` for that of
+            ``torch.nn.init.calculate_gain``, which does not depend on the variance.
         variance: q, from 1e-12 to 1e12.
 
     Raises:
@@ -103,7 +103,7 @@ def gain(text: str, variance: float = 1.0) -> float:
 
 
 def gains(activation: Activation, variance: float = 1.0) -> Gains:
-    """Return the moments that gains follow from, for inputs of a variance.
+    """Return the moments behind gains, for inputs of a variance.
 
     Raises:
         InputError: E φ² is 0, or cannot be computed.
@@ -136,11 +136,11 @@ class Critical(NamedTuple):
 
     Attributes:
         kind: Of :func:`critical` or :func:`critical_at`.
-        weights: C_W; None where there is not one.
-        bias: C_b, which is negative where no such network exists; None where there is not one.
-        variance: K; None where it is free or there is not one.
-        chi_perpendicular: χ⊥; None where there is no such initialization.
-        chi_parallel: χ∥; None where there is not one.
+        weights: C_W, or None.
+        bias: C_b, which is negative if no such network exists; or None.
+        variance: K; None if it is free or undefined.
+        chi_perpendicular: χ⊥; None if there is no such initialization.
+        chi_parallel: χ∥, or None.
     """
 
     kind: str
@@ -154,7 +154,7 @@ class Critical(NamedTuple):
 # Smaller relative differences are rounding, or the error of a numerical derivative.
 _NOISE = 1e-9
 
-# The variances K that are searched, in logarithms.
+# Logarithms of the variances K that are searched.
 _LOG_K: list[float] = np.linspace(math.log(1e-4), math.log(1e6), 93).tolist()
 
 
@@ -193,8 +193,8 @@ def critical_at(activation: Activation, variance: float) -> Critical:
     (2017).
 
     Returns:
-        Its kind is ``stable``, ``unstable`` or ``marginal``: what χ∥ below, above or at 1 makes of
-        K; or ``none``: C_b is negative, or E φ′² is 0.
+        Its kind is ``stable``, ``unstable`` or ``marginal``, for χ∥ below, above or at 1; or
+        ``none``: C_b is negative, or E φ′² is 0.
 
     Raises:
         InputError: The averages of the activation cannot be computed.

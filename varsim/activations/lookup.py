@@ -1,11 +1,10 @@
-"""Activations by what a person writes: a name, a name with its parameter, or a function."""
+"""Activations by text: a name, a name with a parameter, or a user's function."""
 
 from __future__ import annotations
 
 import math
 import sys
 from functools import cache, partial
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +17,13 @@ from varsim.activations.table import (
     Function,
 )
 from varsim.errors import InputError, nearest, quoted
-from varsim.parsing import parse_call
+from varsim.parsing import Call, parse_call
 from varsim.usercode import load_function, reraise_as_input_error, user_code
 
 
 @cache
 def canonical_name(text: str) -> str:
-    """Return the canonical spelling of an activation; functions of users are not loaded.
+    """Return the canonical spelling of an activation; users' functions are not loaded.
 
     Raises:
         InputError: The name is unknown, or its parameter is not allowed.
@@ -47,12 +46,19 @@ def canonical_name(text: str) -> str:
         raise InputError(
             f"{quoted(text)} has a parameter, and only {takers} take one; leave it out"
         )
-    value: Any = call.positional[0] if len(call.positional) == 1 and not call.keywords else None
-    valid = type(value) in (int, float) and abs(value) <= sys.float_info.max
-    if not valid or (value <= 0 and name == "celu"):
+    value = _parameter(call)
+    if value is None or (value <= 0 and name == "celu"):
         limit = "number above 0" if name == "celu" else "finite number"
         raise InputError(f"{name} takes one {limit} as its parameter; write {name}(0.2)")
-    return f"{name}({repr(float(value)).removesuffix('.0')})"
+    return f"{name}({repr(value).removesuffix('.0')})"
+
+
+def _parameter(call: Call) -> float | None:
+    """Return the argument of a call, or None unless there is one and it is a finite number."""
+    value = call.positional[0] if len(call.positional) == 1 and not call.keywords else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= sys.float_info.max else None
 
 
 @cache
@@ -62,8 +68,8 @@ def find_activation(text: str) -> Activation:
     Args:
         text: A name; a name with its parameter, such as ``leaky_relu(0.2)``; or
             ``module:function`` or ``module:function:derivative`` for users' functions, which map
-            float arrays to float arrays of the same shape. Without a derivative, central
-            differences are taken.
+            float arrays to float arrays of the same shape. The default derivative is by central
+            differences.
 
     Raises:
         InputError: The name is unknown, its parameter is not allowed, or a function cannot be
@@ -77,7 +83,8 @@ def find_activation(text: str) -> Activation:
         return find_activation(name)
     if ":" not in name:
         call = parse_call(name)
-        return PARAMETRIC[call.name](*call.positional) if call.positional else ACTIVATIONS[name]
+        parameter = _parameter(call)
+        return ACTIVATIONS[name] if parameter is None else PARAMETRIC[call.name](parameter)
     module, function, *derivatives = text.split(":")
     if len(derivatives) > 1:
         raise InputError(f"{quoted(text)} has too many parts; write module:function[:derivative]")
@@ -91,11 +98,11 @@ def find_activation(text: str) -> Activation:
 
 
 def _in_dtype(function: Function, h: FloatArray) -> FloatArray:
-    return function(h).astype(h.dtype)  # a copy: the function may give the same array again
+    return function(h).astype(h.dtype)  # a copy: the function may return the same array again
 
 
 def _checked(text: str) -> Function:
-    """Return a user's function that raises nothing but InputErrors, and keeps the shape."""
+    """Return a user's function, with its shape checked and all its errors as InputErrors."""
     function = load_function(text)
 
     def checked(h: FloatArray) -> FloatArray:
@@ -105,12 +112,12 @@ def _checked(text: str) -> Function:
                 lambda why: f"{text!r} fails on a NumPy array of {h.dtype}: {why}; correct it"
             ),
         ):
-            values = np.asarray(function(h.copy()))  # which may be worked on in place
+            values = np.asarray(function(h.copy()))  # it may change its argument
         if values.shape != h.shape:
             raise InputError(
                 f"{text!r} maps shape {h.shape} to {values.shape}; return the shape it is given"
             )
-        if values.dtype.kind not in "fiu":  # NumPy holds timedelta64 to be a kind of integer
+        if values.dtype.kind not in "fiu":  # by kind: timedelta64 is a subtype of integers
             raise InputError(f"{text!r} returns {values.dtype}; return an array of floats")
         return values
 
@@ -120,7 +127,7 @@ def _checked(text: str) -> Function:
 def _central_difference(phi: Function, h: FloatArray) -> FloatArray:
     """Return the derivative by central differences, with an error of about 1e-10 in float64.
 
-    The step is for the precision that φ computes in: JAX, for one, takes float64 and gives float32.
+    The step is that for the precision of φ: JAX, for one, takes float64 and returns float32.
     """
     exact = h.astype(np.float64)
     given = phi(exact.ravel()[:1]).dtype

@@ -19,20 +19,21 @@ from varsim.errors import InputError
 
 Means: TypeAlias = NDArray[np.float64]
 
-# In deviations. Most integrands have ended at the first; the density leaves the floats at the last.
+# In deviations. Most integrands end before the first; at the last, the density underflows.
 _REACHES = (14, 20, 26, 32, 38)
 _NODES = 24
 _MAX_NODES = 2**21
 
 # Pieces are halved until a mean changes by less than this, relative to the mean of |f|.
 _TOLERANCE = 1e-14
-# Then only those that change are halved: not if what is left is rounding, a part of the tolerance.
+# After that many halvings of all pieces, only changing ones are halved, unless their change is
+# rounding: below this part of the tolerance.
 _HALVINGS = 3
 _ROUNDING = 1e-2
 
 
 class UnresolvedError(InputError, ArithmeticError):
-    """A mean that quadrature cannot give to the digits that are asked of it."""
+    """A mean that quadrature cannot compute to the requested precision."""
 
 
 class _Sums(NamedTuple):
@@ -57,16 +58,16 @@ def gaussian_mean(
         functions: Maps h of shape (nodes,) to the values of every f, of shape (..., nodes).
         variance: The variance of h, above 0.
         kinks: The points where some f or a derivative of it jumps.
-        name: What a sentence calls the f.
-        tolerance: The largest error, relative to E |f|, that is not refused.
+        name: Name of the f in error sentences.
+        tolerance: The largest error that is allowed, relative to E |f|.
 
     Returns:
         The means, of shape (...). They have about 13 digits if f is smooth between the kinks and
         its rounding allows it.
 
     Raises:
-        UnresolvedError: Some f is not finite where h is likely, reaches beyond what a float holds
-            of the normal density, or changes too often or too randomly.
+        UnresolvedError: Some f is not finite at likely h, matters where the normal density
+            underflows, or changes too often or too randomly.
 
     >>> float(gaussian_mean(lambda h: np.maximum(h, 0.0) ** 2, 4.0, [0.0]).round(12))
     2.0
@@ -131,7 +132,7 @@ class _Integrand(NamedTuple):
         return _Sums(pieces.sum(axis=-1), np.abs(pieces).sum(axis=-1))
 
     def refined(self, edges: NDArray[np.float64], tolerance: float) -> Means:
-        """Return the means, where pieces are halved as long as they change."""
+        """Return the means, with pieces halved until they no longer change."""
         low, high = edges[:-1], edges[1:]
         whole, sizes = self.on(low, high)
         size = sizes.sum(axis=-1)

@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from varsim.compute import lazy
 
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = lazy("scipy.special")
 
-
+FloatArray: TypeAlias = NDArray[np.floating]
 Function: TypeAlias = Callable[[FloatArray], FloatArray]
-
-
-_special = lazy("scipy.special")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class Activation:
         bounds: Infimum and supremum of φ.
         homogeneous: Whether φ(c h) = c φ(h) for every c > 0.
         flat: Whether φ′ = 0 on some interval, where units are dead.
-        shared: φ and φ′ at once, where that takes less than one after the other.
+        shared: Returns φ and φ′ at once; None if that is no faster than one after the other.
     """
 
     formula: str
@@ -171,7 +171,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "celu": _elu(),
     "gelu": _gated(
         formula="h Φ(h)", low=-0.16997120747990369,
-        gate=lambda h: _special.ndtr(h),  # SciPy is loaded when it is called
+        gate=lambda h: special.ndtr(h),  # SciPy is loaded when it is called
         slope=lambda h, gate: (
             np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
         ),
@@ -229,7 +229,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
     "erf": Activation(
         formula="erf(h)",
-        phi=lambda h: _special.erf(h),  # SciPy is loaded when it is called
+        phi=lambda h: special.erf(h),  # SciPy is loaded when it is called
         derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
         bounds=(-1.0, 1.0),
     ),
@@ -242,7 +242,7 @@ PARAMETRIC: dict[str, Callable[[float], Activation]] = {
     "elu": _elu,
     "celu": lambda alpha: _elu(alpha, stretch=alpha),  # smooth for every alpha: Barron (2017)
 }
-"""Activations with a parameter: leaky_relu(0.2), elu(1.5), celu(2)."""
+"""Activations with a parameter, such as leaky_relu(0.2), elu(1.5) and celu(2)."""
 
 
 ALIASES = {

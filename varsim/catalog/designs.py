@@ -31,9 +31,9 @@ class Design:
 
     Attributes:
         summary: A short description.
-        meaning: What an output shares with others, as the end of a sentence.
+        meaning: The sharing of draws between outputs, as the end of a sentence.
         shape: Called as ``shape(D, outputs)``; returns a block of at least that many outputs.
-        largest: About the most outputs of a block. More outputs come from more blocks.
+        largest: About the most outputs per block; more outputs need more blocks.
         fixed_x: Whether all blocks have the same x.
     """
 

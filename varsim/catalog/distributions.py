@@ -20,7 +20,7 @@ class Distribution:
         variance: E (b - mean)².
         skewness: E (b - mean)³ / variance^1.5.
         kurtosis: E (b - mean)⁴ / variance²; 3 for the normal distribution.
-        for_weights: Whether the entries of W can have it, too.
+        for_weights: Whether it is allowed for entries of W.
     """
 
     summary: str

@@ -1,4 +1,4 @@
-"""Samplers: how the entries of x and W are drawn, in float32 and float64.
+"""Samplers of the entries of x and W, in float32 and float64.
 
 Each function fills a contiguous one-dimensional array with independent draws of one base
 distribution. Neither this module nor :mod:`varsim.catalog.distributions` reads the other.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.random import Generator
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from varsim.compute.memory import scratch
 
-FloatArray: TypeAlias = NDArray[np.floating[Any]]
+FloatArray: TypeAlias = NDArray[np.floating]
 
 _TRUNCATION = 2.0
 
 
 def _random_words(rng: Generator, count: int) -> NDArray[np.uint64]:
-    """Return the next words of a generator of 64 bits at a time."""
+    """Return the next 64-bit words of a generator."""
     words: NDArray[np.uint64] = rng.bit_generator.random_raw(count)
     return words
 
@@ -59,7 +59,7 @@ def _box_muller(rng: Generator, out: FloatArray) -> None:
 def _to_polar(radius: FloatArray, angle: FloatArray, cosine: FloatArray) -> None:
     """Turn words of 32 bits, in place, into a normal pair's radius and the sine of its angle.
 
-    The words of the angle are signed. The cosine goes into an array of its own.
+    The words of the angle are signed. The cosine goes into a third array.
     """
     radius += np.float32(0.5)
     radius *= np.float32(2.0**-32)
@@ -78,19 +78,19 @@ def fill_blocks(
     blocks: int,
     dtype: np.dtype[np.floating],
 ) -> list[FloatArray]:
-    """Return what every generator draws of each distribution, one after the other.
+    """Return the draws of one generator per block, from each distribution in turn.
 
-    What a generator draws is the same as with a call for each of :data:`SAMPLERS`.
+    They equal those of one call per distribution of its sampler in :data:`SAMPLERS`.
 
     Args:
         names: The distributions.
-        counts: How many numbers of each.
-        rngs: A generator for each block; each is used up before the next is taken.
-        blocks: How many there are.
-        dtype: Of the numbers.
+        counts: Numbers per block, of each distribution.
+        rngs: One generator per block; each is used up before the next is taken.
+        blocks: Number of blocks.
+        dtype: Type of the numbers.
 
     Returns:
-        An array of shape (blocks, count) for each distribution, in scratch memory.
+        An array of shape (blocks, count) per distribution, in scratch memory.
     """
     widths = [count + count % 2 for count in counts]  # Box-Muller makes numbers in pairs
     outs = [
@@ -110,12 +110,12 @@ def fill_blocks(
 
 
 def _fill_with_normals(rngs: Iterable[Generator], outs: Sequence[FloatArray]) -> None:
-    """Fill arrays of shape (blocks, even number), each block from its own generator."""
+    """Fill arrays of shape (blocks, even number), with one generator per block."""
     blocks, taken = len(outs[0]), sum(out.shape[1] for out in outs) // 2
     words = scratch("words", blocks * taken, np.uint64).reshape(blocks, taken)
     for row, rng in zip(words, rngs, strict=True):
         row[:] = _random_words(rng, taken)
-    # All of them in one go, and contiguous: short rows of a few arrays take twice as long.
+    # All at once, and contiguous: short rows of a few arrays take twice as long.
     radius, sine = (scratch(name, words.size, np.float32) for name in ("radius", "sine"))
     parts, start = [], 0
     for out in outs:
@@ -220,7 +220,7 @@ def _rectify(out: FloatArray) -> None:
 _OF_NORMALS: dict[str, Callable[[FloatArray], None]] = {
     "normal": lambda _: None, "rectified": _rectify,
 }  # fmt: skip
-"""What is made of normals, in place, by the name of a distribution."""
+"""Maps from normals to other distributions, in place, by name."""
 
 
 SAMPLERS: dict[str, Callable[[Generator, FloatArray], None]] = {

@@ -21,7 +21,7 @@ class Scale:
         k_squared: Called as ``k_squared(D, n, g)``; returns k². It is exact where k is not:
             (√512)² is not 512 in floating point.
         source: The publication or library it is from, or empty.
-        gain: The default gain; None where the scheme has no gain.
+        gain: The default gain; None if the scheme has no gain.
     """
 
     formula: str
@@ -54,12 +54,12 @@ SCALES: dict[str, Scale] = {
         "√(3D)", lambda D, n, g: 3.0 * D, "the default weight of torch.nn.Linear, uniform on ±1/√D"
     ),
 }
-"""Every named scheme. Numbers and ``D^p`` are schemes, too: see :func:`find_scale`."""
+"""Every named scheme; numbers and ``D^p`` are schemes as well: see :func:`find_scale`."""
 
 TAKE_A_GAIN = "leave it out, or take a scheme that has one: " + ", ".join(
     name for name, scale in SCALES.items() if scale.gain is not None
 )
-"""What to do about a gain where the scheme has none."""
+"""The remedy for a gain with a scheme that has none."""
 
 ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
 """Other names of schemes."""
@@ -70,7 +70,7 @@ _INVERSE = re.compile(r"1(?:\.0?)?/(.*(?:d|√|sqrt).*)|.*/\(?(?:√|sqrt\()?d\b
 
 
 def canonical_name(name: str) -> str:
-    """Return the canonical name of a scheme, which random streams start from.
+    """Return the canonical name of a scheme, a part of the key of random streams.
 
     Raises:
         KeyError: The name is unknown.
@@ -83,7 +83,7 @@ def canonical_name(name: str) -> str:
 
 
 def one_spelling(name: str) -> str:
-    """Return the one spelling of a scheme; an alias stays the word that was typed.
+    """Return the one spelling of a scheme; an alias stays an alias.
 
     Raises:
         KeyError, InputError: As for :func:`canonical_name`.

@@ -1,4 +1,4 @@
-"""BLAS: one thread for each of its libraries, while workers compute."""
+"""BLAS: one thread per library while workers compute."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 
 class OneThread:
-    """A context in which a library has one thread; the last of those that share it sets it back.
+    """A context in which a library has one thread; the last holder restores the number.
 
     Args:
-        limit: Sets one thread, and returns what sets it back; None where nothing is set.
-        per_thread: Whether the setting has one value for each thread of this process.
+        limit: Sets one thread, and returns the function that restores the number, or None if
+            nothing was set.
+        per_thread: Whether each thread of this process has a setting of its own.
     """
 
     def __init__(
         self, limit: Callable[[], Callable[[], None] | None], *, per_thread: bool = False
     ) -> None:
-        """Hold nothing yet."""
+        """Start without holders."""
         self._limit, self._per_thread = limit, per_thread
         self._lock = threading.Lock()
         self._holders = 0
@@ -35,11 +36,11 @@ class OneThread:
         with self._lock:
             if self._per_thread or self._restore is None:
                 restore = self._limit()
-                self._restore = self._restore or restore  # the first knows the value from before
+                self._restore = self._restore or restore  # only the first saw the original number
             self._holders += 1
 
     def __exit__(self, *_: object) -> None:
-        """Set it back, unless another holder still needs it."""
+        """Restore the number, unless there is another holder."""
         with self._lock:
             self._holders -= 1
             if self._holders == 0 and self._restore is not None:
@@ -48,22 +49,20 @@ class OneThread:
 
 
 def loaded_libraries() -> frozenset[str]:
-    """Return which libraries are loaded that have a BLAS or threads of their own."""
+    """Return the loaded libraries that have a BLAS or threads of their own."""
     known = {"scipy.linalg", "scipy.special", "torch", "jax", "tensorflow"}
     return frozenset(known.intersection(sys.modules))
 
 
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
-
 _started_with_one: set[str] = set()
 
 
 def start_with_one_blas_thread() -> None:
-    """Let NumPy's BLAS start with one thread, if it is still to be loaded.
+    """Let NumPy's BLAS start with one thread, if it is not loaded yet.
 
-    It starts sooner so, and need not be found among the loaded libraries to be held to one. What a
-    user has set stays.
+    That start is faster, and saves the search for loaded libraries. A user's setting stays.
     """
     if "numpy" not in sys.modules and not any(name in os.environ for name in _BLAS_VARIABLES):
         os.environ |= dict.fromkeys(_BLAS_VARIABLES, "1")
@@ -71,7 +70,7 @@ def start_with_one_blas_thread() -> None:
 
 
 def limit_blas() -> Callable[[], None]:
-    """Hold every BLAS that is loaded to one thread, and return what sets it back."""
+    """Limit every loaded BLAS to one thread, and return the function that restores the limits."""
     if _started_with_one and not loaded_libraries():
         return lambda: None
     limits = _blas_libraries(loaded_libraries()).limit(limits=1, user_api="blas")
@@ -81,8 +80,8 @@ def limit_blas() -> Callable[[], None]:
 
 @cache
 def _blas_libraries(loaded: Hashable) -> ThreadpoolController:  # noqa: ARG001  # only a key
-    """Return the libraries for each key once: finding them takes as long as a small experiment."""
-    import numpy as np  # noqa: F401  # its BLAS must be loaded to be found
+    """Search for libraries once per key, since that takes as long as a small experiment."""
+    import numpy as np  # noqa: F401  # only a loaded BLAS is found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""Random streams: one for whatever a key names, and one for every index within it."""
+"""Random streams: one per key and index."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from numpy.random import SFC64, Generator, SeedSequence
 from numpy.typing import NDArray
 
 BIT_GENERATOR = SFC64
-"""The source of random bits: the fastest of NumPy's, with 256 bits of state for every stream."""
+"""The source of random bits: the fastest of NumPy's, with 256 bits of state per stream."""
 
 _WORD = 2**32
 _POOL = 4
 
-# The states of so many consecutive indices are made together, by array operations.
+# Number of consecutive indices whose states are computed together, by array operations.
 _TOGETHER = 64
 
-# Rounds that SFC64 is stepped when it is seeded.
+# Steps of SFC64 after it is seeded.
 _ROUNDS = 12
 
 
 def generator(key: str, seed: int, *index: int) -> Generator:
-    """Return the random stream of what a key names, and of an index within it."""
+    """Return the random stream of a key and an index."""
     return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*_key_words(key), *index))))
 
 
 def generators(key: str, seed: int, family: tuple[int, ...], indices: range) -> Iterator[Generator]:
-    """Yield ``generator(key, seed, *family, index)`` for every index: one object, set anew.
+    """Yield ``generator(key, seed, *family, index)`` per index: one object with new states.
 
-    SeedSequence would hash the key again for each of them, which takes longer than a small block.
+    SeedSequence would hash the key again per index, which takes longer than a small block.
     """
     if indices[-1:] and indices[-1] >= _WORD:  # an index of more than one word
         yield from (generator(key, seed, *family, index) for index in indices)
@@ -50,23 +50,23 @@ def _key_words(key: str) -> tuple[int, ...]:
 
 
 class _Hash:
-    """The hash of NumPy's SeedSequence, after O'Neill's seed_seq_fe (2015): its next few calls.
+    """Consecutive calls of the hash of NumPy's SeedSequence: O'Neill's seed_seq_fe (2015).
 
     Args:
-        start: The constant of the first call of all.
-        factor: What the constant grows by with each call.
-        before: How many calls there have been.
-        count: How many are next.
+        start: Constant of the very first call.
+        factor: Growth factor of the constant per call.
+        before: Number of earlier calls.
+        count: Number of these calls.
     """
 
     def __init__(self, start: int, factor: int, before: int, count: int) -> None:
-        """Take the constants of these calls, one per row."""
+        """Compute the constants of these calls, one per row."""
         calls = range(before, before + count + 1)
         constants = [[start * pow(factor, call, _WORD) % _WORD] for call in calls]
         self._constants = np.array(constants, np.uint32)
 
     def __call__(self, words: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Return row i, or the only row, as call i hashes it."""
+        """Return the hash of row i, or of the only row, by call i."""
         return _folded((words ^ self._constants[:-1]) * self._constants[1:])
 
 
@@ -82,7 +82,7 @@ def _folded(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
 def _states(key: str, seed: int, family: tuple[int, ...], group: int) -> NDArray[np.uint64]:
     """Return the states of SFC64 for the indices of a group, of shape (indices, 4).
 
-    Only the index differs between them: SeedSequence mixes what comes before it once.
+    Only the index differs between them: SeedSequence mixes the words before it once.
     """
     before = (*_key_words(key), *family)
     pool = SeedSequence(seed, spawn_key=before).pool[:, np.newaxis]
@@ -99,7 +99,7 @@ def _states(key: str, seed: int, family: tuple[int, ...], group: int) -> NDArray
 def _stepped(
     a: NDArray[np.uint64], b: NDArray[np.uint64], c: NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    """Return the states of SFC64 that are seeded with three words each."""
+    """Return the states of SFC64 after seeding with three words each."""
     for count in range(1, _ROUNDS + 1):
         total = a + b + np.uint64(count)
         a = b ^ (b >> np.uint64(11))
@@ -109,5 +109,5 @@ def _stepped(
 
 
 def _words(value: int) -> int:
-    """Return how many words of 32 bits a number takes; 0 takes one."""
+    """Return the number of 32-bit words of a number; 0 has one."""
     return max(1, -(-value.bit_length() // 32))

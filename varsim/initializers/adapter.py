@@ -1,4 +1,4 @@
-"""Sources of initializers: what a framework, varsim or users' code offers under which names."""
+"""Adapters: the initializers of a framework, of varsim or of users' code, by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from varsim.parsing import Call
 if TYPE_CHECKING:
     import numpy as np
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
+    from varsim.catalog.samplers import FloatArray
 else:
     np = lazy("numpy")
 
@@ -23,12 +25,22 @@ else:
 class Weights(NamedTuple):
     """W of shape (D, n), and the bias of shape (n,) or None."""
 
-    weights: Any
-    bias: Any = None
+    weights: FloatArray
+    bias: FloatArray | None = None
 
 
-Drawer: TypeAlias = "Callable[[Generator, tuple[int, int], np.dtype[np.floating]], Weights]"
-"""Called as ``drawer(rng, (D, n), dtype)``; returns unchecked weights: any array-like."""
+class RawWeights(NamedTuple):
+    """Unchecked weights, which can be any array-like, and the bias or None."""
+
+    weights: object
+    bias: NDArray[np.floating] | None = None
+
+
+Function: TypeAlias = Callable[..., Any]
+"""A function or class of a framework or a user."""
+
+Drawer: TypeAlias = "Callable[[Generator, tuple[int, int], np.dtype[np.floating]], RawWeights]"
+"""Called as ``drawer(rng, (D, n), dtype)``."""
 
 
 class Adapter(ABC):
@@ -37,11 +49,12 @@ class Adapter(ABC):
     Attributes:
         name: The package; ``"varsim"`` or ``"user"`` for the others.
         prefix: The module of the initializers, with a dot at its end.
-        layers: Full names outside that module.
-        layer_modules: Modules of layers, which are refused but for those, each with a dot.
-        reserved: Arguments that varsim passes itself, such as seeds, and what to do instead.
-        parameters: The usual number of parameters before those that a call gives.
-        examples: Calls of initializers that have arguments without defaults.
+        layers: Full names of initializers outside that module.
+        layer_modules: Modules of layers, each with a dot at its end; other names in them are
+            refused as layers.
+        reserved: Arguments that varsim passes itself, such as seeds, each with a remedy.
+        parameters: The usual number of leading parameters, which varsim passes itself.
+        examples: Calls of initializers that need arguments, by full name.
     """
 
     name: ClassVar[str]
@@ -53,28 +66,28 @@ class Adapter(ABC):
     examples: ClassVar[dict[str, str]] = {}
 
     @cached_property
-    def functions(self) -> dict[str, Any]:
-        """Every function or class by its full name, aliases included; loads the framework."""
+    def functions(self) -> dict[str, Function]:
+        """Every initializer by its full name, with aliases; loads the framework."""
         return {}
 
     @abstractmethod
-    def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return the drawer of a call whose arguments are checked."""
+    def drawer(self, call: Call, function: Function) -> Drawer:
+        """Return the drawer of a call with checked arguments."""
 
-    def leading(self, function: Any) -> int:  # noqa: ARG002  # for subclasses
-        """Return the number of parameters of a function before those that a call gives."""
+    def leading(self, function: Function) -> int:  # noqa: ARG002  # for subclasses
+        """Return the number of leading parameters of a function, which varsim passes itself."""
         return self.parameters
 
     @property
     def patterns(self) -> list[str]:
-        """The names it has, as patterns for help and errors."""
+        """Its names, as patterns for help and errors."""
         return [f"{self.prefix}*", *self.layers]
 
     def short_name(self, name: str) -> str:
         """Return a full name without its module."""
         return name.rpartition(".")[2] if name in self.layers else name.removeprefix(self.prefix)
 
-    def function(self, name: str) -> Any:
+    def function(self, name: str) -> Function:
         """Return the function or class of a full name, or raise an InputError."""
         if name in self.functions:
             return self.functions[name]
@@ -84,22 +97,22 @@ class Adapter(ABC):
         )
 
     def canonical_name(self, name: str) -> str:
-        """Return the one name of an initializer that has aliases: the name it gives itself."""
+        """Return the canonical name among aliases: the function's ``__name__``, if it is one."""
         function = self.function(name)
         aliases = [alias for alias, other in self.functions.items() if other is function]
         preferred = self.prefix + function.__name__
         return preferred if preferred in aliases else aliases[0]
 
     def has_bias(self, call: Call) -> bool:  # noqa: ARG002  # for subclasses
-        """Return whether a call returns a bias beside W."""
+        """Return whether a call gives a bias in addition to W."""
         return False
 
     def package(self) -> str | None:
-        """Return the package with its version, without loading it; None for other code."""
+        """Return the package with its version, without loading it; None without a package."""
         return versioned(self.name) if self.prefix else None
 
     def remedy(self) -> str:
-        """Return what to do when the framework cannot be loaded."""
+        """Return the remedy if the framework cannot be loaded."""
         return f"{'reinstall' if self.name in frameworks() else 'run: pip install'} {self.name}"
 
 

@@ -1,10 +1,10 @@
-"""Built-in initializers: how W is drawn; shares no facts with :mod:`varsim.initializers.theory`."""
+"""Built-in initializers: samplers of W; they share no facts with ``varsim.initializers.theory``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
@@ -14,18 +14,21 @@ from varsim.catalog.samplers import FloatArray, fill_normal, fill_within, trunca
 from varsim.catalog.scales import deviation
 from varsim.compute import lazy
 from varsim.compute.memory import scratch
-from varsim.initializers import Adapter, Drawer, Weights
+from varsim.initializers import Adapter, Drawer, Function, RawWeights
 from varsim.parsing import Call
 
-lapack = lazy("scipy.linalg.lapack")
+if TYPE_CHECKING:
+    from scipy.linalg import lapack
+else:
+    lapack = lazy("scipy.linalg.lapack")
 
 
 def draw_orthogonal(rng: Generator, out: FloatArray, gain: float = 1.0) -> None:
-    """Fill with orthonormal columns times g, or orthonormal rows where n > D.
+    """Fill with orthonormal columns times g, or orthonormal rows if n > D.
 
-    Q is a product of random Householder reflections: Stewart (1980), section 3. That takes half the
-    work of a QR decomposition of a normal matrix. The signs of the diagonal that R would have make
-    Q uniform: Mezzadri (2007), section 5.
+    Q is a product of random Householder reflections: Stewart (1980), section 3. That is half the
+    work of a QR decomposition of a normal matrix. The signs of the diagonal of that R make Q
+    uniform: Mezzadri (2007), section 5.
     """
     dim, n = out.shape
     tall = np.empty((max(dim, n), min(dim, n)), out.dtype)
@@ -35,7 +38,7 @@ def draw_orthogonal(rng: Generator, out: FloatArray, gain: float = 1.0) -> None:
 
 
 def _orthonormal(normal: FloatArray) -> FloatArray:
-    """Return orthonormal columns; column j takes its numbers from the diagonal on."""
+    """Return orthonormal columns; column j uses the numbers from the diagonal down."""
     dtype, (rows, columns) = normal.dtype, normal.shape
     reflectors = np.asfortranarray(np.tril(normal))
     heads = np.diagonal(reflectors).astype(np.float64)
@@ -46,10 +49,10 @@ def _orthonormal(normal: FloatArray) -> FloatArray:
     reflectors /= (heads + norms).astype(dtype)
     taus = ((heads + norms) / norms).astype(dtype)
     if rows == columns:
-        taus[-1], signs[-1] = 0.0, -signs[-1]  # the last column has one number, which belongs to R
+        taus[-1], signs[-1] = 0.0, -signs[-1]  # the last column has one number, an entry of R
     form = lapack.sorgqr if dtype == np.float32 else lapack.dorgqr
     formed: FloatArray
-    # The workspace is for 64 columns that LAPACK reflects at once.
+    # A workspace for 64 columns at a time.
     formed, _, _ = form(reflectors, taus, lwork=64 * columns, overwrite_a=True)
     return formed * (-signs).astype(dtype)
 
@@ -70,7 +73,7 @@ def _chosen(rng: Generator, shape: tuple[int, ...], count: int) -> NDArray[np.bo
     """Choose ``count`` entries per row at random: Floyd's algorithm, Bentley (1987)."""
     rows, n = shape
     chosen = np.zeros(shape, np.bool_)
-    if rows < 32:  # shuffling whole rows is faster than one NumPy call per chosen entry
+    if rows < 32:  # a shuffle of whole rows is faster than one NumPy call per chosen entry
         chosen[:, :count] = True
         return rng.permuted(chosen, axis=1)
     every = np.arange(rows)
@@ -111,17 +114,19 @@ class _BuiltIn(Adapter):
     parameters = 2  # rng and out
 
     @property
-    def functions(self) -> dict[str, Any]:
-        return DRAWS
+    def functions(self) -> dict[str, Function]:
+        return dict(DRAWS)
 
-    def drawer(self, call: Call, function: Any) -> Drawer:
+    def drawer(self, call: Call, function: Function) -> Drawer:
         if function is draw_orthogonal:
-            lapack.sorgqr  # noqa: B018  # its BLAS is found only if loaded before the draw
+            lapack.sorgqr  # noqa: B018  # only a loaded BLAS is limited to one thread in the draw
 
-        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
-            out: FloatArray = scratch("made", shape[0] * shape[1], dtype).reshape(shape)
+        def draw(
+            rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+        ) -> RawWeights:
+            out: FloatArray = scratch("whole", shape[0] * shape[1], dtype).reshape(shape)
             function(rng, out, *call.positional, **call.options)
-            return Weights(out)
+            return RawWeights(out)
 
         return draw
 

@@ -1,6 +1,6 @@
-"""What documentation says of E w², the mean square of the entries of W.
+"""Documented values of E w², the mean square of the entries of W.
 
-The claims are by name, with default arguments unless the name has others.
+A name without arguments is the claim for the default arguments.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ class Claim:
     """E w² as documented.
 
     Attributes:
-        formula: As a formula of D (fan-in) and n (fan-out).
-        mean_square: As a function of them.
-        meaning: Which fan and which gain that is.
-        remark: What a reader of the formula should know, as documented; claims with the same
+        formula: E w² as a formula of D (fan-in) and n (fan-out).
+        mean_square: Called as ``mean_square(D, n)``; returns E w².
+        meaning: The fan and the gain in the formula.
+        remark: A note on the formula from the documentation, or empty; claims with the same
             formula have the same remark.
     """
 
@@ -35,7 +35,7 @@ def _constant(value: float, formula: str) -> Claim:
 
 
 def _cut(std: float, formula: str) -> Claim:
-    """Return the claim where std is documented as that of the normal before it is cut at 2 std."""
+    """Return the claim for a normal cut at 2 std, with a std documented as that before the cut."""
     left = truncated_moments(2.0)[0]
     remark = (
         f"the variance is {1 - left:.1%} below std² as documented, since std is that of the normal "
@@ -118,17 +118,17 @@ CLAIMS: dict[str, Claim] = {
     "keras.initializers.VarianceScaling": _LECUN,
     "keras.initializers.Zeros": _ZERO,
 }
-"""Every known claim; other initializers are measured without one."""
+"""Every claim by name; other initializers are measured without one."""
 
 MEANINGS = {claim.formula: claim.meaning for claim in CLAIMS.values()}
-"""What claims mean, by formula: rows hold that, and are read without the framework."""
+"""The meanings of claims by formula, which is stored in rows; no framework is needed."""
 
 REMARKS = {claim.formula: claim.remark for claim in CLAIMS.values() if claim.remark}
-"""The remarks on claims, by formula."""
+"""The remarks on claims by formula."""
 
 
 def names() -> list[str]:
-    """Return the full names of the initializers of frameworks; loads none of them.
+    """Return the full names of all initializers with a claim; loads no framework.
 
     >>> [name for name in names() if name.endswith("kaiming_normal_")]
     ['torch.nn.init.kaiming_normal_']

@@ -1,13 +1,13 @@
-"""One initializer: a name with arguments that makes whole matrices W."""
+"""One initializer: a name with arguments, and the whole matrices W that it gives."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from zlib import crc32
 
 from varsim.catalog import FLOAT_TYPES
@@ -15,8 +15,9 @@ from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.compute import OneThread, lazy, limit_blas, loaded_libraries
 from varsim.errors import InputError
 from varsim.initializers import theory
+from varsim.initializers.adapter import Adapter, Drawer, Function, Weights
 from varsim.initializers.documented import CLAIMS, Claim
-from varsim.parsing import Call, parse_call
+from varsim.parsing import Argument, Call, parse_call
 from varsim.usercode import reraise_as_input_error
 
 if TYPE_CHECKING:
@@ -27,18 +28,62 @@ if TYPE_CHECKING:
     from varsim.catalog.samplers import FloatArray
 else:
     np = lazy("numpy")
-from varsim.initializers.adapter import Adapter, Drawer, Weights
 
 MAX_WEIGHTS = 2**28
-"""The most entries of a W that is made as a whole."""
+"""The most entries of a W from an initializer."""
+
+_MAX_BLOCKS = 1024  # more only if they are needed for enough outputs
 
 
-_MAX_BLOCKS = 1024  # the most that are taken for precision alone
+class WeightSource(Protocol):
+    """The source of W: an :class:`Initializer`, or independent entries."""
+
+    @property
+    def text(self) -> str | None:
+        """The canonical spelling of an initializer, or None."""
+
+    @property
+    def package(self) -> str | None:
+        """The framework with its version, or None."""
+
+    @property
+    def bias(self) -> bool:
+        """Whether there is a bias in addition to W."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The part of the settings that random streams start from."""
+
+    def load(self) -> None:
+        """Load the framework or the function and check the arguments, or raise an InputError."""
+
+    def check(self, design: str, dim: int, n: int) -> None:
+        """Check the design and the shape of W, or raise an InputError."""
+
+    def draw(self, rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+        """Draw W of shape (D, n) and its bias, or raise an InputError."""
+
+    def verify(
+        self, rng: Callable[[], Generator], shape: tuple[int, int], dtype: np.dtype[np.floating]
+    ) -> None:
+        """Check that W can be drawn and depends on ``rng()`` alone, or raise an InputError."""
+
+    def moments(self, dim: int, n: int) -> theory.Gram | None:
+        """Return the exact moments of W of shape (dim, n), or None if they are unknown."""
+
+    def divisor(self, k: float) -> float:
+        """Return the divisor of W, given that of the scheme."""
+
+    def blocks(self, design: str, dim: int, n: int, outputs: int) -> int:
+        """Return the number of blocks for that many outputs."""
+
+    def block(self, design: str, dim: int, n: int, outputs: int) -> BlockShape:
+        """Return the shape of a block of that many outputs."""
 
 
 @dataclass(frozen=True)
 class Initializer:
-    """An initializer: its name and arguments, and the :attr:`Adapter.name` of its source."""
+    """An initializer: its name and arguments, and the :attr:`Adapter.name` of its framework."""
 
     call: Call
     framework: str
@@ -55,24 +100,24 @@ class Initializer:
 
     @property
     def bias(self) -> bool:
-        """Whether it returns a bias beside W."""
+        """Whether it gives a bias in addition to W."""
         return self._adapter.has_bias(self.call)
 
     @property
     def package(self) -> str | None:
-        """The framework with its version, and Keras's backend once it is loaded; else None."""
+        """The framework with its version, and a loaded Keras with its backend; else None."""
         return self._adapter.package()
 
     @property
     def settings(self) -> dict[str, str]:
-        """What it adds to the settings that a random stream starts from."""
+        """Its part of the settings that random streams start from."""
         return {"init": self.text}
 
     def check(self, design: str, dim: int, n: int) -> None:
-        """Check the shape of W, and the arguments of a built-in; ``load`` checks other ones.
+        """Check the shape of W, and the arguments of a built-in; ``load`` checks the others.
 
         Raises:
-            InputError: They are not allowed.
+            InputError: A shape or an argument is not allowed.
         """
         self.moments(dim, n)
         if design == "paired":
@@ -86,8 +131,8 @@ class Initializer:
                 "entries are allowed; take a smaller dim or fan_out"
             )
 
-    def divisor(self, k: float) -> float:  # noqa: ARG002  # what independent entries have
-        """Return what W is divided by: 1, since it is used as it comes."""
+    def divisor(self, k: float) -> float:  # noqa: ARG002  # for independent entries
+        """Return the divisor of W: 1, since W is used unchanged."""
         return 1.0
 
     def blocks(self, design: str, dim: int, n: int, outputs: int) -> int:
@@ -101,11 +146,11 @@ class Initializer:
         return max(least, min(-(-outputs // (dim * n)), _MAX_BLOCKS))
 
     def block(self, design: str, dim: int, n: int, outputs: int) -> BlockShape:  # noqa: ARG002
-        """Return the shape of a block; of at least that many outputs unless x is fixed."""
+        """Return the shape of a block: of at least that many outputs, unless x is fixed."""
         return BlockShape(1, 1 if DESIGNS[design].fixed_x else -(-outputs // n), n)
 
     def moments(self, dim: int, n: int) -> theory.Gram | None:
-        """Return the exact moments of W of shape (dim, n); None where they are unknown.
+        """Return the exact moments of W of shape (dim, n); None if they are unknown.
 
         Raises:
             InputError: An argument is not allowed.
@@ -113,7 +158,7 @@ class Initializer:
         return theory.gram(self.call, dim, n) if self.framework == "varsim" else None
 
     def entries(self, dim: int, n: int) -> tuple[str, float]:
-        """Return the law and the kurtosis of the entries of W of shape (dim, n), where known."""
+        """Return the law and the kurtosis of the entries of W of shape (dim, n)."""
         if self.framework == "user":
             return "unknown", 3.0
         return theory.entry_law(self.call, dim, n)
@@ -123,13 +168,13 @@ class Initializer:
         self._drawer  # noqa: B018  # cached
 
     def draw(self, rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
-        """Draw W of shape (D, n), and its bias if there is one; frameworks are seeded from rng.
+        """Draw W of shape (D, n) and its bias, if any; frameworks are seeded from rng.
 
         Raises:
-            InputError: It cannot be loaded or fails, or the result has another shape, is not
-                real, or is not finite.
+            InputError: The initializer cannot be loaded or fails, or its result has another
+                shape, is not real, or is not finite.
         """
-        from varsim.initializers.torch import one_thread  # it needs the classes above
+        from varsim.initializers.torch import one_thread  # that module imports this one
 
         drawer = self._drawer
         with _one_blas_thread, one_thread:
@@ -139,7 +184,7 @@ class Initializer:
                 )
             ):
                 drawn = drawer(rng, shape, dtype)
-                weights = np.asarray(drawn.weights)  # can run other code, too
+                weights = np.asarray(drawn.weights)  # can run other code as well
             weights = self._checked(weights, shape, dtype)
             if drawn.bias is None:
                 return Weights(weights)
@@ -150,7 +195,10 @@ class Initializer:
     ) -> None:
         """Check that W of shape (D, n) can be drawn, and depends on the random stream alone.
 
-        ``rng()`` returns the same stream on each call.
+        Args:
+            rng: Returns the same stream on each call.
+            shape: (D, n).
+            dtype: Type of the entries.
 
         Raises:
             InputError: As for ``draw``, or a second draw from the same stream differs.
@@ -160,7 +208,7 @@ class Initializer:
             return crc32(np.ascontiguousarray(self.draw(rng(), shape, dtype).weights).data)
 
         before, first = loaded_libraries(), drawn()
-        if before != loaded_libraries():  # what the first draw loaded had all threads
+        if before != loaded_libraries():  # new libraries had all threads in the first draw
             first = drawn()
         if first != drawn():
             raise InputError(
@@ -170,7 +218,7 @@ class Initializer:
 
     @cached_property
     def claim(self) -> Claim | None:
-        """What its documentation says of E w², where that is known; ``load`` is called for it."""
+        """The documented E w², or None if it is unknown; loads the framework."""
         if self.framework == "user":
             return None
         self.load()
@@ -183,7 +231,7 @@ class Initializer:
 
     @property
     def _adapter(self) -> Adapter:
-        return _adapter("builtin" if self.framework == "varsim" else self.framework)
+        return load_adapter("builtin" if self.framework == "varsim" else self.framework)
 
     @cached_property
     def _drawer(self) -> Drawer:
@@ -204,8 +252,8 @@ class Initializer:
             if name in names:
                 raise InputError(f"{self.text} has a {name}, but varsim passes its own; {remedy}")
 
-    def _bound(self, function: Any, leading: int) -> dict[str, Any]:
-        """Return the arguments that the call gives by their names, or raise an InputError."""
+    def _bound(self, function: Function, leading: int) -> dict[str, Argument]:
+        """Return the arguments of the call by name, or raise an InputError."""
         try:
             signature = inspect.signature(function)
             bound = signature.bind(*[None] * leading, *self.call.positional, **self.call.options)
@@ -230,7 +278,7 @@ class Initializer:
             )
         if np.iscomplexobj(array):
             raise InputError(f"{self.text} returns complex numbers; return an array of floats")
-        # By its kind: NumPy holds timedelta64 to be a kind of integer.
+        # By kind, since timedelta64 is a subtype of integers in NumPy.
         if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
             raise InputError(f"{self.text} returns {array.dtype}; return an array of floats")
         most = FLOAT_TYPES[dtype.name].largest
@@ -244,8 +292,8 @@ class Initializer:
 
 
 @cache
-def _adapter(module: str) -> Adapter:
-    # These modules need the classes above, and the built-ins need NumPy.
+def load_adapter(module: str) -> Adapter:
+    """Return the adapter of a module of this package; that of built-ins loads NumPy."""
     adapter: Adapter = import_module(f"varsim.initializers.{module}").ADAPTER
     return adapter
 

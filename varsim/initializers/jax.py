@@ -6,10 +6,10 @@ import inspect
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from varsim.compute import lazy
-from varsim.initializers import Adapter, Drawer, Weights, seed_from
+from varsim.initializers import Adapter, Drawer, Function, RawWeights, seed_from
 from varsim.parsing import Call
 
 if TYPE_CHECKING:
@@ -31,34 +31,36 @@ class _Jax(Adapter):
     }
 
     @cached_property
-    def functions(self) -> dict[str, Any]:
+    def functions(self) -> dict[str, Function]:
         members = inspect.getmembers(jax.nn.initializers, inspect.isfunction)
         return {self.prefix + name: function for name, function in members if name[0] != "_"}
 
-    def leading(self, function: Any) -> int:
+    def leading(self, function: Function) -> int:
         """Return 3 for an initializer such as ``zeros``: key, shape, dtype. Else 0."""
         return 3 if next(iter(inspect.signature(function).parameters), "") == "key" else 0
 
-    def drawer(self, call: Call, function: Any) -> Drawer:
+    def drawer(self, call: Call, function: Function) -> Drawer:
         is_initializer = self.leading(function) > 0
 
-        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+        def draw(
+            rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+        ) -> RawWeights:
             with enabled(dtype):
                 key = jax.random.fold_in(jax.random.key(seed_from(rng, 32)), seed_from(rng, 32))
                 if is_initializer:
-                    return Weights(function(key, shape, dtype, *call.positional, **call.options))
-                return Weights(function(*call.positional, **call.options)(key, shape, dtype))
+                    return RawWeights(function(key, shape, dtype, *call.positional, **call.options))
+                return RawWeights(function(*call.positional, **call.options)(key, shape, dtype))
 
         return draw
 
 
-def enabled(dtype: np.dtype[np.floating]) -> AbstractContextManager[Any]:
-    """Return a context in which JAX has a dtype: by default it has no float64."""
+def enabled(dtype: np.dtype[np.floating]) -> AbstractContextManager[object]:
+    """Return a context in which JAX has a dtype; by default it has no float64."""
     if dtype.name == "float32":
         return nullcontext()
     # Older versions have it in jax.experimental.
-    module: Any = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
-    context: AbstractContextManager[Any] = module.enable_x64(True)
+    module = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+    context: AbstractContextManager[object] = module.enable_x64(True)
     return context
 
 

@@ -1,4 +1,4 @@
-"""Initializers of Keras: ``keras.initializers.*``, on the backend that is set."""
+"""Initializers of Keras: ``keras.initializers.*``, on its current backend."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import nullcontext
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from varsim.compute import lazy
 from varsim.compute.provenance import frameworks
-from varsim.initializers import Adapter, Drawer, Weights, seed_from, versioned
+from varsim.initializers import Adapter, Drawer, Function, RawWeights, seed_from, versioned
 from varsim.initializers.jax import enabled
 from varsim.parsing import Call
 
@@ -34,22 +34,24 @@ class _Keras(Adapter):
     reserved: ClassVar = {"seed": "leave it out"}
 
     @cached_property
-    def functions(self) -> dict[str, Any]:
+    def functions(self) -> dict[str, Function]:
         _choose_backend()
         base = keras.initializers.Initializer
         members = inspect.getmembers(keras.initializers, inspect.isclass)
         classes = {self.prefix + k: v for k, v in members if issubclass(v, base) and k[0] != "_"}
         return {name: member for name, member in classes.items() if member is not base}
 
-    def drawer(self, call: Call, function: Any) -> Drawer:
+    def drawer(self, call: Call, function: Function) -> Drawer:
         has_seed = "seed" in inspect.signature(function).parameters
 
-        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+        def draw(
+            rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+        ) -> RawWeights:
             seed = {"seed": seed_from(rng, 32)} if has_seed else {}  # Keras takes 32 bits
             with enabled(dtype) if keras.backend.backend() == "jax" else nullcontext():
                 initializer = function(*call.positional, **call.options, **seed)
                 weights = initializer(shape, dtype=dtype.name)
-                return Weights(keras.ops.convert_to_numpy(weights))
+                return RawWeights(keras.ops.convert_to_numpy(weights))
 
         return draw
 
@@ -65,7 +67,7 @@ class _Keras(Adapter):
 
 
 def _choose_backend() -> None:
-    """Set a backend that is installed, unless the user set one or Keras is loaded."""
+    """Choose an installed backend, unless the user chose one or Keras is loaded."""
     if "keras" in sys.modules or os.environ.get("KERAS_BACKEND"):
         return
     home = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()

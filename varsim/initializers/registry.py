@@ -1,37 +1,29 @@
-"""The registry: initializers by name, and which are installed. Loads no framework to look up."""
+"""The registry: initializers by name; a search loads no framework."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
 
-from varsim.compute import lazy
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.errors import InputError, error_summary, near, quoted
 from varsim.initializers import theory
+from varsim.initializers.adapter import Adapter
 from varsim.initializers.documented import names
+from varsim.initializers.initializer import Initializer, load_adapter
 from varsim.parsing import parse_call
 
-if TYPE_CHECKING:
-    import numpy as np
-
-else:
-    np = lazy("numpy")
-from varsim.initializers.adapter import Adapter
-from varsim.initializers.initializer import Initializer, _adapter
-
-_LAYERS = ("conv", "dense", "embedding")
-"""How names of layers begin that are not given with their module."""
+# The beginnings of layers' names without a module.
+_LAYER_PREFIXES = ("conv", "dense", "embedding")
 
 
 def adapters() -> dict[str, Adapter]:
     """Return the adapters of all frameworks by name; loads no framework."""
-    return {name: _adapter(name) for name in FRAMEWORKS}
+    return {name: load_adapter(name) for name in FRAMEWORKS}
 
 
 def patterns() -> list[str]:
-    """Return which names there are, in short.
+    """Return the patterns of all names.
 
     >>> patterns()[0], patterns()[-1]
     ('orthogonal', 'module:function')
@@ -44,8 +36,8 @@ def patterns() -> list[str]:
 def find(text: str) -> Initializer:
     """Return the initializer of a text, with its name checked; loads no framework.
 
-    The text is a name, with arguments as in ``orthogonal(gain=2)``: of a built-in, of a framework's
-    initializer, or ``module:function`` for a function ``f(rng, shape)``.
+    The text is the name of a built-in or of a framework's initializer, or ``module:function`` for
+    a function ``f(rng, shape)``; with arguments as in ``orthogonal(gain=2)``.
 
     Raises:
         InputError: The text is not a call, or the name is unknown.
@@ -73,7 +65,7 @@ def find(text: str) -> Initializer:
 
 
 def _nearest(name: str) -> str:
-    """Return a hint: the full names that end in a name, or the nearest, or the patterns of all."""
+    """Return a hint: the full names with that ending, or the nearest, or the patterns of all."""
     known, word = names(), _plain(name)
     same = [full for full in known if _plain(full) == word]
     if same := same or [full for full in known if word and _plain(full).startswith(word)]:
@@ -82,44 +74,44 @@ def _nearest(name: str) -> str:
     if close is None:
         module, dot, function = name.rpartition(".")
         is_users = dot and not name.startswith(FRAMEWORKS)
-        own = f"write {module}:{function} for a function of your own; " if is_users else ""
-        return f"{own}known are {', '.join(patterns())}"
+        advice = f"write {module}:{function} for a function of your own; " if is_users else ""
+        return f"{advice}known are {', '.join(patterns())}"
     return f"did you mean {' or '.join(full for full in known if _plain(full) == close)}?"
 
 
 def _plain(name: str) -> str:
-    """Return what frameworks have in common of a name: HeNormal and he_normal are one."""
+    """Return a name without module, case and underscores: HeNormal and he_normal are one."""
     return name.rpartition(".")[2].lower().replace("_", "")
 
 
 def _is_layer(name: str) -> bool:
-    """Tell whether a name reads like that of a layer of a framework, and not like a slip of one."""
+    """Return whether a name looks like a layer, and not like a misspelt initializer."""
     modules = tuple(module for a in adapters().values() for module in a.layer_modules)
     known = [layer for adapter in adapters().values() for layer in adapter.layers]
     is_class = name.rpartition(".")[2][:1].isupper()
     if name.startswith(modules):
         return is_class and near(name, known, least=0.9) is None
-    return _plain(name).startswith(_LAYERS)
+    return _plain(name).startswith(_LAYER_PREFIXES)
 
 
 def installed() -> Iterator[str]:
-    """Yield every initializer by one name, with example arguments where it needs some.
+    """Yield the canonical name of every initializer, with example arguments where it needs some.
 
-    Loads all frameworks; those that are :func:`unloadable` are left out.
+    All frameworks are loaded; :func:`unloadable` ones are left out.
     """
     yield from theory.INITIALIZERS
-    for adapter in (_adapter(name) for name in frameworks() if name not in unloadable()):
+    for adapter in (load_adapter(name) for name in frameworks() if name not in unloadable()):
         for name in dict.fromkeys(map(adapter.canonical_name, adapter.functions)):
             yield adapter.examples.get(name, name)
 
 
 @cache
 def unloadable() -> dict[str, str]:
-    """Return the installed frameworks that cannot be loaded, each with the error."""
+    """Return the error of each installed framework that cannot be loaded."""
     reasons = {}
     for framework in frameworks():
         try:
-            _adapter(framework).functions  # noqa: B018  # loads it
+            load_adapter(framework).functions  # noqa: B018  # loads it
         except (Exception, SystemExit) as error:  # noqa: BLE001  # frameworks can raise anything
             reasons[framework] = error_summary(error)
     return reasons

@@ -1,7 +1,7 @@
-"""Built-in initializers: exact moments of W; :mod:`varsim.initializers.builtin` draws it.
+"""Built-in initializers: exact moments of W; :mod:`varsim.initializers.builtin` draws W.
 
-The entries of W need not be independent. Theory needs moments of M = W Wᵀ, since the mean square of
-x @ W is x M xᵀ / n. Neither module reads the other.
+The entries of W may be dependent. Theory needs moments of M = W Wᵀ, since the mean square of x @ W
+is x M xᵀ / n. Neither module reads the other.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ class Gram(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A built-in: its arguments with a short description, and ``gram(D, n, **arguments)``."""
+    """A built-in initializer.
+
+    Attributes:
+        summary: Its arguments, and a short description.
+        gram: Called as ``gram(D, n, **arguments)``; returns the moments of W.
+    """
 
     summary: str
     gram: Callable[..., Gram]
@@ -54,7 +59,7 @@ def independent(dim: int, n: int, variance: float = 1.0, kurtosis: float = 3.0) 
 
 
 def _orthogonal(dim: int, n: int, gain: float = 1.0) -> Gram:
-    """Orthonormal columns (rows, where n > D) times g, uniform by Haar's measure.
+    """Orthonormal columns (rows if n > D) times g, uniform by Haar's measure.
 
     M is g² times a projection onto min(D, n) dimensions. For n < D its diagonal entries are
     Beta(n/2, (D - n)/2), like the squared length of n coordinates of a random unit vector.
@@ -117,7 +122,7 @@ INITIALIZERS: dict[str, BuiltIn] = {
         "(std=1, bound=2): truncated at ±bound and not rescaled, as in torch", _trunc_normal
     ),
 }
-"""Every built-in initializer by name. A std can be a scheme, such as "he", for its 1/k."""
+"""Every built-in initializer by name. A std may be a scheme, such as "he", and is then its 1/k."""
 
 
 def gram(call: Call, dim: int, n: int) -> Gram:
@@ -144,7 +149,7 @@ def entry_law(call: Call, dim: int, n: int) -> tuple[str, float]:
 
     Returns:
         ``independent`` entries of mean 0, ``orthogonal`` by Haar's measure, or ``unknown``; and
-        the kurtosis of an entry, 3 where it is not known.
+        the kurtosis of an entry, which is 3 if it is unknown.
 
     >>> entry_law(Call("torch.nn.init.kaiming_uniform_"), 8, 8)
     ('independent', 1.8)

@@ -7,11 +7,11 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from varsim.compute import OneThread, lazy
 from varsim.errors import InputError
-from varsim.initializers import Adapter, Drawer, Weights, seed_from
+from varsim.initializers import Adapter, Drawer, Function, RawWeights, seed_from
 from varsim.parsing import Call
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ torch = lazy("torch")
 
 _LINEAR = "torch.nn.Linear"
 
-# Functions without a generator argument draw from torch's global stream; sparse_ from both.
+# Functions without a generator draw from torch's global stream; sparse_ draws from both.
 _global_stream = threading.Lock()
 
 
@@ -34,12 +34,12 @@ def _limit() -> Callable[[], None] | None:
     return lambda: torch.set_num_threads(before)
 
 
-# The setting is OpenMP's. A thread that is new to torch gets the value set last on any thread.
+# OpenMP has one setting per thread; a new thread gets the last value of any thread.
 one_thread = OneThread(_limit, per_thread=True)
 
 
-def _linear(*, bias: bool = False) -> Any:
-    """Stand for torch.nn.Linear with the one argument that varsim takes."""
+def _linear(*, bias: bool = False) -> None:
+    """Stand for torch.nn.Linear, with the only argument that a call may give."""
 
 
 class _Torch(Adapter):
@@ -51,24 +51,26 @@ class _Torch(Adapter):
     examples: ClassVar = {"torch.nn.init.sparse_": "torch.nn.init.sparse_(sparsity=0.1)"}
 
     @cached_property
-    def functions(self) -> dict[str, Any]:
+    def functions(self) -> dict[str, Function]:
         members = inspect.getmembers(torch.nn.init, callable)
         in_place = {self.prefix + k: v for k, v in members if k.endswith("_") and k[0] != "_"}
-        return {_LINEAR: _linear} | in_place
+        return {_LINEAR: _linear, **in_place}
 
-    def leading(self, function: Any) -> int:
+    def leading(self, function: Function) -> int:
         return 0 if function is _linear else 1  # the tensor
 
     def has_bias(self, call: Call) -> bool:
         return call.name == _LINEAR and call.options.get("bias") is True
 
-    def drawer(self, call: Call, function: Any) -> Drawer:
-        """Return a drawer; torch keeps weights as (out, in), so W is the transpose."""
+    def drawer(self, call: Call, function: Function) -> Drawer:
+        """Return a drawer; torch stores weights as (out, in), so W is the transpose."""
         if function is _linear:
             return self._layer(call)
         has_generator = "generator" in inspect.signature(function).parameters
 
-        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+        def draw(
+            rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+        ) -> RawWeights:
             dim, n = shape
             tensor = torch.empty(n, dim, dtype=getattr(torch, dtype.name), device="cpu")
             seed = seed_from(rng)
@@ -76,7 +78,7 @@ class _Torch(Adapter):
             with _global_stream, torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed + 1)  # the same seed would give the same numbers twice
                 function(tensor, *call.positional, **call.options, **seeded)
-            return Weights(tensor.numpy().T)
+            return RawWeights(tensor.numpy().T)
 
         return draw
 
@@ -85,12 +87,14 @@ class _Torch(Adapter):
         if not isinstance(bias, bool):
             raise InputError(f"{call} has bias={bias!r}; give bias=True or leave it out")
 
-        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+        def draw(
+            rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+        ) -> RawWeights:
             with _global_stream, torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed_from(rng))
                 layer = torch.nn.Linear(*shape, dtype=getattr(torch, dtype.name), device="cpu")
             weights = layer.weight.detach().numpy().T
-            return Weights(weights, layer.bias.detach().numpy() if bias else None)
+            return RawWeights(weights, layer.bias.detach().numpy() if bias else None)
 
         return draw
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from varsim.initializers import Adapter, Drawer, Weights
+from varsim.initializers import Adapter, Drawer, Function, RawWeights
 from varsim.parsing import Call
 from varsim.usercode import load_function, user_code
 
@@ -17,13 +17,15 @@ class _User(Adapter):
     name = "user"
     parameters = 2  # rng and shape
 
-    def function(self, name: str) -> Any:
+    def function(self, name: str) -> Function:
         return load_function(name)
 
-    def drawer(self, call: Call, function: Any) -> Drawer:
-        def draw(rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]) -> Weights:
+    def drawer(self, call: Call, function: Function) -> Drawer:
+        def draw(
+            rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
+        ) -> RawWeights:
             with user_code():
-                return Weights(function(rng, shape, *call.positional, **call.options))
+                return RawWeights(function(rng, shape, *call.positional, **call.options))
 
         return draw
 

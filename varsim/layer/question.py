@@ -6,11 +6,11 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape
@@ -20,7 +20,10 @@ from varsim.catalog.scales import ALIASES, SCALES, TAKE_A_GAIN, canonical_name, 
 from varsim.errors import InputError, nearest, quoted, shortened
 
 if TYPE_CHECKING:
-    from varsim.initializers import Initializer, Weights
+    import numpy as np
+    from numpy.random import Generator
+
+    from varsim.initializers import Initializer, Weights, WeightSource
 
 MIN_BLOCKS = 64
 _DEFAULT_PRECISION = 0.001
@@ -33,31 +36,42 @@ _STANDARD: dict[str, object] = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 
 
 class IndependentEntries:
-    """Stands in for an ``Initializer`` where entries are independent."""
+    """The weight source of independent entries, which are drawn in slices of W."""
 
     text: None = None
     package: None = None
     bias = False
     settings: Mapping[str, str] = MappingProxyType({})
 
-    def load(self, *_: object) -> None:
-        """Do nothing: there is nothing to load, to check or to verify."""
+    def load(self) -> None:
+        """Load nothing."""
 
-    check = verify = load
+    def check(self, design: str, dim: int, n: int) -> None:
+        """Accept every design and shape."""
 
-    def draw(self, *_: object) -> Weights:
-        """Refuse a whole W: entries are drawn in slices."""
+    def draw(
+        self,
+        rng: Generator,  # noqa: ARG002
+        shape: tuple[int, int],  # noqa: ARG002
+        dtype: np.dtype[np.floating],  # noqa: ARG002
+    ) -> Weights:
+        """Raise an InputError: entries are not drawn as a whole W."""
         raise InputError("there is no initializer to make a whole W; give one as init")
 
-    def moments(self, *_: object) -> None:
-        """Return nothing: theory has the entries' distribution."""
+    def verify(
+        self, rng: Callable[[], Generator], shape: tuple[int, int], dtype: np.dtype[np.floating]
+    ) -> None:
+        """Accept every shape and dtype."""
+
+    def moments(self, dim: int, n: int) -> None:
+        """Return None: theory knows the distribution of the entries."""
 
     def divisor(self, k: float) -> float:
-        """Return what W is divided by."""
+        """Return the divisor of W: k."""
         return k
 
     def blocks(self, design: str, dim: int, n: int, outputs: int) -> int:  # noqa: ARG002
-        """Return the number of blocks, so that no block is larger than it has to be."""
+        """Return the smallest number of blocks for that many outputs."""
         return -(-outputs // DESIGNS[design].largest)
 
     def block(self, design: str, dim: int, n: int, outputs: int) -> BlockShape:  # noqa: ARG002
@@ -66,8 +80,6 @@ class IndependentEntries:
 
 
 _INDEPENDENT = IndependentEntries()
-
-WeightSource: TypeAlias = "Initializer | IndependentEntries"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,11 +227,11 @@ class Experiment:
 
     @property
     def initializer(self) -> WeightSource:
-        """What makes W."""
-        return _INDEPENDENT if self.init is None else self._found
+        """The source of W."""
+        return _INDEPENDENT if self.init is None else self._loaded_initializer
 
     @cached_property
-    def _found(self) -> Initializer:
+    def _loaded_initializer(self) -> Initializer:
         from varsim.initializers import find  # a plain run starts without
 
         return find(str(self.init))

@@ -8,13 +8,16 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from varsim.activations import Activation, find_activation
 from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import canonical_name
 from varsim.errors import InputError
-from varsim.layer.question import Experiment, WeightSource, checked_whole, known_name
+from varsim.layer.question import Experiment, checked_whole, known_name
+
+if TYPE_CHECKING:
+    from varsim.initializers import WeightSource
 
 MIN_NETWORKS = 8
 MAX_NETWORKS = 100_000

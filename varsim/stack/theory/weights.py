@@ -54,7 +54,9 @@ def law_of(network: Network) -> Law:
     if network.init is None:
         base = DISTRIBUTIONS[network.w_dist or "normal"]
         return Law("independent", base.skewness, base.kurtosis)
-    kind, kurtosis = network.initializer.entries(*network.widths[:2])  # type: ignore[union-attr]
+    from varsim.initializers import find  # networks of independent weights start without
+
+    kind, kurtosis = find(network.init).entries(*network.widths[:2])
     return Law(kind, 0.0, kurtosis)
 
 
