@@ -106,7 +106,7 @@ class Session(Generic[S]):
 
     Attributes:
         kind: The kind of studies.
-        options: What was given.
+        options: Values of the command's options.
         workers: Number of threads or processes.
         ledger_path: The output that rows are added to one by one, or None.
         publisher: Writes the rows to stdout and to the other outputs.
