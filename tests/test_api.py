@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache
 from html.parser import HTMLParser
 from typing import Any
@@ -28,6 +29,7 @@ from varsim import (
     infer,
     judge,
     layers,
+    settings,
     simulate,
     sweep,
 )
@@ -92,6 +94,16 @@ def test_layers_and_checks_are_those_of_the_command_line() -> None:
     assert rows == layers(Network(widths=(16, 8, 4), networks=8))
     row = check_initializer("orthogonal", dim=8, draws=8)
     assert recorded(row) == records("init", "orthogonal", "--dim", "8", "--draws", "8")
+
+
+def test_arguments_are_the_settings_of_questions() -> None:
+    """Each setting has its type, its reader and its field."""
+    layer, stack = (
+        set(kind.__optional_keys__) for kind in (settings.LayerSettings, settings.StackSettings)
+    )
+    assert layer == set(settings.LAYER) == {field.name for field in fields(Experiment)}
+    of_network = {field.name for field in fields(Network)}
+    assert stack == set(settings.STACK) == of_network | {"width", "depth"}
 
 
 def test_simulate_takes_settings_or_an_experiment() -> None:

@@ -1,7 +1,7 @@
-"""Settings: their names, how their values are written, and sweeps over them.
+"""Settings: names, readers of their values, and sweeps.
 
-A setting stands here once. The options of the command line and the arguments of the Python
-interface follow from it.
+Every setting is defined once, here. The options of the command line and the arguments of the
+Python interface follow from it.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m(?:in)?)?(?:{_AM
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """How the values of a setting are written.
+    """Reads the values of a setting.
 
     Attributes:
-        name: The values, in a word.
-        read: Returns the values of a text; its ValueError is a sentence.
-        known: Returns names that a shell completes.
+        name: The values, in a word or two.
+        read: Returns the values of a text; raises a ValueError with a sentence.
+        known: Returns names for completion in a shell.
     """
 
     name: str
@@ -246,7 +246,7 @@ class Setting:
 
     Attributes:
         name: Its name in Python; an option has dashes in place of underscores.
-        reader: How its values are written.
+        reader: Reads its values.
         default: Its values in a sweep by default; None if it does not sweep.
         description: Its help, where commands share it.
     """
@@ -461,7 +461,7 @@ def _values(setting: Setting, value: object) -> list[object]:
 class _Question(Protocol):
     @property
     def key(self) -> str:
-        """What tells questions apart."""
+        """The identity of a question, without its seed."""
 
 
 Q = TypeVar("Q", bound=_Question)
@@ -475,15 +475,13 @@ def questions(
 ) -> tuple[list[Q], list[str]]:
     """Return every combination of the swept values as a question, the last setting fastest.
 
-    A gain is left out where the scheme has none; a question that comes up again is left out.
-    Notes say so.
+    A gain is left out if the scheme has none, and a repeated question runs once. Notes say so.
 
     Args:
-        settings: The settings that there are; ``scale`` and ``gain`` are among them.
-        swept: The values of settings that sweep; by default, and where there are none, their
-            default ones.
-        fixed: The values of settings that do not.
-        build: Makes a question of settings.
+        settings: All settings; ``scale`` and ``gain`` are among them.
+        swept: Values of settings that sweep; without any, a setting has its default ones.
+        fixed: The values of other settings.
+        build: Returns the question of one combination.
 
     Raises:
         InputError: There are too many combinations, or a value is not allowed.

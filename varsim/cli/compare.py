@@ -40,7 +40,7 @@ _EPILOG = (
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(OutputOptions):
-    """What was given for ``varsim compare``."""
+    """Values of the options of ``varsim compare``."""
 
     files: Sequence[Path]
     alpha: float

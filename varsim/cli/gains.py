@@ -42,7 +42,7 @@ _WHAT = "What is asked"
 
 @dataclass(frozen=True, kw_only=True)
 class GainOptions(OutputOptions):
-    """What was given for ``varsim gains``."""
+    """Values of the options of ``varsim gains``."""
 
     activations: Sequence[str]
     variance: Sequence[float]

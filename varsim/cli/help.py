@@ -16,7 +16,7 @@ from varsim.errors import InputError, nearest, quoted
 TOPICS = Path(__file__).with_name("topics")
 """The folder of topics: one Markdown file each, a heading and one sentence on what it is for."""
 
-# What drawings in text are made of, in ASCII.
+# The symbols of drawings in text, in ASCII.
 _INK = str.maketrans("█├─●┤", "#[-o]")
 
 _EXAMPLES = [

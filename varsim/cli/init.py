@@ -45,7 +45,7 @@ _WHAT = "What is asked"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOptions(MeasuringOptions):
-    """What was given for ``varsim init``."""
+    """Values of the options of ``varsim init``."""
 
     names: Sequence[str]
     dim: Sequence[int]

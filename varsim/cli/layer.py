@@ -89,7 +89,7 @@ options = all_of(
 
 @dataclass(frozen=True, kw_only=True)
 class LayerOptions(SweepOptions):
-    """What was given for ``varsim`` itself."""
+    """Values of the options of ``varsim`` itself."""
 
     samples: int | None
     max_samples: int | None

@@ -37,7 +37,7 @@ _EXAMPLES = [
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOptions(OutputOptions):
-    """What was given for ``varsim merge``."""
+    """Values of the options of ``varsim merge``."""
 
     files: Sequence[Path]
     confidence: float

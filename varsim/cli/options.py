@@ -1,4 +1,4 @@
-"""Options: those that commands share, and the records that hold what was given for them."""
+"""Options: those that commands share, and records of their values."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Values(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 def completed(
     known: Names,
 ) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    """Return what completes the last name of a list, as click asks for it."""
+    """Return a completer of the last name of a list, with click's signature."""
 
     def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
         before, comma, start = incomplete.rpartition(",")
@@ -257,7 +257,7 @@ quiet = option(
 
 
 def view(known: Names = tuple) -> Decorator:
-    """Return the options that say what is shown; the shell completes the known names."""
+    """Return the options for the shown columns and their order; the shell completes names."""
     return all_of(
         repeated(
             "--columns", shared=True, reader=listed("columns", known=known), group=OUT,
@@ -279,12 +279,12 @@ measuring = all_of(
 """The options that all measuring commands have in common."""
 
 
-# --- what was given
+# --- records of values
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What was given for ``formats``, ``outputs``, ``view`` and ``quiet``."""
+    """Values of ``formats``, ``outputs``, ``view`` and ``quiet``."""
 
     format: str
     output: Sequence[Path]
@@ -295,7 +295,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuringOptions(OutputOptions):
-    """What was given for the options that measuring commands share; some lack the last five."""
+    """Values of the options that measuring commands share; some lack the last five."""
 
     seed: int
     dtype: str
@@ -315,7 +315,7 @@ class MeasuringOptions(OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(MeasuringOptions):
-    """What was given for a command with settings that sweep.
+    """Values of the options of a command with settings that sweep.
 
     Attributes:
         swept: The values of these settings, by name; none for the default.
@@ -325,13 +325,13 @@ class SweepOptions(MeasuringOptions):
 
     @classmethod
     def of(cls, given: Mapping[str, Any], settings: Mapping[str, Setting]) -> Self:
-        """Return the record of what click read for a command that has these settings."""
+        """Return the record of the values that click read, of a command with these settings."""
         names = {name for name in given if name in settings and settings[name].default is not None}
         rest = {name: value for name, value in given.items() if name not in names}
         return cls(swept={name: given[name] for name in names}, **rest)
 
 
 def check_cap(flag: str, cap: float | None, precision: float | None) -> None:
-    """Refuse a cap that nothing needs, since there is no precision."""
+    """Refuse a cap without a precision."""
     if cap is not None and precision is None:
         raise InputError(f"{flag} needs --precision; add --precision, or leave {flag} out")

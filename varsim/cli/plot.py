@@ -36,7 +36,7 @@ _EXAMPLES = [
 
 @dataclass(frozen=True, kw_only=True)
 class PlotOptions:
-    """What was given for ``varsim plot``; the width is in inches, and dpi in dots per inch."""
+    """Values of the options of ``varsim plot``; width in inches, dpi in dots per inch."""
 
     results: Sequence[Path]
     output: Sequence[Path]

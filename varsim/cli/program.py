@@ -63,7 +63,7 @@ _LONG_WORD = re.compile(r"\S{200,}")
 
 
 def _subcommands() -> dict[str, Callable[[], click.Command]]:
-    """Return what loads each command, in the order of the help."""
+    """Return a loader of each command, in the order of the help."""
     return {
         "plot": lambda: plot.command,
         "compare": lambda: compare.command,

@@ -1,4 +1,4 @@
-"""Publishing: what goes to stdout, what to a file, what is said on stderr, and exit codes."""
+"""Publishing: rows on stdout and in files, sentences on stderr, and exit codes."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ Drawing: TypeAlias = Callable[[int, bool], str]
 
 @dataclass(frozen=True)
 class Publisher:
-    """Where results go, and how.
+    """Writes tables to stdout and to files, and sentences to stderr.
 
     Attributes:
         format_name: The format on stdout.
-        outputs: Files that are written too, in the formats of their suffixes.
-        quiet: Whether nothing but errors is said on stderr.
-        view: What is shown of the tables. Files in machine formats keep all fields: they can be
-            read again.
+        outputs: Further files, in the formats of their suffixes.
+        quiet: Whether errors alone are written to stderr.
+        view: The shown columns and their order. Files in machine formats have all fields, so that
+            they can be read again.
     """
 
     format_name: str
@@ -74,7 +74,7 @@ class Publisher:
         return self.format_name == "table" and is_terminal(sys.stdout)
 
     def unwritable(self) -> Iterator[str]:
-        """Yield why a file cannot be written, to be known before a long run and not after."""
+        """Yield a note per file that cannot be written, for the start of a long run."""
         for output in self.outputs:
             folder = Path(os.path.realpath(output)).parent
             if not os.access(folder, os.W_OK | os.X_OK):
@@ -99,12 +99,12 @@ class Publisher:
     def write(self, *tables: Table, prose: str = "", drawn: Drawing | None = None) -> bool:
         """Write tables to the files and then to stdout; a failure of one does not stop the other.
 
-        Files come first: a pager that is not read holds stdout up, and an interrupt ends it.
+        Files come first: writing to stdout may block on a pager until an interrupt.
 
         Args:
             tables: The tables, with records of one kind.
-            prose: What follows them for people.
-            drawn: Draws what follows the tables.
+            prose: Paragraphs below them, for people.
+            drawn: Draws below them.
 
         Returns:
             Whether all could be written.
@@ -157,8 +157,8 @@ class Publisher:
         elif drawn and sys.stderr is not None and not self.quiet:
             _say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
-            gap, told = "\n" * bool(tables), escape_control_characters(prose)
-            stream.write(encodable(f"{gap}{wrapped(told, stream, otherwise=_PAGE)}", stream))
+            gap, safe = "\n" * bool(tables), escape_control_characters(prose)
+            stream.write(encodable(f"{gap}{wrapped(safe, stream, otherwise=_PAGE)}", stream))
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
@@ -200,12 +200,12 @@ def write_output(path: Path, content: str | bytes) -> bool:
 
 
 def say_error(message: str) -> None:
-    """Tell a person what went wrong, as a sentence."""
+    """Write an error to stderr, as a sentence."""
     say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
 
 
 def say(message: str) -> None:
-    """Tell a person something, wrapped to the terminal."""
+    """Write a sentence to stderr, wrapped to the terminal."""
     if sys.stderr is not None:
         text = wrapped(escape_control_characters(message), sys.stderr)
         _say_as_is(encodable(f"{text}\n", sys.stderr))

@@ -65,7 +65,7 @@ class Session(Generic[B]):
 
     Attributes:
         kind: The kind of rows.
-        options: What was given.
+        options: Values of the command's options.
         workers: Number of threads or processes.
         ledger_path: The output that rows are added to one by one, or None.
         publisher: Writes the rows to stdout and to the other outputs.

@@ -11,16 +11,15 @@ from types import FrameType
 class EndingSignals(AbstractContextManager["EndingSignals"]):
     """Lets the first signal that ends a program interrupt the run, and holds up those that follow.
 
-    What is left to do then is to write the rows that are done. A hang-up that is ignored already
+    The finished rows are still to be written then. A hang-up that is ignored already
     (nohup) stays ignored. Only the main thread may set handlers, and only it is interrupted.
 
     Attributes:
-        armed: Whether a signal interrupts what is done now; it is not held up.
-        received: Whether there was one.
+        armed: Whether the next signal interrupts at once; else it is held up.
+        received: Whether there was a signal.
     """
 
     def __enter__(self) -> EndingSignals:
-        """Set the handlers."""
         self.armed, self.received = True, False
         names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
@@ -33,7 +32,7 @@ class EndingSignals(AbstractContextManager["EndingSignals"]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Set those from before again; an interrupted program goes on holding signals up."""
+        """Restore the handlers from before; an interrupted program goes on holding signals up."""
         for number, handler in self._before.items() if kind is None else ():
             signal.signal(number, handler)
 

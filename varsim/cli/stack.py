@@ -37,7 +37,7 @@ _WHAT = "What is stacked (these sweep)"
 
 @dataclass(frozen=True, kw_only=True)
 class StackOptions(SweepOptions):
-    """What was given for ``varsim layers``."""
+    """Values of the options of ``varsim layers``."""
 
     widths: Sequence[int] | None
     batch: int

@@ -1,4 +1,4 @@
-"""The terminal: tables drawn by rich, and what moves while a run goes on."""
+"""The terminal: tables drawn by rich, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _STYLES = {
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a person watches a stream."""
+    """Return whether a stream is a terminal."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
@@ -79,12 +79,14 @@ def draw(table: Table, stream: TextIO) -> list[str]:
         encodable(escape_control_characters("\n".join(shown.caption)), stream), stream
     )
     console.print(f"\n{wrapped(caption, stream)}", style="dim", markup=False)
-    kept, data = (Counter(c.header for c in these) for these in (columns, table.printable))
-    return list((data - kept).elements())
+    shown_headers, all_headers = (
+        Counter(column.header for column in these) for these in (columns, table.printable)
+    )
+    return list((all_headers - shown_headers).elements())
 
 
 def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
-    """Return columns as they are drawn, which can be wider: in ASCII, all harmless."""
+    """Return columns for a terminal: in ASCII if need be, without control characters."""
     return [
         replace(
             column,
@@ -117,11 +119,15 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> rich_table.Table:
 
 
 class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
-    """Shows a person how far a run has come: its rows as they are done, and the time left.
+    """Shows the progress of a run on stderr: finished rows, and the time left.
 
-    Everything it draws is on stderr and vanishes at the end; off a terminal it draws nothing. It
-    starts only when a run takes longer than a blink, and only then is rich loaded. ``columns``
-    makes the columns of the rows that are done; None where they are not shown.
+    All of it vanishes at the end; off a terminal nothing is drawn. It starts after half a second,
+    and only then is rich loaded.
+
+    Args:
+        rows: Number of questions.
+        quiet: Whether to draw nothing.
+        columns: Returns the columns of finished rows; None if they are not shown.
     """
 
     def __init__(
@@ -167,7 +173,7 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
         self._groups = groups
 
     def clear(self) -> None:
-        """Clear what was drawn, for a sentence; it is drawn again when there is more to see."""
+        """Clear the drawing for a sentence; the next progress draws it again."""
         if self._live is not None:
             self._live.stop()
             self._live = None
