@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from varsim import Experiment, Totals, layers, measure, simulate, stream
+from varsim import Experiment, Result, Totals, layers, measure, simulate, stream
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute import Mapper, threads
 from varsim.compute.cluster import cluster
@@ -202,7 +202,7 @@ def scaling() -> list[Row]:
     return [*rows, Row(what, shares, 0.95, True)]
 
 
-def studies(*asked: Experiment) -> list[ResumePoint]:
+def studies(*asked: Experiment) -> list[ResumePoint[Block, Totals, Result]]:
     """Return experiments as rows to run."""
     return [ResumePoint(LayerStudy(experiment)) for experiment in asked]
 
@@ -273,12 +273,7 @@ class SleepingStudy(LayerStudy):
         """Return how many blocks are worth a nap."""
         return max(1, int(NAP / self.seconds(1)))
 
-    def sample(self, index: int) -> Block:
-        """Return a block."""
-        (block,) = self.sample_batch(range(index, index + 1))
-        return block
-
-    def sample_batch(self, indices: range) -> list[Block]:
+    def sample(self, indices: range) -> list[Block]:
         """Return blocks; a nap lasts too long by chance, and the thread's next one is shorter."""
         debt = getattr(self._debts, "seconds", 0.0) + self.seconds(len(indices))
         start = time.perf_counter()
@@ -345,7 +340,7 @@ def simulated() -> list[Row]:
 def utilisation(experiments: Sequence[Experiment], mapper: Mapper) -> float:
     """Return the share of their time for which workers work."""
     asleep = [SleepingStudy(experiment) for experiment in experiments]
-    points, worked = list(map(ResumePoint, asleep)), 0.0
+    points, worked = [ResumePoint(study) for study in asleep], 0.0
 
     def work() -> None:
         nonlocal worked

@@ -61,8 +61,6 @@ PATIENCE = 6.0
 
 MEMORY = 8 * 2**30
 
-OLD_FILES = Path(__file__).parent.parent / "tests" / "old"
-
 
 def warm_up() -> None:
     """Load all that commands load, so that no case has to."""
@@ -292,7 +290,7 @@ def check_csv(text: str) -> None:
 
 
 def written() -> dict[str, Base]:
-    """Return the files that are damaged: those that commands write, and older ones."""
+    """Return the files that are damaged: those that commands write."""
     bases = {}
     for name, command in fuzz_files.WRITTEN.items():
         outputs = [word for suffix in SUFFIXES for word in ("-o", f"w{suffix}")]
@@ -300,7 +298,7 @@ def written() -> dict[str, Base]:
             (ended,) = run(Case([[*command.split(), *outputs]]), Path(folder))
         files = {suffix: ended.after[f"w{suffix}"] for suffix in SUFFIXES}
         bases[name] = Base(files, command.split())
-    return bases | fuzz_files.older(OLD_FILES)
+    return bases
 
 
 def try_out(name: str, bases: Bases, *, verbose: bool = False) -> tuple[list[str], Sequence[Ended]]:

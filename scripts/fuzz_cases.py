@@ -66,13 +66,11 @@ class Base:
 
     Attributes:
         files: Its bytes, by suffix.
-        args: The command that wrote it; none where there is no such command.
-        exact: Whether every change of it can be found: old files have no checksum.
+        args: The command that wrote it.
     """
 
     files: Mapping[str, bytes]
-    args: Sequence[str] = ()
-    exact: bool = True
+    args: Sequence[str]
 
 
 Bases: TypeAlias = Mapping[str, Base]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scripts.fuzz_cases import STACK, SUFFIXES, Base, Bases, Case, Ended
+from scripts.fuzz_cases import STACK, SUFFIXES, Bases, Case, Ended
 
 WRITTEN = {
     "r": "-d 4,9 -s sqrt,he -n 640 --histogram", "l": f"{STACK} --histogram",
@@ -23,18 +23,6 @@ WRITTEN = {
     "b": f"{STACK} --no-backward -p 10% --max-networks 20",
 }  # fmt: skip
 """Commands that write the files which are damaged."""
-
-
-def older(folder: Path) -> dict[str, Base]:
-    """Return files of older schemas."""
-    stems = sorted({file.stem for file in folder.iterdir()})
-    return {
-        f"old-{stem}": Base(
-            dict(zip(SUFFIXES, map(Path.read_bytes, files), strict=True)), exact=False
-        )
-        for stem in stems
-        if (files := [folder / f"{stem}{suffix}" for suffix in SUFFIXES])
-    }
 
 
 def damaged_case(rng: random.Random, bases: Bases) -> Case:
@@ -58,8 +46,7 @@ def damaged(rng: random.Random, content: bytes, bases: Bases) -> bytes:
         b"\r", b"\n", b"\xef\xbb\xbf", b'"', b",", b"{", b"[" * 100_000, b"NaN", b"-", b"e999",
         "\x1b[2J\u202e".encode(),
     ]  # fmt: skip
-    exact = [base for base in bases.values() if base.exact]
-    other = rng.choice(exact).files[rng.choice(SUFFIXES)]
+    other = rng.choice(list(bases.values())).files[rng.choice(SUFFIXES)]
     whole = [
         content[:start], content[start:], content + content, content + line, content + other, b"",
         b"".join(rng.sample(lines, len(lines))), content.replace(b"\n", b"\r\n"), other + content,
@@ -129,8 +116,8 @@ def reading(rng: random.Random, name: str, suffix: str, content: bytes, bases: B
         "table": ["merge", file, "-f", rng.choice(["table", "markdown", "latex", "html", "typst"])],
         "plot": ["plot", file, "-o", "f.svg"], "resume": [*base.args, "--resume", "-o", file],
     }  # fmt: skip
-    how = rng.choices(list(readers), [4, 4, 2, 1, 4 * bool(base.args and suffix != ".json")])[0]
-    verify = READ_FAULTS.get(how) if base.exact else None
+    how = rng.choices(list(readers), [4, 4, 2, 1, 4 * (suffix != ".json")])[0]
+    verify = READ_FAULTS.get(how)
     columns = rng.choice([0, 0, 80]) if how == "table" else 0
     more = {} if verify is None else {"verify": partial(verify, name, file, bases)}
     return Case([readers[how]], files=files, columns=columns, **more)  # type: ignore[arg-type]
@@ -140,8 +127,8 @@ def merge_faults(_: str, __: str, bases: Bases, ended: Sequence[Ended]) -> Itera
     """Yield the rows that were accepted, and are not those of the whole file."""
     if ended[0].code != 0:
         return
-    exact = [base.files[".jsonl"].decode() for base in bases.values() if base.exact]
-    rows = [judged_apart(line) for text in exact for line in text.splitlines()]
+    whole = [base.files[".jsonl"].decode() for base in bases.values()]
+    rows = [judged_apart(line) for text in whole for line in text.splitlines()]
     for line in ended[0].out.splitlines():
         row = judged_apart(line)
         if row not in rows:

@@ -26,10 +26,10 @@ from varsim import Experiment
 from varsim.activations import find_activation
 from varsim.compute import threads
 from varsim.compute.processes import processes
-from varsim.layer.result import LayerStudy
+from varsim.layer.study import LayerStudy
 from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.question import Network
-from varsim.stack.result import StackStudy
+from varsim.stack.study import StackStudy
 
 studies = [LayerStudy(Experiment(dim=dim, scale="sqrt", samples=6400)) for dim in (3, 64, 5000)]
 studies += [LayerStudy(Experiment(dim=64, scale="he", precision=0.005), histogram=True)]

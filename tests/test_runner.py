@@ -24,6 +24,7 @@ from varsim.check.study import CheckStudy
 from varsim.compute import ComputeError, Mapper, threads
 from varsim.layer import sampling
 from varsim.layer.question import MIN_BLOCKS
+from varsim.layer.result import RESULTS
 from varsim.layer.study import LayerStudy
 from varsim.runner import Measurement, Outcome, ResumePoint, RunOptions, run, sample
 from varsim.stack.question import Network
@@ -65,11 +66,11 @@ def run_of(
     studies: Sequence[Any],
     mapper: Mapper = map,
     *,
-    points: Sequence[ResumePoint] = (),
+    points: Sequence[ResumePoint[Any, Any, Any]] = (),
     ledger: Any = None,
     progress: Any = None,
     **options: Any,
-) -> Outcome:
+) -> Outcome[Any]:
     """Run studies, or points, with a mapper."""
     points = points or [ResumePoint(study) for study in studies]
     asked = RunOptions(**options)
@@ -83,7 +84,7 @@ def records(rows: Iterable[Any]) -> list[str]:
 
 def from_file(rows: Iterable[Any]) -> list[Any]:
     """Rows as they are read from a file."""
-    return [row.schema.row(json.loads(text)) for row, text in zip(rows, records(rows), strict=True)]
+    return [row.schema.row_of(json.loads(t)) for row, t in zip(rows, records(rows), strict=True)]
 
 
 def without_agrees(rows: Iterable[Any]) -> list[Any]:
@@ -93,10 +94,7 @@ def without_agrees(rows: Iterable[Any]) -> list[Any]:
 
 def totals_of(study: Any, replicates: int) -> Any:
     """Totals of the first replicates."""
-    totals = study.empty()
-    for index in range(replicates):
-        totals = totals.plus(study.sample(index))
-    return totals
+    return study.empty().plus(*study.sample(range(replicates)))
 
 
 class Ahead:
@@ -229,9 +227,9 @@ def test_a_measurement_hands_out_no_more_than_the_next_check_needs() -> None:
         while (work := measurement.hand_out()) is not None:
             assert work.indices[-1] < target
             assert measurement.target == target
-        for index in range(measurement.count, target):
+        for block in PRECISE.sample(range(measurement.count, target)):
             assert measurement.target == target
-            measurement.add(PRECISE.sample(index))
+            measurement.add(block)
     assert checks == [115, 189]
     assert measurement.hand_out() is None
 
@@ -240,8 +238,8 @@ def test_what_comes_back_after_the_end_is_not_added() -> None:
     """A row whose time was up stays as it was, whatever was in flight."""
     time_is_up = iter([False] * 3 + [True])
     measurement = Measurement(LONG, time_is_up=time_is_up.__next__)
-    for index in range(100):
-        measurement.add(LONG.sample(index))
+    for block in LONG.sample(range(100)):
+        measurement.add(block)
     assert measurement.is_done
     assert measurement.count == MIN_BLOCKS + 3
 
@@ -251,8 +249,8 @@ def test_a_stopped_measurement_says_whether_it_has_an_error_bar(study: Any) -> N
     """It has with the fewest replicates that an error bar needs, and not with one fewer."""
     for replicates in (0, study.minimum - 1, study.minimum):
         measurement = Measurement(study)
-        for index in range(replicates):
-            measurement.add(study.sample(index))
+        for replicate in study.sample(range(replicates)):
+            measurement.add(replicate)
         assert not measurement.is_done
         assert measurement.stop() is (replicates == study.minimum)
         assert measurement.is_done
@@ -485,7 +483,7 @@ def test_a_worker_takes_the_memory_that_its_study_says(study: Any) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
 
-    for call in (study.prepare, partial(study.sample, 0)):
+    for call in (study.prepare, partial(study.sample, range(1))):
         worker = threading.Thread(target=work, args=[call])  # with scratch memory of its own
         worker.start()
         worker.join()
@@ -501,20 +499,22 @@ def test_workers_that_gave_out_are_told_in_their_own_sentence() -> None:
     assert len(outcome.rows) == 1
 
 
-def test_a_full_disk_ends_the_run_and_the_row_is_still_published() -> None:
+def test_a_full_disk_ends_the_run_and_the_row_is_still_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sentence says what could not be added, and where."""
 
-    class Full(Recorded):
-        path = Path("rows.jsonl")
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
 
-        def add(self, rows: Sequence[Any]) -> None:
-            raise OSError(28, "No space left on device")
-
-    outcome = run_of([FIXED, LONG], ledger=Full())
-    assert outcome.failure is not None
-    assert "'rows.jsonl': No space left on device; " in outcome.failure
-    assert [row.question for row in outcome.rows] == [FIXED.question]
-    stopped = run_of([LONG], ending(70, KeyboardInterrupt()), ledger=Full())
+    monkeypatch.setattr("varsim.storage.ledger.append_line", full)
+    path = tmp_path / "rows.jsonl"
+    with Ledger(path, RESULTS) as ledger:
+        outcome = run_of([FIXED, LONG], ledger=ledger)
+        assert outcome.failure is not None
+        assert f"{str(path)!r}: No space left on device; " in outcome.failure
+        assert [row.question for row in outcome.rows] == [FIXED.question]
+        stopped = run_of([LONG], ending(70, KeyboardInterrupt()), ledger=ledger)
     assert stopped.interrupted
     assert stopped.failure == outcome.failure
     assert [row.blocks for row in stopped.rows] == [70]

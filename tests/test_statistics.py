@@ -160,6 +160,9 @@ class Row:
     agrees: bool | None = None
     alpha: float | None = None
 
+    def judged(self, *, agrees: bool | None, alpha: float | None) -> Row:
+        return replace(self, agrees=agrees, alpha=alpha)
+
 
 def with_p(p: float, dof: float = 63) -> Estimate:
     """An estimate with that p-value, whose error is measured as it is expected."""

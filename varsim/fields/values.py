@@ -93,6 +93,8 @@ def sequence(of: ValueType[T]) -> ValueType[tuple[T, ...]]:
     """Return the type of lists whose items have one type."""
 
     def read(value: Any) -> tuple[T, ...]:
+        if value is None:  # an empty cell of CSV
+            return ()
         if not isinstance(value, list):
             raise TypeError
         return tuple(map(of.read, value))
