@@ -161,162 +161,78 @@ class InitializerCheck(RowBase):
         """What a reader should know."""
         return (*self.pooling(), *_caveats(self))
 
+    # fmt: off
     init = _column(
-        TEXT,
-        "The initializer, with its arguments.",
-        lambda r: str(r.question.init),
-        stored=True,
-        header="initializer",
-        cell=lambda r: r.initializer.short_name,
-        numeric=False,
-        phrase="{}",
-    )
+        TEXT, "The initializer, with its arguments.", lambda r: str(r.question.init), stored=True,
+        header="initializer", cell=lambda r: r.initializer.short_name, numeric=False, phrase="{}")
     _package = _column(
-        optional(TEXT),
-        "The package it belongs to, with its version.",
-        lambda r: r.init_package,
-        name="init_package",
-        stored=True,
-        header="package",
-        cell=lambda r: r.initializer.framework,
-        numeric=False,
-    )
+        optional(TEXT), "The package it belongs to, with its version.", lambda r: r.init_package,
+        name="init_package", stored=True, header="package", cell=lambda r: r.initializer.framework,
+        numeric=False)
     dim = _column(
-        WHOLE,
-        "D, the fan-in.",
-        lambda r: r.question.dim,
-        stored=True,
-        header="D",
-        phrase="D = {}",
-        when_varying=True,
-    )
+        WHOLE, "D, the fan-in.", lambda r: r.question.dim, stored=True, header="D", phrase="D = {}",
+        when_varying=True)
     fan_out = _column(
-        WHOLE,
-        "n, the fan-out.",
-        lambda r: r.question.n,
-        stored=True,
-        header="fan-out",
-        phrase="fan-out {}",
-        when_varying=True,
-    )
+        WHOLE, "n, the fan-out.", lambda r: r.question.n, stored=True, header="fan-out",
+        phrase="fan-out {}", when_varying=True)
     dtype = _column(
-        TEXT,
-        "Floating-point type of W and the products.",
-        lambda r: r.question.dtype,
-        stored=True,
-        phrase="{}",
-        is_default=lambda r: r.question.dtype == "float32",
-    )
+        TEXT, "Floating-point type of W and the products.", lambda r: r.question.dtype, stored=True,
+        phrase="{}", is_default=lambda r: r.question.dtype == "float32")
     seed = _column(
-        WHOLE,
-        "Root of all random streams.",
-        lambda r: r.question.seed,
-        stored=True,
-        phrase="seed {}",
-    )
+        WHOLE, "Root of all random streams.", lambda r: r.question.seed, stored=True,
+        phrase="seed {}")
     _draws_asked = _column(
-        WHOLE,
-        "Number of W that were asked for.",
-        lambda r: r.draws_asked,
-        name="draws_asked",
-        stored=True,
-    )
+        WHOLE, "Number of W that were asked for.", lambda r: r.draws_asked, name="draws_asked",
+        stored=True)
     draws = _column(
-        WHOLE, "Number of independent W: the replicates of all errors.", lambda r: r.totals.draws
-    )
+        WHOLE, "Number of independent W: the replicates of all errors.", lambda r: r.totals.draws)
     _claim = _column(
-        optional(TEXT),
-        "E w² as documented, as a formula.",
-        lambda r: r.claim,
-        name="claim",
-        stored=True,
-        header="claims E w²",
-        numeric=False,
-        note="E w² is claimed as documented",
-    )
+        optional(TEXT), "E w² as documented, as a formula.", lambda r: r.claim, name="claim",
+        stored=True, header="claims E w²", numeric=False, note="E w² is claimed as documented")
     _claimed = _column(
-        optional(NUMBER), "E w² as documented.", lambda r: r.claimed, name="claimed", stored=True
-    )
+        optional(NUMBER), "E w² as documented.", lambda r: r.claimed, name="claimed", stored=True)
     mean_square = _column(
-        NUMBER,
-        "E w², measured.",
-        lambda r: r.square.value,
-        header="std",
-        cell=lambda r: short(math.sqrt(r.square.value)),
-        drop_priority=2,
-        note="std is the root mean square of the entries",
-    )
+        NUMBER, "E w², measured.", lambda r: r.square.value, header="std",
+        cell=lambda r: short(math.sqrt(r.square.value)), drop_priority=2,
+        note="std is the root mean square of the entries")
     mean_square_error = _column(NUMBER, "Its standard error.", lambda r: r.square.std_error)
     kurtosis = _column(
-        optional(NUMBER),
-        "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
-        lambda r: None if r.shape is None else r.shape.value,
-        header="kurtosis",
-        measured=_shape,
-        interval=True,
-        drop_priority=1,
-    )
+        optional(NUMBER), "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
+        lambda r: None if r.shape is None else r.shape.value, header="kurtosis", measured=_shape,
+        interval=True, drop_priority=1)
     kurtosis_error = _column(
-        optional(NUMBER),
-        "Its standard error.",
-        lambda r: None if r.shape is None else r.shape.std_error,
-    )
+        optional(NUMBER), "Its standard error.",
+        lambda r: None if r.shape is None else r.shape.std_error)
     forward_theory = _column(
-        optional(NUMBER),
-        "D E w² by the claim.",
-        lambda r: r.estimate.claim,
-        header="x@W theory",
-        measured=_forward,
-        drop_priority=4,
-    )
+        optional(NUMBER), "D E w² by the claim.", lambda r: r.estimate.claim, header="x@W theory",
+        measured=_forward, drop_priority=4)
     forward = _column(
-        NUMBER,
-        "Variance of x @ W over W and standard normal x, measured.",
-        lambda r: r.estimate.value,
-        header="x@W ± {level}",
-        measured=_forward,
-        interval=True,
+        NUMBER, "Variance of x @ W over W and standard normal x, measured.",
+        lambda r: r.estimate.value, header="x@W ± {level}", measured=_forward, interval=True,
         note="x@W and g@Wᵀ are variances, forward and backward, for standard normal x and g; the "
-        "verdict is about x@W",
-    )
+        "verdict is about x@W")
     forward_error = _column(NUMBER, "Its standard error.", lambda r: r.estimate.std_error)
     backward_theory = _column(
-        optional(NUMBER),
-        "n E w² by the claim.",
-        lambda r: r.back.claim,
-        header="g@Wᵀ theory",
-        measured=_back,
-        drop_priority=0,
-    )
+        optional(NUMBER), "n E w² by the claim.", lambda r: r.back.claim, header="g@Wᵀ theory",
+        measured=_back, drop_priority=0)
     backward = _column(
-        NUMBER,
-        "Variance of g @ Wᵀ over W and standard normal g, measured.",
-        lambda r: r.back.value,
-        header="g@Wᵀ ± {level}",
-        drop_priority=3,
-        measured=_back,
-        interval=True,
-    )
+        NUMBER, "Variance of g @ Wᵀ over W and standard normal g, measured.",
+        lambda r: r.back.value, header="g@Wᵀ ± {level}", drop_priority=3, measured=_back,
+        interval=True)
     backward_error = _column(NUMBER, "Its standard error.", lambda r: r.back.std_error)
     ratio = _column(optional(NUMBER), "forward over its theory.", lambda r: r.estimate.ratio)
     z = _column(
-        optional(NUMBER),
-        "Difference of forward from its theory in standard errors.",
-        lambda r: r.estimate.z,
-    )
+        optional(NUMBER), "Difference of forward from its theory in standard errors.",
+        lambda r: r.estimate.z)
     p = _column(
-        optional(NUMBER),
-        "Two-sided probability of so large a difference, of this row alone: by "
+        optional(NUMBER), "Two-sided probability of so large a difference, of this row alone: by "
         "forward_error, or by the error of normal W, if that is larger.",
-        lambda r: r.estimate.joint_p,
-    )
+        lambda r: r.estimate.joint_p)
     _totals = _column(
         TOTALS,
         "The running totals that the measured values follow from, and that can be added to.",
-        lambda r: r.totals,
-        name="totals",
-        stored=True,
-    )
+        lambda r: r.totals, name="totals", stored=True)
+    # fmt: on
 
 
 def _caveats(row: InitializerCheck) -> Iterator[Caveat]:

@@ -1,4 +1,4 @@
-"""Theory of a check: the error of outputs, whatever makes W."""
+"""Theory of a check: the expected error of outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from varsim.layer.question import Experiment
 
 
 def block_error2(asked: Experiment) -> float:
-    """Return the relative variance of the mean square of x @ W over a batch, for independent normal W:
+    """Return the relative variance of the mean square of x @ W over a batch, for normal W.
 
     [2 + (κx κw - 3)/D + (n-1)(κx-1)/D + (r-1)(κw-1)/D] / (r n) with kurtoses of 3.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import NamedTuple
 
@@ -53,8 +53,8 @@ class CheckTotals:
     """
 
     draws: int = 0
-    forward: Totals = Totals()
-    backward: Totals = Totals()
+    forward: Totals = field(default_factory=Totals)
+    backward: Totals = field(default_factory=Totals)
     mean_square: float = 0.0
     mean_square_m2: float = 0.0
     reference: float | None = None

@@ -96,7 +96,7 @@ def plot(options: PlotOptions) -> int:
                 options.width,
                 title=options.title,
                 captioned=not options.no_caption,
-            )  # fmt: skip
+            )
             for _ in options.output
         ]
     except ModuleNotFoundError as error:

@@ -149,8 +149,8 @@ class Columns(Generic[R]):
     ) -> Declared[R, T]:
         """Return a field: see :class:`Field`."""
         return Declared(
-            value_type=value_type, about=about, get=get, name=name, stored=stored, header=header, cell=cell,
-            measured=measured, interval=interval, note=note, numeric=numeric,
+            value_type=value_type, about=about, get=get, name=name, stored=stored, header=header,
+            cell=cell, measured=measured, interval=interval, note=note, numeric=numeric,
             drop_priority=drop_priority, phrase=phrase, show=show, when_varying=when_varying,
             is_default=is_default, always_in_caption=always_in_caption, axis=axis,
         )  # fmt: skip

@@ -79,49 +79,27 @@ class RowBase(_Parts):
     alpha: float | None = None
     pooled: tuple[int, ...] = ()
 
+    # fmt: off
     _agrees = _column(
-        optional(TRUTH),
-        "The verdict, Holm-adjusted over the table at alpha.",
-        lambda r: r.agrees,
-        name="agrees",
-        stored=True,
-        header="verdict",
-        numeric=False,
-        cell=lambda r: r.verdict,
-    )
+        optional(TRUTH), "The verdict, Holm-adjusted over the table at alpha.", lambda r: r.agrees,
+        name="agrees", stored=True, header="verdict", numeric=False, cell=lambda r: r.verdict)
     _caveats = _column(_CAVEATS, "What a reader should know.", lambda r: r.caveats, name="caveats")
     _confidence = _column(
-        NUMBER, "Level of the intervals.", lambda r: r.confidence, name="confidence", stored=True
-    )
+        NUMBER, "Level of the intervals.", lambda r: r.confidence, name="confidence", stored=True)
     _alpha = _column(
-        optional(NUMBER),
-        "False-alarm rate that all verdicts of the table share.",
-        lambda r: r.alpha,
-        name="alpha",
-        stored=True,
-    )
+        optional(NUMBER), "False-alarm rate that all verdicts of the table share.",
+        lambda r: r.alpha, name="alpha", stored=True)
     _key = _column(TEXT, "What was measured, without the seed.", lambda r: r.key, name="key")
     _pooled = _column(
-        _SEEDS,
-        "Further seeds, whose draws the totals hold too.",
-        lambda r: r.pooled,
-        name="pooled",
-        stored=True,
-    )
+        _SEEDS, "Further seeds, whose draws the totals hold too.", lambda r: r.pooled,
+        name="pooled", stored=True)
     _init_package = _column(
-        optional(TEXT),
-        "Package of the initializer, with its version.",
-        lambda r: r.init_package,
-        name="init_package",
-        stored=True,
-    )
+        optional(TEXT), "Package of the initializer, with its version.", lambda r: r.init_package,
+        name="init_package", stored=True)
     _varsim = _column(
-        TEXT,
-        "Version of varsim that measured the row.",
-        lambda r: r.varsim,
-        name="varsim",
-        stored=True,
-    )
+        TEXT, "Version of varsim that measured the row.", lambda r: r.varsim, name="varsim",
+        stored=True)
+    # fmt: on
 
     @property
     def place(self) -> int:

@@ -124,282 +124,126 @@ class Result(RowBase):
         """What a reader should know."""
         return (*self.pooling(), *_caveats(self))
 
+    # fmt: off
     dim = _column(
-        WHOLE,
-        "D, the fan-in.",
-        lambda r: r.question.dim,
-        stored=True,
-        header="D",
-        phrase="D = {}",
-        axis="D (fan-in)",
-    )
+        WHOLE, "D, the fan-in.", lambda r: r.question.dim, stored=True, header="D", phrase="D = {}",
+        axis="D (fan-in)")
     scale = _column(
-        TEXT,
-        "The scheme, as it was asked for.",
-        lambda r: r.question.scale,
-        stored=True,
-        header="scale",
-        phrase="scale {}",
-        numeric=False,
-    )
+        TEXT, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
+        header="scale", phrase="scale {}", numeric=False)
     k = _column(
-        NUMBER,
-        "The divisor of W.",
-        lambda r: r.question.k,
-        header="k",
-        phrase="k = {}",
-        show=significant,
-        drop_priority=0,
-        axis="k (divisor of W)",
-    )
+        NUMBER, "The divisor of W.", lambda r: r.question.k, header="k", phrase="k = {}",
+        show=significant, drop_priority=0, axis="k (divisor of W)")
     gain = _column(
-        optional(NUMBER),
-        "g; empty where the scheme has none.",
-        lambda r: r.question.g,
-        stored=True,
-        header="gain",
-        phrase="gain {}",
-        show=significant,
-        when_varying=True,
-        axis="gain g",
-        is_default=lambda r: r.question.g == find_scale(r.question.scale).gain,
-    )
+        optional(NUMBER), "g; empty where the scheme has none.", lambda r: r.question.g,
+        stored=True, header="gain", phrase="gain {}", show=significant, when_varying=True,
+        axis="gain g", is_default=lambda r: r.question.g == find_scale(r.question.scale).gain)
     fan_out = _column(
-        WHOLE,
-        "n, the fan-out.",
-        lambda r: r.question.n,
-        stored=True,
-        header="fan-out",
-        phrase="fan-out {}",
-        when_varying=True,
-        axis="fan-out n",
-        is_default=lambda r: r.question.n == r.question.dim,
-    )
+        WHOLE, "n, the fan-out.", lambda r: r.question.n, stored=True, header="fan-out",
+        phrase="fan-out {}", when_varying=True, axis="fan-out n",
+        is_default=lambda r: r.question.n == r.question.dim)
     design = _column(
-        TEXT,
-        "Which outputs share draws.",
-        lambda r: r.question.design,
-        stored=True,
-        header="design",
-        numeric=False,
-        phrase="{}",
-        when_varying=True,
-        always_in_caption=True,
-        is_default=lambda r: r.question.design == "crossed",
-    )
+        TEXT, "Which outputs share draws.", lambda r: r.question.design, stored=True,
+        header="design", numeric=False, phrase="{}", when_varying=True, always_in_caption=True,
+        is_default=lambda r: r.question.design == "crossed")
     init = _column(
-        optional(TEXT),
-        "The initializer that made W, with its arguments.",
-        lambda r: r.question.init,
-        stored=True,
-        header="init",
-        phrase="init {}",
-        numeric=False,
-        when_varying=True,
-        is_default=lambda r: r.question.init is None,
-    )
+        optional(TEXT), "The initializer that made W, with its arguments.",
+        lambda r: r.question.init, stored=True, header="init", phrase="init {}", numeric=False,
+        when_varying=True, is_default=lambda r: r.question.init is None)
     x_dist = _column(
-        TEXT,
-        "Distribution of the entries of x.",
-        lambda r: r.question.x_dist,
-        stored=True,
-        header="x",
-        phrase="x {}",
-        numeric=False,
-        when_varying=True,
-        always_in_caption=True,
-        is_default=lambda r: r.question.x_dist == "normal",
-    )
+        TEXT, "Distribution of the entries of x.", lambda r: r.question.x_dist, stored=True,
+        header="x", phrase="x {}", numeric=False, when_varying=True, always_in_caption=True,
+        is_default=lambda r: r.question.x_dist == "normal")
     x_mean = _column(
-        NUMBER,
-        "Shift of the entries of x.",
-        lambda r: r.question.x_mean,
-        stored=True,
-        header="x mean",
-        phrase="x mean {}",
-        show=significant,
-        when_varying=True,
-        axis="x mean",
-        is_default=lambda r: r.question.x_mean == 0.0,
-    )
+        NUMBER, "Shift of the entries of x.", lambda r: r.question.x_mean, stored=True,
+        header="x mean", phrase="x mean {}", show=significant, when_varying=True, axis="x mean",
+        is_default=lambda r: r.question.x_mean == 0.0)
     x_std = _column(
-        NUMBER,
-        "Factor on the entries of x.",
-        lambda r: r.question.x_std,
-        stored=True,
-        header="x std",
-        phrase="x std {}",
-        show=significant,
-        when_varying=True,
-        axis="x std",
-        is_default=lambda r: r.question.x_std == 1.0,
-    )
+        NUMBER, "Factor on the entries of x.", lambda r: r.question.x_std, stored=True,
+        header="x std", phrase="x std {}", show=significant, when_varying=True, axis="x std",
+        is_default=lambda r: r.question.x_std == 1.0)
     w_dist = _column(
-        optional(TEXT),
-        "Distribution of the entries of W; empty with an initializer.",
-        lambda r: r.question.w_dist,
-        stored=True,
-        header="W",
-        phrase="W {}",
-        numeric=False,
-        when_varying=True,
-        always_in_caption=True,
-        is_default=lambda r: r.question.w_dist == "normal",
-    )
+        optional(TEXT), "Distribution of the entries of W; empty with an initializer.",
+        lambda r: r.question.w_dist, stored=True, header="W", phrase="W {}", numeric=False,
+        when_varying=True, always_in_caption=True,
+        is_default=lambda r: r.question.w_dist == "normal")
     w_mean = _column(
-        optional(NUMBER),
-        "Shift of the entries of W; empty with an initializer.",
-        lambda r: r.question.w_mean,
-        stored=True,
-        header="W mean",
-        phrase="W mean {}",
-        show=significant,
-        when_varying=True,
-        axis="W mean",
-        is_default=lambda r: not r.question.w_mean,
-    )
+        optional(NUMBER), "Shift of the entries of W; empty with an initializer.",
+        lambda r: r.question.w_mean, stored=True, header="W mean", phrase="W mean {}",
+        show=significant, when_varying=True, axis="W mean",
+        is_default=lambda r: not r.question.w_mean)
     w_std = _column(
-        optional(NUMBER),
-        "Factor on the entries of W; empty with an initializer.",
-        lambda r: r.question.w_std,
-        stored=True,
-        header="W std",
-        phrase="W std {}",
-        show=significant,
-        when_varying=True,
-        axis="W std",
-        is_default=lambda r: r.question.w_std in (None, 1.0),
-    )
+        optional(NUMBER), "Factor on the entries of W; empty with an initializer.",
+        lambda r: r.question.w_std, stored=True, header="W std", phrase="W std {}",
+        show=significant, when_varying=True, axis="W std",
+        is_default=lambda r: r.question.w_std in (None, 1.0))
     dtype = _column(
-        TEXT,
-        "Floating-point type of draws and products.",
-        lambda r: r.question.dtype,
-        stored=True,
-        header="dtype",
-        phrase="{}",
-        numeric=False,
-        when_varying=True,
-        always_in_caption=True,
-        is_default=lambda r: r.question.dtype == "float32",
-    )
+        TEXT, "Floating-point type of draws and products.", lambda r: r.question.dtype, stored=True,
+        header="dtype", phrase="{}", numeric=False, when_varying=True, always_in_caption=True,
+        is_default=lambda r: r.question.dtype == "float32")
     seed = _column(
-        WHOLE,
-        "Root of all random streams.",
-        lambda r: r.question.seed,
-        stored=True,
-        phrase="seed {}",
-    )
+        WHOLE, "Root of all random streams.", lambda r: r.question.seed, stored=True,
+        phrase="seed {}")
     samples_asked = _column(
-        optional(WHOLE),
-        "Number of outputs that were asked for.",
-        lambda r: r.question.outputs,
-        stored=True,
-    )
+        optional(WHOLE), "Number of outputs that were asked for.", lambda r: r.question.outputs,
+        stored=True)
     precision = _column(
-        optional(NUMBER),
-        "Relative standard error that was asked for.",
-        lambda r: r.question.precision,
-        stored=True,
-    )
+        optional(NUMBER), "Relative standard error that was asked for.",
+        lambda r: r.question.precision, stored=True)
     max_samples = _column(
-        optional(WHOLE),
-        "Bound on the outputs with a precision.",
-        lambda r: r.question.max_samples,
-        stored=True,
-    )
+        optional(WHOLE), "Bound on the outputs with a precision.", lambda r: r.question.max_samples,
+        stored=True)
     blocks = _column(WHOLE, "Number of independent blocks.", lambda r: r.totals.blocks)
     samples = _column(
-        WHOLE,
-        "Number of outputs drawn, all blocks together.",
-        lambda r: r.totals.blocks * r.question.block.outputs,
-    )
+        WHOLE, "Number of outputs drawn, all blocks together.",
+        lambda r: r.totals.blocks * r.question.block.outputs)
     theory = _column(
-        NUMBER,
-        "Variance over x and W: D/k² where both are standardised.",
-        lambda r: r.prediction.variance,
-        header="theory",
-        measured=_estimate,
-    )
+        NUMBER, "Variance over x and W: D/k² where both are standardised.",
+        lambda r: r.prediction.variance, header="theory", measured=_estimate)
     conditional_theory = _column(
-        optional(NUMBER),
-        "||x||² σw²/k² for a fixed x: the claim of the row.",
-        lambda r: None if r.totals.x_sums is None else r.claim.variance,
-        header="given x",
-        measured=_estimate,
-    )
+        optional(NUMBER), "||x||² σw²/k² for a fixed x: the claim of the row.",
+        lambda r: None if r.totals.x_sums is None else r.claim.variance, header="given x",
+        measured=_estimate)
     init_theory = _column(
-        optional(NUMBER),
-        "Exact variance with a built-in initializer, whatever the scheme claims.",
-        lambda r: r.prediction.init_variance,
-    )
+        optional(NUMBER), "Exact variance with a built-in initializer, whatever the scheme claims.",
+        lambda r: r.prediction.init_variance)
     empirical = _column(
-        NUMBER,
-        "Measured variance; unbiased.",
-        lambda r: r.estimate.value,
-        header="empirical ± {level}",
-        axis="Var[x @ W]",
-        measured=_estimate,
-        interval=True,
-    )
+        NUMBER, "Measured variance; unbiased.", lambda r: r.estimate.value,
+        header="empirical ± {level}", axis="Var[x @ W]", measured=_estimate, interval=True)
     std_error = _column(
-        NUMBER,
-        "Standard error of empirical, from the spread between blocks.",
-        lambda r: r.estimate.std_error,
-    )
+        NUMBER, "Standard error of empirical, from the spread between blocks.",
+        lambda r: r.estimate.std_error)
     expected_std_error = _column(
-        NUMBER, "Standard error by theory for these blocks.", lambda r: r.estimate.expected_error
-    )
+        NUMBER, "Standard error by theory for these blocks.", lambda r: r.estimate.expected_error)
     ci_low = _column(
-        NUMBER,
-        "Lower end of the interval at confidence.",
-        lambda r: r.estimate.interval(r.confidence)[0],
-    )
+        NUMBER, "Lower end of the interval at confidence.",
+        lambda r: r.estimate.interval(r.confidence)[0])
     ci_high = _column(
-        NUMBER,
-        "Upper end of the interval at confidence.",
-        lambda r: r.estimate.interval(r.confidence)[1],
-    )
+        NUMBER, "Upper end of the interval at confidence.",
+        lambda r: r.estimate.interval(r.confidence)[1])
     ratio = _column(
-        optional(NUMBER),
-        "empirical over the claim.",
-        lambda r: r.estimate.ratio,
-        header="ratio",
-        cell=lambda r: _ratio(r),
-        drop_priority=1,
-        axis="ratio to theory",
-        note="ratio is empirical / theory",
-    )
+        optional(NUMBER), "empirical over the claim.", lambda r: r.estimate.ratio, header="ratio",
+        cell=lambda r: _ratio(r), drop_priority=1, axis="ratio to theory",
+        note="ratio is empirical / theory")
     z = _column(
-        optional(NUMBER),
-        "Difference from the claim, in standard errors.",
-        lambda r: r.estimate.z,
-        header="z",
-        show="{:+.2f}".format,
-        drop_priority=2,
-        note="z is their difference in standard errors",
-    )
+        optional(NUMBER), "Difference from the claim, in standard errors.", lambda r: r.estimate.z,
+        header="z", show="{:+.2f}".format, drop_priority=2,
+        note="z is their difference in standard errors")
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference at least so large, Student t; of this row alone.",
-        lambda r: r.estimate.p,
-    )
+        lambda r: r.estimate.p)
     effective_samples = _column(
         optional(NUMBER),
         "Number of independent pairs (x, w) with the same error; of w for a fixed x.",
-        lambda r: _effective_samples(r),
-    )
+        lambda r: _effective_samples(r))
     _totals = _column(
-        TOTALS,
-        "The running totals that all of this follows from, and that can be added to.",
-        lambda r: r.totals,
-        name="totals",
-        stored=True,
-    )
+        TOTALS, "The running totals that all of this follows from, and that can be added to.",
+        lambda r: r.totals, name="totals", stored=True)
     histogram = _column(
-        optional(BINS),
-        "The bins of the outputs' histogram; the counts are in the totals.",
-        lambda r: None if r.totals.counts is None else histogram_bins(r.question),
-    )
+        optional(BINS), "The bins of the outputs' histogram; the counts are in the totals.",
+        lambda r: None if r.totals.counts is None else histogram_bins(r.question))
+    # fmt: on
 
 
 def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:

@@ -82,10 +82,12 @@ def shared_settings(rows: Sequence[R]) -> list[str]:
 
 
 def settings(rows: Sequence[R]) -> str:
+    """Return the settings that all rows share, and their seeds."""
     return ", ".join([*shared_settings(rows), seeds(rows)])
 
 
 def records(rows: Sequence[R]) -> Records:
+    """Return the records of rows, each made when it is asked for."""
     return Records(rows, schema_of(rows).record)
 
 

@@ -213,392 +213,184 @@ class LayerResult(RowBase):
         """What a reader should know."""
         return (*self.pooling(), *_caveats(self))
 
+    # fmt: off
     _layer = _column(
-        WHOLE,
-        "l, from 1 on.",
-        lambda r: r.layer,
-        name="layer",
-        stored=True,
-        header="layer",
-        axis="layer",
-    )
+        WHOLE, "l, from 1 on.", lambda r: r.layer, name="layer", stored=True, header="layer",
+        axis="layer")
     depth = _column(
-        WHOLE,
-        "L, the number of layers.",
-        lambda r: r.question.depth,
-        phrase="{}",
-        show=lambda depth: f"{depth} layer{'s' * (depth > 1)}",
-    )
+        WHOLE, "L, the number of layers.", lambda r: r.question.depth, phrase="{}",
+        show=lambda depth: f"{depth} layer{'s' * (depth > 1)}")
     fan_in = _column(
-        WHOLE, "Width of the layer before, or of the input.", lambda r: r.weights.fan_in
-    )
+        WHOLE, "Width of the layer before, or of the input.", lambda r: r.weights.fan_in)
     width = _column(
-        WHOLE, "Number of units.", lambda r: r.weights.fan_out, header="width", drop_priority=4
-    )
+        WHOLE, "Number of units.", lambda r: r.weights.fan_out, header="width", drop_priority=4)
     widths = _column(
-        sequence(WHOLE),
-        "Widths of the input and of all layers.",
-        lambda r: r.question.widths,
-        stored=True,
-        phrase="{}",
-        show=lambda widths: _in_runs(widths),
-    )
+        sequence(WHOLE), "Widths of the input and of all layers.", lambda r: r.question.widths,
+        stored=True, phrase="{}", show=lambda widths: _in_runs(widths))
     activation = _column(
-        TEXT,
-        "φ.",
-        lambda r: r.question.activation,
-        stored=True,
-        phrase="{}",
-        always_in_caption=True,
-    )
+        TEXT, "φ.", lambda r: r.question.activation, stored=True, phrase="{}",
+        always_in_caption=True)
     scale = _column(
-        TEXT,
-        "The scheme, as it was asked for.",
-        lambda r: r.question.scale,
-        stored=True,
-        phrase="scale {}",
-        always_in_caption=True,
-    )
+        TEXT, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
+        phrase="scale {}", always_in_caption=True)
     k = _column(NUMBER, "The divisor of W.", lambda r: r.weights.k)
     gain = _column(
-        optional(NUMBER),
-        "g; empty where the scheme has none.",
-        lambda r: r.question.g,
-        stored=True,
-        phrase="gain {}",
-        show=significant,
-        always_in_caption=True,
-    )
+        optional(NUMBER), "g; empty where the scheme has none.", lambda r: r.question.g,
+        stored=True, phrase="gain {}", show=significant, always_in_caption=True)
     bias_std = _column(
-        NUMBER,
-        "Standard deviation of the biases.",
-        lambda r: r.question.bias_std,
-        stored=True,
-        phrase="bias std {}",
-        show=significant,
-        is_default=lambda r: r.question.bias_std == 0.0,
-    )
+        NUMBER, "Standard deviation of the biases.", lambda r: r.question.bias_std, stored=True,
+        phrase="bias std {}", show=significant, is_default=lambda r: r.question.bias_std == 0.0)
     norm = _column(
-        TEXT,
-        "What is normalised before φ.",
-        lambda r: r.question.norm,
-        stored=True,
-        phrase="{} norm",
-        is_default=lambda r: r.question.norm == "none",
-    )
+        TEXT, "What is normalised before φ.", lambda r: r.question.norm, stored=True,
+        phrase="{} norm", is_default=lambda r: r.question.norm == "none")
     residual = _column(
-        optional(NUMBER),
-        "Factor on every branch; empty in a plain stack.",
-        lambda r: r.question.residual,
-        stored=True,
-        phrase="residual {}",
-        show=significant,
-        always_in_caption=True,
-    )
+        optional(NUMBER), "Factor on every branch; empty in a plain stack.",
+        lambda r: r.question.residual, stored=True, phrase="residual {}", show=significant,
+        always_in_caption=True)
     init = _column(
-        optional(TEXT),
-        "The initializer that made the weights, with its arguments.",
-        lambda r: r.question.init,
-        stored=True,
-        phrase="init {}",
-        always_in_caption=True,
-    )
+        optional(TEXT), "The initializer that made the weights, with its arguments.",
+        lambda r: r.question.init, stored=True, phrase="init {}", always_in_caption=True)
     x_dist = _column(
-        TEXT,
-        "Distribution of the inputs' entries.",
-        lambda r: r.question.x_dist,
-        stored=True,
-        phrase="x {}",
-        always_in_caption=True,
-        is_default=lambda r: r.question.x_dist == "normal",
-    )
+        TEXT, "Distribution of the inputs' entries.", lambda r: r.question.x_dist, stored=True,
+        phrase="x {}", always_in_caption=True, is_default=lambda r: r.question.x_dist == "normal")
     correlation = _column(
-        NUMBER,
-        "Correlation between each two inputs of a batch.",
-        lambda r: r.question.correlation,
-        stored=True,
-        phrase="correlation {}",
-        show=significant,
-        is_default=lambda r: r.question.correlation == 0.0,
-    )
+        NUMBER, "Correlation between each two inputs of a batch.", lambda r: r.question.correlation,
+        stored=True, phrase="correlation {}", show=significant,
+        is_default=lambda r: r.question.correlation == 0.0)
     w_dist = _column(
-        optional(TEXT),
-        "Distribution of the weights' entries; empty with an initializer.",
-        lambda r: r.question.w_dist,
-        stored=True,
-        phrase="W {}",
-        always_in_caption=True,
-        is_default=lambda r: r.question.w_dist == "normal",
-    )
+        optional(TEXT), "Distribution of the weights' entries; empty with an initializer.",
+        lambda r: r.question.w_dist, stored=True, phrase="W {}", always_in_caption=True,
+        is_default=lambda r: r.question.w_dist == "normal")
     dtype = _column(
-        TEXT,
-        "Floating-point type of draws and products.",
-        lambda r: r.question.dtype,
-        stored=True,
-        phrase="{}",
-        always_in_caption=True,
-        is_default=lambda r: r.question.dtype == "float32",
-    )
+        TEXT, "Floating-point type of draws and products.", lambda r: r.question.dtype, stored=True,
+        phrase="{}", always_in_caption=True, is_default=lambda r: r.question.dtype == "float32")
     batch = _column(
-        WHOLE,
-        "Inputs per network.",
-        lambda r: r.question.batch,
-        stored=True,
-        phrase="batch {}",
-        show="{:,}".format,
-    )
+        WHOLE, "Inputs per network.", lambda r: r.question.batch, stored=True, phrase="batch {}",
+        show="{:,}".format)
     backward = _column(
-        TRUTH, "Whether gradients were followed.", lambda r: r.question.backward, stored=True
-    )
+        TRUTH, "Whether gradients were followed.", lambda r: r.question.backward, stored=True)
     seed = _column(
-        WHOLE,
-        "Root of all random streams.",
-        lambda r: r.question.seed,
-        stored=True,
-        phrase="seed {}",
-    )
+        WHOLE, "Root of all random streams.", lambda r: r.question.seed, stored=True,
+        phrase="seed {}")
     networks_asked = _column(
-        WHOLE,
-        "Number of networks asked for; with a precision, at first.",
-        lambda r: r.question.networks,
-        stored=True,
-    )
+        WHOLE, "Number of networks asked for; with a precision, at first.",
+        lambda r: r.question.networks, stored=True)
     precision = _column(
-        optional(NUMBER),
-        "Relative standard error that was asked for.",
-        lambda r: r.question.precision,
-        stored=True,
-    )
+        optional(NUMBER), "Relative standard error that was asked for.",
+        lambda r: r.question.precision, stored=True)
     networks = _column(
-        WHOLE,
-        "Number of networks.",
-        lambda r: r.totals.networks,
-        phrase="{} networks",
-        show="{:,}".format,
-    )
+        WHOLE, "Number of networks.", lambda r: r.totals.networks, phrase="{} networks",
+        show="{:,}".format)
     theory = _column(
-        optional(NUMBER),
-        "E h² by theory; empty where varsim does not know it.",
-        lambda r: r.prediction.variance,
-        stored=True,
-        header="Var[h] theory",
-        measured=_forward,
-        show=short,
-        note="Var[h] is over networks, inputs and units",
-    )
+        optional(NUMBER), "E h² by theory; empty where varsim does not know it.",
+        lambda r: r.prediction.variance, stored=True, header="Var[h] theory", measured=_forward,
+        show=short, note="Var[h] is over networks, inputs and units")
     theory_slack = _column(
-        NUMBER,
-        "Relative allowance for what theory leaves out.",
-        lambda r: r.prediction.variance_slack,
-        stored=True,
-    )
+        NUMBER, "Relative allowance for what theory leaves out.",
+        lambda r: r.prediction.variance_slack, stored=True)
     empirical = _column(
-        optional(NUMBER),
-        "Mean of h² over everything: the variance, as E h is 0.",
-        lambda r: finite(r.totals.square),
-        header="empirical ± {level}",
-        measured=_forward,
-        interval=True,
-        axis="Var[h]",
-    )
+        optional(NUMBER), "Mean of h² over everything: the variance, as E h is 0.",
+        lambda r: finite(r.totals.square), header="empirical ± {level}", measured=_forward,
+        interval=True, axis="Var[h]")
     std_error = _column(
-        optional(NUMBER),
-        "Standard error of empirical, from the spread between networks.",
-        lambda r: None if r.forward is None else r.forward.std_error,
-    )
+        optional(NUMBER), "Standard error of empirical, from the spread between networks.",
+        lambda r: None if r.forward is None else r.forward.std_error)
     z = _column(
-        optional(NUMBER),
-        "Difference from theory in standard errors.",
-        lambda r: None if r.forward is None else r.forward.z,
-        header="z",
-        show="{:+.2f}".format,
-        drop_priority=6,
-        note="z: empirical - theory, in standard errors",
-    )
+        optional(NUMBER), "Difference from theory in standard errors.",
+        lambda r: None if r.forward is None else r.forward.z, header="z", show="{:+.2f}".format,
+        drop_priority=6, note="z: empirical - theory, in standard errors")
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference so far beyond the allowance; of this row alone.",
-        lambda r: None if r.forward is None else r.forward.joint_p,
-    )
+        lambda r: None if r.forward is None else r.forward.joint_p)
     within = _column(
         optional(NUMBER),
         "Variance over units and inputs within one network, averaged over networks.",
-        lambda r: finite(r.totals.within),
-        header="within",
-        measured=_forward,
-        show=short,
-        drop_priority=0,
-        note="within: over the units and inputs of one network",
-    )
+        lambda r: finite(r.totals.within), header="within", measured=_forward, show=short,
+        drop_priority=0, note="within: over the units and inputs of one network")
     _median = _column(
-        optional(NUMBER),
-        "empirical of the typical network: the median.",
-        lambda r: r.median,
-        name="median",
-        stored=True,
-        header="median",
-        measured=_forward,
-        show=short,
-        drop_priority=1,
-        note="median: of the typical network",
-    )
+        optional(NUMBER), "empirical of the typical network: the median.", lambda r: r.median,
+        name="median", stored=True, header="median", measured=_forward, show=short, drop_priority=1,
+        note="median: of the typical network")
     spread = _column(
-        optional(NUMBER),
-        "Relative variance of empirical between networks.",
-        lambda r: finite(r.totals.square_m2 / (r.totals.networks - 1)),
-    )
+        optional(NUMBER), "Relative variance of empirical between networks.",
+        lambda r: finite(r.totals.square_m2 / (r.totals.networks - 1)))
     spread_theory = _column(
-        optional(NUMBER),
-        "The same by theory, for one input.",
-        lambda r: r.prediction.spread,
-        stored=True,
-    )
+        optional(NUMBER), "The same by theory, for one input.", lambda r: r.prediction.spread,
+        stored=True)
     batch_spread_theory = _column(
-        optional(NUMBER),
-        "spread_theory of the mean over a batch.",
-        lambda r: r.prediction.batch_spread,
-        stored=True,
-    )
+        optional(NUMBER), "spread_theory of the mean over a batch.",
+        lambda r: r.prediction.batch_spread, stored=True)
     mean = _column(optional(NUMBER), "Mean of h.", lambda r: finite(r.totals.mean))
     rms_activation = _column(
-        optional(NUMBER),
-        "Root mean square of φ(h).",
-        lambda r: finite(math.sqrt(r.totals.activation_square)),
-        header="rms φ",
-        show=short,
-        drop_priority=5,
-    )
+        optional(NUMBER), "Root mean square of φ(h).",
+        lambda r: finite(math.sqrt(r.totals.activation_square)), header="rms φ", show=short,
+        drop_priority=5)
     saturated = _column(
-        optional(NUMBER),
-        "Share of units near a bound of φ.",
-        lambda r: finite(r.totals.saturated),
-        header="saturated",
-        show="{:.1%}".format,
-        drop_priority=3,
-    )
+        optional(NUMBER), "Share of units near a bound of φ.", lambda r: finite(r.totals.saturated),
+        header="saturated", show="{:.1%}".format, drop_priority=3)
     dead = _column(
-        optional(NUMBER),
-        "Share of units with φ′ = 0.",
-        lambda r: finite(r.totals.dead),
-        header="dead",
-        show="{:.1%}".format,
-        drop_priority=3,
-    )
+        optional(NUMBER), "Share of units with φ′ = 0.", lambda r: finite(r.totals.dead),
+        header="dead", show="{:.1%}".format, drop_priority=3)
     correlation_theory = _column(
         optional(NUMBER),
         "Correlation of h between two inputs of a batch, by theory at infinite width.",
-        lambda r: r.prediction.correlation,
-        stored=True,
-        header="corr[h] theory",
-        cell=lambda r: _where_correlated(r, r.prediction.correlation),
-        drop_priority=7,
-    )
+        lambda r: r.prediction.correlation, stored=True, header="corr[h] theory",
+        cell=lambda r: _where_correlated(r, r.prediction.correlation), drop_priority=7)
     output_correlation = _column(
-        optional(NUMBER),
-        "The same, measured; empty for one input.",
-        lambda r: _output_correlation(r.totals),
-        header="corr[h]",
-        axis="corr[h]",
-        cell=lambda r: _where_correlated(r, _output_correlation(r.totals)),
-        drop_priority=7,
+        optional(NUMBER), "The same, measured; empty for one input.",
+        lambda r: _output_correlation(r.totals), header="corr[h]", axis="corr[h]",
+        cell=lambda r: _where_correlated(r, _output_correlation(r.totals)), drop_priority=7,
         note="corr[h] is between two inputs of a batch, with theory for infinite width and no "
-        "verdict",
-    )
+        "verdict")
     chi = _column(
-        optional(NUMBER),
-        "χ⊥: by how much squared gradients grow from the next layer to this one "
-        "at infinite width and equal widths; empty on top.",
-        lambda r: r.prediction.chi,
-        stored=True,
-        header="χ⊥",
-        cell=lambda r: _where_correlated(r, r.prediction.chi),
-        drop_priority=7,
-        note="χ⊥ above 1 is chaos, below 1 order",
-    )
+        optional(NUMBER), "χ⊥: by how much squared gradients grow from the next layer to this one "
+        "at infinite width and equal widths; empty on top.", lambda r: r.prediction.chi,
+        stored=True, header="χ⊥", cell=lambda r: _where_correlated(r, r.prediction.chi),
+        drop_priority=7, note="χ⊥ above 1 is chaos, below 1 order")
     gradient_theory = _column(
-        optional(NUMBER),
-        "E (∂h)² by theory, from a cotangent of variance 1 on top.",
-        lambda r: r.prediction.gradient if r.question.backward else None,
-        stored=True,
-        header="Var[∂h] theory",
-        measured=_back,
-        show=short,
-        note="∂h is the gradient from a cotangent of variance 1 on top",
-    )
+        optional(NUMBER), "E (∂h)² by theory, from a cotangent of variance 1 on top.",
+        lambda r: r.prediction.gradient if r.question.backward else None, stored=True,
+        header="Var[∂h] theory", measured=_back, show=short,
+        note="∂h is the gradient from a cotangent of variance 1 on top")
     gradient_slack = _column(
-        NUMBER,
-        "Relative allowance for what that leaves out.",
-        lambda r: r.prediction.gradient_slack,
-        stored=True,
-    )
+        NUMBER, "Relative allowance for what that leaves out.",
+        lambda r: r.prediction.gradient_slack, stored=True)
     gradient = _column(
-        optional(NUMBER),
-        "Mean of (∂h)²; empty where gradients are not followed.",
-        lambda r: finite(r.totals.gradient_square),
-        header="∂h ± {level}",
-        measured=_back,
-        interval=True,
-        axis="Var[∂h]",
-    )
+        optional(NUMBER), "Mean of (∂h)²; empty where gradients are not followed.",
+        lambda r: finite(r.totals.gradient_square), header="∂h ± {level}", measured=_back,
+        interval=True, axis="Var[∂h]")
     gradient_std_error = _column(
-        optional(NUMBER),
-        "Standard error of gradient.",
-        lambda r: None if r.back is None else r.back.std_error,
-    )
+        optional(NUMBER), "Standard error of gradient.",
+        lambda r: None if r.back is None else r.back.std_error)
     gradient_z = _column(
-        optional(NUMBER),
-        "Difference from theory in standard errors.",
-        lambda r: None if r.back is None else r.back.z,
-        header="∂h z",
-        show="{:+.2f}".format,
-        drop_priority=6,
-    )
+        optional(NUMBER), "Difference from theory in standard errors.",
+        lambda r: None if r.back is None else r.back.z, header="∂h z", show="{:+.2f}".format,
+        drop_priority=6)
     gradient_p = _column(
-        optional(NUMBER),
-        "As p; empty where a few networks carry the mean.",
-        lambda r: None if r.back is None or r.gradients_are_heavy else r.back.joint_p,
-    )
+        optional(NUMBER), "As p; empty where a few networks carry the mean.",
+        lambda r: None if r.back is None or r.gradients_are_heavy else r.back.joint_p)
     _gradient_median = _column(
-        optional(NUMBER),
-        "gradient of the typical network.",
-        lambda r: r.gradient_median,
-        name="gradient_median",
-        stored=True,
-    )
+        optional(NUMBER), "gradient of the typical network.", lambda r: r.gradient_median,
+        name="gradient_median", stored=True)
     theory_gap = _column(
-        optional(TEXT), "Why a cell of theory is empty.", lambda r: r.prediction.gap, stored=True
-    )
+        optional(TEXT), "Why a cell of theory is empty.", lambda r: r.prediction.gap, stored=True)
     _histogram = _column(
-        optional(BINS), "The bins of φ(h).", lambda r: r.histogram, name="histogram", stored=True
-    )
+        optional(BINS), "The bins of φ(h).", lambda r: r.histogram, name="histogram", stored=True)
     _counts = _column(
-        optional(sequence(WHOLE)),
-        "How often, those beyond the ends first and last.",
-        lambda r: r.counts,
-        name="counts",
-        stored=True,
-    )
+        optional(sequence(WHOLE)), "How often, those beyond the ends first and last.",
+        lambda r: r.counts, name="counts", stored=True)
     _median_networks = _column(
-        WHOLE,
-        "Number of networks that the medians are of.",
-        lambda r: r.median_networks,
-        name="median_networks",
-        stored=True,
-    )
+        WHOLE, "Number of networks that the medians are of.", lambda r: r.median_networks,
+        name="median_networks", stored=True)
     _next_check = _column(
-        optional(WHOLE),
-        "Number of networks at which the stopping rule decides next.",
-        lambda r: r.next_check,
-        name="next_check",
-        stored=True,
-    )
+        optional(WHOLE), "Number of networks at which the stopping rule decides next.",
+        lambda r: r.next_check, name="next_check", stored=True)
     _totals = _column(
         TOTALS,
         "The running totals that the measured values follow from, and that can be added to.",
-        lambda r: r.totals,
-        name="totals",
-        stored=True,
-    )
+        lambda r: r.totals, name="totals", stored=True)
+    # fmt: on
 
 
 def _estimate(
