@@ -749,11 +749,11 @@ def test_the_caption_explains_the_columns_that_are_shown() -> None:
     assert "crossed: each W serves a batch of x." in caption
     assert "the chance of any DISAGREES in this table is at most 5% (Holm)." in caption
     assert caption.rstrip().endswith(
-        "ratio is empirical / theory; z is their difference in standard errors."
+        "ratio = empirical / theory; z = (empirical - theory) / standard error."
     )
     assert "one x serves all outputs" in here(*args, "--design", "fixed-x").stdout
     narrow = visible(on_terminal(*args, COLUMNS="45"))
-    assert "ratio is" not in narrow.split("The terminal is too narrow")[0]
+    assert "ratio =" not in narrow.split("The terminal is too narrow")[0]
 
 
 def test_help_names_every_option_in_a_group_with_examples_first() -> None:

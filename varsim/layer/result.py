@@ -224,11 +224,11 @@ class Result(RowBase):
     ratio = _column(
         optional(NUMBER), "empirical over the claim.", lambda r: r.estimate.ratio, header="ratio",
         cell=lambda r: _ratio(r), drop_priority=1, axis="ratio to theory",
-        note="ratio is empirical / theory")
+        note="ratio = empirical / theory")
     z = _column(
         optional(NUMBER), "Difference from the claim, in standard errors.", lambda r: r.estimate.z,
         header="z", show="{:+.2f}".format, drop_priority=2,
-        note="z is their difference in standard errors")
+        note="z = (empirical - theory) / standard error")
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference at least so large, Student t; of this row alone.",

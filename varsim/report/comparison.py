@@ -160,8 +160,8 @@ def _caveats(
     if redrawn:
         yield (
             f"{_pairs(len(redrawn))} of the same seed and samples "
-            f"{_have(len(redrawn))} other draws, so NumPy, varsim or the machine has changed them: "
-            f"{named(redrawn)}."
+            f"{_are(len(redrawn))} not identical: another version of NumPy or varsim gives other "
+            f"draws, and another machine other last digits: {named(redrawn)}."
         )
     mixed = [pair.a for pair in matching.pairs if pair.a.question.dtype != pair.b.question.dtype]
     if mixed:
@@ -175,6 +175,10 @@ def _caveats(
 
 def _pairs(number: int) -> str:
     return f"{number:,} pair{'s' * (number != 1)}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _have(number: int) -> str:

@@ -298,7 +298,7 @@ class LayerResult(RowBase):
     z = _column(
         optional(NUMBER), "Difference from theory in standard errors.",
         lambda r: None if r.forward is None else r.forward.z, header="z", show="{:+.2f}".format,
-        drop_priority=6, note="z: empirical - theory, in standard errors")
+        drop_priority=6, note="z = (empirical - theory) / standard error")
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference so far beyond the allowance; of this row alone.",
