@@ -199,7 +199,7 @@ class View:
             table,
             columns=[column.ordered(places) for column in table.columns],
             records=[table.records[place] for place in places],
-            hidden=lambda name: (made := table.hidden(name)) and made.ordered(places),
+            hidden=lambda name: (column := table.hidden(name)) and column.ordered(places),
         )
 
     def order(self, records: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -163,7 +163,7 @@ def _connected(address: str) -> Client:
     def connect() -> Client:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
 
-    _hush_half_made_clients()
+    _silence_unfinished_clients()
     with suppress(Exception):  # another program may answer, and never finish its handshake
         return _bounded(connect, 2 * _CONNECT_SECONDS)
     raise ComputeError(
@@ -191,7 +191,7 @@ def _bounded(call: Callable[[], R], seconds: float) -> R:
     return outcome.result(timeout=seconds)
 
 
-def _hush_half_made_clients() -> None:
+def _silence_unfinished_clients() -> None:
     """Drop the traceback of a client that never connected, printed at its end."""
     before = sys.unraisablehook
 

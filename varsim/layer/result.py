@@ -369,8 +369,8 @@ def _schemes(e: Experiment) -> Iterator[tuple[str, float]]:
     for name, scale in SCALES.items():
         gains = [1.0] if scale.gain is None else sorted({scale.gain, asked or scale.gain})
         for gain in gains:
-            told = f"{name} with gain {gain:.6g}" if len(gains) > 1 else name
-            yield told, scale.k_squared(e.dim, e.n, gain)
+            label = f"{name} with gain {gain:.6g}" if len(gains) > 1 else name
+            yield label, scale.k_squared(e.dim, e.n, gain)
 
 
 def _samples_for(experiment: Experiment, error: float) -> int:

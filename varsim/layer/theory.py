@@ -223,13 +223,13 @@ def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
     By the rows' random signs only Σ x_d⁴ M_dd² and the pairs x_d² x_e² (M_dd M_ee + 2 M_de²) are
     left of its square.
     """
-    own = concentration * m.diagonal_square / dim
+    diagonal = concentration * m.diagonal_square / dim
     if dim == 1:
-        return own * dim**2 / m.trace**2 - 1.0
+        return diagonal * dim**2 / m.trace**2 - 1.0
     pairs = m.trace_variance + m.trace**2 - m.diagonal_square
     pairs += 2 * (m.square - m.diagonal_square)
     others = (1.0 - concentration) * pairs / (dim * (dim - 1))
-    return (own + others) * dim**2 / m.trace**2 - 1.0
+    return (diagonal + others) * dim**2 / m.trace**2 - 1.0
 
 
 def _block_error2_given_x(e: Experiment, block: BlockShape, concentration: float) -> float:

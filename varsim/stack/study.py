@@ -127,9 +127,9 @@ class StackStudy:
         """
         network = self.question
         by_layer = {row.layer: row for row in rows}
-        made = network.initializer.package
+        package = network.initializer.package
         layers = [by_layer.get(place + 1) for place in range(network.depth)]
-        known = [row for row in layers if row is not None and row.init_package == made]
+        known = [row for row in layers if row is not None and row.init_package == package]
         if len({row.networks for row in known}) != 1 or len(known) < network.depth:
             return Resumed(self, None, is_done=False)
         counted = all(row.counts is not None for row in known)
@@ -142,8 +142,8 @@ class StackStudy:
             totals = totals.with_check(None)
         bins = activation_bins(network) if counted else ()
         if not all(
-            row.histogram is not None and row.histogram.like(own)
-            for row, own in zip(known, bins, strict=counted)
+            row.histogram is not None and row.histogram.like(expected)
+            for row, expected in zip(known, bins, strict=counted)
         ):
             return Resumed(self, None, is_done=False)  # of a version that counts elsewhere
         done = totals.next_check is None and self.next_check(totals) is None

@@ -73,14 +73,14 @@ def open_locked(target: Path) -> int:
         is_new = not target.exists()
         handle = os.open(target, _FLAGS, 0o666)
         try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file")
-            if not found.st_mode & 0o222:  # which does not stop root, but says what is meant
+            if not status.st_mode & 0o222:  # which does not stop root, but says what is meant
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             _lock(handle)
             # Whoever owned it before may have put a new file in its place.
-            if target.exists() and target.stat().st_ino == found.st_ino:
+            if target.exists() and target.stat().st_ino == status.st_ino:
                 if is_new:
                     sync_folder(target)
                 return handle
