@@ -80,7 +80,7 @@ class Cells(NamedTuple):
         )
 
     def within(self, largest: float) -> Cells:
-        """Return the cells, without values beyond floats or with allowances above ``largest``."""
+        """Return the cells, without infinite values and without allowances above ``largest``."""
         forward = (self.variance_slack <= largest) & np.isfinite(self.variance)
         backward = (self.gradient_slack <= largest) & np.isfinite(self.gradient)
         gap = None

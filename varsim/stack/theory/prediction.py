@@ -101,24 +101,25 @@ def _rounding(network: Network) -> float:
 
 
 def _layers(network: Network, at_limit: Limit, cells: Cells) -> list[LayerTheory]:
-    rounding = _rounding(network)
-    batch_spreads = [
-        None if spread is None else spread * share
-        for spread, share in zip(cells.spread, shares_of_batch(network, at_limit), strict=True)
+    shares, rounding = shares_of_batch(network, at_limit), _rounding(network)
+    variances, gradients = map(none_unless_finite, (cells.variance, cells.gradient))
+    spreads = cells.spread
+    return [
+        LayerTheory(
+            variance=variances[place],
+            variance_slack=float(cells.variance_slack[place]) + rounding,
+            spread=spreads[place],
+            gradient=gradients[place],
+            gradient_slack=float(cells.gradient_slack[place]) + rounding,
+            batch_spread=None
+            if (spread := cells.spread[place]) is None
+            else spread * shares[place],
+            gap=cells.gap,
+            correlation=at_limit.correlations[place],
+            chi=at_limit.chis[place],
+        )
+        for place in range(network.depth)
     ]
-    columns = zip(
-        none_unless_finite(cells.variance),
-        (cells.variance_slack + rounding).tolist(),
-        cells.spread,
-        none_unless_finite(cells.gradient),
-        (cells.gradient_slack + rounding).tolist(),
-        batch_spreads,
-        [cells.gap] * network.depth,
-        at_limit.correlations,
-        at_limit.chis,
-        strict=True,
-    )
-    return [LayerTheory(*of_layer) for of_layer in columns]
 
 
 def _cells_at_infinite_width(at_limit: Limit) -> Cells:
