@@ -30,10 +30,11 @@ class Rows(list[Row]):
     def __getitem__(self, place: SupportsIndex, /) -> Row: ...
     @overload
     def __getitem__(self, place: slice, /) -> Rows[Row]: ...
-    def __getitem__(self, place: Any, /) -> Any:
+    def __getitem__(self, place: SupportsIndex | slice, /) -> Row | Rows[Row]:
         """Return a row, or the rows of a slice."""
-        chosen = super().__getitem__(place)
-        return Rows(chosen) if isinstance(place, slice) else chosen
+        if isinstance(place, slice):
+            return Rows(super().__getitem__(place))
+        return super().__getitem__(place)
 
     def __add__(self, more: list[Any]) -> Rows[Any]:
         """Return the rows of both, each with the verdict that it has."""

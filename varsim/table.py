@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, overload
+from typing import Generic, TypeAlias, TypeVar, overload
 
 from varsim.errors import InputError, nearest, quoted
 from varsim.fields import Schema
 from varsim.fields.field import R
 from varsim.fields.rounding import significant
+
+T = TypeVar("T")
+
+Record: TypeAlias = Mapping[str, object]
+"""A row for machines: plain values by their names."""
 
 _SHORTEST = 16
 """Characters that a shortened column keeps at least."""
@@ -72,7 +77,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Records(Sequence[Mapping[str, Any]]):
+class Records(Sequence[Record], Generic[T]):
     """Records of rows, each made when it is asked for and not kept: people's tables need none.
 
     Attributes:
@@ -80,25 +85,26 @@ class Records(Sequence[Mapping[str, Any]]):
         of: Returns the record of one.
     """
 
-    rows: Sequence[Any]
-    of: Callable[[Any], Mapping[str, Any]]
+    rows: Sequence[T]
+    of: Callable[[T], Record]
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+    def __iter__(self) -> Iterator[Record]:
         """Yield the record of every row."""
         return map(self.of, self.rows)
 
     @overload
-    def __getitem__(self, place: int) -> Mapping[str, Any]: ...
+    def __getitem__(self, place: int) -> Record: ...
     @overload
-    def __getitem__(self, place: slice) -> Records: ...
-    def __getitem__(self, place: Any) -> Any:
+    def __getitem__(self, place: slice) -> Records[T]: ...
+    def __getitem__(self, place: int | slice) -> Record | Records[T]:
         """Return the record of a row, or those of a slice."""
-        some = self.rows[place]
-        return Records(some, self.of) if isinstance(place, slice) else self.of(some)
+        if isinstance(place, slice):
+            return Records(self.rows[place], self.of)
+        return self.of(self.rows[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class Table:
 
     columns: Sequence[Column]
     sentences: Sequence[str]
-    records: Sequence[Mapping[str, Any]]
+    records: Sequence[Record]
     caveats: Sequence[str] = ()
     remarks: Sequence[str] = ()
     hidden: Callable[[str], Column | None] = lambda _: None
@@ -202,14 +208,14 @@ class View:
             hidden=lambda name: (column := table.hidden(name)) and column.ordered(places),
         )
 
-    def order(self, records: Sequence[Mapping[str, Any]]) -> list[int]:
+    def order(self, records: Sequence[Record]) -> list[int]:
         """Return the places of records, sorted; a record without the value comes last."""
         if not self.sort:
             return list(range(len(records)))
         name = self.sort.removeprefix("-")
         values = [record[name] for record in records]
         known = [place for place, value in enumerate(values) if value is not None]
-        known.sort(key=values.__getitem__, reverse=self.sort != name)
+        known.sort(key=lambda place: _rank(values[place]), reverse=self.sort != name)
         return known + [place for place, value in enumerate(values) if value is None]
 
     def _check(
@@ -227,14 +233,19 @@ class View:
             )
 
 
-def _plain_column(name: str, records: Sequence[Mapping[str, Any]]) -> Column:
+def _plain_column(name: str, records: Sequence[Record]) -> Column:
     """Return a column of values as they are, rounded."""
     values = [record[name] for record in records]
     numeric = not any(isinstance(value, str | list | dict) for value in values)
     return Column(name, list(map(_plain_cell, values)), numeric, name=name)
 
 
-def _plain_cell(value: Any) -> str:
+def _rank(value: object) -> tuple[float, str]:
+    """Return the place of a value in an order: that of numbers, or of texts."""
+    return (value, "") if isinstance(value, int | float) else (0.0, str(value))
+
+
+def _plain_cell(value: object) -> str:
     if not value and not isinstance(value, bool | int | float):
         return ""
     if isinstance(value, str):

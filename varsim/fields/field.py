@@ -79,18 +79,19 @@ class Field(Generic[R_contra, T_co]):
         """
         if self.cell is not None:
             return self.cell(row)
-        value: Any = self.get(row)
+        value = self.get(row)
         if value is None:
             return ""
         estimate = None if self.measured is None else self.measured(row)
-        if estimate is None:
+        number = self.number(row)
+        if estimate is None or number is None:
             return self.show(value)
         if self.interval:
             return interval_text(estimate, row.confidence, exponent=exponent)
         power = _power(estimate, exponent=exponent)
         if power is None:  # nothing was measured to share one with
-            power = power_of(value) if needs_exponent(value) else 0
-        return beside(value, estimate.value, estimate.half_width(row.confidence), power=power)
+            power = power_of(number) if needs_exponent(number) else 0
+        return beside(number, estimate.value, estimate.half_width(row.confidence), power=power)
 
     def number(self, row: R_contra) -> float | None:
         """Return the value of a row as a number; None where it is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from varsim.layer.result import Result
 from varsim.layer.theory import predict
 from varsim.statistics.moments import Bins
 
-Array: TypeAlias = NDArray[np.floating[Any]]
+Array: TypeAlias = NDArray[np.floating]
 
 EXACT, NORMAL = "exact density", "normal with the variance of theory"
 """What a density is called."""

@@ -86,7 +86,7 @@ def settings(rows: Sequence[R]) -> str:
     return ", ".join([*shared_settings(rows), seeds(rows)])
 
 
-def records(rows: Sequence[R]) -> Records:
+def records(rows: Sequence[R]) -> Records[R]:
     """Return the records of rows, each made when it is asked for."""
     return Records(rows, schema_of(rows).record)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -184,10 +184,10 @@ class _Sample:
             gradient = through
             yield place, gradient
 
-    def _divisor(self, place: int) -> np.floating[Any]:
+    def _divisor(self, place: int) -> np.floating:
         """Return what a layer's weights are to be divided by: 1 where they come as they are."""
         k = self._network.layers[place].k
-        divisor: np.floating[Any] = self._dtype.type(self._initializer.divisor(k))
+        divisor: np.floating = self._dtype.type(self._initializer.divisor(k))
         return divisor
 
     def _weights(self, place: int) -> FloatArray:

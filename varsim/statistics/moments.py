@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Moments(NamedTuple):
     variance: float
 
     @classmethod
-    def of(cls, values: NDArray[np.floating[Any]]) -> Moments:
+    def of(cls, values: NDArray[np.floating]) -> Moments:
         """Return the moments of an array of any shape, in two passes: never E y² - (E y)²."""
         mean = float(values.mean(dtype=np.float64))
         deviations = scratch("deviations", values.size, np.float64)
@@ -32,7 +32,7 @@ class Moments(NamedTuple):
         return cls(values.size, mean, float(deviations @ deviations) / values.size)
 
     @classmethod
-    def of_each(cls, values: NDArray[np.floating[Any]]) -> list[Moments]:
+    def of_each(cls, values: NDArray[np.floating]) -> list[Moments]:
         """Return the moments of every row of a matrix, the same as of each row alone up to 8192."""
         rows, count = values.shape
         deviations = scratch("deviations", values.size, np.float64).reshape(rows, count)
@@ -53,7 +53,7 @@ class Bins(NamedTuple):
     number: int
 
     @property
-    def edges(self) -> NDArray[np.floating[Any]]:
+    def edges(self) -> NDArray[np.floating]:
         """The ends of the equal bins, from the first on."""
         return self.low + self.width * np.arange(self.number + 1)
 
@@ -67,7 +67,7 @@ class Bins(NamedTuple):
         close = all(abs(a - b) <= 1e-6 * self.width for a, b in ends)
         return close and self.number == other.number
 
-    def counts(self, values: NDArray[np.floating[Any]]) -> tuple[int, ...]:
+    def counts(self, values: NDArray[np.floating]) -> tuple[int, ...]:
         """Return how many values are in every bin, those beyond the ends first and last.
 
         >>> Bins(-1.0, 0.5, 4).counts(np.array([-5.0, -0.9, 0.1, 0.2, 7.0]))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from varsim.errors import InputError, shortened
 from varsim.fields import NUMBER, Schema
 from varsim.fields.field import R
-from varsim.storage.text import Record
+from varsim.table import Record
 
 _BOM = "\ufeff"
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
 
-Record: TypeAlias = Mapping[str, Any]
+from varsim.table import Record
 
 READABLE = (".jsonl", ".csv", ".json")
 """Suffixes of the formats that hold every digit."""
@@ -20,7 +19,7 @@ def csv_text(records: Sequence[Record]) -> str:
     return head + "".join(csv_line(record.values()) for record in records)
 
 
-def csv_line(cells: Iterable[Any]) -> str:
+def csv_line(cells: Iterable[object]) -> str:
     """Return a line of CSV: never more than one, since line ends inside are escaped as in JSON."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(map(_csv_cell, cells))
@@ -42,7 +41,7 @@ def jsonl_line(record: Record) -> str:
     return json.dumps(record, allow_nan=False) + "\n"
 
 
-def _csv_cell(value: Any) -> str:
+def _csv_cell(value: object) -> str:
     if value is None or value == []:
         return ""
     if isinstance(value, str):
