@@ -7,7 +7,6 @@ never idle between rows, and adds up what comes back in each row's own order.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -172,7 +171,7 @@ class Measurement(Generic[Rep, Tot, R]):
         time_is_up: Callable[[], bool] = lambda: False,
     ) -> None:
         """Start from ``totals``, or from none."""
-        self.study, self._time_is_up = study, time_is_up
+        self.study, self.time_is_up = study, time_is_up
         self.totals: Tot = study.empty() if totals is None else totals
         self.begun_at = self.handed_out = self.count
         self.target = self.totals.next_check or study.next_check(self.totals)
@@ -217,7 +216,7 @@ class Measurement(Generic[Rep, Tot, R]):
 
     def expire(self) -> None:
         """End it if its time is up and there is enough for an error bar."""
-        if self.count >= self.study.minimum and self._time_is_up():
+        if self.count >= self.study.minimum and self.time_is_up():
             self.stop()
 
     def stop(self) -> bool:
@@ -246,26 +245,44 @@ class RunOptions:
     lenient: bool = False
 
 
-class _Run(Generic[Rep, Tot, R]):
-    """The rows of a run: waiting, open and done."""
+class Left(NamedTuple):
+    """What is left to run of a question, up to its next check.
 
-    def __init__(
-        self,
-        points: Sequence[ResumePoint[Rep, Tot, R]],
-        options: RunOptions,
-        ledger: Ledger[R] | None,
-        progress: Progress[R],
-    ) -> None:
+    Attributes:
+        place: Its place among the questions.
+        begun: Replicates that there are already.
+        end: Replicates at the next check.
+    """
+
+    place: int
+    begun: int
+    end: int
+
+
+class Run(Generic[Rep, Tot, R]):
+    """The rows of a run: waiting, open and done.
+
+    Args:
+        points: Studies in table order, each with the totals to resume from.
+        options: How they are run.
+    """
+
+    def __init__(self, points: Sequence[ResumePoint[Rep, Tot, R]], options: RunOptions) -> None:
         self._points, self._options = points, options
-        self._ledger, self._progress = ledger, progress
+        self._ledger: Ledger[R] | None = None
+        self._progress: Progress[R] = NoProgress()
         self._done = {place: p.done for place, p in enumerate(points) if p.done is not None}
-        self._waiting = deque(place for place in range(len(points)) if place not in self._done)
+        self._waiting = {
+            place: Measurement(p.study, p.totals)
+            for place, p in enumerate(points)
+            if p.done is None
+        }
         self._open: dict[int, Measurement[Rep, Tot, R]] = {}
         self._ready: list[int] = []  # a heap of the open rows that may have work to hand out
         self._under_way: deque[int] = deque()
         self.outcome: Outcome[R] = Outcome(asked=len(points))
-        self.remaining = work_left(points)
-        """Random numbers that are left to draw."""
+        self.remaining = float(sum(m.left * m.study.cost for m in self._waiting.values()))
+        """Random numbers that are left to draw, as far as that is known."""
         self._asked_for = 0.0
 
     def __iter__(self) -> Iterator[Work[Rep]]:
@@ -288,8 +305,60 @@ class _Run(Generic[Rep, Tot, R]):
             self._change(place, measurement, measurement.expire)
         return bool(self._waiting or self._open)
 
+    @property
+    def left(self) -> list[Left]:
+        """What is left to run of every question that is not done."""
+        waiting = self._waiting.items()
+        return [Left(place, each.count, each.count + each.left) for place, each in waiting]
+
+    @property
+    def has_long_calls(self) -> bool:
+        """Whether one call may take so long that a person who interrupts it would wait."""
+        return any(has_long_calls(point.study) for point in self._points)
+
+    def measure(
+        self,
+        mappers: AbstractContextManager[Mapper],
+        *,
+        ledger: Ledger[R] | None = None,
+        progress: Progress[R] | None = None,
+    ) -> Outcome[R]:
+        """Measure all rows; whatever ends the run, the rows that are done are kept.
+
+        Args:
+            mappers: The executor, open while the run goes on.
+            ledger: Where each row goes as soon as it is done, or None.
+            progress: What a person sees meanwhile.
+        """
+        self._ledger, self._progress = ledger, progress or self._progress
+        self._progress.add_total(self.remaining)
+        outcome = self.outcome
+        try:
+            with mappers if self.remaining else nullcontext(map) as mapper, one_blas_thread:
+                self.carry_out(mapper)
+        except KeyboardInterrupt:
+            outcome.interrupted = True
+        except (ComputeError, InputError) as error:  # of an initializer that fails on the way
+            outcome.failure = str(error)
+        except OSError as error:
+            outcome.failure = _os_failure(ledger, error)
+        except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread starts
+            outcome.failure = out_of_resources(error)
+        if outcome.interrupted:
+            try:
+                self.interrupt()
+            except InputError as error:
+                outcome.failure = str(error)
+            except OSError as error:
+                outcome.failure = _os_failure(ledger, error)
+        try:
+            return self.finish()
+        except KeyboardInterrupt:  # while verdicts are passed on many rows
+            outcome.interrupted = True
+            return self.finish()
+
     def carry_out(self, mapper: Mapper) -> None:
-        """Measure all rows."""
+        """Measure all rows; whatever ends the run is raised."""
         while self._waiting or self._open:
             for results in mapper(sample, self):
                 self._take(self._under_way.popleft(), results)
@@ -314,7 +383,8 @@ class _Run(Generic[Rep, Tot, R]):
     def _next(self) -> Work[Rep] | None:
         while self._ready or self._waiting:
             if not self._ready:
-                self._start(self._waiting.popleft())
+                place = next(iter(self._waiting))
+                self._start(place, self._waiting.pop(place))
                 continue
             place = self._ready[0]
             measurement = self._open.get(place)
@@ -325,18 +395,17 @@ class _Run(Generic[Rep, Tot, R]):
             heappop(self._ready)
         return None
 
-    def _start(self, place: int) -> None:
+    def _start(self, place: int, measurement: Measurement[Rep, Tot, R]) -> None:
         """Open a row, unless its initializer cannot be used."""
-        point = self._points[place]
         if self._options.lenient:
             try:
-                prepare(point.study)
+                prepare(measurement.study)
             except InputError as error:
-                self._leave_out(place, error)
+                self._leave_out(measurement, error)
                 return
-        seconds = self._options.max_seconds
-        deadline = math.inf if seconds is None else time.monotonic() + seconds
-        measurement = Measurement(point.study, point.totals, lambda: time.monotonic() > deadline)
+        if self._options.max_seconds is not None:
+            deadline = time.monotonic() + self._options.max_seconds
+            measurement.time_is_up = lambda: time.monotonic() > deadline
         self._open[place] = measurement
         if measurement.is_done:
             self._close(place, measurement)
@@ -350,7 +419,7 @@ class _Run(Generic[Rep, Tot, R]):
         for error in (each for each in results if isinstance(each, InputError)):
             if not self._options.lenient:
                 raise error
-            self._leave_out(place, error)
+            self._leave_out(self._open.pop(place), error)
             return
         self._progress.advance(measurement.study.cost * len(replicates))
         self._change(place, measurement, partial(measurement.add, *replicates))
@@ -382,15 +451,12 @@ class _Run(Generic[Rep, Tot, R]):
         del self._open[place]  # not before: an interrupt in here still finds it open
         self._progress.show(self._done)
 
-    def _leave_out(self, place: int, error: InputError) -> None:
-        point = self._points[place]
-        measurement = self._open.pop(place, None) or Measurement(point.study, point.totals)
-        end = measurement.target or measurement.count
-        self._progress.add_total((measurement.count - end) * point.study.cost)
-        not_begun = (end - measurement.handed_out) * point.study.cost
-        self.remaining = max(0.0, self.remaining - not_begun)
+    def _leave_out(self, measurement: Measurement[Rep, Tot, R], error: InputError) -> None:
+        cost, end = measurement.study.cost, measurement.count + measurement.left
+        self._progress.add_total(-measurement.left * cost)
+        self.remaining = max(0.0, self.remaining - (end - measurement.handed_out) * cost)
         self.outcome.asked -= 1
-        self.outcome.left_out.setdefault(str(point.study.question.init), error.reason)
+        self.outcome.left_out.setdefault(str(measurement.study.question.init), error.reason)
 
 
 def run(
@@ -401,42 +467,8 @@ def run(
     ledger: Ledger[R] | None = None,
     progress: Progress[R] | None = None,
 ) -> Outcome[R]:
-    """Measure questions; whatever ends the run, the rows that are done are kept.
-
-    Args:
-        points: Studies in table order, each with the totals to resume from.
-        options: How they are run.
-        mappers: The executor, open while the run goes on.
-        ledger: Where each row goes as soon as it is done, or None.
-        progress: What a person sees meanwhile.
-    """
-    shown = progress or NoProgress()
-    running = _Run(points, options, ledger, shown)
-    shown.add_total(running.remaining)
-    outcome = running.outcome
-    try:
-        with mappers if running.remaining else nullcontext(map) as mapper, one_blas_thread:
-            running.carry_out(mapper)
-    except KeyboardInterrupt:
-        outcome.interrupted = True
-    except (ComputeError, InputError) as error:  # of an initializer that fails on the way
-        outcome.failure = str(error)
-    except OSError as error:
-        outcome.failure = _os_failure(ledger, error)
-    except (MemoryError, RuntimeError) as error:  # RuntimeError: no further thread can be started
-        outcome.failure = out_of_resources(error)
-    if outcome.interrupted:
-        try:
-            running.interrupt()
-        except InputError as error:
-            outcome.failure = str(error)
-        except OSError as error:
-            outcome.failure = _os_failure(ledger, error)
-    try:
-        return running.finish()
-    except KeyboardInterrupt:  # while verdicts are passed on many rows
-        outcome.interrupted = True
-        return running.finish()
+    """Measure questions: see :class:`Run` and :meth:`Run.measure`."""
+    return Run(points, options).measure(mappers, ledger=ledger, progress=progress)
 
 
 def measure(
@@ -482,37 +514,10 @@ def answer(
     """
     alpha = check_probability("alpha", alpha)
     points = [ResumePoint(study) for study in studies]
-    running = _Run(points, RunOptions(alpha=alpha), None, NoProgress())
+    running = Run(points, RunOptions(alpha=alpha))
     with threads(check_workers(workers)) as mapper:
         running.carry_out(mapper)
     return running.finish().rows
-
-
-def work_left(points: Iterable[ResumePoint[Rep, Tot, R]]) -> float:
-    """Return how many random numbers a run draws, as far as that is known."""
-    left = [Measurement(p.study, p.totals) for p in points if p.done is None]
-    return float(sum(each.left * each.study.cost for each in left))
-
-
-class Left(NamedTuple):
-    """What is left to run of a question, up to its next check.
-
-    Attributes:
-        place: Its place among the questions.
-        begun: Replicates that there are already.
-        end: Replicates at the next check.
-    """
-
-    place: int
-    begun: int
-    end: int
-
-
-def work_per_question(points: Sequence[ResumePoint[Rep, Tot, R]]) -> list[Left]:
-    """Return what is left to run of each question that is not done."""
-    open_points = [(place, p) for place, p in enumerate(points) if p.done is None]
-    measurements = [(place, Measurement(p.study, p.totals)) for place, p in open_points]
-    return [Left(place, m.count, m.count + m.left) for place, m in measurements]
 
 
 def _error(rows: Sequence[Row]) -> float:

@@ -34,12 +34,9 @@ from varsim.runner import (
     Left,
     Outcome,
     ResumePoint,
+    Run,
     RunOptions,
-    has_long_calls,
     prepare,
-    run,
-    work_left,
-    work_per_question,
 )
 from varsim.statistics import check_probability
 from varsim.study import B, Kind, Rep, Study, Tot, groups
@@ -113,9 +110,10 @@ class Session(Generic[B]):
         with self._opened_ledger() as ledger:
             points = [ledger.resume(s) if ledger else ResumePoint(s) for s in studies]
             self._say_ledger_notes(ledger, points)
+            planned = Run(points, self._run_options(lenient=skipped is not None))
             if plan is not None and self.options.dry_run:
                 self._say_notes(notes)
-                return self._show_plan(points, plan)
+                return self._show_plan(planned.left, plan)
             live_columns = self._live_columns()  # of stdout, before it is redirected
             with EndingSignals() as signals:
                 with stdout_to_stderr():
@@ -126,13 +124,8 @@ class Session(Generic[B]):
                     with Progress(
                         len(points), quiet=self.options.quiet, columns=live_columns
                     ) as progress:
-                        outcome = run(
-                            points,
-                            self._run_options(lenient=skipped is not None),
-                            self._mapper(points, progress),
-                            ledger=ledger,
-                            progress=progress,
-                        )
+                        mapper = self._mapper(planned, progress)
+                        outcome = planned.measure(mapper, ledger=ledger, progress=progress)
                         signals.armed = False  # until the rows are in their files
                 outcome.left_out = {**(skipped or {}), **outcome.left_out}
                 tables = self._tables(outcome)
@@ -178,9 +171,8 @@ class Session(Generic[B]):
         for note in [*notes, *self.publisher.unwritable()]:
             self.publisher.say(note)
 
-    def _show_plan(self, points: Sequence[ResumePoint[Rep, Tot, B]], plan: Plan) -> int:
+    def _show_plan(self, left: Sequence[Left], plan: Plan) -> int:
         """Show the cost of a run; return the exit code."""
-        left = work_per_question(points)
         if not left:
             self.publisher.say("Nothing is left to run.")
             return DONE
@@ -203,7 +195,7 @@ class Session(Generic[B]):
         )
 
     def _mapper(
-        self, points: Sequence[ResumePoint[Rep, Tot, B]], progress: Progress[B]
+        self, planned: Run[Rep, Tot, B], progress: Progress[B]
     ) -> AbstractContextManager[Mapper]:
         """Return the mapper of a cluster, or of workers on this machine."""
         if self.options.scheduler:
@@ -213,8 +205,7 @@ class Session(Generic[B]):
                 self.publisher.say(f"Note: {sentence}")
 
             return cluster.cluster(self.options.scheduler, self.workers, say)
-        long_calls = any(has_long_calls(point.study) for point in points)
-        return local(self.workers, work_left(points), long_calls=long_calls)
+        return local(self.workers, planned.remaining, long_calls=planned.has_long_calls)
 
     def _tables(self, outcome: Outcome[B]) -> list[Table]:
         remarks = self._remarks(outcome)
