@@ -146,7 +146,7 @@ def test_errors_that_are_off_are_caught(side: str) -> None:
 def test_inputs_do_not_share_the_stream_of_w(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one column, an x from the stream of W would be W itself, and caught."""
     independent = laws([row.estimate for row in many(200, fan_out=1)])
-    monkeypatch.setattr("varsim.layer.check._STREAM_OF_INPUTS", sampling._STREAM_OF_W)
+    monkeypatch.setattr("varsim.check.sampling._STREAM_OF_INPUTS", sampling._STREAM_OF_W)
     shared = laws([row.estimate for row in many(200, fan_out=1)])
     assert abs(independent["mean"]) <= BOUND < abs(shared["mean"])
 
