@@ -14,14 +14,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from varsim.layer.check import InitializerCheck
-from varsim.storage.rows import parse
 
 from tests.laws import BOUND
 from tests.program import here, needs, run
+from tests.rows import parse
 from varsim import Experiment, InputError, runner
 from varsim.check.question import question
-from varsim.check.result import CHECKS
+from varsim.check.result import CHECKS, InitializerCheck
 from varsim.check.study import CheckStudy
 from varsim.compute import one_blas_thread, threads
 from varsim.compute.provenance import FRAMEWORKS, frameworks
@@ -75,9 +74,7 @@ KURTOSES = {
 def checked(asked: Experiment, draws: int = 64) -> InitializerCheck:
     """A check without a verdict."""
     study = CheckStudy(asked, draws)
-    totals = study.empty()
-    for index in range(draws):
-        totals = totals.plus(study.sample(index))
+    totals = study.empty().plus(*study.sample(range(draws)))
     (row,) = study.rows(totals)
     return row
 
@@ -149,7 +146,7 @@ def test_errors_that_are_off_are_caught(side: str) -> None:
 def test_inputs_do_not_share_the_stream_of_w(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one column, an x from the stream of W would be W itself, and caught."""
     independent = laws([row.estimate for row in many(200, fan_out=1)])
-    monkeypatch.setattr("varsim.layer.check._STREAM_OF_INPUTS", sampling._STREAM_OF_W)
+    monkeypatch.setattr("varsim.check.sampling._STREAM_OF_INPUTS", sampling._STREAM_OF_W)
     shared = laws([row.estimate for row in many(200, fan_out=1)])
     assert abs(independent["mean"]) <= BOUND < abs(shared["mean"])
 
@@ -257,16 +254,14 @@ def test_sparse_rounds_as_torch_does(sparsity: float, n: int) -> None:
     assert counts == {6 * math.ceil(sparsity * n)}
 
 
-@pytest.mark.parametrize("reference", [True, False])
-def test_a_row_that_is_held_to_a_former_claim_is_concluded_again(*, reference: bool) -> None:
-    """Its draws are kept: of a row of an older schema, too."""
+def test_a_row_that_is_held_to_a_former_claim_is_concluded_again() -> None:
+    """Its draws are kept."""
     new = checked(question("trunc_normal", 16, 8), 16)
-    totals = new.totals if reference else new.totals._replace(reference=None)
-    old = replace(new, totals=totals, claim="1", claimed=1.0)
+    old = replace(new, claim="1", claimed=1.0)
     study = CheckStudy(new.question, 16)
     assert study.resume([new]) == (study, new.totals, True)
-    assert study.resume([old]) == (study, totals, False)
-    (row,) = runner.run([ResumePoint(study, totals)], RunOptions(), threads(1)).rows
+    assert study.resume([old]) == (study, new.totals, False)
+    (row,) = runner.run([ResumePoint(study, new.totals)], RunOptions(), threads(1)).rows
     assert (row.draws, row.claim, row.agrees) == (16, "0.774", True)
 
 
@@ -406,15 +401,13 @@ def test_a_check_that_is_resumed_gives_the_bytes_of_one_run(init: str, first: in
 
 
 def test_a_check_that_is_all_that_was_asked_is_not_run_again() -> None:
-    """A row of another package is stale, and so is one whose powers cannot be added to."""
+    """A row of another package is stale."""
     row = checked(question("orthogonal", 16, 8), 16)
     for draws, is_done in ((8, True), (16, True), (17, False)):
         study = CheckStudy(row.question, draws)
         assert study.resume([row]) == (study, row.totals, is_done)
         other = replace(row, init_package="another 1.0")
         assert study.resume([other]) == (study, None, False)
-        older = replace(row, totals=row.totals._replace(reference=None))
-        assert study.resume([older]) == (study, older.totals if is_done else None, is_done)
 
 
 def test_nothing_is_no_number() -> None:

@@ -49,7 +49,7 @@ def test_a_record_has_the_fields_in_order_and_is_read_back(result: Result) -> No
     "change",
     [
         {"dim": 65}, {"scale": "he"}, {"seed": 1}, {"samples_asked": 64_001}, {"confidence": 1.0},
-        {"confidence": 0.9}, {"agrees": False}, {"alpha": 0.01}, {"pooled": [1]}, {"pooled": None},
+        {"confidence": 0.9}, {"agrees": False}, {"alpha": 0.01}, {"pooled": [1]}, {"pooled": 1},
         {"totals": {}}, {"varsim": "0.9"}, {"checksum": "crc32:00000000"}, {"checksum": None},
     ],
     ids=str,

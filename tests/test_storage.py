@@ -16,7 +16,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import count, islice
@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from varsim.storage.rows import parse
 
 from tests.program import VARSIM, environment, here, run, wait_for
+from tests.rows import parse, record_of
 from varsim import Experiment, InputError, Result, judge, simulate
 from varsim.check.question import question
 from varsim.check.result import CHECKS
@@ -40,10 +40,10 @@ from varsim.runner import run as run_studies
 from varsim.stack.question import Network
 from varsim.stack.result import LAYERS
 from varsim.stack.study import StackStudy
+from varsim.storage import files
 from varsim.storage.files import _temporary_prefix, atomic_write, open_locked, write_file
 from varsim.storage.ledger import Ledger
-from varsim.storage.reading import read
-from varsim.storage.text import csv_text, files, jsonl_text
+from varsim.storage.text import csv_text, jsonl_text
 from varsim.table import Table
 
 SWEEP = ("--dim", "8:64:x2", "--scale", "none,sqrt,he", "--samples", "64000", "--quiet")
@@ -223,25 +223,27 @@ def tampered(**changes: Any) -> Callable[[str], str]:
     return lambda line: json.dumps(json.loads(line) | changes)
 
 
+CHANGED = "its checksum is not that of its values: the row was changed"
+
+
 @pytest.mark.parametrize(
     ("tamper", "reason"),
     [
-        (tampered(schema=99), "its schema is 99, newer than 5, which this varsim writes"),
-        (tampered(schema=2), "its schema is 2, and this varsim reads schema 3, 4 and 5"),
-        (tampered(schema=True), "its schema is True"),
+        (tampered(schema=99), "its schema is 99, newer than 1, which this varsim reads"),
+        (tampered(schema=0), "its schema is 0, and this varsim reads schema 1"),
+        (tampered(schema="1"), "its schema is '1', and"),
         (tampered(schema=None), "its schema is None"),
-        (tampered(dim=9), "its key [0-9a-f]{8} is not that of its settings"),
+        (tampered(kind="check"), "this is not a row of results of varsim"),
+        (tampered(dim=9), CHANGED),
         (tampered(dim=-9), "dim is -9"),
-        (tampered(empirical=7.5), "empirical is 7.5, but .* follows from the rest of the row"),
-        (tampered(std_error=1e-9), "std_error is 1e-09, but .* follows from the rest"),
-        (tampered(std_error=-1.0), "std_error is -1.0, but .* follows from the rest"),
-        (tampered(samples=6401), "samples is 6401, but .* follows from the rest"),
+        (tampered(agrees=False), CHANGED),
+        (tampered(checksum="crc32:00000000"), CHANGED),
         (tampered(confidence=5), "its confidence is not between 0 and 1"),
-        (tampered(k=10**400), "this is not a row of results"),
+        (tampered(x_mean=10**400), "this is not a row of results"),
         (tampered(totals={}), "this is not a row of results"),
         (lambda line: "[" * 100_000, "this is not a row of varsim"),
         (tampered(seed="zero"), "this is not a row of results"),
-        (tampered(extra=1), "this is not a row of results"),
+        (tampered(pooled=1), "this is not a row of results"),
         (lambda line: line[:40], "this is not a row of varsim"),
         (lambda line: "", ""),
     ],
@@ -249,7 +251,7 @@ def tampered(**changes: Any) -> Callable[[str], str]:
 def test_a_line_that_is_no_row_is_refused_and_the_file_left_as_it_is(
     tamper: Callable[[str], str], reason: str, tmp_path: Path
 ) -> None:
-    """Of another schema or key, edited, or no row at all: the sentence names the line."""
+    """Of another schema or kind, edited, or no row at all: the sentence names the line."""
     result = judge([simulate(Experiment(dim=8, scale="sqrt", samples=6400))])[0]
     line = json.dumps(RESULTS.record(result))
     file = tmp_path / "sweep.jsonl"
@@ -414,12 +416,14 @@ def test_a_text_with_quotes_commas_and_tabs_is_one_cell() -> None:
 
 
 def test_a_record_is_the_schema() -> None:
-    """It has these names in this order, and a record that lacks one is refused."""
+    """It has these names in this order; one that lacks a name that is read is refused."""
     record = RESULTS.record(next(results()))
     assert list(record) == RESULTS.names
-    for name in RESULTS.names:
+    assert len(parse(jsonl_text([record]), ".jsonl")) == 1
+    stored = [field.name for field in RESULTS.fields if field.stored]
+    for name in ("schema", "kind", *stored, "checksum"):
         with pytest.raises(InputError):
-            RESULTS.row({key: value for key, value in record.items() if key != name})
+            parse(jsonl_text([{k: v for k, v in record.items() if k != name}]), ".jsonl")
 
 
 def test_a_better_row_is_never_replaced_by_a_worse_one(tmp_path: Path) -> None:
@@ -473,22 +477,32 @@ def test_an_empty_file_that_was_there_before_stays(tmp_path: Path) -> None:
 def test_every_torn_line_is_kept(tmp_path: Path) -> None:
     """A second one does not replace the first."""
     file = tmp_path / "sweep.jsonl"
-    for torn in (b'{"schema": 2, "var', b'{"schema": 2'):
+    for torn in (b'{"schema": 1, "kind": "lay', b'{"schema": 1'):
         file.write_bytes(torn)
         Ledger(file, RESULTS).close()
     asides = sorted(path.read_bytes() for path in tmp_path.glob("*.torn*"))
-    assert asides == [b'{"schema": 2', b'{"schema": 2, "var']
+    assert asides == [b'{"schema": 1', b'{"schema": 1, "kind": "lay']
 
 
-def test_a_whole_last_line_of_something_else_is_not_torn(tmp_path: Path) -> None:
-    """Without its line end it is refused as it would be with it."""
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"schema": 5, "varsim": "0.5", "seed": 0}', "it was written by varsim before 1.0"),
+        ('{"schema": 1, "kind": "plan"}', "it holds the plan of a dry run"),
+        ('{"schema": 1, "kind": "check"}', "it holds no rows of varsim"),
+        ('{"a": 1}', "it holds no rows of varsim"),
+        ('{"schema": 5, "var', "its last line is not a row of results"),
+        ('{"schema": 1, "kind": "chec', "its last line is not a row of results"),
+    ],
+)
+def test_a_last_line_of_something_else_is_not_torn(text: str, reason: str, tmp_path: Path) -> None:
+    """Whole or not, without its line end it is refused, and stays where it is."""
     file = tmp_path / "sweep.jsonl"
-    for text in ('{"schema": 3}', '{"schema": 2}'):
-        file.write_text(text, encoding="utf-8")
-        with pytest.raises(InputError, match="it holds no rows of varsim"):
-            Ledger(file, RESULTS)
-        assert file.read_text(encoding="utf-8") == text
-        assert list(tmp_path.iterdir()) == [file]
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=f"was left as it is: {reason}"):
+        Ledger(file, RESULTS)
+    assert file.read_text(encoding="utf-8") == text
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_everything_is_synced_before_it_counts(
@@ -656,7 +670,7 @@ def test_a_row_that_was_interrupted_is_kept_and_continued(
         )
     assert (outcome.interrupted, outcome.complete, outcome.partial) == (True, 0, 1)
     kept = parse(file.read_text(encoding="utf-8"), file.suffix)
-    assert {row.totals[0] for row in kept} == {least + 2}
+    assert {row.replicates for row in kept} == {least + 2}
     assert all("interrupted" in {c.id for c in row.caveats} for row in [*kept, *outcome.rows])
     drawn: list[int] = []
 
@@ -670,7 +684,7 @@ def test_a_row_that_was_interrupted_is_kept_and_continued(
         outcome = run_studies(points, RunOptions(), nullcontext(noted), ledger=ledger)
         ledger.finalize(outcome.rows)
     whole = run_studies([ResumePoint(study)], RunOptions(), nullcontext(map)).rows
-    assert drawn == list(range(least + 2, whole[0].totals[0]))
+    assert drawn == list(range(least + 2, whole[0].replicates))
     read = parse(file.read_text(encoding="utf-8"), file.suffix)
     # Medians cannot be added up: they are of the networks of the last run.
     medians = {"median", "gradient_median", "median_networks", "caveats", "checksum"}
@@ -729,79 +743,93 @@ def measured(*dims: int) -> list[Result]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize("last", ["add", "finalize"])
-def test_a_ledger_that_is_deleted_meanwhile_is_written_again(
-    last: str, suffix: str, tmp_path: Path
+@pytest.mark.parametrize("when", ["before a row", "after the rows"])
+def test_a_ledger_that_is_deleted_meanwhile_is_there_again(
+    when: str, suffix: str, tmp_path: Path
 ) -> None:
-    """With all rows, those from before too, and a sentence says so."""
-    file, rows = tmp_path / f"rows.{suffix}", measured(4, 5)
+    """With all rows, those from before too."""
+    file, rows = tmp_path / f"rows.{suffix}", measured(3, 4, 5)
     with Ledger(file, RESULTS) as ledger:
         ledger.add(rows[:1])
-        file.unlink()
-        ledger.add(rows[1:]) if last == "add" else ledger.finalize(rows)
-    assert [row.dim for row in parse(file.read_text(encoding="utf-8"), file.suffix)] == [4, 5]
-    assert [text for text in ledger.moved if "was deleted" in text] == ledger.moved != []
-    assert not ledger.is_elsewhere
+    with Ledger(file, RESULTS) as ledger:
+        ledger.add(rows[1:2])
+        if when == "before a row":
+            file.unlink()
+        ledger.add(rows[2:])
+        if when == "after the rows":
+            file.unlink()
+        ledger.finalize(rows[1:])
+    dims = [row.dim for row in parse(file.read_text(encoding="utf-8"), file.suffix)]
+    assert dims == [4, 5, 3]
     assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_ledger_that_is_replaced_meanwhile_goes_to_a_file_beside(
-    suffix: str, tmp_path: Path
+def test_a_ledger_that_is_replaced_meanwhile_is_refused(suffix: str, tmp_path: Path) -> None:
+    """What took its place is left alone, and no file is made beside it."""
+    file, rows, other = tmp_path / f"rows.{suffix}", measured(4, 5), tmp_path / "other"
+    for text in ("mine", ""):
+        other.write_text(text, encoding="utf-8")
+        with Ledger(file, RESULTS) as ledger:
+            ledger.add(rows[:1])
+            other.rename(file)
+            ledger.add(rows[1:])
+            with pytest.raises(OSError, match="another file has taken its name"):
+                ledger.finalize(rows)
+        assert file.read_text("utf-8") == text
+        assert list(tmp_path.iterdir()) == [file]
+        file.unlink()
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_ledger_whose_name_became_a_link_or_a_folder_is_refused(
+    tmp_path: Path, *, is_link: bool
 ) -> None:
-    """What took its place is left alone, locked is the file beside, and a sentence names it."""
-    file, rows = tmp_path / f"rows.{suffix}", measured(4, 5, 6)
-    other, taken = tmp_path / "other", tmp_path / f"rows-1.{suffix}"
-    other.write_text("mine", encoding="utf-8")
-    taken.write_text("mine too", encoding="utf-8")
-    beside = tmp_path / f"rows-2.{suffix}"
+    """It is none of its own: a link that leads nowhere is a name that somebody took, too."""
+    file, rows = tmp_path / "rows.jsonl", measured(4)
     with Ledger(file, RESULTS) as ledger:
-        ledger.add(rows[:1])
-        other.rename(file)
-        ledger.add(rows[1:2])
-        with pytest.raises(BlockingIOError):
-            Ledger(beside, RESULTS)
-        ledger.finalize(rows)
-    assert [row.dim for row in parse(beside.read_text(encoding="utf-8"), file.suffix)] == [4, 5, 6]
-    assert (file.read_text("utf-8"), taken.read_text("utf-8")) == ("mine", "mine too")
-    assert ledger.is_elsewhere
-    assert str(beside) in ledger.moved[0]
+        ledger.add(rows)
+        file.unlink()
+        file.symlink_to("nowhere") if is_link else file.mkdir()
+        with pytest.raises(OSError, match="another file has taken its name"):
+            ledger.finalize(rows)
+    assert (file.is_symlink(), file.is_dir()) == (is_link, not is_link)
+    assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_run_says_where_its_rows_are_when_its_file_was_replaced(
+def test_a_run_says_that_its_file_was_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It ends with 1; where the file's folder is gone, it does not say that the rows are safe."""
+    """It shows its rows and ends with 1, and does not say that rows which are nowhere are safe."""
     folder = tmp_path / "folder"
     folder.mkdir()
     file, other = folder / "rows.jsonl", tmp_path / "other"
     finalize = Ledger.finalize
     args = ("-d", "4,5", "-s", "sqrt", "-n", "640", "-o", str(file), "--resume")
 
-    def replaced(ledger: Ledger, rows: Any) -> None:
+    def replaced(ledger: Ledger[Result], rows: Sequence[Result]) -> None:
         other.write_text("mine", encoding="utf-8")
         other.rename(file)
         finalize(ledger, rows)
 
-    def gone(ledger: Ledger, rows: Any) -> None:
+    def gone(ledger: Ledger[Result], rows: Sequence[Result]) -> None:
         shutil.rmtree(folder)
         finalize(ledger, rows)
 
-    monkeypatch.setattr(Ledger, "finalize", replaced)
-    done = here(*args)
-    assert (done.returncode, done.stdout.count("  agrees\n")) == (1, 2)
-    assert "the rows are in" in done.stderr
-    file.unlink()
-    monkeypatch.setattr(Ledger, "finalize", gone)
-    done = here(*args)
-    assert (done.returncode, done.stdout.count("  agrees\n")) == (1, 2)
-    assert "could not be put in order" in done.stderr
-    assert "safe" not in done.stderr
+    for change, reason in (
+        (replaced, "another file has taken its name"), (gone, "No such file or directory")
+    ):  # fmt: skip
+        monkeypatch.setattr(Ledger, "finalize", change)
+        done = here(*args)
+        assert (done.returncode, done.stdout.count("  agrees\n")) == (1, 2)
+        assert f"{str(file)!r} could not be put in order: {reason}" in done.stderr
+        assert "safe" not in done.stderr
+        file.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_dry_run_changes_no_ledger_and_counts_what_is_there(suffix: str, tmp_path: Path) -> None:
-    """Not a torn line, not a row of an older schema; a row begun needs only the rest."""
+    """Not a torn line; a row begun needs only the rest."""
     study, schema, least = INTERRUPTED["results"]
     file = tmp_path / f"rows.{suffix}"
     with Ledger(file, schema) as ledger:
@@ -832,7 +860,7 @@ def test_a_row_of_more_than_is_asked_for_now_was_not_interrupted(name: str, tmp_
     )
     with Ledger(file, schema) as ledger:
         for row in ledger.resume(fewer).done or [None]:
-            assert row.totals[0] == least + 2
+            assert row.replicates == least + 2
             assert "interrupted" not in {c.id for c in row.caveats}
         assert ledger.resume(study).done is None
 
@@ -841,7 +869,7 @@ def test_a_precision_that_was_met_by_chance_says_that_it_was_interrupted() -> No
     """Before its check, where it had not been decided; after it, nothing is said."""
     study = LayerStudy(Experiment(dim=8, scale="sqrt", precision=0.02))
     (whole,) = run_studies([ResumePoint(study)], RunOptions(), nullcontext(map)).rows
-    (row,) = study.rows(whole.totals._replace(next_check=whole.blocks + 9))
+    (row,) = study.rows(whole.totals.with_check(whole.blocks + 9))
     assert row.met
     assert [c.id for c in row.caveats] == ["interrupted"]
     assert f"before the check of its precision at {whole.blocks + 9:,}" in row.caveats[0].message
@@ -856,13 +884,14 @@ def test_every_layer_of_a_stack_counts_in_its_bins() -> None:
     for place in range(2):
         moved = list(rows)
         bins = rows[place].histogram
+        assert bins is not None
         moved[place] = replace(rows[place], histogram=bins._replace(width=1.1 * bins.width))
         assert study.resume(moved)[1] is None
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"samples": 10**400}, {"totals": {"blocks": -5}}, {"totals": {"counts": [3] * 122}},
+    [{"samples_asked": 10**400}, {"totals": {"blocks": -5}}, {"totals": {"counts": [3] * 122}},
      {"totals": {"mean": 0.5}}, {"seed": 10**5000}],
     ids=lambda change: str(*change),
 )  # fmt: skip
@@ -870,31 +899,16 @@ def test_every_layer_of_a_stack_counts_in_its_bins() -> None:
 def test_a_row_that_cannot_be_is_refused_by_every_command(
     change: dict[str, Any], suffix: str, tmp_path: Path
 ) -> None:
-    """In one sentence, also in a file of the last schema without a checksum."""
-    record = RESULTS.record(measured(8)[0])
-    totals = record["totals"] | change.get("totals", {})
-    for older in (False, True):
-        wrong = record | change | {"totals": totals}
-        if older and "mean" in change.get("totals", {}):
-            continue  # nothing follows from it there
-        if older:
-            del wrong["checksum"]
-            wrong["schema"] = 4
-        file = tmp_path / f"rows.{suffix}"
-        limit = sys.get_int_max_str_digits()
-        sys.set_int_max_str_digits(0)
-        file.write_text((csv_text if suffix == "csv" else jsonl_text)([wrong]), encoding="utf-8")
-        sys.set_int_max_str_digits(limit)
-        for args in (["compare", str(file), str(file)], ["plot", str(file), "-o", "a.svg"],
-                     ["-d", "8", "-n", "640", "-o", str(file), "--resume"]):  # fmt: skip
-            done = here(*args)
-            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-            assert len(done.stderr) < 600
-
-
-def test_a_file_is_read_line_by_line() -> None:
-    """So a large one is never in memory as a whole; the first line that is no row ends it."""
-    lines = iter(["not a row\n", "the next\n"])
-    with pytest.raises(InputError, match="line 1"):
-        read(lines, ".jsonl")
-    assert next(lines) == "the next\n"
+    """In one sentence."""
+    record = record_of(measured(8)[0])
+    wrong = record | change | {"totals": record["totals"] | change.get("totals", {})}
+    file = tmp_path / f"rows.{suffix}"
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    file.write_text((csv_text if suffix == "csv" else jsonl_text)([wrong]), encoding="utf-8")
+    sys.set_int_max_str_digits(limit)
+    for args in (["compare", str(file), str(file)], ["plot", str(file), "-o", "a.svg"],
+                 ["-d", "8", "-n", "640", "-o", str(file), "--resume"]):  # fmt: skip
+        done = here(*args)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert len(done.stderr) < 600

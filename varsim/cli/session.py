@@ -301,9 +301,10 @@ def _finalized(ledger: Ledger[B], rows: Sequence[B]) -> bool:
     try:
         ledger.finalize(rows)
     except OSError as error:
+        rest = "its rows are safe" if ledger.is_in_place else "it is not where it was"
         say_error(
-            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; its rows are safe, "
-            "run the same command again"
+            f"{str(ledger.path)!r} could not be put in order: {error.strerror}; {rest}, run the "
+            "same command again"
         )
         return False
     return True

@@ -94,7 +94,7 @@ def is_open_at(target: Path, handle: int) -> bool:
     """Tell whether a name is still that of an open file: it may be deleted, or another's."""
     try:
         return os.path.samestat(target.stat(), os.fstat(handle))
-    except FileNotFoundError:
+    except OSError:  # the file is gone, or its folder is
         return False
 
 

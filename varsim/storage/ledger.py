@@ -77,9 +77,14 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
 
     def close(self) -> None:
         """Unlock the file, and leave none where nothing was added to a new one."""
-        if self._is_new and is_open_at(self._path, self._file):
+        if self._is_new and self.is_in_place:
             self._path.unlink(missing_ok=True)
         os.close(self._file)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the name is still that of the file that rows were added to."""
+        return is_open_at(self._path, self._file)
 
     def resume(self, study: Study[Rep, Tot, R]) -> ResumePoint[Rep, Tot, R]:
         """Return where a study begins, given the rows of its question in the file."""
@@ -130,7 +135,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         others = [group[place] for group in groups for place in group]
         content = self._text([*rows, *others]).encode()
         if os.path.lexists(self._path):
-            if not is_open_at(self._path, self._file):
+            if not self.is_in_place:
                 raise FileExistsError(0, "another file has taken its name")
             if content == self._path.read_bytes():
                 return
