@@ -20,6 +20,8 @@ import pytest
 
 from varsim.cli import main
 from varsim.compute.provenance import FRAMEWORKS
+from varsim.kinds import SCHEMAS
+from varsim.storage.reading import read
 
 VARSIM = [sys.executable, "-m", "varsim"]
 
@@ -96,6 +98,11 @@ def rows(*args: str) -> list[dict[str, Any]]:
     done = here(*args, "--format", "jsonl")
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def parse(text: str, suffix: str) -> list[Any]:
+    """Rows in the text of a file, of any kind."""
+    return read(text, suffix, SCHEMAS)
 
 
 def on_terminal(*args: str, **changes: str) -> str:

@@ -10,11 +10,10 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from functools import partial
+from dataclasses import astuple, dataclass, is_dataclass, replace
+from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,20 +22,33 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.random import default_rng
 from scipy import stats
-from varsim.storage.rows import parse
 
-from tests.program import VARSIM, environment, here, on_terminal, run
-from varsim import Experiment, Result, conclude, infer, judge, layers, simulate, stream
+from tests.program import VARSIM, environment, here, on_terminal, parse, run
+from varsim import (
+    Experiment,
+    InitializerCheck,
+    Result,
+    __version__,
+    conclude,
+    infer,
+    judge,
+    layers,
+    simulate,
+    stream,
+)
 from varsim.catalog import FLOAT_TYPES
+from varsim.check.kind import CHECK
 from varsim.check.question import question
 from varsim.check.study import CheckStudy
-from varsim.cli import app
-from varsim.comparison import Comparison, Pair, compare, match
+from varsim.check.totals import CheckTotals
+from varsim.cli.program import varsim as program
+from varsim.comparison import Comparison, Matching, Pair, by_ratio, compare, match
 from varsim.comparison.merging import merge, repeat
 from varsim.compute.streams import generator, generators
 from varsim.errors import InputError
+from varsim.kinds import kind_of
 from varsim.layer import sampling
-from varsim.layer.kind import results_table
+from varsim.layer.kind import LAYER, results_table
 from varsim.layer.result import RESULTS
 from varsim.layer.study import LayerStudy
 from varsim.layer.totals import Totals
@@ -44,6 +56,7 @@ from varsim.report.comparison import CELLS, Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
+from varsim.stack.kind import STACK
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult
 from varsim.stack.study import StackStudy
@@ -57,8 +70,12 @@ def measured(**settings: Any) -> Result:
     return infer(experiment, stream(experiment))
 
 
-def compared(a: Result, b: Result, alpha: float = 0.001) -> Comparison:
-    return compare([Pair(a, b)], alpha)[0]
+def compared(a: Result, b: Result, alpha: float = 0.001) -> Comparison[Result]:
+    return compare(paired(Pair(a, b)), alpha)[0]
+
+
+def paired(*pairs: Pair[Result]) -> Matching[Result]:
+    return Matching(LAYER, list(pairs), [], [])
 
 
 def write(path: Path, rows: Sequence[Any]) -> Path:
@@ -70,7 +87,7 @@ def write(path: Path, rows: Sequence[Any]) -> Path:
 
 def varsim(*args: object) -> int:
     """Run the command in this process; its exit code."""
-    return int(app.varsim.main(list(map(str, args)), standalone_mode=False))
+    return int(program.main(list(map(str, args)), standalone_mode=False))
 
 
 # --- the rule for many p-values
@@ -92,7 +109,7 @@ def test_holm_is_the_closed_bonferroni_test(p_values: list[float], alpha: float)
 
 
 @pytest.fixture(scope="module")
-def true_pairs() -> list[Pair]:
+def true_pairs() -> list[Pair[Result]]:
     """Pairs of rows that measure the same, with seeds of their own and unequal samples."""
     few = partial(measured, dim=4, design="paired")
     return [
@@ -104,7 +121,7 @@ def alarms(p_values: Sequence[float]) -> int:
     return sum(p < 0.05 for p in p_values)
 
 
-def test_false_alarms_are_as_rare_as_they_are_said_to_be(true_pairs: list[Pair]) -> None:
+def test_false_alarms_are_as_rare_as_they_are_said_to_be(true_pairs: list[Pair[Result]]) -> None:
     """Of 600 true pairs judged alone at 5 %, no more differ than a binomial passes once in 1e6.
 
     Nor fewer than it passes once in 1e6: the test is not asleep.
@@ -114,7 +131,7 @@ def test_false_alarms_are_as_rare_as_they_are_said_to_be(true_pairs: list[Pair])
     assert found >= stats.binom.ppf(1e-6, len(true_pairs), 0.05)
 
 
-def test_an_error_of_one_file_alone_would_cry_wolf(true_pairs: list[Pair]) -> None:
+def test_an_error_of_one_file_alone_would_cry_wolf(true_pairs: list[Pair[Result]]) -> None:
     """The calibration notices a naive error bar: the first file's, as if the second were exact."""
     naive = [
         student.two_sided_p((b.empirical - a.empirical) / a.std_error, a.blocks - 1)
@@ -123,9 +140,9 @@ def test_an_error_of_one_file_alone_would_cry_wolf(true_pairs: list[Pair]) -> No
     assert alarms(naive) > stats.binom.isf(1e-6, len(true_pairs), 0.05)
 
 
-def test_all_pairs_of_a_table_share_one_rate(true_pairs: list[Pair]) -> None:
+def test_all_pairs_of_a_table_share_one_rate(true_pairs: list[Pair[Result]]) -> None:
     """600 true pairs agree at 0.001 together, though some would differ alone at 1 %."""
-    assert {c.verdict for c in compare(true_pairs, 0.001)} == {"agrees"}
+    assert {c.verdict for c in compare(paired(*true_pairs), 0.001)} == {"agrees"}
     assert any(compared(*pair, alpha=0.01).verdict == "differs" for pair in true_pairs)
 
 
@@ -157,12 +174,20 @@ def test_a_k_that_is_one_percent_wrong_is_found(
         assert found.difference.value == pytest.approx(-0.02, abs=0.01)
 
 
-def standing_in(*, seed: int = 0, **estimate: Any) -> Any:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class StandIn(Result):
     """A row of any estimate, whatever its blocks."""
-    return SimpleNamespace(
-        schema=RESULTS, conditional_theory=None, key="0", seed=seed, blocks=64, samples=6400,
-        estimate=Estimate(**estimate),
-    )  # fmt: skip
+
+    given: Estimate
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        return self.given
+
+
+def standing_in(*, seed: int = 0, **estimate: Any) -> Result:
+    asked = Experiment(dim=16, scale="sqrt", samples=6400, seed=seed)
+    return StandIn(question=asked, totals=Totals(blocks=64), given=Estimate(**estimate))
 
 
 def test_a_pair_is_welch_s_test() -> None:
@@ -204,7 +229,7 @@ def test_fixed_x_is_compared_by_its_ratio_to_theory_given_x() -> None:
     found = compared(a, b)
     assert found.a is not None
     assert found.b is not None
-    assert (found.verdict, found.pair.by_ratio) == ("agrees", True)
+    assert (found.verdict, by_ratio(LAYER, found.pair)) == ("agrees", True)
     assert (found.a.value, found.b.value) == (a.ratio, b.ratio)
 
 
@@ -221,11 +246,13 @@ def test_an_x_of_zeros_divides_nothing_by_zero() -> None:
     for mixed in (compared(first, other), compared(other, first)):
         assert (mixed.verdict, mixed.difference, mixed.p) == ("not compared", None, None)
     zero, unknown = comparison_table(
-        [both, compared(first, other)], match([], []), Names("a", "b")
+        [both, compared(first, other)], match(LAYER, [], []), Names("a", "b")
     ).records
     assert (zero["difference"], zero["z"], zero["p"], zero["ci_low"]) == (0.0, None, None, None)
     assert (unknown["difference"], unknown["z"], unknown["p"]) == (None, None, None)
-    table = comparison_table(compare([Pair(first, other)]), match([], []), Names("a", "b"))
+    table = comparison_table(
+        compare(paired(Pair(first, other))), match(LAYER, [], []), Names("a", "b")
+    )
     for text in FORMATS.values():
         assert "not compared" in text(table)
 
@@ -246,7 +273,7 @@ def test_the_same_row_is_identical() -> None:
     """To the last bit of its totals, whether or not its outputs were counted."""
     for settings in ({}, {"design": "fixed-x"}, {"samples": None, "precision": 0.05}):
         row = measured(**settings) if "precision" not in settings else _precise(0.05)
-        again = replace(row, totals=row.totals._replace(counts=(1, 2, 3)))
+        again = replace(row, totals=replace(row.totals, counts=(1, 2, 3)))
         found = compared(row, again)
         assert found.difference is not None
         assert (found.verdict, found.difference.value, found.p) == ("identical", 0.0, None)
@@ -275,26 +302,25 @@ def noisy(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
     [{}, {"design": "fixed-x"}, {"x_mean": 5.0, "w_mean": 5.0}, {"x_dist": "rademacher", "dim": 1}],
     ids=str,
 )
-def test_rounding_leaves_the_same_draws(
+def test_what_is_rounded_otherwise_agrees(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], dtype: str
 ) -> None:
-    """Outputs that differ by an epsilon are the same draws, with a difference of that order."""
+    """Outputs that differ by an epsilon are not identical, with a difference of that order."""
     before = measured(**settings, dtype=dtype)
     noisy(monkeypatch, float(np.finfo(dtype).eps))
     after = measured(**settings, dtype=dtype)
     found = compared(before, after)
-    assert found.verdict == "same draws"
-    assert (found.std_error, found.p, found.redrawn) == (None, None, False)
+    assert (found.verdict, found.identical, found.pair.same_streams) == ("agrees", False, True)
     assert found.difference is not None
     assert abs(found.difference.value) <= 16 * FLOAT_TYPES[dtype].rounding * before.empirical
 
 
-def test_more_than_rounding_is_not_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_rounding_is_not_identical(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of 0.1 % an output is within the statistical errors, and yet it is seen."""
     before = measured()
     noisy(monkeypatch, 1e-3)
     found = compared(before, measured())
-    assert (found.verdict, found.redrawn) == ("agrees", True)
+    assert (found.verdict, found.identical, found.pair.same_streams) == ("agrees", False, True)
 
 
 @pytest.mark.parametrize("design", ["crossed", "fixed-x"])
@@ -308,22 +334,24 @@ def test_new_streams_agree_within_errors_and_are_said_to_be_new(
         sampling, "generators", lambda key, seed, *at: generators(key, seed + 99, *at)
     )
     after = [measured(seed=seed, design=design) for seed in range(20)]
-    matching = match(before, after)
-    found = compare(matching.pairs)
-    assert {(c.verdict, c.redrawn) for c in found} == {("agrees", True)}
+    matching = match(LAYER, before, after)
+    found = compare(matching)
+    assert {(c.verdict, c.identical, c.pair.same_streams) for c in found} == {
+        ("agrees", False, True)
+    }
     table = comparison_table(found, matching, Names("a", "b"))
     assert table.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
     assert "and 17 more" in table.caveats[0]
 
 
-def test_another_blas_kernel_is_the_same_draws(tmp_path: Path) -> None:
+def test_another_blas_kernel_agrees(tmp_path: Path) -> None:
     """That of an older CPU, where this BLAS lets itself be told; nothing differs elsewhere."""
     files = [tmp_path / "new.jsonl", tmp_path / "old.jsonl"]
     for file, kernel in zip(files, ({}, {"OPENBLAS_CORETYPE": "Prescott"}), strict=True):
         assert run("-n", "6400", "-q", "-o", str(file), **kernel).returncode == 0
     done = run("compare", *map(str, files), "-f", "json")
     verdicts = {row["verdict"] for row in json.loads(done.stdout)}
-    assert verdicts in ({"same draws"}, {"identical"})
+    assert verdicts in ({"agrees"}, {"identical"})
 
 
 def test_more_blocks_of_one_stream_are_no_alarm() -> None:
@@ -351,7 +379,7 @@ ROWS = [
 ]
 
 
-def seeds_of(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+def seeds_of(pairs: Sequence[Pair[Result]]) -> list[tuple[int, int]]:
     return [(a.seed, b.seed) for a, b in pairs]
 
 
@@ -360,11 +388,13 @@ def test_every_row_is_used_once_and_none_is_left_that_has_a_partner(
     a: list[Result], b: list[Result]
 ) -> None:
     """Pairs and remainders are the two files, and the remainders have nothing in common."""
-    matching = match(a, b)
+    matching = match(LAYER, a, b)
     ours, theirs = [pair.a for pair in matching.pairs], [pair.b for pair in matching.pairs]
     assert sorted(map(id, [*ours, *matching.only_a])) == sorted(map(id, a))
     assert sorted(map(id, [*theirs, *matching.only_b])) == sorted(map(id, b))
-    quantities = [{(row.scale, row.x_dist) for row in rows} for rows in matching[1:]]
+    quantities = [
+        {(row.scale, row.x_dist) for row in rows} for rows in (matching.only_a, matching.only_b)
+    ]
     assert not quantities[0] & quantities[1]
     assert all((p.a.scale, p.a.x_dist) == (p.b.scale, p.b.x_dist) for p in matching.pairs)
 
@@ -372,20 +402,22 @@ def test_every_row_is_used_once_and_none_is_left_that_has_a_partner(
 @given(st.permutations(ROWS))
 def test_the_same_rows_in_any_order_find_themselves(shuffled: list[Result]) -> None:
     """Equal streams go first, so a file and its sorted copy are identical."""
-    assert {c.verdict for c in compare(match(ROWS, shuffled).pairs)} == {"identical"}
+    assert {c.verdict for c in compare(match(LAYER, ROWS, shuffled))} == {"identical"}
 
 
 def test_samples_and_seed_do_not_keep_rows_apart() -> None:
     """What was measured counts, not how much of it."""
-    assert seeds_of(match([measured(seed=3)], [measured(seed=4, samples=640)]).pairs) == [(3, 4)]
-    assert len(match([measured()], [_precise(0.05)]).pairs) == 1
+    assert seeds_of(match(LAYER, [measured(seed=3)], [measured(seed=4, samples=640)]).pairs) == [
+        (3, 4)
+    ]
+    assert len(match(LAYER, [measured()], [_precise(0.05)]).pairs) == 1
 
 
 def test_among_many_the_same_seed_goes_first_and_the_rest_in_order() -> None:
     """Seeds 1, 2, 3 against 9, 3, 8, 1: the two that are in both, then 2 with 9; 8 is left."""
     a = [measured(seed=seed) for seed in (1, 2, 3)]
     b = [measured(seed=seed, samples=640) for seed in (9, 3, 8, 1)]
-    matching = match(a, b)
+    matching = match(LAYER, a, b)
     assert seeds_of(matching.pairs) == [(1, 1), (2, 9), (3, 3)]
     assert [row.seed for row in matching.only_b] == [8]
 
@@ -394,7 +426,7 @@ def test_of_one_seed_the_same_number_of_blocks_goes_first() -> None:
     """Rows of two precisions, in another order, are still identical."""
     experiment = Experiment(dim=16, scale="sqrt", precision=0.05)
     rows = [infer(experiment, stream(experiment, indices=range(n))) for n in (70, 100)]
-    assert {c.verdict for c in compare(match(rows, rows[::-1]).pairs)} == {"identical"}
+    assert {c.verdict for c in compare(match(LAYER, rows, rows[::-1]))} == {"identical"}
 
 
 @pytest.mark.parametrize(
@@ -405,27 +437,30 @@ def test_of_one_seed_the_same_number_of_blocks_goes_first() -> None:
 )  # fmt: skip
 def test_every_setting_keeps_rows_apart(change: dict[str, Any]) -> None:
     """Other settings are another quantity."""
-    assert not match([measured()], [measured(**change)]).pairs
+    assert not match(LAYER, [measured()], [measured(**change)]).pairs
 
 
 def test_a_gain_keeps_rows_apart_and_a_spelling_does_not() -> None:
     """Glorot is xavier, and its gain of 1 need not be said."""
     spelled = measured(scale="glorot", gain=1.0, fan_out=16)
-    assert compared(*match([measured(scale="xavier")], [spelled]).pairs[0]).verdict == "identical"
-    assert not match([measured(scale="he")], [measured(scale="he", gain=1.0)]).pairs
+    assert (
+        compared(*match(LAYER, [measured(scale="xavier")], [spelled]).pairs[0]).verdict
+        == "identical"
+    )
+    assert not match(LAYER, [measured(scale="he")], [measured(scale="he", gain=1.0)]).pairs
 
 
 def test_two_dtypes_go_together_when_nothing_else_is_left_and_it_is_said() -> None:
     """A float64 file beside a float32 one; but like goes with like where it can."""
     single, double = measured(), measured(dtype="float64")
-    matching = match([single], [double])
-    table = comparison_table(compare(matching.pairs), matching, Names("a", "b"))
+    matching = match(LAYER, [single], [double])
+    table = comparison_table(compare(matching), matching, Names("a", "b"))
     assert table.caveats == ["1 pair has different dtypes: D = 16, scale sqrt."]
     assert "float32" in table.caption[0]
     assert "float64" in table.caption[1]
-    both = match([single, double], [double, single]).pairs
+    both = match(LAYER, [single, double], [double, single]).pairs
     assert [a.dtype == b.dtype for a, b in both] == [True, True]
-    other_seed = match([single], [double, measured(seed=1)])
+    other_seed = match(LAYER, [single], [double, measured(seed=1)])
     assert other_seed.pairs[0].b.dtype == "float32"
 
 
@@ -438,7 +473,9 @@ def stack(**settings: Any) -> list[LayerResult]:
     return layers(Network(**{**asked, **settings}))
 
 
-def check(name: str = "trunc_normal(std=0.1)", *, draws: int = 16, **settings: Any) -> Any:
+def check(
+    name: str = "trunc_normal(std=0.1)", *, draws: int = 16, **settings: Any
+) -> InitializerCheck:
     """One initializer, checked with a few W."""
     asked = question(name, **{"dim": 8, "fan_out": 4, **settings})
     (row,) = run_studies(
@@ -452,19 +489,19 @@ def test_layers_are_compared_one_by_one_forward_and_backward() -> None:
     first, again, other = stack(), stack(), stack(seed=1, networks=32)
     measures = [(layer, name) for layer in (1, 2) for name in ("Var[h]", "Var[∂h]")]
     for rows, verdict in ((again, "identical"), (other, "agrees")):
-        found = compare(match(first, rows[::-1]).pairs)
+        found = compare(match(STACK, first, rows[::-1]))
         assert [(c.pair.a.layer, c.measure) for c in found] == measures
         assert [c.pair.b.layer for c in found] == [1, 1, 2, 2]
         assert {c.verdict for c in found} == {verdict}
     totals = other[1].totals
     wrong = replace(other[1], totals=totals._replace(square=3 * totals.square))
-    found = compare(match(first, [other[0], wrong]).pairs)
+    found = compare(match(STACK, first, [other[0], wrong]))
     assert [c.verdict for c in found] == ["agrees", "agrees", "differs", "agrees"]
 
 
 def test_gradients_that_one_file_lacks_are_not_compared() -> None:
     """The signals are."""
-    found = compare(match(stack(), stack(backward=False)).pairs)
+    found = compare(match(STACK, stack(), stack(backward=False)))
     assert [c.verdict for c in found] == ["agrees", "not compared"] * 2
 
 
@@ -472,11 +509,10 @@ def test_initializers_are_compared_forward_and_backward() -> None:
     """Rows of one seed are identical, of another they agree, and a wrong variance differs."""
     first, other = check(), check(seed=1, draws=64)
     for row, verdict in ((check(), "identical"), (other, "agrees")):
-        found = compare(match([first], [row]).pairs)
+        found = compare(match(CHECK, [first], [row]))
         assert [(c.measure, c.verdict) for c in found] == [("x@W", verdict), ("g@Wᵀ", verdict)]
-    totals = other.totals
-    forward = totals.forward._replace(within=4 * totals.forward.within)
-    found = compare(match([first], [replace(other, totals=totals._replace(forward=forward))]).pairs)
+    wrong = replace(other, totals=scaled_forward(other.totals, 4.0))
+    found = compare(match(CHECK, [first], [wrong]))
     assert [c.verdict for c in found] == ["differs", "agrees"]
 
 
@@ -489,32 +525,35 @@ def test_initializers_are_compared_forward_and_backward() -> None:
 )  # fmt: skip
 def test_every_setting_keeps_stacks_apart(change: dict[str, Any]) -> None:
     """Rows of another stack have no partner, and a dtype, a seed or more networks keep them."""
-    assert not match(stack(), stack(**change)).pairs
-    same = match(stack(), stack(seed=1, networks=8, dtype="float64")).pairs
+    assert not match(STACK, stack(), stack(**change)).pairs
+    same = match(STACK, stack(), stack(seed=1, networks=8, dtype="float64")).pairs
     assert [(pair.a.layer, pair.b.layer) for pair in same] == [(1, 1), (2, 2)]
 
 
 @pytest.mark.parametrize("change", [{"dim": 9}, {"fan_out": 5}, {"name": "orthogonal"}], ids=str)
 def test_every_setting_keeps_initializers_apart(change: dict[str, Any]) -> None:
     """Another initializer or shape is another quantity."""
-    assert not match([check()], [check(**change)]).pairs
+    assert not match(CHECK, [check()], [check(**change)]).pairs
 
 
-def test_rounding_leaves_the_same_draws_of_a_stack_and_of_an_initializer() -> None:
-    """Means that differ by an epsilon are the same draws; by a thousandth they are others."""
-    for row, name in ((stack()[1], "square"), (check(), "forward")):
-        for size, verdict in ((2**-23, "same draws"), (1e-3, "agrees")):
-            nudged = replace(row, totals=scaled(row.totals, name, 1 + size))
-            found = compare([Pair(row, nudged)])
-            assert {c.verdict for c in found} == {verdict}
-            assert {c.redrawn for c in found} == {verdict == "agrees"}
+def scaled_forward(totals: CheckTotals, factor: float) -> CheckTotals:
+    forward = totals.forward
+    return replace(totals, forward=replace(forward, within=factor * forward.within))
 
 
-def scaled(totals: Any, name: str, factor: float) -> Any:
-    value = getattr(totals, name)
-    if isinstance(value, float):
-        return totals._replace(**{name: factor * value})
-    return totals._replace(**{name: value._replace(within=factor * value.within)})
+def test_stacks_and_initializers_that_are_rounded_otherwise_agree() -> None:
+    """Means that differ by an epsilon or by a thousandth are not identical."""
+    layer, row = stack()[1], check()
+    for factor in (1 + 2**-23, 1 + 1e-3):
+        square = factor * layer.totals.square
+        nudged = replace(layer, totals=layer.totals._replace(square=square))
+        of_layers = compare(Matching(STACK, [Pair(layer, nudged)], [], []))
+        assert {(c.verdict, c.identical) for c in of_layers} == {("agrees", False)}
+        other = replace(row, totals=scaled_forward(row.totals, factor))
+        of_checks = compare(Matching(CHECK, [Pair(row, other)], [], []))
+        assert {(c.verdict, c.identical) for c in of_checks} == {("agrees", False)}
+        assert layer.totals != nudged.totals
+        assert row.totals != other.totals
 
 
 # --- the command
@@ -534,8 +573,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(place / "foreign.jsonl", [measured(dim=3)])
     wrong = one[1].totals
     factor = 1.3
-    totals = wrong._replace(
-        within=factor * wrong.within, m2=factor * wrong.m2, v2=factor**2 * wrong.v2
+    totals = replace(
+        wrong, within=factor * wrong.within, m2=factor * wrong.m2, v2=factor**2 * wrong.v2
     )
     (bad,) = judge([conclude(one[1].question, totals)])
     write(place / "bad.jsonl", [one[0], bad])
@@ -585,11 +624,11 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     out = capsys.readouterr().out
     assert re.search(rf"^a: '{one}', [\d,]+ outputs per row, seed 0\.$", out, re.MULTILINE)
     assert re.search(rf"^b: '{other}', [\d,]+ outputs per row, seed 1\.$", out, re.MULTILINE)
-    assert "varsim 0" not in out
+    assert f"varsim {__version__}" not in out
     assert "the chance of any DIFFERS in this table is at most 1% (Holm)" in out
     older = replace(measured(seed=3), varsim="0.0.9")
-    matching = match([older], [measured()])
-    caption = comparison_table(compare(matching.pairs), matching, Names("a", "b")).caption
+    matching = match(LAYER, [older], [measured()])
+    caption = comparison_table(compare(matching), matching, Names("a", "b")).caption
     assert "varsim 0.0.9" in caption[0]
 
 
@@ -609,7 +648,7 @@ def test_every_format_and_file_holds_the_comparison(
 
 
 SCHEMA = (
-    "schema dim scale init fan_out gain x_dist w_dist x_mean x_std w_mean w_std design "
+    "schema kind dim scale init fan_out gain x_dist w_dist x_mean x_std w_mean w_std design "
     "varsim_a seed_a dtype_a blocks_a key_a k_a samples_a theory_a empirical_a std_error_a "
     "expected_std_error_a conditional_theory_a "
     "varsim_b seed_b dtype_b blocks_b key_b k_b samples_b theory_b empirical_b std_error_b "
@@ -630,7 +669,7 @@ def test_the_records_are_fixed_and_alike_in_every_machine_format(
     as_json = json.loads(texts["json"])
     assert as_json == [json.loads(line) for line in texts["jsonl"].splitlines()]
     assert list(as_json[0]) == SCHEMA.split()
-    assert as_json[0]["schema"] == 3
+    assert {(row["schema"], row["kind"]) for row in as_json} == {(1, "comparison")}
     for flat, record in zip(csv.DictReader(io.StringIO(texts["csv"])), as_json, strict=True):
         assert list(flat) == list(record)
         for key, value in record.items():
@@ -709,11 +748,9 @@ def test_help_explains_every_verdict() -> None:
 def test_the_summary_counts_every_verdict() -> None:
     """Identical, rounded otherwise, and within errors."""
     row = measured()
-    nudged = replace(row, totals=row.totals._replace(mean=row.totals.mean + 1e-9))
-    found = compare([Pair(row, row), Pair(row, nudged), Pair(row, measured(seed=1))])
-    assert summary(found) == (
-        "3 of 3 pairs agree: 1 identical, 1 with the same draws but for rounding, 1 within errors."
-    )
+    nudged = replace(row, totals=replace(row.totals, mean=row.totals.mean + 1e-9))
+    pairs = Pair(row, row), Pair(row, nudged), Pair(row, measured(seed=1))
+    assert summary(compare(paired(*pairs))) == ("3 of 3 pairs agree: 1 identical, 2 within errors.")
 
 
 # --- merging
@@ -721,6 +758,8 @@ def test_the_summary_counts_every_verdict() -> None:
 
 def sums(totals: Any) -> list[float]:
     """All numbers of totals, one after the other."""
+    if is_dataclass(totals) and not isinstance(totals, type):
+        return sums(astuple(totals))
     if isinstance(totals, tuple):
         return [value for each in totals for value in sums(each)]
     return [] if totals is None else [totals]
@@ -747,13 +786,12 @@ def test_pooled_totals_are_those_of_all_replicates(kind: str) -> None:
     parts = [study.empty() for study in studies]
     whole = studies[0].empty()
     for place, study in enumerate(studies):
-        for index in range(8 + place):
-            sample = study.sample(index)
-            parts[place], whole = parts[place].plus(sample), whole.plus(sample)
+        replicates = study.sample(range(8 + place))
+        parts[place], whole = parts[place].plus(*replicates), whole.plus(*replicates)
     rows = [study.rows(totals) for study, totals in zip(studies, parts, strict=True)]
     together = studies[0].rows(whole)
     for of_parts, expected in zip(zip(*rows, strict=True), together, strict=True):
-        (row,) = merge(of_parts).rows
+        (row,) = merge(kind_of(of_parts), of_parts).rows
         assert sums(row.totals) == pytest.approx(sums(expected.totals), rel=1e-11, abs=1e-13)
         assert row.estimates[0].std_error == pytest.approx(expected.estimates[0].std_error)
         name = {"results": "m2", "layers": "square_m2"}.get(kind)
@@ -765,14 +803,16 @@ def test_pooled_totals_are_those_of_all_replicates(kind: str) -> None:
 def test_a_pooled_row_names_its_seeds_and_is_more_precise() -> None:
     """In a caveat and in its key; the order of the rows changes no digit."""
     rows = [measured(seed=seed) for seed in (2, 0, 1)]
-    (row,) = judge(merge(rows).rows)
-    assert row == judge(merge(rows[::-1]).rows)[0]
+    (row,) = judge(merge(LAYER, rows).rows)
+    assert row == judge(merge(LAYER, rows[::-1]).rows)[0]
     assert (row.seed, row.seeds, row.blocks) == (0, (0, 1, 2), 192)
     assert row.key == rows[0].key + "+1+2"
     assert [c.message for c in row.caveats] == ["the totals of seeds 0, 1 and 2 are pooled"]
     assert row.std_error == pytest.approx(rows[0].std_error / math.sqrt(3), rel=0.3)
     mixed = [replace(rows[0], varsim="0.0.9"), rows[1]]
-    assert "; they are of varsim 0.0.9 and 0." in merge(mixed).rows[0].caveats[0].message
+    assert f"; they are of varsim 0.0.9 and {__version__}" in (
+        merge(LAYER, mixed).rows[0].caveats[0].message
+    )
 
 
 def test_many_seeds_are_counted() -> None:
@@ -780,23 +820,25 @@ def test_many_seeds_are_counted() -> None:
     row = measured()
     rows = [replace(row, question=replace(row.question, seed=seed)) for seed in range(1, 10)]
     for some, told in ((rows[1:], "2, 3, 4, 5, 6, 7, 8"), (rows, "9 seeds from 1 to 9")):
-        (pooled,) = merge(some).rows
-        table = comparison_table(
-            compare(match(some, some).pairs), match(some, some), Names("a", "b")
-        )
+        (pooled,) = merge(LAYER, some).rows
+        matching = match(LAYER, some, some)
+        table = comparison_table(compare(matching), matching, Names("a", "b"))
         assert told in pooled.caveats[0].message
         assert all(told in line for line in table.sentences[:2])
         assert told in results_table(judge(some)).sentences[0]
+
+
+ASKED = {"a": ROWS[0], "b": ROWS[4]}
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sets(st.integers(0, 4), min_size=1))))
 @example([("a", {0}), ("a", {1}), ("a", {1}), ("a", {0})])
 def test_a_repeat_is_the_first_of_all_pairs(parts: list[tuple[str, set[int]]]) -> None:
     """Of one question and a common seed, as if every two rows were compared."""
-    rows = [
-        SimpleNamespace(question=SimpleNamespace(key=key), seeds=tuple(seeds))
-        for key, seeds in parts
-    ]
+    rows = []
+    for key, seeds in parts:
+        row, (seed, *more) = ASKED[key], sorted(seeds)
+        rows.append(replace(row, question=replace(row.question, seed=seed), pooled=tuple(more)))
     pairs = [
         (i, j, min(parts[i][1] & parts[j][1]))
         for key in dict.fromkeys(key for key, _ in parts)
@@ -807,16 +849,25 @@ def test_a_repeat_is_the_first_of_all_pairs(parts: list[tuple[str, set[int]]]) -
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
-def test_a_pooled_row_is_read_again_and_a_wrong_key_is_not(tmp_path: Path, suffix: str) -> None:
-    """As any row, to the last digit: what it says of its seeds is checked."""
-    merged = judge(merge([measured(seed=0), measured(seed=5), measured(dim=8)]).rows)
-    text = write(tmp_path / f"merged{suffix}", merged).read_text()
-    again = parse(text, suffix)
+def test_a_pooled_row_is_read_again(tmp_path: Path, suffix: str) -> None:
+    """As any row, to the last digit."""
+    rows = [measured(seed=0), measured(seed=5), measured(dim=8)]
+    merged = judge(merge(LAYER, rows).rows)
+    again = parse(write(tmp_path / f"merged{suffix}", merged).read_text(), suffix)
     assert list(map(RESULTS.record, again)) == list(map(RESULTS.record, merged))
     assert again[0].seeds == (0, 5)
-    for wrong in ("+x", "+05", "5+"):
-        with pytest.raises(InputError, match=r"row of results|not that of its settings"):
-            parse(text.replace(f"{merged[0].question.key}+5", merged[0].key[:-2] + wrong), suffix)
+    assert again[0].key == f"{rows[0].key}+5"
+
+
+@pytest.mark.parametrize("wrong", [[], [6], [5, 6], [5.5], ["5"], "5", 5, None], ids=str)
+def test_changed_seeds_of_a_pooled_row_are_refused(wrong: object) -> None:
+    """What a file says of them is checked; the key follows from them."""
+    (row,) = merge(LAYER, [measured(seed=0), measured(seed=5)]).rows
+    record = RESULTS.record(row)
+    assert record["pooled"] == [5]
+    with pytest.raises(InputError, match=r"row of results|checksum is not that of its values"):
+        RESULTS.row_of(record | {"pooled": wrong})
+    assert RESULTS.record(RESULTS.row_of(record | {"key": "other"})) == record
 
 
 @pytest.fixture(scope="module")
@@ -896,15 +947,14 @@ def test_layers_are_pooled_with_the_medians_of_one_seed(
 
 
 def test_checks_are_pooled(parts: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the draws of both, but not where the totals of an older version cannot be added to."""
+    """With the draws of both, but not where they are held to different claims."""
     assert varsim("merge", parts / "checks0.jsonl", parts / "checks1.jsonl", "-q", "-f", "csv") == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row["draws"] == "32"
-    new = check(seed=1)
-    old = replace(new, totals=new.totals._replace(reference=None))
-    merged = merge([check(seed=0), old])
-    assert merged.rows == [check(seed=0), old]
-    assert "older version" in merged.apart[0][1]
+    first, other = check(seed=0), replace(check(seed=1), claimed=1.0)
+    merged = merge(CHECK, [first, other])
+    assert merged.rows == [first, other]
+    assert merged.apart == [(other, "their claims differ")]
 
 
 def test_rows_of_blocks_of_different_sizes_stay_apart() -> None:
@@ -913,7 +963,7 @@ def test_rows_of_blocks_of_different_sizes_stay_apart() -> None:
     rough = simulate(Experiment(**asked, precision=0.2))
     fine = simulate(Experiment(**asked, precision=0.02, seed=1))
     assert rough.key == fine.key
-    merged = merge([rough, fine])
+    merged = merge(LAYER, [rough, fine])
     assert merged.rows == [rough, fine]
     assert merged.apart == [(fine, "their blocks have different sizes")]
 
@@ -924,11 +974,12 @@ def test_a_histogram_that_one_file_lacks_is_left_out() -> None:
         LayerStudy(Experiment(dim=4, scale="sqrt", samples=640, seed=seed), histogram=True)
         for seed in (0, 1)
     ]
-    a, b = (s.rows(Totals.of(s.sample(index) for index in range(64)))[0] for s in counted)
-    (both,) = merge([a, b]).rows
+    a, b = (s.rows(Totals.of(s.sample(range(64))))[0] for s in counted)
+    (both,) = merge(LAYER, [a, b]).rows
+    assert both.totals.counts is not None
     assert sum(both.totals.counts) == both.samples == 1280
-    bare = replace(b, totals=b.totals._replace(counts=None))
-    merged = merge([a, bare])
+    bare = replace(b, totals=replace(b.totals, counts=None))
+    merged = merge(LAYER, [a, bare])
     assert merged.rows[0].histogram is None
     assert merged.uncounted == merged.rows
 

@@ -19,9 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
-from varsim.storage.rows import parse
 
-from tests.program import VARSIM, environment, here, run
+from tests.program import VARSIM, environment, here, parse, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim import layers as simulate_layers
 from varsim.check.question import question
@@ -95,9 +94,7 @@ def stack(depth: int = 5, **settings: Any) -> list[LayerResult]:
 def counted_stack(depth: int = 5, **settings: Any) -> list[LayerResult]:
     """A small stack with histograms."""
     study = StackStudy(network(depth, **settings), histogram=True)
-    totals = study.empty()
-    for index in range(study.question.networks):
-        totals = totals.plus(study.sample(index))
+    totals = study.empty().plus(*study.sample(range(study.question.networks)))
     return judge(study.rows(totals))
 
 
@@ -309,8 +306,9 @@ def entries(rng: np.random.Generator, shape: tuple[int, int], _: str) -> Any:
 def scaled(row: Result, factor: float, **settings: Any) -> Result:
     """A row whose outputs are so many times larger, of changed settings."""
     powers = {"mean": 1, "within": 2, "m2": 2, "m3": 3, "m4": 4, "v2": 4, "mv": 3, "mmv": 4}
-    totals = row.totals._replace(
-        **{name: getattr(row.totals, name) * factor**power for name, power in powers.items()}
+    totals = replace(
+        row.totals,
+        **{name: getattr(row.totals, name) * factor**power for name, power in powers.items()},
     )
     return conclude(replace(row.question, **settings), totals)
 
@@ -477,16 +475,14 @@ def test_layers_of_any_size_are_drawn(value: float) -> None:
     assert len(carets) == (3 if value < 1e-307 else 0)
 
 
-def test_a_variance_that_rounding_puts_below_zero_is_read() -> None:
-    """The variance within one network of a norm over one unit is 0, and was written as -4.6e-18."""
+def test_a_variance_is_not_below_zero() -> None:
+    """That within one network of a norm over one unit is 0, and what is below is refused."""
     rows = simulate_layers(Network(widths=(1, 1, 1), networks=8, norm="layer"), workers=1)
-    assert all(row.within >= 0.0 for row in rows)
-    old = [replace(row, totals=row.totals._replace(within=-4.6e-18)) for row in rows]
-    old[1] = replace(old[1], totals=old[1].totals._replace(square=1.0))
-    assert parse(text_of(old[1:]), ".jsonl")[0].within == -4.6e-18
-    wrong = replace(old[1], totals=old[1].totals._replace(within=-0.1))
-    with pytest.raises(InputError, match="a value out of range"):
-        parse(text_of([wrong]), ".jsonl")
+    assert all(row.totals.within >= 0.0 for row in rows)
+    for below in (-4.6e-18, -0.1):
+        wrong = replace(rows[1], totals=rows[1].totals._replace(within=below))
+        with pytest.raises(InputError, match="a value out of range"):
+            parse(text_of([wrong]), ".jsonl")
 
 
 @pytest.mark.parametrize(("panel", "name"), [(0, ""), (1, "gradient")])
@@ -623,7 +619,8 @@ def test_what_overflowed_has_no_marker() -> None:
         assert [layer for layer, _ in measured(figure, panel)] == [1.0, 2.0]
     assert "Without a marker: overflow." in caption(figure)
     nothing = [
-        replace(row, held_to=row.held_to._replace(variance=0.0, gradient=-1.0)) for row in lost
+        replace(row, prediction=row.prediction._replace(variance=0.0, gradient=-1.0))
+        for row in lost
     ]
     for panel in (0, 1):
         assert not measured(draw(stack_figure, nothing).figure, panel)
@@ -762,9 +759,7 @@ def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path)
 def test_checks_of_initializers_have_no_figure(tmp_path: Path) -> None:
     """The sentence says which rows have one."""
     study = CheckStudy(question("orthogonal", 8, 8, 0, "float32"), draws=8, confidence=0.95)
-    totals = study.empty()
-    for index in range(8):
-        totals = totals.plus(study.sample(index))
+    totals = study.empty().plus(*study.sample(range(8)))
     file = file_of(tmp_path, study.rows(totals))
     done = here("plot", str(file), "-o", str(tmp_path / "figure.svg"))
     assert done.returncode == 2

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from varsim.storage.rows import parse
 
-from tests.program import here, on_terminal
+from tests.program import here, on_terminal, parse
 from varsim import sweep
 from varsim.cli.program import varsim
 from varsim.errors import InputError
 from varsim.fields import Field, Schema
 from varsim.fields.rounding import error_digits, rounded, significant, with_error
+from varsim.layer.kind import LAYER
+from varsim.layer.result import Result
 from varsim.report import rows as rows_module
 from varsim.report.formats import FORMATS, to_ascii
-from varsim.report.rows import caveat_sentences, table_of
+from varsim.report.rows import caveat_sentences
 from varsim.table import Column, Table, View, fitting, table_width
 
 PDG = {  # error: how it is written
@@ -421,7 +422,7 @@ def test_a_table_for_people_makes_no_records(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(Schema, "record", record)
     rows = sweep(dim=[4, 8], scale="sqrt", samples=640)
-    table = View().of(table_of(rows))
+    table = View().of(LAYER.table(rows, ()))
     assert "verdict" in FORMATS["markdown"](table)
     assert made == []
     assert FORMATS["jsonl"](table).count("dim") == 2
@@ -433,11 +434,11 @@ def test_a_sweep_is_looked_at_once_for_all_of_its_caveats(monkeypatch: pytest.Mo
     rows = sweep(dim=range(4, 44), scale="sqrt", samples=64)
     looks: list[str] = []
 
-    def varies(field: Field, _: object) -> bool:
+    def varies(field: Field[Result, object], _: object) -> bool:
         looks.append(field.name)
         return False
 
-    monkeypatch.setattr(rows_module, "_varies", varies)
+    monkeypatch.setattr(rows_module, "varies", varies)
     *_, last = caveat_sentences(rows)
     assert last.startswith("37 more rows have the caveat 'few-samples'")
     assert len(looks) == len(set(looks)) > 5
