@@ -167,7 +167,7 @@ def test_an_interrupt_is_the_caller_s(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LayerStudy, "sample_batch", interrupted)
+    monkeypatch.setattr(LayerStudy, "sample", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(**SMALL, workers=1)
 
@@ -222,7 +222,7 @@ def test_fields_are_attributes_that_are_found() -> None:
     row = one_of_each()[0]
     assert {"theory", "seed", "x_dist", "to_dict"} <= set(dir(row))
     with pytest.raises(AttributeError, match="'Result' object has no attribute 'empirica'"):
-        _ = row.empirica
+        _ = row.empirica  # type: ignore[attr-defined]  # mypy knows, too
 
 
 def test_rows_print_as_the_table_of_the_command_line() -> None:

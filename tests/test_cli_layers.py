@@ -147,7 +147,7 @@ def test_what_vanishes_or_explodes_is_shown(args: str, caveat: str) -> None:
     assert caveat in {each["id"] for row in table for each in row["caveats"]}
     assert not any(row["agrees"] is False for row in table)
     assert all(line.startswith(("Caveat: ", " ")) for line in done.stderr.splitlines()[:-1])
-    assert LAYERS.record(LAYERS.row(table[-1])) == table[-1]
+    assert LAYERS.record(LAYERS.row_of(table[-1])) == table[-1]
 
 
 def test_without_gradients_their_cells_are_empty() -> None:
