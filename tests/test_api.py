@@ -264,9 +264,3 @@ def test_a_notebook_shows_tables() -> None:
     check = one_of_each()[2]._repr_markdown_()
     assert check is not None
     assert check.startswith("| package | initializer")
-
-
-def test_a_row_without_reports_shows_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows know no tables: a floor above gives them."""
-    monkeypatch.setattr(RowBase, "rendered", None)
-    assert one_of_each()[0]._repr_html_() is None

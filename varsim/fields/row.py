@@ -41,6 +41,8 @@ _CAVEATS: ValueType[tuple[Caveat, ...]] = ValueType(
     lambda caveats: [{"id": c.id, "message": c.message} for c in caveats],
 )
 
+_WHOLES = sequence(WHOLE)
+
 _SEEDS: ValueType[tuple[int, ...]] = ValueType(
     lambda value: sequence(WHOLE).read(value or []),
     list,  # CSV has no cell for an empty list
