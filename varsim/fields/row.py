@@ -44,8 +44,8 @@ _CAVEATS: ValueType[tuple[Caveat, ...]] = ValueType(
 _WHOLES = sequence(WHOLE)
 
 _SEEDS: ValueType[tuple[int, ...]] = ValueType(
-    lambda value: sequence(WHOLE).read(value or []),
-    list,  # CSV has no cell for an empty list
+    lambda value: () if value is None else _WHOLES.read(value),  # CSV has no empty lists
+    list,
 )
 
 _column: Columns[RowBase] = Columns()
