@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -28,6 +28,9 @@ from varsim.compute.processes import _budget, _group, grouped
 from varsim.compute.provenance import fingerprint
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 DASK = [str(Path(sys.executable).with_name("dask"))]
 LONG = ("--dim", "300,512", "--scale", "sqrt,he", "--samples", "60000000", "--format", "csv")
@@ -47,7 +50,7 @@ def process(*command: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def own_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def new_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A real scheduler on loopback: its address and its process."""
     file = folder / "scheduler.json"
     with process(
@@ -61,11 +64,13 @@ def own_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a scheduler that tests share."""
-    with own_scheduler(tmp_path_factory.mktemp("dask")) as (address, _):
+    with new_scheduler(tmp_path_factory.mktemp("dask")) as (address, _):
         yield address
 
 
-def worker(address: str, name: str, **changes: str) -> Any:
+def worker(
+    address: str, name: str, **changes: str
+) -> AbstractContextManager[subprocess.Popen[str]]:
     return process(
         *DASK, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
         "--name", name, **changes,
@@ -135,8 +140,8 @@ def test_another_version_on_a_worker_is_refused(scheduler: str, tmp_path: Path) 
     copy = tmp_path / "varsim"
     shutil.copytree(Path(varsim.__file__).parent, copy)
     package = copy / "__init__.py"
-    told = package.read_text(encoding="utf-8").replace(f'"{varsim.__version__}"', '"0.0.7"')
-    package.write_text(told, encoding="utf-8")
+    changed = package.read_text(encoding="utf-8").replace(f'"{varsim.__version__}"', '"0.0.7"')
+    package.write_text(changed, encoding="utf-8")
     with worker(scheduler, "old", PYTHONPATH=str(tmp_path)):
         wait_for_workers(scheduler, 1)
         done = run("--scheduler", scheduler)
@@ -158,7 +163,7 @@ def test_a_worker_without_varsim_is_one_sentence(scheduler: str, tmp_path: Path)
 def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
     """The run ends with a sentence, and the same command goes on without it."""
     file = tmp_path / "sweep.csv"
-    with own_scheduler(tmp_path) as (address, mortal), worker(address, "only"):
+    with new_scheduler(tmp_path) as (address, mortal), worker(address, "only"):
         wait_for_workers(address, 1)
         command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
         with subprocess.Popen(
@@ -198,29 +203,29 @@ def test_a_worker_that_does_not_answer_is_named_and_others_compute_its_blocks(
     scheduler: str,
 ) -> None:
     """It stays silent to the end, and every result is there."""
-    told: list[str] = []
+    messages: list[str] = []
     with worker(scheduler, "one"), worker(scheduler, "two") as second:
         wait_for_workers(scheduler, 2)
-        with cluster(scheduler, 0, told.append) as mapper:
+        with cluster(scheduler, 0, messages.append) as mapper:
             results = mapper(time.sleep, Naps(100))
             first = [next(results) for _ in range(20)]
             second.send_signal(signal.SIGSTOP)
             assert len([*first, *results]) == 100
     pattern = r"The worker at tcp://127\.0\.0\.1:\d+ has not answered for 2 s; other workers .*\."
-    assert any(re.fullmatch(pattern, sentence) for sentence in told), told
+    assert any(re.fullmatch(pattern, sentence) for sentence in messages), messages
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("who", ["scheduler", "worker"])
-def test_a_run_waits_for_whom_it_cannot_do_without(who: str, tmp_path: Path) -> None:
-    """A sentence says who does not answer, and another that it answers again."""
-    told: list[str] = []
-    with own_scheduler(tmp_path) as (address, head), worker(address, "only") as only:
+@pytest.mark.parametrize("member", ["scheduler", "worker"])
+def test_a_run_waits_for_whom_it_cannot_do_without(member: str, tmp_path: Path) -> None:
+    """One message for a member that does not answer, and another when it answers again."""
+    messages: list[str] = []
+    with new_scheduler(tmp_path) as (address, head), worker(address, "only") as only:
         wait_for_workers(address, 1)
-        stopped = {"scheduler": head, "worker": only}[who]
+        stopped = {"scheduler": head, "worker": only}[member]
 
         def tell(sentence: str) -> None:
-            told.append(sentence)
+            messages.append(sentence)
             stopped.send_signal(signal.SIGCONT)
 
         with cluster(address, 0, tell) as mapper:
@@ -228,22 +233,24 @@ def test_a_run_waits_for_whom_it_cannot_do_without(who: str, tmp_path: Path) -> 
             first = [next(results) for _ in range(10)]
             stopped.send_signal(signal.SIGSTOP)
             assert len([*first, *results]) == 60
-            wait_for(lambda: mapper_asks_until_it_answers(mapper, told))
-    where = address if who == "scheduler" else r"tcp://127\.0\.0\.1:\d+"
-    silent = rf"The {who} at {where} has not answered for 2 s; the run waits, and Ctrl-C ends it .*"
-    assert re.fullmatch(silent, told[0])
-    assert re.fullmatch(rf"The {who} at {where} answers again\.", told[1])
+            wait_for(lambda: mapper_asks_until_it_answers(mapper, messages))
+    where = address if member == "scheduler" else r"tcp://127\.0\.0\.1:\d+"
+    silent = (
+        rf"The {member} at {where} has not answered for 2 s; the run waits, and Ctrl-C ends it .*"
+    )
+    assert re.fullmatch(silent, messages[0])
+    assert re.fullmatch(rf"The {member} at {where} answers again\.", messages[1])
 
 
-def mapper_asks_until_it_answers(mapper: Mapper, told: list[str]) -> bool:
+def mapper_asks_until_it_answers(mapper: Mapper, messages: list[str]) -> bool:
     list(mapper(abs, EqualJobs(range(2))))
-    return len(told) >= 2
+    return len(messages) >= 2
 
 
 def test_an_interrupt_ends_a_run_whose_scheduler_does_not_answer(tmp_path: Path) -> None:
     """At once, and the rows that are done are kept."""
     file = tmp_path / "sweep.csv"
-    with own_scheduler(tmp_path) as (address, head), worker(address, "only"):
+    with new_scheduler(tmp_path) as (address, head), worker(address, "only"):
         wait_for_workers(address, 1)
         command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
         with subprocess.Popen(
@@ -303,12 +310,12 @@ class FakeFuture:
         ("error", ComputeError("a worker has NumPy 1"), ComputeError("a worker has NumPy 1")),
     ],
 )
-def test_what_a_lost_connection_raises_is_told_from_the_error_of_a_call(
+def test_a_lost_connection_is_not_the_error_of_a_call(
     status: str, error: Exception, expected: Exception
 ) -> None:
     """A scheduler that dies ends calls in whatever asyncio raises as it closes."""
     tasks: Any = SimpleNamespace(send=lambda *_: FakeFuture(status, error))
-    task: _Task[Any] = _Task(tasks, abs, 1)
+    task: _Task[int] = _Task(tasks, abs, 1)
     with pytest.raises(type(expected), match=str(expected)) as raised:
         task.result()
     assert type(raised.value) is type(expected)
@@ -341,20 +348,21 @@ class Recorder:
 
     def mapper(self) -> Map:
         class Executor:
-            def submit(_, function: Any, group: Any, /) -> Any:  # noqa: N805
+            def submit(_, function: Callable[[T], R], group: T, /) -> Done[R]:  # noqa: N805
+                assert isinstance(group, tuple)
                 self.sizes.append(len(group))
                 return Done(function(group))
 
         return ordered_map(Executor(), in_flight=lambda: 4)
 
 
-class Done:
+class Done(Generic[R]):
     """A task that is done."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: R) -> None:
         self.value = value
 
-    def result(self) -> Any:
+    def result(self) -> R:
         return self.value
 
     def cancel(self) -> None:

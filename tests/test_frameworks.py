@@ -512,14 +512,18 @@ def test_a_name_is_found_without_its_framework(
     text: str, spelling: str, framework: str, short: str, bias: bool
 ) -> None:
     """All spellings lead to one object, which has the canonical one."""
-    found = find(text)
-    assert found is find(spelling)
-    assert (found.text, found.framework, found.bias) == (spelling, framework, bias)
-    assert found.short_name == (short or spelling)
-    assert (found.package is None) == (framework in {"varsim", "user"})
-    assert (found.moments(8, 4) is None) == (framework != "varsim")
+    initializer = find(text)
+    assert initializer is find(spelling)
+    assert (initializer.text, initializer.framework, initializer.bias) == (
+        spelling,
+        framework,
+        bias,
+    )
+    assert initializer.short_name == (short or spelling)
+    assert (initializer.package is None) == (framework in {"varsim", "user"})
+    assert (initializer.moments(8, 4) is None) == (framework != "varsim")
     if framework == "varsim":
-        assert found.moments(8, 4) == gram(found.call, 8, 4)
+        assert initializer.moments(8, 4) == gram(initializer.call, 8, 4)
 
 
 def test_names_are_checked_without_frameworks_and_numpy() -> None:
@@ -542,10 +546,10 @@ def test_names_are_checked_without_frameworks_and_numpy() -> None:
 @pytest.mark.parametrize("init", CLAIMS)
 def test_claims_are_under_canonical_names(init: str) -> None:
     """Every claim is of an initializer that exists."""
-    found = find(needs(init))
-    assert found.text == init
-    assert found.claim is CLAIMS[init]
-    assert init in set(installed()) or found.framework in unloadable()
+    initializer = find(needs(init))
+    assert initializer.text == init
+    assert initializer.claim is CLAIMS[init]
+    assert init in set(installed()) or initializer.framework in unloadable()
 
 
 @pytest.mark.parametrize(

@@ -74,20 +74,20 @@ def integral(function: Callable[[Any], Any], variance: float, kinks: tuple[float
 def test_gains_have_ten_digits(name: str, variance: float) -> None:
     """Every average behind a gain agrees with an integral of 30 digits."""
     phi, kinks = ORACLES[name], ACTIVATIONS[name].kinks
-    found = gains(ACTIVATIONS[name], variance)
+    actual = gains(ACTIVATIONS[name], variance)
 
     def slope(h: Any) -> Any:
         return mpmath.diff(phi, h, h=mpf(10) ** -12)
 
     mean = integral(phi, variance, kinks)
     second = integral(lambda h: phi(h) ** 2, variance, kinks)
-    assert found.mean == pytest.approx(mean, rel=1e-11, abs=1e-13)
-    assert found.second_moment == pytest.approx(second, rel=1e-11)
-    assert found.gain == pytest.approx(math.sqrt(variance / second), rel=1e-11)
+    assert actual.mean == pytest.approx(mean, rel=1e-11, abs=1e-13)
+    assert actual.second_moment == pytest.approx(second, rel=1e-11)
+    assert actual.gain == pytest.approx(math.sqrt(variance / second), rel=1e-11)
     of_slope = integral(lambda h: slope(h) ** 2, variance, kinks)
-    assert found.derivative_second_moment == pytest.approx(of_slope, rel=1e-9)
-    assert found.chi == pytest.approx(variance / second * of_slope, rel=1e-9)
-    assert found.std_gain == pytest.approx(math.sqrt(variance / (second - mean**2)), rel=1e-9)
+    assert actual.derivative_second_moment == pytest.approx(of_slope, rel=1e-9)
+    assert actual.chi == pytest.approx(variance / second * of_slope, rel=1e-9)
+    assert actual.std_gain == pytest.approx(math.sqrt(variance / (second - mean**2)), rel=1e-9)
     # The same on the line χ⊥ = 1, where dE φ²/dK = E φ² (h² - K) / 2K² takes no derivative.
     tilt = integral(lambda h: phi(h) ** 2 * (h**2 - variance), variance, kinks) / 2 / variance**2
     at = critical_at(ACTIVATIONS[name], variance)
@@ -169,8 +169,8 @@ CLOSED: list[tuple[str, float, str, float]] = [
 @pytest.mark.parametrize(("name", "variance", "what", "value"), CLOSED)
 def test_closed_forms(name: str, variance: float, what: str, value: float) -> None:
     """Averages with a closed form meet it to twelve digits."""
-    found = getattr(gains(find_activation(name), variance), what)
-    assert found == pytest.approx(value, rel=1e-12, abs=1e-14)
+    actual = getattr(gains(find_activation(name), variance), what)
+    assert actual == pytest.approx(value, rel=1e-12, abs=1e-14)
 
 
 def test_softplus_is_the_integral_of_sigmoid() -> None:
@@ -244,8 +244,8 @@ def test_quadrature_finds_jumps_that_it_is_not_told() -> None:
 @pytest.mark.parametrize("variance", [1e4, 1e6, 1e8])
 def test_fast_oscillations_are_resolved(variance: float) -> None:
     """Of sin, a thousand per deviation; at 1e10, where its averages were wrong, it is refused."""
-    found = gains(ACTIVATIONS["sin"], variance)
-    assert found.second_moment == pytest.approx(0.5, rel=1e-11)
+    actual = gains(ACTIVATIONS["sin"], variance)
+    assert actual.second_moment == pytest.approx(0.5, rel=1e-11)
     with pytest.raises(InputError, match="changes too often"):
         gains(ACTIVATIONS["sin"], 1e10)
 
@@ -288,17 +288,17 @@ KINDS = {
 
 def test_critical_points_are_those_of_the_book() -> None:
     """Classes and numbers are those of Roberts, Yaida & Hanin (2022), section 5.3."""
-    found = {name: critical(activation) for name, activation in ACTIVATIONS.items()}
-    assert {k: {n for n, c in found.items() if c.kind == k} for k in KINDS} == KINDS
-    assert found["gelu"].variance == pytest.approx((3 + math.sqrt(17)) / 2, rel=1e-10)
-    assert found["gelu"].weights == pytest.approx(1.98305826, abs=5e-9)
-    assert found["gelu"].bias == pytest.approx(0.17292239, abs=5e-9)
-    assert found["silu"].variance == pytest.approx(14.32017362, abs=5e-8)
-    assert found["silu"].weights == pytest.approx(1.98800468, abs=5e-9)
-    assert found["silu"].bias == pytest.approx(0.55514317, abs=5e-9)
-    assert found["erf"].weights == pytest.approx(math.pi / 4, rel=1e-12)
-    assert found["relu"].weights == pytest.approx(2.0, rel=1e-12)
-    assert found["relu6"].weights == pytest.approx(2.0, rel=1e-12)
+    actual = {name: critical(activation) for name, activation in ACTIVATIONS.items()}
+    assert {k: {n for n, c in actual.items() if c.kind == k} for k in KINDS} == KINDS
+    assert actual["gelu"].variance == pytest.approx((3 + math.sqrt(17)) / 2, rel=1e-10)
+    assert actual["gelu"].weights == pytest.approx(1.98305826, abs=5e-9)
+    assert actual["gelu"].bias == pytest.approx(0.17292239, abs=5e-9)
+    assert actual["silu"].variance == pytest.approx(14.32017362, abs=5e-8)
+    assert actual["silu"].weights == pytest.approx(1.98800468, abs=5e-9)
+    assert actual["silu"].bias == pytest.approx(0.55514317, abs=5e-9)
+    assert actual["erf"].weights == pytest.approx(math.pi / 4, rel=1e-12)
+    assert actual["relu"].weights == pytest.approx(2.0, rel=1e-12)
+    assert actual["relu6"].weights == pytest.approx(2.0, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS["half-stable"]))
@@ -440,8 +440,8 @@ def test_gains_by_name() -> None:
     assert gain("swish", 2.0) == gains(ACTIVATIONS["silu"], 2.0).gain
     assert gain("torch:selu") == 0.75
     done = run("--scale", "xavier", "--gain", "gelu,torch:tanh,5/3,2", "-n", "6400", "-f", "jsonl")
-    found = [json.loads(line)["gain"] for line in done.stdout.splitlines()]
-    assert found == [gain("gelu"), 5 / 3, 2.0]
+    actual = [json.loads(line)["gain"] for line in done.stdout.splitlines()]
+    assert actual == [gain("gelu"), 5 / 3, 2.0]
 
 
 @pytest.mark.parametrize("name", TORCH)

@@ -37,8 +37,8 @@ CALLS = [
 def drawn(init: str, dim: int, n: int, count: int, dtype: str = "float64") -> NDArray[Any]:
     """Independent W of a built-in initializer, one after the other from one stream."""
     rng, initializer = generator("0" * 32, 3), find(init)
-    made = [initializer.draw(rng, (dim, n), np.dtype(dtype)).weights.copy() for _ in range(count)]
-    return np.stack(made)
+    draws = [initializer.draw(rng, (dim, n), np.dtype(dtype)).weights.copy() for _ in range(count)]
+    return np.stack(draws)
 
 
 def assert_mean(values: NDArray[Any], expected: float) -> None:

@@ -88,11 +88,11 @@ def test_a_signal_ends_them_all_and_keeps_the_rows(tmp_path: Path, number: int) 
         children = children_of(program)
         program.send_signal(number)
         program.send_signal(signal.SIGTERM)  # a hang-up may be ignored: nohup
-        _, told = program.communicate(timeout=30)
+        _, stderr = program.communicate(timeout=30)
     assert len(children) == 2
     assert program.returncode == 130
-    assert "rows were done" in told
-    assert "Traceback" not in told
+    assert "rows were done" in stderr
+    assert "Traceback" not in stderr
     assert all(map(is_gone, children))
     assert output.read_bytes().endswith(b"}\n")
 
@@ -121,10 +121,10 @@ def test_a_process_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path) -
     output = tmp_path / "rows.jsonl"
     with running(output) as program:
         os.kill(children_of(program)[1], signal.SIGKILL)
-        _, told = program.communicate(timeout=30)
+        _, stderr = program.communicate(timeout=30)
     assert program.returncode == 1
-    assert "a process that computes was ended" in told
-    assert "Traceback" not in told
+    assert "a process that computes was ended" in stderr
+    assert "Traceback" not in stderr
     assert output.read_bytes().endswith(b"}\n")
 
 

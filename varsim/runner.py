@@ -252,11 +252,13 @@ class Left(NamedTuple):
         place: Its place among the questions.
         begun: Replicates that there are already.
         end: Replicates at the next check.
+        memory: Bytes of arrays per worker, about.
     """
 
     place: int
     begun: int
     end: int
+    memory: int
 
 
 class Run(Generic[Rep, Tot, R]):
@@ -308,8 +310,10 @@ class Run(Generic[Rep, Tot, R]):
     @property
     def left(self) -> list[Left]:
         """What is left to run of every question that is not done."""
-        waiting = self._waiting.items()
-        return [Left(place, each.count, each.count + each.left) for place, each in waiting]
+        return [
+            Left(place, each.count, each.count + each.left, each.study.memory)
+            for place, each in self._waiting.items()
+        ]
 
     @property
     def has_long_calls(self) -> bool:

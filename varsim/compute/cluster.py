@@ -100,7 +100,7 @@ def cluster(address: str, workers: int, notify: Callable[[str], object] = bool) 
     with ExitStack() as stack:
         if address == "local":
             address = stack.enter_context(_local(workers)).scheduler_address
-        client = _connected(address)
+        client = _connect(address)
         stack.callback(_close, client)
         _check_workers(client)
         members, check = _Members(client, address, notify), partial(_check_worker, fingerprint())
@@ -156,16 +156,20 @@ def _undisturbed() -> Iterator[None]:
         yield
 
 
-def _connected(address: str) -> Client:
+def _connect(address: str) -> Client:
     """Return a connected client, or raise a ComputeError when no scheduler answers."""
     from distributed import Client
 
-    def connect() -> Client:
+    def client() -> Client:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
 
+<<<<<<< HEAD
     _silence_unfinished_clients()
+=======
+    _silence_unconnected_clients()
+>>>>>>> compute
     with suppress(Exception):  # another program may answer, and never finish its handshake
-        return _bounded(connect, 2 * _CONNECT_SECONDS)
+        return _bounded(client, 2 * _CONNECT_SECONDS)
     raise ComputeError(
         f"no scheduler answers at {address}; start one with: dask scheduler, and give its "
         "address, such as tcp://localhost:8786"
@@ -191,7 +195,11 @@ def _bounded(call: Callable[[], R], seconds: float) -> R:
     return outcome.result(timeout=seconds)
 
 
+<<<<<<< HEAD
 def _silence_unfinished_clients() -> None:
+=======
+def _silence_unconnected_clients() -> None:
+>>>>>>> compute
     """Drop the traceback of a client that never connected, printed at its end."""
     before = sys.unraisablehook
 
@@ -208,11 +216,11 @@ def _check_worker(expected: Mapping[str, str]) -> None:
     _check_fingerprint("a worker", expected, offered())
 
 
-def _check_fingerprint(who: str, expected: Mapping[str, str], actual: Mapping[str, str]) -> None:
+def _check_fingerprint(worker: str, expected: Mapping[str, str], actual: Mapping[str, str]) -> None:
     for what, here in expected.items():
         if (there := actual.get(what)) != here:
             raise ComputeError(
-                f"{who} has {what} {there} and this machine {here}, which could change "
+                f"{worker} has {what} {there} and this machine {here}, which could change "
                 "the numbers; install the same versions, and for other CPUs set OPENBLAS_CORETYPE "
                 "and NPY_DISABLE_CPU_FEATURES alike"
             )
@@ -307,12 +315,12 @@ class _Members:
             self._unanswered_since = min(now, self._unanswered_since)
         else:
             self._unanswered_since = math.inf
-            self._take(workers)
+            self._update(workers)
         self._report_changes()
         if self._asked_at - self._workerless_since > _WORKERLESS_SECONDS:
             raise ComputeError("the cluster has lost all of its workers")
 
-    def _take(self, workers: Mapping[str, _WorkerState]) -> None:
+    def _update(self, workers: Mapping[str, _WorkerState]) -> None:
         """Store an answer: the last heartbeat of each worker, and the time of its first report."""
         now, before = self._asked_at, self._heartbeats
         last = {address: (worker["last_seen"], now) for address, worker in workers.items()}
@@ -339,10 +347,10 @@ class _Members:
         if scheduler in silent or not self.answering:
             consequence = "the run waits, and Ctrl-C ends it with the rows that are done"
         members = {scheduler, *(f"The worker at {address}" for address in self._heartbeats)}
-        back = [who for who in self._reported if who in members and who not in silent]
+        back = [member for member in self._reported if member in members and member not in silent]
         self._report(
             f"has not answered for {_SILENT_SECONDS:g} s; {consequence}.",
-            [who for who in silent if who not in self._reported],
+            [member for member in silent if member not in self._reported],
         )
         self._report("answers again.", back)
         self._reported = silent

@@ -9,7 +9,7 @@ from varsim.fields import NUMBER
 from varsim.fields.rounding import significant
 from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
-from varsim.layer.sampling import block_bytes, block_numbers
+from varsim.layer.sampling import block_numbers
 from varsim.layer.totals import Totals
 from varsim.report.rows import setting_columns, settings
 from varsim.runner import Left
@@ -45,9 +45,7 @@ def plan_table(experiments: Sequence[Experiment], left: Sequence[Left], workers:
         workers: Number of workers.
     """
     rows = [Result(experiments[each.place], Totals()) for each in left]
-    plans = [
-        _plan(row, workers, each.begun, each.end) for row, each in zip(rows, left, strict=True)
-    ]
+    plans = [_plan(row, workers, each) for row, each in zip(rows, left, strict=True)]
     numbers = sum(plan.numbers for plan in plans)
     caption = [
         f"{len(plans):,} to run, {numbers:,} random numbers to draw; nothing was run.",
@@ -74,15 +72,15 @@ _SETTINGS = ("design", "dim", "fan_out", "scale", "k", "gain", "x_dist", "w_dist
 _FURTHER = ("x_mean", "x_std", "w_mean", "w_std", "precision", "init")
 
 
-def _plan(row: Result, workers: int, begun: int, end: int) -> Plan:
-    blocks = end - begun
+def _plan(row: Result, workers: int, left: Left) -> Plan:
+    blocks = left.end - left.begun
     return Plan(
         row,
         blocks=blocks,
         samples=blocks * row.question.block.outputs,
         numbers=blocks * block_numbers(row.question),
-        relative_error=row.prediction.relative_error(end),
-        memory=workers * block_bytes(row.question),
+        relative_error=row.prediction.relative_error(left.end),
+        memory=workers * left.memory,
     )
 
 
