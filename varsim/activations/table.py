@@ -171,11 +171,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "celu": _elu(),
     "gelu": _gated(
         formula="h Φ(h)", low=-0.16997120747990369,
-<<<<<<< HEAD
         gate=lambda h: special.ndtr(h),  # SciPy is loaded when it is called
-=======
-        gate=lambda h: _special.ndtr(h),  # noqa: PLW0108  # SciPy is loaded when it is called
->>>>>>> compute
         slope=lambda h, gate: (
             np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
         ),
@@ -233,11 +229,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
     "erf": Activation(
         formula="erf(h)",
-<<<<<<< HEAD
         phi=lambda h: special.erf(h),  # SciPy is loaded when it is called
-=======
-        phi=lambda h: _special.erf(h),  # noqa: PLW0108  # SciPy is loaded when it is called
->>>>>>> compute
         derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
         bounds=(-1.0, 1.0),
     ),

@@ -163,11 +163,7 @@ def _connect(address: str) -> Client:
     def client() -> Client:
         return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
 
-<<<<<<< HEAD
-    _silence_unfinished_clients()
-=======
     _silence_unconnected_clients()
->>>>>>> compute
     with suppress(Exception):  # another program may answer, and never finish its handshake
         return _bounded(client, 2 * _CONNECT_SECONDS)
     raise ComputeError(
@@ -195,11 +191,7 @@ def _bounded(call: Callable[[], R], seconds: float) -> R:
     return outcome.result(timeout=seconds)
 
 
-<<<<<<< HEAD
-def _silence_unfinished_clients() -> None:
-=======
 def _silence_unconnected_clients() -> None:
->>>>>>> compute
     """Drop the traceback of a client that never connected, printed at its end."""
     before = sys.unraisablehook
 
