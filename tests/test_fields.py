@@ -113,9 +113,9 @@ def test_a_stored_value_cannot_be_left_out(name: str) -> None:
     """Nor may another type stand in its place."""
     row = rows(name)[-1]
     record = record_of(row)
+    others: list[Any] = [None, "text", [1.5], True, {}]
     for field in stored(record, row.schema):
         refused(row.schema, {key: value for key, value in record.items() if key != field})
-        others: list[object] = [None, "text", [1.5], True, {}]
         for other in others:
             if other != record[field] and not (other is None and field == "pooled"):
                 refused(row.schema, record | {field: other})

@@ -168,6 +168,34 @@ def test_a_derived_value_that_is_changed_is_ignored(kind: str, suffix: str) -> N
         assert same(parse(file_of(changed, suffix), suffix), expected)
 
 
+COMMANDS = {
+    "layer": "-d 8,9 -s sqrt,he -n 640 --histogram",
+    "stack": "layers --width 6 --depth 2 -a tanh,relu --networks 8 --batch 4 --histogram",
+    "check": "init orthogonal trunc_normal -d 8,9 --draws 8",
+}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("spell", [scientific, with_point])
+def test_a_file_that_was_rewritten_is_resumed(
+    kind: str, suffix: str, spell: Callable[[Any], str], tmp_path: Path
+) -> None:
+    """No row is measured again, rows can be added, and the end is the bytes of a plain run."""
+    file, plain = tmp_path / f"rows{suffix}", tmp_path / f"plain{suffix}"
+    args = COMMANDS[kind].split()
+    assert here(*args, "-o", str(plain)).returncode == 0
+    read = parse(plain.read_text(encoding="utf-8"), suffix)
+    for count in (len(read), 2):
+        text = file_of([rewritten(row, suffix, spell) for row in read[:count]], suffix, "\r\n")
+        file.write_bytes(f"\ufeff{text}".encode())
+        done = here(*args, "-o", str(file), "--resume")
+        assert done.returncode == 0, done.stderr
+        known, asked = (len({row.key for row in some}) for some in (read[:count], read))
+        assert re.search(rf"{known} of {asked} \w+ are done already", done.stderr)
+        assert file.read_bytes() == plain.read_bytes()
+
+
 # What is refused.
 
 

@@ -171,7 +171,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "celu": _elu(),
     "gelu": _gated(
         formula="h Φ(h)", low=-0.16997120747990369,
-        gate=lambda h: special.ndtr(h),  # SciPy is loaded when it is called
+        gate=lambda h: _special.ndtr(h),  # SciPy is loaded when it is called
         slope=lambda h, gate: (
             np.exp(h * h * h.dtype.type(-0.5)) * h.dtype.type(1 / math.sqrt(2 * math.pi))
         ),
@@ -229,7 +229,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "sin": Activation(formula="sin(h)", phi=np.sin, derivative=np.cos, bounds=(-1.0, 1.0)),
     "erf": Activation(
         formula="erf(h)",
-        phi=lambda h: special.erf(h),  # SciPy is loaded when it is called
+        phi=lambda h: _special.erf(h),  # SciPy is loaded when it is called
         derivative=lambda h: h.dtype.type(2 / math.sqrt(math.pi)) * np.exp(-h * h),
         bounds=(-1.0, 1.0),
     ),
