@@ -402,7 +402,7 @@ def test_files_of_rows_keep_every_field(tmp_path: Path) -> None:
         (("--sort", "-rato"), "'rato' is unknown; did you mean ratio?"),
         (("--sort", "totals"), "--sort is totals, which is a list or an object"),
         (("gains", "--columns", "E φ"), "'E φ' is unknown; did you mean mean?"),
-        (("layers", "--columns", "dim"), "'dim' is unknown; known are schema, varsim, "),
+        (("layers", "--columns", "dim"), "'dim' is unknown; known are schema, kind, layer, "),
     ],
 )
 def test_a_wrong_column_is_told_before_anything_runs(args: tuple[str, ...], sentence: str) -> None:
