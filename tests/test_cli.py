@@ -473,31 +473,17 @@ def test_an_interrupt_does_not_wait_for_a_long_draw(tmp_path: Path, draws_before
     assert "Traceback" not in err
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-@pytest.mark.parametrize(
-    ("kib", "args"),
-    [
-        (60_000, "-s sqrt -n 64"),
-        (130_000, "-s sqrt -n 64"),
-        (160_000, "-i orthogonal -d 64 -n 64"),
-        (240_000, "-i orthogonal -d 64 -n 64"),
-        (330_000, "layers -i orthogonal --width 64 --depth 2 --networks 8"),
-        (240_000, "layers -a gelu --width 64 --depth 2 --networks 8"),
-        (240_000, "init orthogonal -d 64 --draws 8"),
-    ],
-)
-def test_a_limit_on_addresses_is_told_in_a_sentence(kib: int, args: str) -> None:
-    """SciPy's BLAS would otherwise try for ever; exit 1."""
-    command = f"ulimit -v {kib}; exec {shlex.join([*VARSIM, *args.split(), '--workers', '2'])}"
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on addresses")
+def test_a_lack_of_memory_at_the_start_is_told_in_a_sentence() -> None:
+    """NumPy cannot be loaded; exit 1."""
+    command = f"ulimit -v 60000; exec {shlex.join([*VARSIM, '-s', 'sqrt', '-n', '64'])}"
     done = subprocess.run(
         ["bash", "-c", command], capture_output=True, encoding="utf-8", env=environment(),
         timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     (sentence,) = done.stderr.splitlines()
-    assert re.match(
-        r"Error: .*(memory|MiB|segment).*; (take fewer|give it more)|OpenBLAS", sentence
-    )
+    assert re.match(r"Error: .*(memory|segment).*; (take fewer|give it more)", sentence)
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:

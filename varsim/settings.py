@@ -10,11 +10,11 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import (
     TYPE_CHECKING,
+    NamedTuple,
     Protocol,
     SupportsFloat,
     SupportsIndex,
@@ -60,8 +60,7 @@ _TIME = re.compile(f"(?:{_AMOUNT}d)?(?:{_AMOUNT}h)?(?:{_AMOUNT}m(?:in)?)?(?:{_AM
 # --- readers: text to values
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Reads the values of a setting.
 
     Attributes:
@@ -240,8 +239,7 @@ NUMBERS = listed("numbers", _numbers)
 # --- settings
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A setting of a question or of a run.
 
     Attributes:
@@ -325,7 +323,7 @@ STACK = _by_name(
     Setting("residual", listed("residuals", _residuals, lambda: ["gpt2"]), [None]),
     _GAIN,
     _INIT,
-    replace(_SCALE, default=["xavier"]),
+    _SCALE._replace(default=["xavier"]),
     Setting("correlation", listed("shares", _shares), [0.0]),
     Setting("widths", WHOLE_NUMBERS),
     Setting("batch", COUNT),

@@ -38,7 +38,7 @@ _EPILOG = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CompareOptions(OutputOptions):
     """Values of the options of ``varsim compare``."""
 

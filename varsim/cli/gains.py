@@ -40,7 +40,7 @@ _EXAMPLES = [
 _WHAT = "What is asked"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class GainOptions(OutputOptions):
     """Values of the options of ``varsim gains``."""
 

@@ -43,7 +43,7 @@ _EXAMPLES = [
 _WHAT = "What is asked"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CheckOptions(MeasuringOptions):
     """Values of the options of ``varsim init``."""
 

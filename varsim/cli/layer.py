@@ -10,7 +10,7 @@ from varsim.catalog.distributions import ALIASES as OTHER_NAMES
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
-from varsim.cli.options import HOW, OUT, SweepOptions, all_of, option, single, swept
+from varsim.cli.options import HOW, OUT, MeasuringOptions, all_of, option, single, swept
 from varsim.compute import lazy
 from varsim.settings import LAYER, questions
 
@@ -87,8 +87,8 @@ options = all_of(
 """The options of the command, as one decorator."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerOptions(SweepOptions):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class LayerOptions(MeasuringOptions):
     """Values of the options of ``varsim`` itself."""
 
     samples: int | None

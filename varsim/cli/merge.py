@@ -35,7 +35,7 @@ _EXAMPLES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MergeOptions(OutputOptions):
     """Values of the options of ``varsim merge``."""
 

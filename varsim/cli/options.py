@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
@@ -279,10 +279,10 @@ measuring = all_of(
 """The options that all measuring commands have in common."""
 
 
-# --- records of values
+# --- records of values; nobody compares or prints them, which saves time at the start
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class OutputOptions:
     """Values of ``formats``, ``outputs``, ``view`` and ``quiet``."""
 
@@ -293,9 +293,13 @@ class OutputOptions:
     quiet: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MeasuringOptions(OutputOptions):
-    """Values of the options that measuring commands share; some lack the last five."""
+    """Values of the options that measuring commands share; some lack the last ones.
+
+    Attributes:
+        swept: The values of the settings that sweep, by name; none for the default.
+    """
 
     seed: int
     dtype: str
@@ -311,17 +315,7 @@ class MeasuringOptions(OutputOptions):
     histogram: bool = False
     dry_run: bool = False
     plot: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepOptions(MeasuringOptions):
-    """Values of the options of a command with settings that sweep.
-
-    Attributes:
-        swept: The values of these settings, by name; none for the default.
-    """
-
-    swept: Mapping[str, Sequence[object]]
+    swept: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, given: Mapping[str, Any], settings: Mapping[str, Setting]) -> Self:

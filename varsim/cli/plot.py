@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +19,12 @@ from varsim.errors import InputError, quoted
 from varsim.settings import NUMBER
 
 if TYPE_CHECKING:
+    import logging
+
     from varsim import plots
     from varsim.cli import files
 else:
+    logging = lazy("logging")
     plots, files = lazy("varsim.plots"), lazy("varsim.cli.files")
 
 _LONGEST_TITLE = 200
@@ -34,7 +36,7 @@ _EXAMPLES = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PlotOptions:
     """Values of the options of ``varsim plot``; width in inches, dpi in dots per inch."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varsim.cli import options as common
-from varsim.cli.options import HOW, SweepOptions, Values, option, single, swept
+from varsim.cli.options import HOW, MeasuringOptions, Values, option, single, swept
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError
@@ -35,8 +35,8 @@ _EXAMPLES = [
 _WHAT = "What is stacked (these sweep)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class StackOptions(SweepOptions):
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class StackOptions(MeasuringOptions):
     """Values of the options of ``varsim layers``."""
 
     widths: Sequence[int] | None
