@@ -17,11 +17,11 @@ from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
 from varsim.storage.files import write_file
-from varsim.study import B, Kind
 from varsim.table import Table, View
 
 if TYPE_CHECKING:
     from varsim.report import rows as report
+    from varsim.study import B, Kind
 else:
     report = lazy("varsim.report.rows")
 

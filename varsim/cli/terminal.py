@@ -11,12 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TextIO
+from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
 from varsim.compute import lazy
 from varsim.errors import escape_control_characters
 from varsim.report.formats import to_ascii
-from varsim.study import R
 from varsim.table import Column, Table, fitting, table_width
 
 if TYPE_CHECKING:
@@ -27,10 +26,13 @@ if TYPE_CHECKING:
     from rich import table as rich_table
     from rich import text as rich_text
 
+    from varsim.study import Row
 else:
     rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
     rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
     rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
+
+R = TypeVar("R", bound="Row")
 
 # Shorter work ends before an eye sees the bar.
 _PROGRESS_AFTER_S = 0.5
