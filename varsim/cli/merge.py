@@ -16,7 +16,6 @@ from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError
 from varsim.statistics import check_probability, judge
-from varsim.study import B
 
 if TYPE_CHECKING:
     from varsim import kinds
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from varsim.comparison import merging
     from varsim.comparison.merging import Merged
     from varsim.report import rows as report
+    from varsim.study import B
 else:
     files, merging = lazy("varsim.cli.files"), lazy("varsim.comparison.merging")
     kinds = lazy("varsim.kinds")
