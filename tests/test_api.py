@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
@@ -264,3 +266,26 @@ def test_a_notebook_shows_tables() -> None:
     check = one_of_each()[2]._repr_markdown_()
     assert check is not None
     assert check.startswith("| package | initializer")
+
+
+_STATE = """
+import os, signal, sys, threading, warnings
+def state():
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return (list(sys.meta_path), list(sys.path), dict(os.environ), handlers,
+            list(warnings.filters), sys.excepthook, sys.unraisablehook, threading.active_count())
+import numpy
+before = state()
+import varsim
+for name in varsim.__all__:
+    getattr(varsim, name)
+print(before == state())
+"""
+
+
+def test_importing_changes_nothing_in_the_process() -> None:
+    """A library's guest finds its host as it was: finders, paths, signals, warnings, threads."""
+    done = subprocess.run(
+        [sys.executable, "-c", _STATE], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
