@@ -17,9 +17,9 @@ FLOORS = [
     {"parsing", "usercode"},
     {"compute"},
     {"catalog", "statistics"},
-    {"study"},
     {"fields"},
     {"table"},
+    {"study"},
     {"activations"},
     {"initializers"},
     {"settings"},
@@ -47,10 +47,6 @@ LATE = {"fields/row.py": {"notebook.rendered"}}
 """Imports from floors above. A notebook asks a row to show itself, by the name of a method, and the
 tables that it is shown in stand above all rows; so the method imports them when it is called."""
 
-NAMED_ONLY = {"study.py"}
-"""Modules that name rooms above them for the type checker alone: a contract has the types of all
-that pass through it, and imports none of them."""
-
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -66,14 +62,9 @@ def room_named(name: str) -> str:
     return "kinds" if of_a_kind else room
 
 
-def imports(module: Path, *, run_only: bool = False) -> Iterator[str]:
-    """Every name of ours that a module imports, now or later, such as layer.theory.predict.
-
-    Those for the type checker are left out where only what is imported when it runs counts.
-    """
-    tree = tree_of(module)
-    typed = {node for each in ast.walk(tree) for node in typing_imports(each)}
-    for node in ast.walk(tree):
+def imports(module: Path) -> Iterator[str]:
+    """Every name of ours that a module imports, now or later, such as layer.theory.predict."""
+    for node in ast.walk(tree_of(module)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -82,16 +73,10 @@ def imports(module: Path, *, run_only: bool = False) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "lazy":
             names = [ast.literal_eval(node.args[0])]
-        for name in [] if run_only and node in typed else names:
+        for name in names:
             first, _, rest = name.partition(".")
             if first == "varsim" and rest != "__version__":  # which the package itself holds
                 yield rest
-
-
-def typing_imports(node: ast.AST) -> list[ast.stmt]:
-    """The statements below ``if TYPE_CHECKING:``."""
-    is_typing = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    return node.body if isinstance(node, ast.If) and is_typing else []
 
 
 def tree_of(module: Path) -> ast.Module:
@@ -102,7 +87,7 @@ def tree_of(module: Path) -> ast.Module:
 def test_imports_point_down(module: Path) -> None:
     """A room imports only from rooms below it: a reader can begin anywhere and read downwards."""
     room, path = room_of(module), module.relative_to(PACKAGE).as_posix()
-    names = set(imports(module, run_only=path in NAMED_ONLY))
+    names = set(imports(module))
     late = LATE.get(path, set())
     assert late <= names, f"{path} no longer needs its late import"
     for name in names - late:

@@ -11,55 +11,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
+from varsim.fields import Question, RowBase, Schema
 from varsim.statistics import Caveat, Estimate
+from varsim.table import Table
 
 if TYPE_CHECKING:
-    from varsim.fields import RowBase, Schema
-    from varsim.plots.drawn import Drawn
-    from varsim.table import Table
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "B", "Drawn", "Kind", "Ledger", "Progress", "Question", "R", "Rep", "Rep_co", "Resumed", "Row",
+    "Study", "Tot", "Totals", "groups",
+]  # fmt: skip
 
 
-class WeightSource(Protocol):
-    """The part of a source of weights that a run needs."""
+class Drawn(NamedTuple):
+    """A figure with its texts.
 
-    def load(self) -> object:
-        """Load it, or raise an InputError."""
+    Attributes:
+        figure: The figure.
+        caption: Its caption, without line breaks.
+        remarks: Notes to the person who draws, a sentence each.
+    """
 
-
-class Question(Protocol):
-    """What is asked: a frozen record, checked when it is made."""
-
-    @property
-    def key(self) -> str:
-        """What is measured, without the seed: the root of all random streams beside it."""
-
-    @property
-    def seed(self) -> int:
-        """Root of all random streams."""
-
-    @property
-    def dtype(self) -> str:
-        """Floating-point type of draws and products."""
-
-    @property
-    def init(self) -> str | None:
-        """The initializer that makes W, or None."""
-
-    @property
-    def precision(self) -> float | None:
-        """The relative standard error that is asked for, or None."""
-
-    @property
-    def initializer(self) -> WeightSource:
-        """The source of W."""
-
-    @property
-    def replicate_size(self) -> int:
-        """Size of a replicate that the key leaves open; 0 where it leaves none."""
-
-    @property
-    def tried_once(self) -> tuple[str, ...]:
-        """Names of what is called once before a run: initializers and activations."""
+    figure: Figure
+    caption: str
+    remarks: list[str]
 
 
 Rep = TypeVar("Rep")
@@ -220,7 +196,7 @@ class Progress(Protocol[R_contra]):
         """Show the rows that are done, by the place of their question."""
 
 
-B = TypeVar("B", bound="RowBase")
+B = TypeVar("B", bound=RowBase)
 
 
 @dataclass(frozen=True, kw_only=True)

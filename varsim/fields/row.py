@@ -22,8 +22,8 @@ from varsim.fields.values import (
 from varsim.statistics import Caveat, Estimate
 
 if TYPE_CHECKING:
+    from varsim.fields.question import Question
     from varsim.fields.schema import Schema
-    from varsim.study import Question
 
 VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """How a verdict reads; None is one that other rows can still change."""

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from varsim.fields.field import R
-from varsim.plots.drawn import Drawn
 from varsim.plots.page import COLUMN, MISSING_GLYPH, check_drawable, finish, styled
+from varsim.study import Drawn
 
 _DPI = 300
 

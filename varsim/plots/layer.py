@@ -22,10 +22,10 @@ from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
-from varsim.plots.drawn import Drawn
 from varsim.plots.histogram import histogram_figure
 from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log, layer_layout
 from varsim.statistics import Estimate
+from varsim.study import Drawn
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 

@@ -13,10 +13,10 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from varsim.fields.rounding import significant
 from varsim.plots import page
 from varsim.plots.activations import draw_distributions, with_distribution
-from varsim.plots.drawn import Drawn
 from varsim.plots.layout import Layout, stack_layout
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics import Estimate
+from varsim.study import Drawn
 
 # Most markers of a line without overlaps.
 _MOST_MARKERS = 18
