@@ -28,7 +28,7 @@ else:
 _EXAMPLES = [
     ("varsim compare before.jsonl after.jsonl", "The same sweep before and after an upgrade."),
     ("varsim compare laptop.csv server.csv --check", "Two machines, in a shell script."),
-    ("varsim -f jsonl | varsim compare kept.jsonl -", "A run against one that was kept."),
+    ("varsim -f jsonl | varsim compare kept.jsonl -", "A run against a saved one."),
 ]
 
 _EPILOG = (
@@ -58,9 +58,9 @@ class CompareOptions(OutputOptions):
 def command(**given: Any) -> int:
     """Compare two files of results, pair by pair.
 
-    Rows that measure the same are compared, whatever their seeds and samples. The files are .jsonl,
-    .csv or .json, as varsim, varsim layers or varsim init write them, or - for stdin. A verdict
-    says where they differ beyond their errors.
+    Rows that measure the same are pairs, whatever their seeds and samples. The verdict of a pair
+    says whether it differs beyond its errors. The files are .jsonl, .csv or .json, from varsim,
+    varsim layers or varsim init, or - for stdin.
     """
     with files.no_garbage_collector():
         return compare(CompareOptions(**given))

@@ -56,8 +56,8 @@ class GainOptions(OutputOptions):
        help="Variance of the inputs; takes lists and ranges.  [default: 1; with --critical, "
        "none]")  # fmt: skip
 @option("--critical", is_flag=True, group=_WHAT,
-        help="Solve for the variances of W and bias at which deep networks keep signals and "
-        "gradients; with --variance, those that keep this variance, and gradients.")  # fmt: skip
+        help="Solve for the variances of W and bias at which deep networks preserve signals and "
+        "gradients; with --variance, signals of this variance.")  # fmt: skip
 @common.formats
 @common.outputs
 @common.view()
@@ -65,8 +65,8 @@ class GainOptions(OutputOptions):
 def command(**given: Any) -> int:
     """Print the gains of activations.
 
-    An activation is a name, a name with its parameter like leaky_relu(0.2), or a function of your
-    own as module:function or module:function:derivative.
+    An activation is a name, a name with a parameter like leaky_relu(0.2), or your own function as
+    module:function or module:function:derivative.
     """
     return show_gains(GainOptions(**given))
 

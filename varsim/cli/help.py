@@ -37,8 +37,8 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 def command(ctx: click.Context, topic: str | None) -> int:
     """Explain a topic, such as sweeps, formats or statistics.
 
-    Without a topic the command lists all of them. The name of a command that is not a topic shows
-    the options of the command.
+    Without a topic, the command lists all topics. The name of a command shows its options, unless
+    it is also a topic.
     """
     commands = subcommands(ctx)
     if topic is None:

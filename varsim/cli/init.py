@@ -1,4 +1,4 @@
-"""The command ``varsim init``: initializers beside what they claim."""
+"""The command ``varsim init``: initializers beside their documentation."""
 
 from __future__ import annotations
 
@@ -73,10 +73,11 @@ class CheckOptions(MeasuringOptions):
 @common.check(help="Exit with 3 if a verdict disagrees.")
 @common.quiet
 def command(**given: Any) -> int:
-    """Measure what initializers do, beside what they claim.
+    """Compare initializers with their documentation.
 
-    For every initializer of the installed frameworks, or for those that are named as for --init:
-    the documented E w², the entries' kurtosis, and the variances of x @ W and of g @ Wᵀ.
+    Measures every initializer of the installed frameworks, or those with a NAME, written as for
+    --init. Prints the documented E w², the kurtosis of the entries, and the variances of x @ W and
+    of g @ Wᵀ.
     """
     return check_initializers(CheckOptions(**given))
 

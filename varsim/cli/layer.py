@@ -29,7 +29,7 @@ options = all_of(
     swept(LAYER["dim"], "-d", group=_WHAT, metavar="D",
         help="Length of x, fan-in of W.  [default: 512]"),
     common.scale(group=_WHAT,
-        help="What W is divided by: "
+        help="Divisor of W: "
         + ", ".join(f"{name} = {scale.formula}" for name, scale in SCALES.items())
         + ", a number, or D^p; D and sqrt(D) work too.  "
         + ", ".join(f"{alias} is {name}" for alias, name in ALIASES.items())
@@ -37,14 +37,14 @@ options = all_of(
     swept(LAYER["fan_out"], group=_WHAT, metavar="N",
         help="Fan-out n, for the schemes that use it.  [default: D]"),
     common.gain(group=_WHAT,
-        help="Gain g of the schemes that have one: a number, a fraction like 5/3, an activation "
-        "like gelu for its own (see varsim gains), or torch:tanh for torch's.  "
+        help="Gain g of the schemes that have one: a number, a fraction like 5/3, the name of an "
+        "activation like gelu (see varsim gains), or torch:tanh for PyTorch's gain.  "
         "[default: √2 for he and he-fan-out, else 1]"),
     common.init(group=_WHAT,
-        help="Take W from an initializer, undivided, and compare it with the scheme: orthogonal, "
-        "sparse, truncated_normal, trunc_normal; torch.nn.init.*, torch.nn.Linear, "
-        "jax.nn.initializers.*, keras.initializers.*, as installed; or module:function for your "
-        "own f(rng, shape). With arguments like 'name(gain=1.5)'."),
+        help="Take W from an initializer, undivided, and compare it with the scheme. Built in: "
+        "orthogonal, sparse, truncated_normal, trunc_normal. Of installed frameworks: "
+        "torch.nn.init.*, torch.nn.Linear, jax.nn.initializers.*, keras.initializers.*. Your own: "
+        "module:function, called as f(rng, shape). Arguments: 'name(gain=1.5)'."),
     swept(LAYER["design"], group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + "."),
     common.x_dist(group=_ENTRIES,
@@ -65,13 +65,13 @@ options = all_of(
         help="Minimum number of outputs of x @ W per row.  [default: as many as give a relative "
         "standard error of 0.1% for crossed, 1,000,000 for others]"),
     common.precision(
-        help="Instead of samples: sample every row to this relative standard error, 0.1% or "
-        "0.001; above 1% with its sign."),
+        help="Instead of --samples: sample every row to this relative standard error, such as 0.1% "
+        "or 0.001; above 1%, write the % sign."),
     single(LAYER["max_samples"], group=HOW, metavar="N",
         help="With --precision: cap each row at N outputs."),
     common.max_time(
-        help="With --precision: cap each row at 90s, 5m or 1h30m, never below its first 64 "
-        "blocks."),
+        help="With --precision: cap each row at this time, such as 90s, 5m or 1h30m, but not "
+        "before its first 64 blocks."),
     common.measuring,
     common.view(lambda: result.RESULTS.names),
     common.histogram(
@@ -81,7 +81,7 @@ options = all_of(
         help="Draw the rows as text: variances with theory, ratios with intervals."),
     common.explain,
     option("--dry-run", is_flag=True, group=OUT,
-        help="Show what would run, its cost and its error."),
+        help="Run nothing; show the rows with their cost and expected error."),
     common.quiet,
 )  # fmt: skip
 """The options of the command, as one decorator."""

@@ -57,9 +57,9 @@ class MergeOptions(OutputOptions):
 def command(**given: Any) -> int:
     """Merge files of results that have different seeds.
 
-    Rows of one experiment become one row, with the draws of all of them; other rows stay as they
-    are. Verdicts are passed anew. The files are .jsonl, .csv or .json, as varsim, varsim layers or
-    varsim init write them, or - for stdin.
+    Rows of one experiment become one row, with the draws of all. Other rows stay unchanged.
+    Verdicts are computed again. The files are .jsonl, .csv or .json, from varsim, varsim layers or
+    varsim init, or - for stdin.
     """
     with files.no_garbage_collector():
         return merge(MergeOptions(**given))

@@ -209,8 +209,8 @@ workers = single(RUN["workers"], "-j", shared=True, group=HOW, metavar="N")
 
 scheduler = option(
     "--scheduler", shared=True, type=Values(SCHEDULER), group=HOW, metavar="ADDRESS",
-    help="Compute on the Dask cluster at this address, such as tcp://host:8786, or on processes "
-    "of this machine with local; the numbers are the same.",
+    help="Compute on the Dask cluster at this address, such as tcp://host:8786; local computes "
+    "on processes of this machine. The numbers are the same.",
 )  # fmt: skip
 
 confidence = single(
@@ -224,21 +224,21 @@ alpha = single(
 
 resume = option(
     "--resume", shared=True, is_flag=True, group=OUT,
-    help="Add rows to the --output file (.jsonl or .csv) as they are done, and run only what is "
-    "missing there.",
+    help="Add rows to the --output file (.jsonl or .csv) as they finish, and run only the rows "
+    "that it lacks.",
 )  # fmt: skip
 
 explain = option(
     "--explain", shared=True, is_flag=True, group=OUT,
-    help="Say why, with this run's own numbers.",
+    help="Explain the result with the numbers of this run.",
 )  # fmt: skip
 
 formats = option(
     "-f", "--format", shared=True, type=Name(FORMATS, _SHORT_FORMATS), default="table",
-    show_default=True, group=OUT, metavar="FORMAT", help=f"{', '.join(FORMATS)}; to stdout.",
+    show_default=True, group=OUT, metavar="FORMAT", help=f"Format on stdout: {', '.join(FORMATS)}.",
 )  # fmt: skip
 
-_WRITTEN = f"Also write FILE in the format of its suffix: {' '.join(SUFFIXES)}; repeats."
+_WRITTEN = f"Also write FILE in the format of its suffix: {' '.join(SUFFIXES)}; may be repeated."
 
 
 def _outputs(advice: str) -> Decorator:

@@ -54,7 +54,7 @@ class PlotOptions:
     "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
 )
 @option("-o", "--output", type=File(), multiple=True, group=OUT, metavar="FILE",
-        help=f"Write the figure to FILE: {' '.join(FIGURE_SUFFIXES)}; repeats.  "
+        help=f"Write the figure to FILE: {' '.join(FIGURE_SUFFIXES)}; may be repeated.  "
         "[required]")  # fmt: skip
 @option("--width", type=Values(NUMBER), default=3.4, show_default=True, group=OUT, metavar="INCHES",
         help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
@@ -67,9 +67,9 @@ class PlotOptions:
 def command(**given: Any) -> int:
     """Draw results of varsim as a figure.
 
-    RESULTS are files that varsim wrote (.jsonl, .csv or .json), or - for stdin. What was swept
-    decides the figure: variance and its ratio to theory along D or another number, or by scheme
-    or distribution. A single row of varsim --histogram gives the density of its outputs. Files of
+    RESULTS are files of varsim or varsim layers (.jsonl, .csv or .json), or - for stdin. The sweep
+    decides the figure: variance and its ratio to theory along D or another number, or by scheme or
+    distribution. A single row of varsim --histogram gives the density of its outputs. Files of
     varsim layers give variances and gradients along the layers, and with --histogram the
     distribution of the activations.
     """

@@ -30,20 +30,20 @@ else:
     streams, provenance = lazy("varsim.compute.streams"), lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
-    ("varsim", "The question's three experiments: k = 1, D and √D at D = 512."),
-    ("varsim --dim 512 --scale sqrt --explain", "One experiment, and why it comes out so."),
+    ("varsim", "Three experiments: k = 1, D and √D at D = 512."),
+    ("varsim --dim 512 --scale sqrt --explain", "One experiment, with an explanation."),
     ("varsim -d 64:4096:x2 -s none,sqrt,xavier -f markdown", "A sweep, ready to paste."),
     ("varsim -d 512 -s he -x rectified --check || echo wrong", "A test in a shell script."),
     ("varsim layers -a relu -s xavier,he --depth 50", "A deep stack, layer by layer."),
     (
         "varsim -d 64:4096:x2 --precision 0.1% -o sweep.jsonl --resume",
-        "A long sweep: every row is kept, and the same command continues it.",
+        "A long sweep: finished rows are on disk, and the same command continues it.",
     ),
 ]
 
 _EPILOG = (
     "Lists and ranges: 64,512  a:b  a:b:step  16:4096:x2 (factor 2)  1:100:log7 (7 log-spaced); "
-    "ends are included, options repeat, and a sweep is every combination. "
+    "ends are included, options may be repeated, and a sweep runs every combination. "
     "Numbers: 512, 1e3, 10k, 1M, 5/3, 2^9, sqrt(2); shares also as 95%. "
     "Any option can come from the environment: VARSIM_SAMPLES=1e7 for varsim itself, VARSIM_SEED=7 "
     "for all commands that have the option, and VARSIM_LAYERS_SEED=7 for varsim layers alone. "
@@ -94,7 +94,7 @@ def _subcommands() -> dict[str, Callable[[], click.Command]]:
 def varsim(ctx: click.Context, /, **given: Any) -> int:
     """Compare the variance of x @ W with theory.
 
-    Samples x and W with W divided by k, multiplies them, and prints the measured variance of the
+    Samples x and W, divides W by k, and multiplies them. Prints the measured variance of the
     outputs beside D/k², with an error bar and a verdict.
     """
     if ctx.invoked_subcommand is not None:

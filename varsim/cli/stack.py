@@ -27,7 +27,7 @@ else:
 
 _EXAMPLES = [
     ("varsim layers --activation tanh --scale xavier --gain 1,5/3", "Does tanh need a gain?"),
-    ("varsim layers -a relu -s xavier,he --depth 50", "Why ReLU has He's scheme."),
+    ("varsim layers -a relu -s xavier,he --depth 50", "Why does ReLU need He's scheme?"),
     ("varsim layers --widths 784,512,512,10 -a gelu -s lecun -g gelu", "A network of your own."),
     ("varsim layers -a gelu --norm layer --residual gpt2", "A transformer's stream."),
 ]
@@ -58,27 +58,27 @@ class StackOptions(MeasuringOptions):
 @swept(STACK["depth"], group=_WHAT, metavar="L",
        help="Number of layers.  [default: 20]")  # fmt: skip
 @single(STACK["widths"], type=Values(WHOLE_NUMBERS, several=True), group=_WHAT, metavar="LIST",
-        help="Instead of width and depth: the input's width, then every layer's.")  # fmt: skip
+        help="Instead of --width and --depth: the input's width, then every layer's.")  # fmt: skip
 @swept(STACK["activation"], "-a", group=_WHAT, metavar="PHI",
-       help="A name that varsim gains lists, one with its parameter like leaky_relu(0.2), or "
+       help="Activation: a name listed by varsim gains, with a parameter as in leaky_relu(0.2), or "
        "module:function.  [default: tanh]")  # fmt: skip
 @common.scale(group=_WHAT,
-       help="What every W is divided by, as for varsim itself.  [default: xavier]")  # fmt: skip
+       help="Divisor of every W, as for varsim itself.  [default: xavier]")  # fmt: skip
 @common.gain(group=_WHAT,
        help="Gain of the schemes that have one: a number, 5/3, an activation's name, or "
        "torch:tanh.  [default: √2 for he and he-fan-out, else 1]")  # fmt: skip
 @swept(STACK["bias_std"], group=_WHAT, metavar="S",
        help="Standard deviation of normal biases.  [default: 0]")  # fmt: skip
 @swept(STACK["norm"], group=_WHAT, metavar="NORM",
-       help="What is normalised before the activation: none, batch, layer or rms.  "
+       help="Normalisation before the activation: none, batch, layer or rms.  "
        "[default: none]")  # fmt: skip
 @swept(STACK["residual"], group=_WHAT, metavar="[S]", is_flag=False, flag_value="1",
        help="Add every layer, times S, to a residual stream: a number, or gpt2 for 1/√(2L).  "
        "[default without a number: 1]")  # fmt: skip
 @common.x_dist(group=_WHAT, help="Distribution of the inputs.  [default: normal]")
 @swept(STACK["correlation"], group=_WHAT, metavar="C",
-       help="Correlation between each two inputs of a batch, from 0 to 1; shows what becomes of it."
-       "  [default: 0]")  # fmt: skip
+       help="Correlation of any two inputs of a batch, from 0 to 1; also shows it in every layer.  "
+       "[default: 0]")  # fmt: skip
 @common.w_dist(group=_WHAT, help="Distribution of the weights.  [default: normal]")
 @common.init(group=_WHAT,
        help="Take every W from an initializer, undivided, and compare it with the scheme, as "
@@ -88,12 +88,12 @@ class StackOptions(MeasuringOptions):
 @single(STACK["networks"], default=64, show_default=True, group=HOW, metavar="N",
         help="Independent networks: the replicates of every error bar.")  # fmt: skip
 @common.precision(
-        help="Take more networks until every layer has this relative standard error.")  # fmt: skip
+        help="Add networks until every layer has this relative standard error.")  # fmt: skip
 @option("--max-networks", type=Values(COUNT), group=HOW, metavar="N",
         help="With --precision: cap each stack at N networks.  [default: 100,000]")  # fmt: skip
 @common.max_time(
-        help="With --precision: cap each stack at 90s, 5m or 1h30m, never below its first 8 "
-        "networks.")  # fmt: skip
+        help="With --precision: cap each stack at this time, such as 90s, 5m or 1h30m, but not "
+        "before its first 8 networks.")  # fmt: skip
 @option("--no-backward", is_flag=True, group=HOW, help="Do not follow gradients.")
 @option("--infinite-width", is_flag=True, group=HOW,
         help="Leave out the correction of theory for finite width.")  # fmt: skip
@@ -107,9 +107,8 @@ class StackOptions(MeasuringOptions):
 def command(**given: Any) -> int:
     """Follow signals and gradients through a deep stack.
 
-    Samples independent networks h₁ = x W₁, h_{l+1} = φ(h_l) W_{l+1}, pushes a batch of inputs
-    forward and random cotangents backward, and prints their variances layer by layer beside
-    theory.
+    Samples independent networks h₁ = x W₁, h_{l+1} = φ(h_l) W_{l+1}. Pushes a batch of inputs
+    forward and random cotangents backward. Prints their variances layer by layer, beside theory.
     """
     return measure_stack(StackOptions.of(given, STACK))
 
