@@ -830,7 +830,8 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
         ("layers.jsonl results.jsonl -o figure.svg", "give files of one kind"),
         ("broken.jsonl -o figure.svg", "line 6 cannot be used: this is not a row of layers"),
         ("mixed.jsonl -o figure.svg", "line 6 cannot be used: this is not a row of layers"),
-        ("header.csv -o figure.svg", "line 2 cannot be used: its schema is 1, and"),
+        ("header.csv -o figure.svg", "line 2 cannot be used: its schema is 0, and"),
+        ("older.csv -o figure.svg", "it was written by varsim before 1.0, whose files"),
         ("newer.jsonl -o figure.svg", "its schema is 99, newer than"),
     ],
 )
@@ -847,7 +848,8 @@ def test_a_mistake_is_one_sentence(
         "empty.jsonl": "",
         "broken.jsonl": layers + '{"layer": 3, "schema": 4}\n',
         "mixed.jsonl": layers + results,
-        "header.csv": "schema,layer\n1,2\n",
+        "header.csv": "schema,kind,layer\n0,stack,2\n",
+        "older.csv": "schema,layer\n1,2\n",
         "newer.jsonl": re.sub('"schema": [0-9]+', '"schema": 99', layers),
     }.items():
         (tmp_path / name).write_text(text)

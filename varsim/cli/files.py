@@ -96,7 +96,8 @@ def _group_in(path: Path) -> Group[Any]:
     name, is_stdin = file_name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
-    if not is_stdin and path.exists() and path.suffix.lower() not in READABLE:
+    is_file = path.exists() and not path.is_dir()
+    if not is_stdin and is_file and path.suffix.lower() not in READABLE:
         raise InputError(
             f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
         )
