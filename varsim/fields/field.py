@@ -97,7 +97,7 @@ class Field(Generic[R_contra, T_co]):
         value = self.get(row)
         return float(value) if isinstance(value, int | float) else None
 
-    def plain(self, row: R_contra) -> object:
+    def to_json(self, row: R_contra) -> object:
         """Return what JSON holds of a row's value."""
         return self.value_type.write(self.get(row))
 

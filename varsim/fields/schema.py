@@ -88,7 +88,7 @@ class Schema(Generic[R]):
 
     def record(self, row: R) -> dict[str, object]:
         """Return a row as a record of plain values, in the order of the fields."""
-        plain = {field.name: field.plain(row) for field in self.fields}
+        plain = {field.name: field.to_json(row) for field in self.fields}
         stored = {field.name: plain[field.name] for field in self._stored}
         return {"schema": NUMBER, "kind": self.name, **plain, CHECKSUM: _checksum(stored)}
 

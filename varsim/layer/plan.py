@@ -91,12 +91,12 @@ def _record(plan: Plan) -> dict[str, object]:
     return {
         "schema": NUMBER,
         "kind": "plan",
-        **{name: fields[name].plain(row) for name in _SETTINGS},
+        **{name: fields[name].to_json(row) for name in _SETTINGS},
         "blocks": plan.blocks,
         "samples": plan.samples,
         "numbers": plan.numbers,
         "theory": row.theory,
         "relative_error": plan.relative_error,
         "memory": plan.memory,
-        **{name: fields[name].plain(row) for name in _FURTHER},
+        **{name: fields[name].to_json(row) for name in _FURTHER},
     }
