@@ -379,7 +379,7 @@ class _Run(Generic[Rep, Tot, R]):
             self._done[place] = rows
             if self._ledger is not None and measurement.count > measurement.begun_at:
                 self._ledger.add(rows)
-        del self._open[place]  # last, so that an interrupt above still sees it as open
+        del self._open[place]  # only now: an interrupt above still sees it as open
         self._progress.show(self._done)
 
     def _leave_out(self, place: int, error: InputError) -> None:
