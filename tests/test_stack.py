@@ -407,7 +407,7 @@ def test_weights_drawn_again_are_those_of_the_way_up(
     """Keeping none of the weights, or some, changes no bit."""
     network = stack("tanh", 16, 24, 20, 16, 16, batch=4, w_dist="laplace", bias_std=0.1, networks=8)
     all_kept = [sample_network(network, index).moments for index in range(4)]
-    monkeypatch.setattr(sampling, "_KEPT_NUMBERS", kept)
+    monkeypatch.setattr(sampling, "_STORED_WEIGHTS", kept)
     for index, moments in enumerate(all_kept):
         np.testing.assert_array_equal(sample_network(network, index).moments, moments)
 

@@ -41,7 +41,7 @@ _ROOMS = {
     "layer.question": ("Experiment",),
     "layer.result": ("Result", "conclude", "infer"),
     "layer.sampling": ("stream",),
-    "parsing": ("InputError",),
+    "errors": ("InputError",),
     "notebook": ("Rows",),
     "runner": ("measure",),
     "stack.question": ("Network",),

@@ -53,25 +53,25 @@ def simulate(
     histogram: bool = False,
     **settings: Unpack[LayerSettings],
 ) -> Result:
-    """Measure the variance of x @ W, with W divided by k, and compare it with D/k².
+    """Return the measured variance of x @ W, with W divided by k, beside the theory D/k².
 
-    The entries of x, of length D, and of W, of shape (D, n), are independent. For standardised ones
-    the variance of every output is D/k²: Glorot & Bengio (2010), eq. 5, of one layer.
+    The entries of x, of length D, and of W, of shape (D, n), are independent. If they are
+    standardised, every output has variance D/k²: Glorot & Bengio (2010), eq. 5, of one layer.
 
     Write the settings by name, as in ``simulate(dim=512, scale="sqrt")``, or pass an
-    :class:`Experiment` that holds them.
+    :class:`Experiment`.
 
     Args:
-        experiment: What to sample, in place of settings.
-        workers: Number of threads; as many as there are CPUs by default. The result is the same
-            for any number.
+        experiment: The experiment, in place of settings.
+        workers: Number of threads; the number of CPUs by default. The result is the same for any
+            number.
         confidence: Level of the interval, between 0 and 1.
         alpha: False-alarm rate of the verdict, between 0 and 1.
-        histogram: Whether to count the outputs too.
+        histogram: Whether to count the outputs in a histogram.
         settings: ``dim`` (D) and ``scale`` (the scheme that gives k), and any other setting of
             :class:`Experiment`, such as ``samples`` or ``precision``, ``seed``, ``fan_out``,
-            ``gain``, ``x_dist``, ``w_dist`` or ``init``. A text is read as the command line reads
-            it: ``gain="5/3"``. None is the default.
+            ``gain``, ``x_dist``, ``w_dist`` or ``init``. A text is read as on the command line:
+            ``gain="5/3"``. None is the default.
 
     Returns:
         The row, with every column as an attribute: ``theory``, ``empirical`` and ``std_error``
@@ -115,17 +115,17 @@ def sweep(
     histogram: bool = False,
     **settings: Unpack[LayerSettings],
 ) -> Rows[Result]:
-    """Measure every combination of settings, with joint verdicts.
+    """Return the measured rows of every combination of settings, with joint verdicts.
 
     A setting has one value or several: a list, a range, an array, or a text as on the command
-    line, such as ``dim="16:4096:x2"``. Without settings, these are the three experiments that
-    ``varsim`` runs. Rows are in the order of the command line, with the same numbers.
+    line, such as ``dim="16:4096:x2"``. Without settings, these are the three default experiments
+    of ``varsim``. Rows are in the order of the command line, with the same numbers.
 
     Args:
-        workers: Number of threads; as many as there are CPUs by default.
+        workers: Number of threads; the number of CPUs by default.
         confidence: Level of every interval, between 0 and 1.
         alpha: False-alarm rate that all verdicts share (Holm 1979), between 0 and 1.
-        histogram: Whether to count the outputs too.
+        histogram: Whether to count the outputs in a histogram.
         settings: Any setting of :class:`Experiment`. ``samples``, ``precision``, ``max_samples``,
             ``seed`` and ``dtype`` have one value.
 
@@ -133,8 +133,7 @@ def sweep(
         InputError: A setting is unknown or not allowed, or an initializer cannot be used.
 
     Warns:
-        UserWarning: Rows that come up twice run once, and a gain is left out where the scheme has
-            none.
+        UserWarning: A repeated row runs once; a gain does not apply to a scheme without one.
 
     >>> from varsim import sweep
     >>> sweep(dim=[64, 512], scale="sqrt", samples=10_000)
@@ -157,28 +156,28 @@ def layers(
     infinite_width: bool = False,
     **settings: Unpack[StackSettings],
 ) -> Rows[LayerResult]:
-    """Follow the variances of signals and gradients through a deep stack, layer by layer.
+    """Return the variances of signals and gradients through a deep stack, one row per layer.
 
     A stack is h₁ = x W₁ and h_{l+1} = φ(h_l) W_{l+1}. Theory is that of He et al. (2015), section
     2.2, and Poole et al. (2016), eq. 3, with its correction for finite width.
 
     Write the settings by name, as in ``layers(width=256, depth=10, activation="tanh")``, or pass
-    a :class:`Network` that holds them. Several values of a setting make several stacks, as in
+    a :class:`Network`. Several values of a setting make several stacks, as in
     :func:`sweep`.
 
     Args:
-        network: What to sample, in place of settings.
-        workers: Number of threads; as many as there are CPUs by default.
+        network: The network, in place of settings.
+        workers: Number of threads; the number of CPUs by default.
         confidence: Level of every interval, between 0 and 1.
         alpha: False-alarm rate that all verdicts share (Holm 1979), between 0 and 1.
-        histogram: Whether to count φ(h) too.
-        infinite_width: Whether theory leaves out its correction for finite width.
+        histogram: Whether to count φ(h) in histograms.
+        infinite_width: Whether theory omits its correction for finite width.
         settings: ``width`` (by default 512) and ``depth`` (by default 20), or ``widths`` of the
             input and every layer; and any other setting of :class:`Network`. ``residual="gpt2"``
             is 1/√(2L).
 
     Returns:
-        A row per layer, from the input on. ``empirical`` is E h² and ``gradient`` E (∂h)², for
+        One row per layer, from the input on. ``empirical`` is E h² and ``gradient`` E (∂h)², for
         inputs and a cotangent on top of variance 1.
 
     Raises:
@@ -201,7 +200,7 @@ def layers(
         _check_given(network, stack_question.Network, settings)
         asked = [network]
     confidence = check_probability("confidence", confidence)
-    for each in asked:  # what theory refuses is a mistake, told before anything is sampled
+    for each in asked:  # theory refuses invalid networks before anything is sampled
         theory.predict(each)
     studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
@@ -219,17 +218,17 @@ def check_initializer(
     confidence: float = 0.95,
     alpha: float = 0.001,
 ) -> InitializerCheck:
-    """Measure what an initializer does, beside what its documentation claims.
+    """Return the measured variances of an initializer beside its documented claim.
 
     Args:
         name: As for ``init`` of an :class:`Experiment`: ``"torch.nn.Linear"``, or
-            ``"module:function"`` for an ``f(rng, shape)`` of your own.
+            ``"module:function"`` for a user's ``f(rng, shape)``.
         dim: D, the number of rows of W (fan-in).
         fan_out: n, the number of columns; D by default.
         draws: Number of independent W, at least 8: the replicates of every error.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``.
-        workers: Number of threads; as many as there are CPUs by default.
+        workers: Number of threads; the number of CPUs by default.
         confidence: Level of the intervals in tables, between 0 and 1.
         alpha: False-alarm rate of the verdict, between 0 and 1.
 
@@ -265,8 +264,8 @@ def critical(activation: str, variance: float | None = None) -> Critical:
         variance: K, the variance of the pre-activations, from 1e-12 to 1e12; or None.
 
     Returns:
-        ``kind`` says what sort of point it is. ``weights`` is C_W, ``bias`` is C_b, ``variance``
-        is K, and there are ``chi_perpendicular`` and ``chi_parallel``.
+        The critical point: ``kind`` is its type, ``weights`` C_W, ``bias`` C_b, ``variance`` K,
+        ``chi_perpendicular`` χ⊥ and ``chi_parallel`` χ∥.
 
     Raises:
         InputError: The activation is unknown or its averages cannot be computed, or the variance
@@ -301,7 +300,7 @@ def _questions(
 
 
 def _check_given(question: object, kind: type, settings: Iterable[str]) -> None:
-    """Refuse what is not a question of that kind, and settings beside one."""
+    """Raise an InputError for an object of another type, and for settings beside a question."""
     if not isinstance(question, kind):
         raise InputError(
             f"an object of type {type(question).__name__} is given where {kind.__name__}(...) is "

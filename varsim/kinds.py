@@ -1,4 +1,4 @@
-"""The tuple of kinds: every study whose rows can be read, shown, compared and drawn."""
+"""The tuple of kinds, one per study."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from varsim.study import Kind, groups
 from varsim.table import Table
 
 KINDS: tuple[Kind[Any], ...] = (LAYER, STACK, CHECK)
-"""Every kind; a file decides which of them its rows are of."""
+"""All kinds of rows."""
 
 SCHEMAS = [kind.schema for kind in KINDS]
-"""Their schemas."""
+"""The schemas of all kinds."""
 
 
 def kind_of(rows: Sequence[R]) -> Kind[R]:

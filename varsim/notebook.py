@@ -1,4 +1,4 @@
-"""Rows in a notebook: lists of rows that show themselves as tables."""
+"""Rows in a notebook: lists of rows with tables as their representation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = TypeVar("Row", bound=RowBase)
 
 
 def rendered(rows: Sequence[RowBase], name: str) -> str:
-    """Return rows in a format for people; nothing for no rows."""
+    """Return rows in the format ``name``."""
     return text_of(name, tables_of(rows))
 
 
@@ -37,11 +37,11 @@ class Rows(list[Row]):
         return super().__getitem__(place)
 
     def __add__(self, more: list[Any]) -> Rows[Any]:
-        """Return the rows of both, each with the verdict that it has."""
+        """Return the rows of both lists, with unchanged verdicts."""
         return Rows([*self, *more])
 
     def __repr__(self) -> str:
-        """Return a line per row."""
+        """Return one line per row."""
         lines = ",\n ".join(map(repr, self))
         return f"[{lines}]"
 

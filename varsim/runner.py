@@ -1,8 +1,8 @@
-"""The runner: from questions to rows, whatever is measured and whatever ends it.
+"""The runner: from studies to rows, for any kind of study and any end of a run.
 
-A study says how to sample replicate i, how replicates add up, when there are enough, and what rows
-follow. The runner hands out the replicates of many rows as one stream of work, so that workers are
-never idle between rows, and adds up what comes back in each row's own order.
+A study samples replicates, adds them up, decides when there are enough, and returns rows. The
+runner hands out the replicates of many questions as one stream of work, so that workers are never
+idle between questions, and adds up the results of each question in order.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from varsim.layer.totals import Block, Totals
 from varsim.statistics import check_probability, judge
 from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot
 
-# A whole W of so many numbers takes longer than a blink.
+# Entries of a whole W that take noticeably long to draw.
 _LONG_CALL = 2**20
 
 
 @dataclass(frozen=True)
 class ResumePoint(Generic[Rep, Tot, R]):
-    """Where a question begins, given the rows of it in a file.
+    """The point from which a study resumes, given the rows of its question in a file.
 
     Attributes:
-        study: How it is measured.
-        totals: What replicates are added to; None for nothing.
-        done: The rows that are all that was asked for, or None.
-        stale: The rows that cannot be continued and are measured anew, or None.
+        study: The study to run.
+        totals: The totals to resume from; None for empty ones.
+        done: The rows of a finished question, or None.
+        stale: Rows that cannot be continued and are measured again, or None.
     """
 
     study: Study[Rep, Tot, R]
@@ -54,7 +54,7 @@ class ResumePoint(Generic[Rep, Tot, R]):
 
 
 class NoProgress:
-    """Progress that shows nothing."""
+    """Progress without display."""
 
     def advance(self, work: float) -> None:
         """Do nothing."""
@@ -71,12 +71,12 @@ class Outcome(Generic[R]):
     """The rows of a run, and how it ended.
 
     Attributes:
-        groups: The rows that are done, with their verdicts: a group for each question, in order.
+        groups: The finished rows with their verdicts, one group per question, in order.
         asked: Number of questions.
-        partial: Number of groups that were ended before they were complete.
-        interrupted: Whether a person ended it before its end.
-        failure: A sentence on what else ended it before its end, or None.
-        left_out: Why a question has no row, by its initializer, where that is no failure.
+        partial: Number of incomplete groups.
+        interrupted: Whether the user interrupted the run.
+        failure: A sentence on any other early end of the run, or None.
+        left_out: Reasons for questions without rows, by initializer, if these are no failure.
         unchanged: Rows of the file that stay, since the new measurement is less precise.
     """
 
@@ -90,17 +90,17 @@ class Outcome(Generic[R]):
 
     @property
     def complete(self) -> int:
-        """Number of questions that are answered as they were asked."""
+        """Number of complete groups."""
         return len(self.groups) - self.partial
 
     @property
     def rows(self) -> list[R]:
-        """All rows that are done."""
+        """All finished rows."""
         return [row for group in self.groups for row in group]
 
 
 class _Sampler(Protocol[Rep_co]):
-    """The part of a study that draws."""
+    """The part of a study that samples."""
 
     @property
     def batch(self) -> int: ...
@@ -118,12 +118,12 @@ class Work(Generic[Rep]):
 
     @property
     def cost(self) -> float:
-        """Random numbers that are drawn."""
+        """Random numbers of this work."""
         return float(self.study.cost * len(self.indices))
 
 
 def sample(work: Work[Rep]) -> list[Rep | InputError]:
-    """Return replicates; an InputError that one of them ends in comes last."""
+    """Return the replicates of a piece of work; an InputError of the last one ends the list."""
     study, results = work.study, list[Rep | InputError]()
     size = study.batch
     try:
@@ -135,15 +135,15 @@ def sample(work: Work[Rep]) -> list[Rep | InputError]:
 
 
 def has_long_calls(study: Study[Rep, Tot, R]) -> bool:
-    """Tell whether one call may take so long that a person who interrupts it would wait."""
+    """Return whether one call may take so long that an interrupt would have to wait."""
     return study.question.init is not None and study.cost >= _LONG_CALL
 
 
 def prepare(study: Study[Rep, Tot, R]) -> None:
-    """Load and check what a study samples with, so that a mistake is an error before a run.
+    """Load and check the user's code and the frameworks of a study before a run.
 
     Raises:
-        InputError: It cannot be used.
+        InputError: One of them cannot be used.
     """
     if has_long_calls(study):
         interruptible(study.prepare)
@@ -152,16 +152,16 @@ def prepare(study: Study[Rep, Tot, R]) -> None:
 
 
 class Measurement(Generic[Rep, Tot, R]):
-    """One question in progress.
+    """The measurement of one question, in progress.
 
-    Decisions are a function of the question and its replicates alone, never of workers; only the
-    time limit ends it elsewhere.
+    Its checks depend on the question and its replicates alone, never on workers. Only the time
+    limit can end it between checks.
 
     Args:
-        study: How it is measured.
-        totals: The totals to begin with, or None.
-        time_is_up: Whether to end now, before the precision is met; asked whenever replicates are
-            added, once there are enough for an error bar.
+        study: The study to run.
+        totals: The totals to start from, or None.
+        time_is_up: Whether to end before the precision is met; called after every addition of
+            replicates, once there are enough for an error bar.
     """
 
     def __init__(
@@ -188,13 +188,13 @@ class Measurement(Generic[Rep, Tot, R]):
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more is needed."""
+        """Whether no further replicates are needed."""
         return self.target is None
 
     def hand_out(self, cost: float = 0.0) -> Work[Rep] | None:
-        """Return the next replicates, or None where the next check needs no more.
+        """Return the next replicates, or None if the next check needs no more.
 
-        They are one batch, and as many more as come up to a cost.
+        They are one batch, or more batches up to a total cost of ``cost`` random numbers.
         """
         if self.target is None or self.handed_out >= self.target:
             return None
@@ -204,8 +204,8 @@ class Measurement(Generic[Rep, Tot, R]):
         return Work(self.study, range(first, self.handed_out))
 
     def add(self, *replicates: Rep) -> None:
-        """Add the next replicates, none beyond a check, and decide where it is due."""
-        if self.target is None:  # its time was up
+        """Add the next replicates, none beyond the next check, and decide at that check."""
+        if self.target is None:  # it was stopped
             return
         self.totals = self.totals.plus(*replicates)
         if self.count >= self.target:
@@ -215,12 +215,12 @@ class Measurement(Generic[Rep, Tot, R]):
             self.expire()
 
     def expire(self) -> None:
-        """End it if its time is up and there is enough for an error bar."""
+        """Stop if the time is up and there are enough replicates for an error bar."""
         if self.count >= self.study.minimum and self.time_is_up():
             self.stop()
 
     def stop(self) -> bool:
-        """End it where it is; return whether there is enough for an error bar."""
+        """Stop, and return whether there are enough replicates for an error bar."""
         self._store_next_check(self.target)
         self.target = None
         return self.count >= self.study.minimum
@@ -232,12 +232,12 @@ class Measurement(Generic[Rep, Tot, R]):
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out; no measured value depends on it, except through max_seconds.
+    """Options of a run; no measured value depends on them, except through max_seconds.
 
     Attributes:
         alpha: False-alarm rate that the verdicts share.
-        max_seconds: How long a row with a precision may take, or None.
-        lenient: Whether an initializer that cannot be used leaves its row out, and is no failure.
+        max_seconds: Time limit per row with a precision, in seconds, or None.
+        lenient: Whether a row with an unusable initializer is left out instead of a failure.
     """
 
     alpha: float = 0.001
@@ -246,12 +246,12 @@ class RunOptions:
 
 
 class Left(NamedTuple):
-    """What is left to run of a question, up to its next check.
+    """The remaining work of a question, up to its next check.
 
     Attributes:
-        place: Its place among the questions.
-        begun: Replicates that there are already.
-        end: Replicates at the next check.
+        place: Place among the questions.
+        begun: Number of existing replicates.
+        end: Number of replicates at the next check.
         memory: Bytes of arrays per worker, about.
     """
 
@@ -280,36 +280,36 @@ class Run(Generic[Rep, Tot, R]):
             if p.done is None
         }
         self._open: dict[int, Measurement[Rep, Tot, R]] = {}
-        self._ready: list[int] = []  # a heap of the open rows that may have work to hand out
-        self._under_way: deque[int] = deque()
+        self._ready: list[int] = []  # a heap of open rows with work to hand out, perhaps
+        self._pending: deque[int] = deque()  # places of handed out work, in order
         self.outcome: Outcome[R] = Outcome(asked=len(points))
         self.remaining = float(sum(m.left * m.study.cost for m in self._waiting.values()))
-        """Random numbers that are left to draw, as far as that is known."""
+        """Remaining random numbers, up to the next check of every question."""
         self._asked_for = 0.0
 
     def __iter__(self) -> Iterator[Work[Rep]]:
-        """Hand out replicates: of the open rows, and of the next row where these need none now."""
+        """Hand out replicates of the open rows, or of the next row if these need none now."""
         while (work := self._next()) is not None:
             self.remaining -= work.cost
             yield work
 
     def cost(self, work: Work[Rep]) -> float:
-        """Return the random numbers that a piece of work draws."""
+        """Return the number of random numbers of a piece of work."""
         return work.cost
 
     def ask_for(self, cost: float) -> None:
-        """Let the next piece of work cost so much, if it can be as large."""
+        """Set the cost of further pieces of work, an upper bound beyond one batch."""
         self._asked_for = cost
 
     def is_wanted(self) -> bool:
-        """Return whether any row is still to be done, after those whose time is up have ended."""
+        """Return whether any row is unfinished, after rows beyond their time limit are stopped."""
         for place, measurement in list(self._open.items()):
             self._change(place, measurement, measurement.expire)
         return bool(self._waiting or self._open)
 
     @property
     def left(self) -> list[Left]:
-        """What is left to run of every question that is not done."""
+        """The remaining work of each unfinished question."""
         return [
             Left(place, each.count, each.count + each.left, each.study.memory)
             for place, each in self._waiting.items()
@@ -327,12 +327,12 @@ class Run(Generic[Rep, Tot, R]):
         ledger: Ledger[R] | None = None,
         progress: Progress[R] | None = None,
     ) -> Outcome[R]:
-        """Measure all rows; whatever ends the run, the rows that are done are kept.
+        """Return the outcome of the run; finished rows survive any end of it.
 
         Args:
-            mappers: The executor, open while the run goes on.
-            ledger: Where each row goes as soon as it is done, or None.
-            progress: What a person sees meanwhile.
+            mappers: The executor, open during the run.
+            ledger: The ledger of finished rows, or None.
+            progress: The progress display, or None.
         """
         self._ledger, self._progress = ledger, progress or self._progress
         self._progress.add_total(self.remaining)
@@ -342,7 +342,7 @@ class Run(Generic[Rep, Tot, R]):
                 self.carry_out(mapper)
         except KeyboardInterrupt:
             outcome.interrupted = True
-        except (ComputeError, InputError) as error:  # of an initializer that fails on the way
+        except (ComputeError, InputError) as error:  # an initializer fails during the run
             outcome.failure = str(error)
         except OSError as error:
             outcome.failure = _os_failure(ledger, error)
@@ -357,19 +357,19 @@ class Run(Generic[Rep, Tot, R]):
                 outcome.failure = _os_failure(ledger, error)
         try:
             return self.finish()
-        except KeyboardInterrupt:  # while verdicts are passed on many rows
+        except KeyboardInterrupt:  # during the verdicts on many rows
             outcome.interrupted = True
             return self.finish()
 
     def carry_out(self, mapper: Mapper) -> None:
-        """Measure all rows; whatever ends the run is raised."""
+        """Measure all rows, or raise whatever ends the run."""
         while self._waiting or self._open:
             for results in mapper(sample, self):
-                self._take(self._under_way.popleft(), results)
-            self._under_way.clear()
+                self._take(self._pending.popleft(), results)
+            self._pending.clear()
 
     def interrupt(self) -> None:
-        """End all open rows where they are, and keep those that have an error bar."""
+        """Stop all open rows; those with an error bar count as finished."""
         for place, measurement in sorted(self._open.items()):
             was_done = measurement.is_done
             if measurement.stop():
@@ -377,7 +377,7 @@ class Run(Generic[Rep, Tot, R]):
                 self._close(place, measurement)
 
     def finish(self) -> Outcome[R]:
-        """Return what the run gave, with verdicts."""
+        """Return the outcome of the run, with verdicts."""
         outcome = self.outcome
         groups = [self._done[place] for place in sorted(self._done)]
         judged = iter(judge([row for group in groups for row in group], self._options.alpha))
@@ -394,7 +394,7 @@ class Run(Generic[Rep, Tot, R]):
             measurement = self._open.get(place)
             work = None if measurement is None else measurement.hand_out(self._asked_for)
             if work is not None:
-                self._under_way.append(place)
+                self._pending.append(place)
                 return work
             heappop(self._ready)
         return None
@@ -417,7 +417,7 @@ class Run(Generic[Rep, Tot, R]):
             heappush(self._ready, place)
 
     def _take(self, place: int, results: Sequence[Rep | InputError]) -> None:
-        if (measurement := self._open.get(place)) is None:  # it has ended meanwhile
+        if (measurement := self._open.get(place)) is None:  # it was closed meanwhile
             return
         replicates = [each for each in results if not isinstance(each, InputError)]
         for error in (each for each in results if isinstance(each, InputError)):
@@ -431,7 +431,7 @@ class Run(Generic[Rep, Tot, R]):
     def _change(
         self, place: int, measurement: Measurement[Rep, Tot, R], change: Callable[[], None]
     ) -> None:
-        """Change an open row, take note of what that adds to the work, and close it if done."""
+        """Change an open row, update the remaining work, and close the row if it is done."""
         expected = measurement.target or measurement.count
         change()
         more = (measurement.target or measurement.count) - expected
@@ -452,7 +452,7 @@ class Run(Generic[Rep, Tot, R]):
             self._done[place] = rows
             if self._ledger is not None and measurement.count > measurement.begun_at:
                 self._ledger.add(rows)
-        del self._open[place]  # not before: an interrupt in here still finds it open
+        del self._open[place]  # only now: an interrupt above still sees it as open
         self._progress.show(self._done)
 
     def _leave_out(self, measurement: Measurement[Rep, Tot, R], error: InputError) -> None:
@@ -481,14 +481,14 @@ def measure(
     totals: Totals | None = None,
     time_is_up: Callable[[], bool] = lambda: False,
 ) -> Iterator[Totals]:
-    """Yield the totals of an experiment at the start and at every check; the last are the result.
+    """Yield the totals of an experiment at the start and at every check; the last are final.
 
     Args:
-        experiment: What is asked.
-        blocks_at: Gives the blocks with the indices in a range, in order.
-        totals: What there is already.
-        time_is_up: Whether to end now, before the precision is met; asked after every block, once
-            there are enough for an error bar.
+        experiment: The experiment.
+        blocks_at: Returns the blocks with the indices of a range, in order.
+        totals: The totals to start from, or None.
+        time_is_up: Whether to end before the precision is met; called after every block, once there
+            are enough for an error bar.
 
     >>> from varsim import conclude, stream
     >>> experiment = Experiment(dim=64, scale="sqrt", precision=0.02)
@@ -510,7 +510,7 @@ def measure(
 def answer(
     studies: Sequence[Study[Rep, Tot, R]], *, workers: int | None = None, alpha: float = 0.001
 ) -> list[R]:
-    """Return the rows of studies, with joint verdicts; whatever ends them early is raised.
+    """Return the rows of studies, with joint verdicts; errors and interrupts are raised.
 
     Raises:
         InputError: ``workers`` or ``alpha`` is not allowed, or an initializer or activation cannot

@@ -1,8 +1,8 @@
-"""The contract of the trunk: what is asked, how it is measured, what adds up, and what is shown.
+"""The contract of all studies: questions, studies, totals, rows and kinds.
 
-A *question* is asked, a *study* says how it is measured, *totals* add up, *rows* hold question and
-totals, and a *kind* says how the rows of one study are read, shown, compared and drawn. Whoever
-knows one study knows all of them.
+A *question* is a set of settings. A *study* measures it in replicates. *Totals* add replicates up.
+*Rows* consist of question and totals. A *kind* reads, shows, compares and draws the rows of one
+study. The runner, the ledger and the reports know these protocols alone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Rep_contra = TypeVar("Rep_contra", contravariant=True)
 
 
 class Totals(Protocol[Rep_contra]):
-    """What replicates add up to, in a size that does not grow with them."""
+    """Running sums over replicates, in constant size."""
 
     @property
     def count(self) -> int:
@@ -52,21 +52,21 @@ class Totals(Protocol[Rep_contra]):
 
     @property
     def next_check(self) -> int | None:
-        """The number of replicates at which the stopping rule decides next, if it is to be kept."""
+        """Number of replicates at the stored next decision of the stopping rule, or None."""
 
     def plus(self, *replicates: Rep_contra) -> Self:
-        """Return the totals with more replicates."""
+        """Return the totals after more replicates."""
 
     def with_check(self, check: int | None) -> Self:
         """Return the totals with another :attr:`next_check`."""
 
 
 class Row(Protocol):
-    """A row of a table: a question, its totals, and what follows from them."""
+    """A row of a table: a question, its totals, and the columns computed from them."""
 
     @property
     def question(self) -> Question:
-        """What was asked."""
+        """The question."""
 
     @property
     def place(self) -> int:
@@ -74,7 +74,7 @@ class Row(Protocol):
 
     @property
     def key(self) -> str:
-        """The question's key, with further seeds that are pooled."""
+        """The key of the question, with further pooled seeds."""
 
     @property
     def confidence(self) -> float:
@@ -82,44 +82,44 @@ class Row(Protocol):
 
     @property
     def estimates(self) -> Sequence[Estimate]:
-        """The estimates that the verdict is about."""
+        """The estimates that the verdict tests."""
 
     @property
     def relative_error(self) -> float:
-        """The relative standard error that a precision is about."""
+        """The relative standard error that a precision bounds."""
 
     @property
     def met(self) -> bool:
-        """Whether all that was asked for was measured."""
+        """Whether the requested precision or number of replicates is reached."""
 
     @property
     def agrees(self) -> bool | None:
-        """The verdict; None before it is passed, and without a claim."""
+        """The verdict; None before judgement and without a claim."""
 
     @property
     def caveats(self) -> Sequence[Caveat]:
-        """What a reader should know."""
+        """The caveats of the row."""
 
     def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
         """Return the row with a verdict."""
 
     def at(self, confidence: float) -> Self:
-        """Return the row with intervals of another level."""
+        """Return the row with another confidence level."""
 
 
-# A bound cannot name another type variable, so that of the replicates is left open.
+# A bound cannot name another type variable, so the type of replicates is Any.
 Tot = TypeVar("Tot", bound=Totals[Any])
 R = TypeVar("R", bound=Row)
 R_contra = TypeVar("R_contra", bound=Row, contravariant=True)
 
 
 class Resumed(NamedTuple, Generic[Rep, Tot, R]):
-    """How a study goes on from the rows of a file.
+    """The state of a study that resumes from the rows of a file.
 
     Attributes:
         study: The study to continue with.
-        totals: What replicates are added to; None where the rows are stale.
-        is_done: Whether the rows are all that was asked for.
+        totals: The totals to resume from; None if the rows are stale.
+        is_done: Whether the rows answer the question completely.
     """
 
     study: Study[Rep, Tot, R]
@@ -128,11 +128,11 @@ class Resumed(NamedTuple, Generic[Rep, Tot, R]):
 
 
 class Study(Protocol[Rep, Tot, R]):
-    """How a question is measured: in replicates, which are independent and numbered."""
+    """A measurement of a question in independent, numbered replicates."""
 
     @property
     def question(self) -> Question:
-        """What is asked."""
+        """The question."""
 
     @property
     def confidence(self) -> float:
@@ -140,11 +140,11 @@ class Study(Protocol[Rep, Tot, R]):
 
     @property
     def minimum(self) -> int:
-        """Replicates that an error bar needs."""
+        """Least number of replicates for an error bar."""
 
     @property
     def batch(self) -> int:
-        """Replicates that are best sampled in one go."""
+        """Replicates per batch."""
 
     @property
     def cost(self) -> int:
@@ -152,39 +152,39 @@ class Study(Protocol[Rep, Tot, R]):
 
     @property
     def memory(self) -> int:
-        """Bytes of arrays per worker, about."""
+        """Approximate bytes of arrays per worker."""
 
     def prepare(self) -> None:
-        """Load and check what is sampled with, or raise an InputError."""
+        """Load and check frameworks and user code, or raise an InputError."""
 
     def empty(self) -> Tot:
         """Return the totals of no replicates."""
 
     def sample(self, indices: range) -> list[Rep]:
-        """Return consecutive replicates."""
+        """Return the replicates of consecutive indices."""
 
     def next_check(self, totals: Tot) -> int | None:
-        """Return the number of replicates at which to decide next; None where there are enough."""
+        """Return the number of replicates at the next check, or None if there are enough."""
 
     def rows(self, totals: Tot) -> list[R]:
         """Return the rows of the totals."""
 
     def resume(self, rows: Sequence[R]) -> Resumed[Rep, Tot, R]:
-        """Return how to go on from the rows of a file."""
+        """Return the study and the totals to continue from, given the rows of a file."""
 
 
 class Ledger(Protocol[R_contra]):
-    """Where rows go as soon as they are done."""
+    """A store of finished rows."""
 
     def add(self, rows: Sequence[R_contra]) -> None:
         """Add the rows of one question."""
 
     def failure(self, error: OSError) -> str:
-        """Return a sentence on rows that could not be added."""
+        """Return the sentence about rows that could not be added."""
 
 
 class Progress(Protocol[R_contra]):
-    """What a person sees while a run goes on."""
+    """The progress display of a run."""
 
     def advance(self, work: float) -> None:
         """Advance the bar by ``work`` random numbers."""
@@ -193,7 +193,7 @@ class Progress(Protocol[R_contra]):
         """Add random numbers to the total of the run."""
 
     def show(self, groups: Mapping[int, Sequence[R_contra]]) -> None:
-        """Show the rows that are done, by the place of their question."""
+        """Show the finished rows, by the place of their question."""
 
 
 B = TypeVar("B", bound=RowBase)
@@ -201,27 +201,28 @@ B = TypeVar("B", bound=RowBase)
 
 @dataclass(frozen=True, kw_only=True)
 class Kind(Generic[B]):
-    """How the rows of one study are read, shown, compared and drawn.
+    """The functions that read, show, compare and draw the rows of one study.
 
     Attributes:
-        schema: Their fields.
+        schema: The fields of the rows.
         group: The rows of one question, in the plural, such as "stacks".
         replicates: The replicates, in the plural, such as "networks".
-        table: Returns the table of rows, with remarks below; of one question where each has a
-            table of its own.
-        explain: Returns why the rows are what they are, in their own numbers.
-        figure: Draws rows at a width in inches; None where there is no figure.
-        extent: Returns how much was drawn per row, in words.
+        table: Returns the table of rows, with remarks below; with ``table_per_question``, of the
+            rows of one question.
+        explain: Returns the explanation of the rows, in their numbers.
+        figure: Draws rows at a width in inches; None without figures.
+        extent: Returns the number of draws per row, in words.
         compared: Names of further fields of both rows in the records of comparisons.
-        drawing: Draws rows as text of a width, in ASCII if asked; None where there is none.
-        measures: What is compared of a row: estimates by their names; None where there is none.
-        same_quantity: Settings that say what was measured beside those that captions name.
-        by_ratio: Tells whether a row is compared by its ratio to theory.
-        same_totals: Tells whether two rows have the same totals, but for a histogram.
-        counts: Tells whether a row has a histogram.
-        obstacle: Returns why two rows of one question cannot be added up; None where they can.
-        pooled: Returns the row of all draws of several, in the order of their seeds.
-        table_per_question: Whether the rows of each question have a table of their own.
+        drawing: Draws rows as text of a width in characters, in ASCII if asked; None without
+            drawings.
+        measures: Returns the estimates of a row to compare, by name; None for an unknown one.
+        same_quantity: Further settings of the measured quantity, beside those that captions name.
+        by_ratio: Returns whether a row is compared by its ratio to theory.
+        same_totals: Returns whether two rows have the same totals, apart from a histogram.
+        counts: Returns whether a row has a histogram.
+        obstacle: Returns the obstacle to adding up two rows of one question, or None.
+        pooled: Returns the row of all draws of several rows, in the order of their seeds.
+        table_per_question: Whether there is one table per question.
         counted: The number in the summary's sentence, such as "layers "; None for no sentence.
     """
 

@@ -1,4 +1,4 @@
-"""Tables in both of their forms: columns for people, records for machines; and views of them."""
+"""Tables in two forms, columns for people and records for machines; and views of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ Record: TypeAlias = Mapping[str, object]
 """A row for machines: plain values by their names."""
 
 _SHORTEST = 16
-"""Characters that a shortened column keeps at least."""
-
+"""Least width of a shortened column, in characters."""
 
 _GAP = 2
 """Characters between two columns."""
@@ -30,14 +29,14 @@ class Column:
     """A column for people.
 
     Attributes:
-        header: Its name.
-        cells: Its rows, as they are to be read.
+        header: The header.
+        cells: The text of every row.
         numeric: Whether it is aligned to the right.
-        drop_priority: Rank at which a narrow terminal leaves it out, lowest first; None for never.
+        drop_priority: Rank at which a narrow terminal omits it, lowest first; None for never.
         shortenable: Whether a narrow terminal may cut its cells, with an ellipsis.
         chart: Whether it is a small chart, for terminals and plain text only.
-        note: What a reader must know of it, as a part of a sentence; may be empty.
-        name: The field of the records that it shows; empty where it shows none.
+        note: Part of a sentence that explains it below the table; may be empty.
+        name: The field of the records in this column; empty without one.
     """
 
     header: str
@@ -56,7 +55,7 @@ class Column:
 
     @property
     def least_width(self) -> int:
-        """Number of characters that it can be cut to."""
+        """Least number of characters after shortening."""
         if not self.shortenable:
             return self.width
         return min(self.width, max(_SHORTEST, len(self.header)))
@@ -67,7 +66,7 @@ class Column:
         return [align(text, width) for text in [self.header, *self.cells]]
 
     def shortened(self, width: int) -> Column:
-        """Return the column with cells of at most a width; what is cut ends in an ellipsis."""
+        """Return the column with cells cut to ``width`` characters, with an ellipsis at the end."""
         cells = [c if len(c) <= width else f"{c[: width - 1]}…" for c in self.cells]
         return replace(self, cells=cells)
 
@@ -82,7 +81,7 @@ class Records(Sequence[Record], Generic[T]):
 
     Attributes:
         rows: The rows.
-        of: Returns the record of one.
+        of: Returns the record of a row.
     """
 
     rows: Sequence[T]
@@ -109,16 +108,15 @@ class Records(Sequence[Record], Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table in both of its forms.
+    """A table in two forms.
 
     Attributes:
-        columns: For people: rounded and aligned.
+        columns: The form for people: rounded and aligned.
         sentences: Sentences below the table.
-        records: For machines: every digit, one mapping per row, all with the same names.
+        records: The form for machines: every digit, one mapping per row, all with the same names.
         caveats: Sentences that a pasted table must not lose.
         remarks: Further sentences, which come last.
-        hidden: Returns the column of a field that is not among the columns; None where it has none,
-            and is shown as it is.
+        hidden: Makes the column of an unlisted field, or None for a plain one.
     """
 
     columns: Sequence[Column]
@@ -130,45 +128,45 @@ class Table:
 
     @property
     def caption(self) -> Sequence[str]:
-        """The lines below the table; its columns' notes are those of columns that it has."""
+        """The lines below the table: sentences, notes of its columns, and remarks."""
         notes = "; ".join(filter(None, (column.note for column in self.columns)))
         return [*self.sentences, *([f"{notes}."] if notes else []), *self.remarks]
 
     def column(self, name: str) -> Column:
-        """Return the column of a field, which a narrow terminal does not leave out."""
+        """Return the column of a field, which no narrow terminal omits."""
         shown = {column.name: column for column in self.columns}
         column = shown.get(name) or self.hidden(name) or _plain_column(name, self.records)
         return replace(column, drop_priority=None)
 
     @property
     def printable(self) -> Sequence[Column]:
-        """The columns without charts, which only fixed-width text can hold."""
+        """The columns without charts, which need fixed-width text."""
         return [column for column in self.columns if not column.chart]
 
     @property
     def notes(self) -> list[str]:
-        """All that is said below a pasted table: the caption, then the caveats."""
+        """The lines below a pasted table: the caption, then the caveats."""
         return [*self.caption, *(f"Caveat: {sentence}" for sentence in self.caveats)]
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown of a table.
+    """A selection of columns and an order of rows of a table.
 
     Attributes:
-        columns: The fields that are shown, in their order; none for the usual columns.
-        sort: The field that the rows are sorted by, with a minus sign from the largest down; empty
-            for the order that they have.
+        columns: Names of the selected fields, in order; empty for the usual columns.
+        sort: Name of the field to sort by, with a minus sign for descending order; empty for the
+            given order.
     """
 
     columns: tuple[str, ...] = ()
     sort: str = ""
 
     def check(self, schema: Schema[R]) -> None:
-        """Refuse a name that is no field of the rows, before anything runs.
+        """Check the names against the fields of the rows, before a run.
 
         Raises:
-            InputError: It is none, or its values have no order to sort by.
+            InputError: A name is no field, or its values have no order to sort by.
         """
         headers = {field.header: field.name for field in schema.fields}
         orderless = [field.name for field in schema.fields if not field.value_type.is_scalar]
@@ -254,19 +252,19 @@ def _plain_cell(value: object) -> str:
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Return the columns that a width has room for, with long cells cut where need be."""
-    kept = list(columns)
+    """Return the columns that fit a width, with long cells shortened if necessary."""
+    shown = list(columns)
     for column in sorted(columns, key=lambda c: (c.drop_priority is None, c.drop_priority)):
-        if column.drop_priority is None or _width(c.least_width for c in kept) <= width:
+        if column.drop_priority is None or _width(c.least_width for c in shown) <= width:
             break
-        kept.remove(column)
-    spare = width - _width(c.least_width for c in kept)
-    for place, column in enumerate(kept):
+        shown.remove(column)
+    spare = width - _width(c.least_width for c in shown)
+    for place, column in enumerate(shown):
         more = min(column.width - column.least_width, max(0, spare))
         spare -= more
         if column.shortenable:
-            kept[place] = column.shortened(column.least_width + more)
-    return kept
+            shown[place] = column.shortened(column.least_width + more)
+    return shown
 
 
 def table_width(columns: Sequence[Column]) -> int:

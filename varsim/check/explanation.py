@@ -17,7 +17,7 @@ _SHAPES = {
     truncated_moments(2.0)[1]: "a normal that is cut at two deviations",
     1.0: "two values, ± std",
 }
-"""Distributions by the kurtosis of their entries."""
+"""Names of distributions by their kurtosis."""
 
 
 def explain(rows: Sequence[InitializerCheck]) -> str:

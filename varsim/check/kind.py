@@ -1,4 +1,4 @@
-"""The kind of the rows of checks: how they are shown, compared and added up."""
+"""The kind of the rows of checks: their table, comparison and pooling."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ else:
 
 
 def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) -> Table:
-    """Return checks of initializers as a table; remarks go below."""
+    """Return the table of checks of initializers, one row per check, with remarks below."""
     first = rows[0]
     shapes = dict.fromkeys((row.dim, row.fan_out) for row in rows)
     shape = f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 else ""

@@ -1,4 +1,4 @@
-"""What is asked of an initializer: an experiment with whole W, at one shape."""
+"""The question of a check: an initializer at one shape, as an experiment with whole W."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from varsim.layer.question import Experiment
 MIN_DRAWS, MAX_DRAWS = 8, 10**6
 
 BATCH = 64
-"""Inputs x per W, and cotangents g."""
+"""Number of inputs x, and of cotangents g, per W."""
 
 
 def question(
     init: str, dim: int, fan_out: int, seed: int = 0, dtype: str = "float32"
 ) -> Experiment:
-    """Return the experiment that draws an initializer at a shape.
+    """Return the experiment of an initializer at a shape.
 
     Raises:
         InputError: A value is not allowed.

@@ -1,4 +1,4 @@
-"""The rows of checks: an initializer's claim beside its measured variances."""
+"""Rows of checks: an initializer's claim and its measured variances."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _write_totals(totals: CheckTotals) -> object:
 
 
 TOTALS: ValueType[CheckTotals] = ValueType(_read_totals, _write_totals)
-"""How files hold the totals of a check."""
+"""The form of the totals of a check in files."""
 
 _column: Columns[InitializerCheck] = Columns()
 
@@ -76,14 +76,14 @@ def _shape(row: InitializerCheck) -> Estimate | None:
 
 @dataclass(frozen=True, repr=False)
 class InitializerCheck(RowBase):
-    """The row of an initializer: its question, its totals, and what follows from them.
+    """The row of an initializer: its question, its totals, and the columns computed from them.
 
     Attributes:
-        question: Which initializer, at what shape: see :func:`question`.
-        totals: The running totals of its W, which can be added to.
-        draws_asked: Number of W that were asked for.
-        claim: E w² as documented, as a formula; None where it is not known.
-        claimed: E w² as documented; None where it is not known.
+        question: The initializer and the shape: see :func:`question`.
+        totals: The running totals of its W; more W can be added.
+        draws_asked: Requested number of W.
+        claim: E w² as documented, as a formula; None if unknown.
+        claimed: E w² as documented; None if unknown.
     """
 
     question: Experiment
@@ -100,7 +100,7 @@ class InitializerCheck(RowBase):
 
     @cached_property
     def estimate(self) -> Estimate:
-        """Variance of x @ W beside the claim, with the error of normal W."""
+        """Variance of x @ W with its claim; the expected error is that of normal W."""
         measured = self.totals.forward
         theory = None if self.claimed is None else self.question.dim * self.claimed
         rounding = FLOAT_TYPES[self.question.dtype].rounding * (theory or measured.variance)
@@ -115,7 +115,7 @@ class InitializerCheck(RowBase):
 
     @cached_property
     def back(self) -> Estimate:
-        """Variance of g @ Wᵀ, beside the claim; no verdict is about it."""
+        """Variance of g @ Wᵀ with its claim; no verdict tests it."""
         return Estimate(
             value=self.totals.backward.variance,
             std_error=self.totals.backward.std_error,
@@ -125,7 +125,7 @@ class InitializerCheck(RowBase):
 
     @cached_property
     def square(self) -> Estimate:
-        """E w² with its error, beside the claim."""
+        """E w² with its error and its claim."""
         return Estimate(
             value=self.totals.mean_square,
             std_error=math.sqrt(
@@ -137,7 +137,7 @@ class InitializerCheck(RowBase):
 
     @cached_property
     def shape(self) -> Estimate | None:
-        """Kurtosis of the entries with its error; None where they are all equal."""
+        """Kurtosis of the entries with its error; None if all are equal."""
         known = self.totals.kurtosis
         return known and Estimate(value=known[0], std_error=known[1], dof=self.totals.draws - 1)
 
@@ -148,17 +148,17 @@ class InitializerCheck(RowBase):
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
-        """The estimate that the verdict is about."""
+        """The one estimate that the verdict tests."""
         return (self.estimate,)
 
     @property
     def met(self) -> bool:
-        """Whether all draws were made."""
+        """Whether all W are drawn."""
         return self.totals.draws >= self.draws_asked
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
-        """What a reader should know."""
+        """The caveats of the row."""
         return (*self.pooling(), *_caveats(self))
 
     # fmt: off
@@ -225,12 +225,13 @@ class InitializerCheck(RowBase):
         optional(NUMBER), "Difference of forward from its theory in standard errors.",
         lambda r: r.estimate.z)
     p = _column(
-        optional(NUMBER), "Two-sided probability of so large a difference, of this row alone: by "
-        "forward_error, or by the error of normal W, if that is larger.",
+        optional(NUMBER),
+        "Two-sided probability of a difference at least as large, of this row alone: "
+        "by forward_error, or by the error of normal W, if that is larger.",
         lambda r: r.estimate.joint_p)
     _totals = _column(
         TOTALS,
-        "The running totals that the measured values follow from, and that can be added to.",
+        "The running totals, from which the measured values follow; more W can be added.",
         lambda r: r.totals, name="totals", stored=True)
     # fmt: on
 
@@ -247,7 +248,7 @@ def _caveats(row: InitializerCheck) -> Iterator[Caveat]:
 
 
 def _off_claim(row: InitializerCheck, claimed: float) -> str:
-    """Return how far off an initializer is, and what it fits: by its entries, which tell most."""
+    """Return the sentence about a disagreeing initializer: its ratio to the claim, what fits."""
     rounding = FLOAT_TYPES[row.question.dtype].rounding * row.square.value
     square = replace(row.square, std_error=math.hypot(row.square.std_error, rounding))
     ratio, half_width = square.value / claimed, square.half_width(row.confidence) / claimed

@@ -14,15 +14,15 @@ from varsim.layer.question import Experiment
 from varsim.layer.sampling import whole
 from varsim.statistics.moments import Moments
 
-# What sets the streams of x and g apart from those of W.
+# Extra spawn-key word of the stream of x and g, which differs from that of W.
 _STREAM_OF_INPUTS = 2
 
 
 def draw(asked: Experiment, index: int) -> Draw:
-    """Return what W ``index`` gives.
+    """Return the moments of W ``index`` and of its outputs.
 
     Raises:
-        InputError: The initializer fails, or makes something else.
+        InputError: The initializer fails, or returns something other than W.
     """
     drawn = whole(asked, index)
     rng = generator(asked.key, asked.seed, index, _STREAM_OF_INPUTS)
@@ -39,7 +39,7 @@ def draw(asked: Experiment, index: int) -> Draw:
 def _entries(
     asked: Experiment, weights: FloatArray
 ) -> tuple[float, float, tuple[float, float, float]]:
-    """Return the moments of the entries of W, as :class:`Draw` has them."""
+    """Return mean, mean square and central moments of the entries of W, as in :class:`Draw`."""
     # Below, an E w⁴ or the spread of an E y² would be 0.
     least = FLOAT_TYPES[asked.dtype].smallest
     w = weights.astype(np.float64).ravel()

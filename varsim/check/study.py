@@ -1,4 +1,4 @@
-"""How an initializer is checked: a replicate is a whole W."""
+"""The study of an initializer: a replicate is a whole W."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from varsim.study import Resumed
 
 @dataclass(frozen=True)
 class CheckStudy:
-    """How an initializer is checked: a replicate is a whole W.
+    """The study of an initializer: a replicate is a whole W.
 
     Attributes:
-        question: Which initializer, at what shape.
+        question: The initializer and the shape.
         draws: Number of W.
         confidence: Level of the intervals.
     """
@@ -32,10 +32,10 @@ class CheckStudy:
     confidence: float = 0.95
 
     minimum = MIN_DRAWS
-    """Replicates that an error bar needs."""
+    """Least number of replicates for an error bar."""
 
     batch = 1
-    """Replicates that are best sampled in one go."""
+    """Replicates per batch."""
 
     def __post_init__(self) -> None:
         """Check the number of draws."""
@@ -43,12 +43,12 @@ class CheckStudy:
 
     @property
     def cost(self) -> int:
-        """Entries of W."""
+        """Entries per W."""
         return self.question.dim * self.question.n
 
     @property
     def memory(self) -> int:
-        """Bytes of arrays per worker, about: W, its entries as float64, and squares."""
+        """Approximate bytes of arrays per worker: W, its entries as float64, and their squares."""
         return self.cost * (2 * np.dtype(self.question.dtype).itemsize + 16)
 
     def prepare(self) -> None:
@@ -60,11 +60,11 @@ class CheckStudy:
         return CheckTotals()
 
     def sample(self, indices: range) -> list[Draw]:
-        """Return what consecutive W give."""
+        """Return the moments of the W of consecutive indices."""
         return [draw(self.question, index) for index in indices]
 
     def next_check(self, totals: CheckTotals) -> int | None:
-        """Return the number of draws at which to decide next, or None."""
+        """Return the number of draws at the next check, or None if there are enough."""
         return self.draws if totals.draws < self.draws else None
 
     def rows(self, totals: CheckTotals) -> list[InitializerCheck]:
@@ -87,10 +87,10 @@ class CheckStudy:
     def resume(
         self, rows: Sequence[InitializerCheck]
     ) -> Resumed[Draw, CheckTotals, InitializerCheck]:
-        """Return how to continue from the row of a file.
+        """Return the study and the totals to continue from, given the row of a file.
 
-        It is stale if it is of another package. A row with another claim, as of another version
-        of varsim, is concluded again.
+        The row is stale if its initializer is of another package. A row with another claim is
+        computed again from its totals.
         """
         (row,) = rows
         if row.init_package != self.question.initializer.package:

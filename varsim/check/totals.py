@@ -1,4 +1,4 @@
-"""Running totals of whole W: all that a check of an initializer needs."""
+"""Running totals of whole W: the sums behind the check of an initializer."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from varsim.layer.totals import Block, Totals
 from varsim.statistics.moments import Moments
 
-# Entries that vary by less than rounding, relative to their mean square, are all equal.
+# Largest variance, relative to the mean square, of entries that differ by rounding alone.
 _EQUAL = 1e-24
 
 
 class Draw(NamedTuple):
-    """What one W gave.
+    """One replicate: the moments of one W.
 
     Attributes:
-        mean: Mean of its entries.
+        mean: Mean of the entries.
         mean_square: Mean of their squares.
         central: Means of the second, third and fourth powers of their deviations from the mean.
-        forward: Outputs x @ W of a batch of standard normal x.
-        backward: Outputs g @ Wᵀ of a batch of standard normal g.
+        forward: Moments of the outputs x @ W of a batch of standard normal x.
+        backward: Moments of the outputs g @ Wᵀ of a batch of standard normal g.
     """
 
     mean: float
@@ -38,7 +38,7 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CheckTotals:
-    """What all W so far gave, in a size that does not grow.
+    """Running sums over W, in constant size.
 
     Attributes:
         draws: Number of W.
@@ -46,8 +46,8 @@ class CheckTotals:
         backward: Totals of the outputs g @ Wᵀ.
         mean_square: Mean over W of E w².
         mean_square_m2: Σ (E w² - mean)².
-        reference: The mean of the first W, about which powers are taken, so that they do not
-            cancel; None before the first.
+        reference: The mean of the first W; powers are taken about it, so that they do not cancel.
+            None before the first W.
         powers: Means over W of E (w - reference)^j for j = 1 to 4.
         comoments: Σ of the products of their deviations from these means, of shape (4, 4).
     """
@@ -68,15 +68,15 @@ class CheckTotals:
 
     @property
     def next_check(self) -> int | None:
-        """Nothing: the number of draws that is asked for decides."""
+        """None: the requested number of draws decides."""
         return None
 
-    def with_check(self, check: int | None) -> CheckTotals:  # noqa: ARG002  # of all totals
-        """Return the totals as they are: see :attr:`next_check`."""
+    def with_check(self, check: int | None) -> CheckTotals:  # noqa: ARG002  # the protocol's
+        """Return the totals unchanged: see :attr:`next_check`."""
         return self
 
     def plus(self, *draws: Draw) -> CheckTotals:
-        """Return the totals with more W."""
+        """Return the totals after more W."""
         return reduce(CheckTotals._with, draws, self)
 
     def _with(self, draw: Draw) -> CheckTotals:
@@ -100,17 +100,17 @@ class CheckTotals:
 
     @classmethod
     def pooled(cls, parts: Sequence[CheckTotals]) -> CheckTotals:
-        """Return the totals of all W of several totals of at least one W."""
+        """Return the totals of the W of all parts, which have at least one W each."""
         reference = parts[0].reference or 0.0
         counts = np.array([part.draws for part in parts])
         count = int(counts.sum())
         squares = np.array([part.mean_square for part in parts])
         mean_square = float(counts @ squares) / count
         m2 = math.fsum(part.mean_square_m2 for part in parts)
-        moved = [part._about(reference) for part in parts]
-        powers = counts @ np.array([each for each, _ in moved]) / count
-        deviations = np.array([each for each, _ in moved]) - powers
-        comoments = sum(each for _, each in moved) + (deviations.T * counts) @ deviations
+        shifted = [part._about(reference) for part in parts]
+        powers = counts @ np.array([each for each, _ in shifted]) / count
+        deviations = np.array([each for each, _ in shifted]) - powers
+        comoments = sum(each for _, each in shifted) + (deviations.T * counts) @ deviations
         return cls(
             count,
             Totals.pooled([part.forward for part in parts]),
@@ -123,7 +123,7 @@ class CheckTotals:
         )
 
     def _about(self, reference: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return powers and comoments about another reference: (w - r)^j is a sum of powers."""
+        """Return powers and comoments about another reference, by the binomial theorem."""
         shift = (self.reference or 0.0) - reference
         binomial = np.array([[math.comb(j, i) for i in range(1, 5)] for j in range(1, 5)])
         exponents = np.array([[max(0, j - i) for i in range(1, 5)] for j in range(1, 5)])
@@ -134,7 +134,7 @@ class CheckTotals:
 
     @property
     def kurtosis(self) -> tuple[float, float] | None:
-        """E (w - mean)⁴ / Var² of all entries, and its standard error; None where all are equal.
+        """E (w - mean)⁴ / Var² of all entries, and its standard error; None if all are equal.
 
         The error is the infinitesimal jackknife's over W: Efron & Tibshirani (1993), eq. 21.13.
         """

@@ -1,4 +1,4 @@
-"""Comparison: rows of two files beside each other, and rows of one question added up."""
+"""Comparison: pairs of rows of two files, and pooled rows of one question."""
 
 from varsim.comparison.comparing import (
     AGREES,

@@ -1,4 +1,4 @@
-"""Comparing: the rows of two files, pair by pair, with verdicts that share one rate."""
+"""Comparing: verdicts on pairs of rows of two files, with one false-alarm rate."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from varsim.study import Kind
 
 IDENTICAL, AGREES, DIFFERS, NOT_COMPARED = "identical", "agrees", "differs", "not compared"
 VERDICTS = (IDENTICAL, AGREES, DIFFERS, NOT_COMPARED)
-"""What can be said of a pair: see :attr:`Comparison.verdict`."""
+"""The verdicts on a pair: see :attr:`Comparison.verdict`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison(Generic[R]):
-    """What two measurements of one quantity say of each other.
+    """The comparison of two measurements of one quantity.
 
     Attributes:
         pair: The rows.
-        measure: What is compared of them.
-        a: The first's value, or its ratio to the theory given x; None where it has none.
-        b: The second's, or None.
-        difference: b - a with its error; None where one of them has no value. After Welch (1947),
-            eq. 28, and Satterthwaite (1946), eq. 17.
-        identical: Whether the totals are the same, to the last bit; others are tested.
+        measure: Name of the compared quantity.
+        a: Value of the first row, or its ratio to the theory given x; None without one.
+        b: The same of the second row.
+        difference: b - a with its error; None if either has no value. Welch (1947), eq. 28;
+            Satterthwaite (1946), eq. 17.
+        identical: Whether the totals are equal to the last bit; other pairs are tested.
         differs: Whether they differ, Holm-adjusted over all pairs that are not identical.
         alpha: False-alarm rate that all verdicts share.
     """
@@ -44,16 +44,16 @@ class Comparison(Generic[R]):
 
     @property
     def p(self) -> float | None:
-        """The p-value of the difference; None for identical rows and where nothing varies."""
+        """The p-value of the difference; None for identical rows and if nothing varies."""
         return None if self.tested is None else self.tested.joint_p
 
     @property
     def tested(self) -> Estimate | None:
-        """The difference; None for identical rows and where nothing varies."""
+        """The difference; None for identical rows and if nothing varies."""
         difference = self.difference
         if self.identical or difference is None:
             return None
-        nothing_varies = difference.std_error == difference.value == 0.0  # all of both x are 0
+        nothing_varies = difference.std_error == difference.value == 0.0  # both x are 0 throughout
         return None if nothing_varies else difference
 
     @property
@@ -67,8 +67,8 @@ class Comparison(Generic[R]):
     def verdict(self) -> str:
         """One of :data:`VERDICTS`.
 
-        "identical": the totals are, to the last bit. "agrees": within errors. "differs": beyond
-        them. "not compared": there is nothing to.
+        "identical": the totals are equal to the last bit. "agrees": the difference is within its
+        error. "differs": it is beyond it. "not compared": there is no difference.
         """
         if self.differs:
             return DIFFERS
@@ -78,11 +78,11 @@ class Comparison(Generic[R]):
 
 
 def compare(matching: Matching[R], alpha: float = 0.001) -> list[Comparison[R]]:
-    """Return what the pairs say of each other, with verdicts that share one false-alarm rate.
+    """Return the comparisons of all pairs, with verdicts that share one false-alarm rate.
 
-    If both files measure the same, the chance of any "differs" is at most alpha. Identical rows
-    are not tested. Pairs of the same streams share draws, so they differ by less than the error
-    that is used here.
+    If both files measure the same, the probability of any "differs" is at most alpha. Identical
+    rows are not tested. Pairs of the same streams share draws, so their difference has a smaller
+    error than the one used here.
     """
     comparisons = [
         each for pair in matching.pairs for each in _untested(matching.kind, pair, alpha)
@@ -97,7 +97,7 @@ def compare(matching: Matching[R], alpha: float = 0.001) -> list[Comparison[R]]:
 
 
 def _untested(kind: Kind[R], pair: Pair[R], alpha: float) -> Iterator[Comparison[R]]:
-    """Yield the comparisons of a pair, of what at least one side has."""
+    """Yield the comparisons of a pair, one per quantity that at least one row has."""
     measured = kind.measures(pair.a), kind.measures(pair.b)
     identical = pair.same_streams and kind.same_totals(*pair)
     for name in measured[0]:
@@ -113,12 +113,12 @@ def _untested(kind: Kind[R], pair: Pair[R], alpha: float) -> Iterator[Comparison
 
 
 def by_ratio(kind: Kind[R], pair: Pair[R]) -> bool:
-    """Tell whether ratios to the theory given x are compared, since each row has an x."""
+    """Return whether ratios to the theory given x are compared, since the rows differ in x."""
     return any(map(kind.by_ratio, pair))
 
 
 def _in_theory(estimate: Estimate | None) -> Estimate | None:
-    """Return the ratio of an estimate to its claim; None where that is 0."""
+    """Return the ratio of an estimate to its claim; None without a claim other than 0."""
     if estimate is None or not estimate.claim:
         return None
     unit = estimate.claim
@@ -131,7 +131,7 @@ def _in_theory(estimate: Estimate | None) -> Estimate | None:
 
 
 def _difference(a: Estimate | None, b: Estimate | None) -> Estimate | None:
-    """Return b - a, with the claim 0."""
+    """Return b - a with the claim 0, or None."""
     if a is None or b is None:
         return None
     expected = a.expected_error, b.expected_error
@@ -148,7 +148,7 @@ def _difference(a: Estimate | None, b: Estimate | None) -> Estimate | None:
 def _welch_dof(error_a: float, error_b: float, dofs: tuple[float, float]) -> float:
     """Degrees of freedom of a difference: Welch (1947), eq. 28; Satterthwaite (1946), eq. 17.
 
-    (a² + b²)² / (a⁴ / n + b⁴ / m), in shares of the whole, whose squares do not underflow.
+    (a² + b²)² / (a⁴ / n + b⁴ / m), relative to a² + b², so that squares do not underflow.
     """
     whole = math.hypot(error_a, error_b)
     if not whole:

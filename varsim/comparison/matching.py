@@ -1,4 +1,4 @@
-"""Matching: which rows of two files measure the same."""
+"""Matching: pairs of rows of two files that measure the same quantity."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from varsim.study import Kind
 
 
 class Pair(NamedTuple, Generic[R]):
-    """Two rows that measure the same."""
+    """Two rows that measure the same quantity."""
 
     a: R
     b: R
 
     @property
     def same_streams(self) -> bool:
-        """Whether both are from the same random streams, by all that these depend on."""
+        """Whether both are from the same random streams."""
         return _streams(self.a) == _streams(self.b)
 
 
@@ -28,10 +28,10 @@ class Matching(Generic[R]):
     """The rows of two files, in pairs.
 
     Attributes:
-        kind: Their kind.
-        pairs: In the order of the first file.
+        kind: The kind of the rows.
+        pairs: The pairs, in the order of the first file.
         only_a: Rows of the first file without a partner.
-        only_b: Rows of the second.
+        only_b: Rows of the second file without a partner.
     """
 
     kind: Kind[R]
@@ -41,11 +41,16 @@ class Matching(Generic[R]):
 
 
 def match(kind: Kind[R], a: Sequence[R], b: Sequence[R]) -> Matching[R]:
-    """Return which rows measure the same: all but samples, precision and seed are equal.
+    """Return the pairs of rows that measure the same quantity, and the rows without a partner.
 
-    Among several, rows go together that have, in this order, 1. the same streams, 2. the same key
-    and seed, 3. the same quantity, dtype and seed, 4. the same quantity and dtype, 5. the same
-    quantity and seed, 6. the same quantity.
+    Rows are paired by the first of these that they have in common:
+
+    1. the streams,
+    2. key and seed,
+    3. quantity, dtype and seed,
+    4. quantity and dtype,
+    5. quantity and seed,
+    6. quantity.
     """
     partners: dict[int, int] = {}
     free = list(range(len(b)))
@@ -67,9 +72,9 @@ def match(kind: Kind[R], a: Sequence[R], b: Sequence[R]) -> Matching[R]:
 
 
 def quantity(kind: Kind[R], row: R) -> dict[str, object]:
-    """Return the settings that say what was measured, but for dtype and seed.
+    """Return the settings of the measured quantity, without dtype and seed.
 
-    Not k: the scheme gives it, and powers differ in last digits.
+    Without k, which the scheme gives: its last digits differ between machines.
     """
     schema = kind.schema
     names = dict.fromkeys((*kind.same_quantity, *schema.named_by, *schema.settings))
@@ -80,12 +85,12 @@ def quantity(kind: Kind[R], row: R) -> dict[str, object]:
 
 
 def _streams(row: R) -> Hashable:
-    # Of one key, the number of replicates and their size give all draws.
+    # Key, seed, number of replicates and their size determine all draws.
     return row.key, row.question.seed, row.replicates, row.question.replicate_size, row.place
 
 
 def _identities(kind: Kind[R]) -> tuple[Callable[[R], Hashable], ...]:
-    """Return what rows must have in common to go together, from the strictest on."""
+    """Return the identities of rows for :func:`match`, from the strictest on."""
 
     def what(row: R) -> Hashable:
         return tuple(quantity(kind, row).values())

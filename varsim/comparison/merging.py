@@ -1,4 +1,4 @@
-"""Merging: rows of one question with different seeds become one row, by their totals."""
+"""Merging: rows of one question with different seeds become one row with pooled totals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from varsim.study import Kind
 
 
 class Repeat(NamedTuple):
-    """Two rows that hold the same draws: their places, and the seed that both have."""
+    """Two rows with the same draws: their places and the common seed."""
 
     first: int
     second: int
@@ -23,10 +23,10 @@ class Merged(Generic[R]):
     """Rows after a merge.
 
     Attributes:
-        rows: In the order of the first of each; a pooled row stands where its first part stood.
-        pooled: Number of rows that hold several.
-        apart: Rows that measure what an earlier row does, and why each cannot be added to it.
-        uncounted: Pooled rows that have lost a histogram, which not all of their parts have.
+        rows: The rows; a pooled row is at the place of its first part.
+        pooled: Number of pooled rows.
+        apart: Rows of the question of an earlier row, each with the obstacle to adding them up.
+        uncounted: Pooled rows without a histogram, since some of their parts have none.
     """
 
     rows: list[R]
@@ -36,7 +36,7 @@ class Merged(Generic[R]):
 
 
 def repeat(rows: Sequence[R]) -> Repeat | None:
-    """Return two rows of one question and place that share a seed, or None."""
+    """Return the first two rows of one question and place with a common seed, or None."""
     for places in _by_question(rows).values():
         first_with: dict[int, int] = {}
         repeats = [
@@ -51,13 +51,13 @@ def repeat(rows: Sequence[R]) -> Repeat | None:
 
 
 def merge(kind: Kind[R], rows: Sequence[R]) -> Merged[R]:
-    """Return rows with those of one question added up, before verdicts.
+    """Return rows with those of one question pooled, without verdicts.
 
     Parts are added in the order of their seeds, so the order of the rows does not change the sums.
 
     Args:
-        kind: Their kind.
-        rows: Rows of which no two share draws: see :func:`repeat`.
+        kind: The kind of the rows.
+        rows: Rows without common draws: see :func:`repeat`.
     """
     groups: dict[int, list[R]] = {}
     apart = []
@@ -83,7 +83,7 @@ def merge(kind: Kind[R], rows: Sequence[R]) -> Merged[R]:
 
 
 def _by_question(rows: Sequence[R]) -> dict[Hashable, list[int]]:
-    """Return the places of rows by what they measure."""
+    """Return the places of rows by key and place in the question."""
     places: dict[Hashable, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault((row.question.key, row.place), []).append(place)
@@ -95,14 +95,14 @@ def _seed(row: R) -> int:
 
 
 def _obstacle(kind: Kind[R], a: R, b: R) -> str | None:
-    """Return why two rows of one question cannot be added up; None where they can."""
+    """Return the obstacle to adding up two rows of one question, or None."""
     if a.init_package != b.init_package:
         return f"the initializer is of {a.init_package} in one and of {b.init_package} in the other"
     return kind.obstacle(a, b)
 
 
 def _pooled(kind: Kind[R], parts: Sequence[R]) -> R:
-    """Return the row of all draws of its parts, which are in the order of their seeds."""
+    """Return the row of all draws of parts in the order of their seeds."""
     if len(parts) == 1:
         return parts[0]
     seeds = sorted(seed for part in parts for seed in part.seeds)

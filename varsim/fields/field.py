@@ -1,4 +1,4 @@
-"""Fields: one declaration of a row's value serves files, tables, captions and figures."""
+"""Fields: one declaration per value of a row, for files, tables, captions and figures."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(kw_only=True, eq=False)
 class Field(Generic[R_contra, T_co]):
-    """A value of a row: how it is read and written, and how tables, captions and figures show it.
+    """A value of a row: its forms in files, tables, captions and figures.
 
     Attributes:
-        value_type: How files hold the value.
-        about: A sentence on what it is.
+        value_type: The form of the value in files.
+        about: A description of the value, in one sentence.
         get: Returns the value of a row.
-        name: Its name.
+        name: The name.
         stored: Whether a reader takes it from a file; other values are computed from these.
-        header: Its column's header in tables for people; ``{level}`` is the interval's level. Empty
-            where it has no column.
+        header: Header of the column in tables for people; ``{level}`` is the interval's level.
+            Empty without a column.
         cell: Returns the text of the cell, from the row.
-        measured: Returns the estimate to whose digits a number is shown, from the row.
+        measured: Returns the estimate that sets the digits of the number, from the row.
         interval: Whether the cell is that estimate itself, with the half-width of its interval.
-        note: A part of a sentence below a table that has the column.
+        note: Part of a sentence below a table with this column.
         numeric: Whether the column is aligned to the right.
-        drop_priority: Rank at which a narrow terminal leaves the column out, lowest first; None
-            for never.
+        drop_priority: Rank at which a narrow terminal omits the column, lowest first; None for
+            never.
         phrase: A setting in captions and in the names of rows, such as ``"gain {}"``.
         show: Returns the text of a value.
-        when_varying: Whether it has a column only where it tells rows apart.
-        is_default: Tells whether a row's setting has its default, and needs no word.
-        always_in_caption: Whether captions name it even so.
-        axis: Its label on the axis of a figure; empty where it has none.
+        when_varying: Whether it has a column only if it differs between rows.
+        is_default: Returns whether a row's setting is the default, which captions omit.
+        always_in_caption: Whether captions name the default too.
+        axis: Label of a figure's axis; empty without one.
     """
 
     value_type: ValueType[T_co]
@@ -66,7 +66,7 @@ class Field(Generic[R_contra, T_co]):
     axis: str = ""
 
     def values(self, rows: Iterable[R_contra]) -> set[T_co]:
-        """Return the different values of rows."""
+        """Return the distinct values of rows."""
         return set(map(self.get, rows))
 
     def text(self, row: R_contra, *, exponent: bool | None = None) -> str:
@@ -74,8 +74,8 @@ class Field(Generic[R_contra, T_co]):
 
         Args:
             row: The row.
-            exponent: Whether a number beside a measurement has an exponent, as all of its column
-                have; by default where it needs one.
+            exponent: Whether a number beside a measurement has an exponent, as its whole column
+                does; by default if it needs one.
         """
         if self.cell is not None:
             return self.cell(row)
@@ -89,29 +89,29 @@ class Field(Generic[R_contra, T_co]):
         if self.interval:
             return interval_text(estimate, row.confidence, exponent=exponent)
         power = _power(estimate, exponent=exponent)
-        if power is None:  # nothing was measured to share one with
+        if power is None:  # there is no measurement to share one with
             power = power_of(number) if needs_exponent(number) else 0
         return beside(number, estimate.value, estimate.half_width(row.confidence), power=power)
 
     def number(self, row: R_contra) -> float | None:
-        """Return the value of a row as a number; None where it is none."""
+        """Return the value of a row as a number, or None if it is none."""
         value = self.get(row)
         return float(value) if isinstance(value, int | float) else None
 
-    def plain(self, row: R_contra) -> object:
-        """Return what JSON holds of a row's value."""
+    def to_json(self, row: R_contra) -> object:
+        """Return the JSON form of a row's value."""
         return self.value_type.write(self.get(row))
 
 
 class Declared(Field[R_contra, T_co]):
-    """A field that is declared in the class of its rows: its name there is its name in files.
+    """A field declared as an attribute of its row class: the attribute's name is the field's.
 
     As an attribute of a row it is the value; as one of the class, the field itself. A value that
-    the row holds itself has a field of a private name, which is given the public one.
+    the row stores has a field with a private attribute and an explicit public name.
     """
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Take the name of the attribute, unless there is one."""
+        """Take the name of the attribute, unless a name is given."""
         self.name = self.name or name
 
     @overload
@@ -124,7 +124,7 @@ class Declared(Field[R_contra, T_co]):
 
 
 class Columns(Generic[R]):
-    """Declares fields of one kind of row, so that their functions are checked with its type."""
+    """A factory of fields for one kind of row, which types their functions."""
 
     def __call__(
         self,
@@ -158,13 +158,13 @@ class Columns(Generic[R]):
 
 
 def interval_text(estimate: Estimate, confidence: float, *, exponent: bool | None = None) -> str:
-    """Return an estimate with the half-width of its interval; ``exponent`` is as for a field."""
+    """Return an estimate with the half-width of its interval; see :meth:`Field.text`."""
     half_width, power = estimate.half_width(confidence), _power(estimate, exponent=exponent)
     return with_error(estimate.value, half_width, power=power)
 
 
 def _power(estimate: Estimate, *, exponent: bool | None) -> int | None:
-    """Return the exponent of 10 of a measurement and its claim: one, if they are alike."""
+    """Return the exponent of 10 of a measurement, that of its claim if both are alike."""
     if not exponent:
         return None if exponent is None else 0
     value, claim = estimate.value, estimate.claim

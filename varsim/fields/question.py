@@ -13,11 +13,11 @@ class Loadable(Protocol):
 
 
 class Question(Protocol):
-    """What is asked: a frozen record, checked when it is made."""
+    """The settings of a measurement: a frozen record, checked at construction."""
 
     @property
     def key(self) -> str:
-        """What is measured, without the seed: the root of all random streams beside it."""
+        """A hash of the settings without the seed: with it, the root of all random streams."""
 
     @property
     def seed(self) -> int:
@@ -29,11 +29,11 @@ class Question(Protocol):
 
     @property
     def init(self) -> str | None:
-        """The initializer that makes W, or None."""
+        """The initializer of W, or None."""
 
     @property
     def precision(self) -> float | None:
-        """The relative standard error that is asked for, or None."""
+        """The requested relative standard error, or None."""
 
     @property
     def initializer(self) -> Loadable:
@@ -41,8 +41,8 @@ class Question(Protocol):
 
     @property
     def replicate_size(self) -> int:
-        """Size of a replicate that the key leaves open; 0 where it leaves none."""
+        """Size of a replicate, which the key omits; 0 if the key determines it."""
 
     @property
     def tried_once(self) -> tuple[str, ...]:
-        """Names of what is called once before a run: initializers and activations."""
+        """Names of initializers and activations that are called once before a run."""

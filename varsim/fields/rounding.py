@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-# Magnitudes outside are written with an exponent.
+# Magnitudes outside this range are written with an exponent.
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e7
 
-# A relative error below is that of rounding, finer than any precision that can be asked for.
+# Relative errors below this are rounding, finer than any allowed precision.
 _EXACT = 1e-7
 
 
@@ -24,11 +24,11 @@ def significant(value: float, digits: int = 6) -> str:
 
 
 def error_digits(error: float) -> tuple[float, int]:
-    """Return an error as it is to be written, and its number of decimals.
+    """Return an error as written, and its number of decimals.
 
-    By the rule of the Particle Data Group: two digits where the first three are 100-354, one from
-    355 to 949, and 950-999 becomes 1000 and keeps two. PDG, Review of Particle Physics (2024),
-    Introduction, section 5.3. Negative numbers of decimals are places before the point.
+    The rule of the Particle Data Group: two digits if the first three are 100-354, one from
+    355 to 949, and 950-999 becomes 1000 with two digits. PDG, Review of Particle Physics (2024),
+    Introduction, section 5.3. A negative number of decimals counts places before the point.
     """
     exponent = math.floor(math.log10(error))
     leading = round(error / 10.0 ** (exponent - 2))
@@ -43,20 +43,20 @@ def short(value: float) -> str:
 
 
 def needs_exponent(value: float) -> bool:
-    """Tell whether a number is too large or too small to be written without an exponent."""
+    """Return whether a number is too large or too small to be written without an exponent."""
     return value != 0.0 and not _PLAIN_FROM <= abs(value) < _PLAIN_BELOW
 
 
 def with_error(value: float, error: float, *, power: int | None = None) -> str:
-    """Return ``value ± error``, both rounded to the digits that the error leaves.
+    """Return ``value ± error``, both rounded to the digits of the error.
 
-    A value that is exact, but for rounding, has six significant digits.
+    A value that is exact up to rounding has six significant digits.
 
     Args:
         value: The value.
         error: Its error.
-        power: The exponent of 10 that both are written with, 0 for none; by default the value's
-            own, where it needs one.
+        power: The exponent of 10 of both, 0 for none; by default that of the value, if it needs
+            one.
 
     >>> with_error(511.2345, 1.834), with_error(1.95312e-06, 6.5e-09), with_error(262144.0, 412.0)
     ('511.2 ± 1.8', '(1.953 ± 0.007)e-06', '262100 ± 400')
@@ -73,10 +73,10 @@ def with_error(value: float, error: float, *, power: int | None = None) -> str:
 
 
 def beside(value: float, measured: float, error: float, *, power: int = 0) -> str:
-    """Return a number to the digits of a measurement that it stands beside, and to its exponent.
+    """Return a number with the digits and the exponent of the measurement beside it.
 
-    It keeps three significant digits, all digits before the point, and no zeros that are no more
-    than padding: what is exact looks exact.
+    At least three significant digits and all digits before the point remain. Padding zeros are
+    dropped, so that an exact number looks exact.
 
     >>> beside(1 / 512, 0.00196, 7e-6), beside(1.0, 0.998, 0.004), beside(512.0, 511.2, 1.8)
     ('0.001953', '1', '512')
@@ -99,7 +99,7 @@ def beside(value: float, measured: float, error: float, *, power: int = 0) -> st
 
 
 def power_of(value: float) -> int:
-    """Return the exponent of 10 of a number other than 0, which may be rounded up.
+    """Return the exponent of 10 of a number other than 0, after rounding to ten digits.
 
     >>> power_of(512.0), power_of(-1 / 512), power_of(1.0 - 1e-15)
     (2, -3, 0)
@@ -108,7 +108,7 @@ def power_of(value: float) -> int:
 
 
 def rounded(value: float, error: float) -> str:
-    """Return the value alone, rounded to the digits that its error leaves.
+    """Return the value alone, rounded to the digits of its error.
 
     >>> rounded(0.99837, 0.0036)
     '0.998'
@@ -117,7 +117,7 @@ def rounded(value: float, error: float) -> str:
 
 
 def power_of_ten(text: str) -> tuple[str, int | None]:
-    """Return a number as it is written here without its power of ten, and this power.
+    """Return a number in the notation of this module without its power of ten, and this power.
 
     >>> power_of_ten("(1.953 ± 0.007)e-06"), power_of_ten("512.2 ± 1.7")
     (('(1.953 ± 0.007)', -6), ('512.2 ± 1.7', None))
@@ -127,7 +127,7 @@ def power_of_ten(text: str) -> tuple[str, int | None]:
 
 
 def with_minus(text: str) -> str:
-    """Return a number with a minus sign in place of a hyphen; other text as it is.
+    """Return a number with a minus sign in place of a hyphen; other text is unchanged.
 
     >>> with_minus("-0.92"), with_minus("half-stable")
     ('−0.92', 'half-stable')
@@ -136,7 +136,7 @@ def with_minus(text: str) -> str:
 
 
 def _shifted(value: float, power: int) -> float:
-    """Return a value over a power of 10, which for the smallest values is no float itself."""
+    """Return a value over a power of 10, which itself may be below the range of floats."""
     first = min(0, power + 300)
     return value / 10.0**first / 10.0 ** (power - first)
 

@@ -1,4 +1,4 @@
-"""Rows: a question, its totals, and all that follows from them."""
+"""Rows: a question, its totals, and the columns computed from them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from varsim.fields.schema import Schema
 
 VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
-"""How a verdict reads; None is one that other rows can still change."""
+"""The words of verdicts; None is a verdict that other rows can still change."""
 
 _LISTED_SEEDS = 8
 
-
 STATE = ("confidence", "varsim", "init_package", "agrees", "alpha", "pooled")
-"""What a row holds beside its question and what was measured."""
+"""The stored fields of a row beside its question and its totals."""
 
 _CAVEAT = mapping(id=TEXT, message=TEXT)
 
@@ -52,7 +51,7 @@ _column: Columns[RowBase] = Columns()
 
 
 class _Parts:
-    """Declares the question, of which every kind of row has another type."""
+    """Declares the question, whose type differs between kinds of rows."""
 
     question: Question
 
@@ -64,15 +63,15 @@ class RowBase(_Parts):
     Attributes:
         confidence: Level of the intervals.
         varsim: Version of varsim that measured it.
-        init_package: Package of the initializer, with its version; None where there is none.
-        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before it is passed,
-            and where there is no claim.
-        alpha: False-alarm rate that all verdicts of the table share; None before they are passed.
-        pooled: Further seeds, whose replicates the totals hold too.
+        init_package: Package of the initializer, with its version; None without one.
+        agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before judgement and
+            without a claim.
+        alpha: False-alarm rate that all verdicts of the table share; None before judgement.
+        pooled: Further seeds, whose replicates are also in the totals.
     """
 
     schema: ClassVar[Schema[Any]]
-    """The fields of its kind; a class variable cannot name the class itself."""
+    """The fields of this kind of row; ``Any``, since a class variable cannot name its class."""
 
     confidence: float = 0.95
     varsim: str = __version__
@@ -110,45 +109,45 @@ class RowBase(_Parts):
 
     @property
     def key(self) -> str:
-        """What was measured, without the seed; further seeds that are pooled follow: ``key+1+2``.
+        """The key of the question, followed by further pooled seeds: ``key+1+2``.
 
-        So a pooled row is never taken for a row of its first seed alone.
+        So a pooled row is never mistaken for a row of its first seed alone.
         """
         return "+".join([self.question.key, *map(str, self.pooled)])
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Every seed whose replicates the totals hold."""
+        """The seeds of all replicates in the totals."""
         return (self.question.seed, *self.pooled)
 
     @property
     def replicates(self) -> int:
-        """Number of independent replicates, of which the errors are."""
+        """Number of independent replicates, the unit of the errors."""
         raise NotImplementedError
 
     @property
     def estimates(self) -> Sequence[Estimate]:
-        """The estimates that the verdict is about."""
+        """The estimates that the verdict tests."""
         raise NotImplementedError
 
     @property
     def relative_error(self) -> float:
-        """The largest relative standard error of these; 0 where there is nothing to measure."""
+        """The largest relative standard error of the estimates; 0 without any."""
         return max((each.relative_error for each in self.estimates), default=0.0)
 
     @property
     def met(self) -> bool:
-        """Whether the precision or the number of replicates that was asked for was reached."""
+        """Whether the requested precision or number of replicates is reached."""
         raise NotImplementedError
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
-        """What a reader should know."""
+        """The caveats of the row."""
         raise NotImplementedError
 
     @property
     def has_claim(self) -> bool:
-        """Whether a verdict can be passed."""
+        """Whether any estimate has a claim, so that there is a verdict."""
         return any(estimate.claim is not None for estimate in self.estimates)
 
     @property
@@ -161,11 +160,11 @@ class RowBase(_Parts):
         return replace(self, agrees=agrees, alpha=alpha)
 
     def at(self, confidence: float) -> Self:
-        """Return the row with intervals of another level."""
+        """Return the row with another confidence level."""
         return replace(self, confidence=confidence)
 
     def of_seeds(self, pooled: tuple[int, ...], varsim: str) -> Self:
-        """Return the row with further seeds, and the versions that measured them."""
+        """Return the row with these pooled seeds and the versions of varsim behind them."""
         return replace(self, pooled=pooled, varsim=varsim)
 
     def pooling(self) -> tuple[Caveat, ...]:
@@ -180,18 +179,18 @@ class RowBase(_Parts):
         return (Caveat("pooled", message),)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that hold a single value: a record for ``pandas.DataFrame``.
+        """Return the scalar fields: a record for ``pandas.DataFrame``.
 
-        The names and values are those of the machine formats; an unknown is None. Left out are
-        the running totals, histograms and lists, which have several values.
+        Names and values are those of the machine formats; an unknown value is None. Running totals,
+        histograms and lists are omitted.
         """
         return {f.name: f.get(self) for f in self.schema.fields if f.value_type.is_scalar}
 
     def __repr__(self) -> str:
-        """Return one line: the settings, what was measured, theory and the verdict."""
+        """Return one line: settings, measurement, theory and verdict."""
         try:
             return f"{type(self).__name__}({self.schema.line(self)})"
-        except READ_ERRORS:  # a debugger shows rows without any totals too
+        except READ_ERRORS:  # a debugger also shows rows with empty totals
             return f"{type(self).__name__}({self.schema.name_of(self)})"
 
     def _repr_html_(self) -> str:
@@ -206,7 +205,7 @@ class RowBase(_Parts):
 
 
 def many_seeds(seeds: Sequence[int]) -> str:
-    """Return in words how many seeds there are, the first and the last; nothing for a few.
+    """Return the number of seeds with the first and the last in words, or "" for a few.
 
     >>> many_seeds(range(8)), many_seeds(range(20_000))
     ('', '20,000 seeds from 0 to 19999')

@@ -15,7 +15,7 @@ from varsim.fields.row import RowBase
 from varsim.fields.values import READ_ERRORS
 
 NUMBER = 1
-"""Number of the schema of all records; raised when what is stored changes."""
+"""Number of the schema of all records; it increases when the stored fields change."""
 
 CHECKSUM = "checksum"
 """The last name of a record."""
@@ -26,16 +26,16 @@ class Schema(Generic[R]):
     """The fields of one kind of row, in the order of its files.
 
     Attributes:
-        name: Its name, in every record: ``"kind": "layer"``.
-        plural: Its rows in a sentence, such as "results of varsim".
-        row: The class of its rows, which declares the fields; the common ones follow.
-        build: Makes a row of the stored values; raises an InputError or one of
-            :data:`varsim.fields.values.READ_ERRORS` where they make none.
+        name: The name of the kind, in every record: ``"kind": "layer"``.
+        plural: The rows in a sentence, such as "results of varsim".
+        row: The class of the rows, which declares the fields; the common ones follow.
+        build: Returns the row of stored values; raises an InputError or one of
+            :data:`varsim.fields.values.READ_ERRORS` for invalid values.
         table: The columns of a table for people, in their order.
         settings: The settings that captions name, in their order.
-        named_by: The settings that name a row in a sentence; others do where they are no defaults.
+        named_by: The settings that name a row in a sentence; others follow unless they are default.
         brief: The parts of a row's one line: pairs of a label and a field.
-        member: What one of the rows of a question is called; empty where each has one row.
+        member: The name of one row of a question; empty for one row per question.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Schema(Generic[R]):
 
     @cached_property
     def by_name(self) -> dict[str, Field[R, object]]:
-        """Every field by its name."""
+        """The fields by name."""
         return {field.name: field for field in self.fields}
 
     @cached_property
     def names(self) -> list[str]:
-        """The names of a record, in their order."""
+        """The names of a record, in order."""
         return ["schema", "kind", *self.by_name, CHECKSUM]
 
     @cached_property
@@ -71,7 +71,7 @@ class Schema(Generic[R]):
         return [field for field in self.fields if field.stored]
 
     def name_of(self, row: R, without: Sequence[str] = ()) -> str:
-        """Return what a row is called: each setting that names it or is not its default."""
+        """Return the name of a row: its naming settings and those that are not defaults."""
         phrases = []
         for name in dict.fromkeys((*self.named_by, *self.settings)):
             field = self.by_name[name]
@@ -81,25 +81,25 @@ class Schema(Generic[R]):
         return ", ".join(phrases)
 
     def line(self, row: R) -> str:
-        """Return a row in one line: what it is called, what was measured, theory and verdict."""
+        """Return a row in one line: name, measurement, theory and verdict."""
         texts = [(label, self.by_name[name].text(row)) for label, name in self.brief]
         parts = ", ".join(f"{label} {text}".strip() for label, text in texts if text)
         return f"{self.name_of(row)}: {parts}"
 
     def record(self, row: R) -> dict[str, object]:
         """Return a row as a record of plain values, in the order of the fields."""
-        plain = {field.name: field.plain(row) for field in self.fields}
-        stored = {field.name: plain[field.name] for field in self._stored}
-        return {"schema": NUMBER, "kind": self.name, **plain, CHECKSUM: _checksum(stored)}
+        values = {field.name: field.to_json(row) for field in self.fields}
+        stored = {field.name: values[field.name] for field in self._stored}
+        return {"schema": NUMBER, "kind": self.name, **values, CHECKSUM: _checksum(stored)}
 
     def row_of(self, record: Mapping[str, Any]) -> R:
-        """Return the row of a record: its stored values. The others follow from these.
+        """Return the row of a record, computed from its stored values.
 
-        Another program may have rewritten the record: names in another order, further ones, and
-        other spellings of a number are read. The checksum is over the values.
+        Another program may have rewritten the record: names in another order, further names, and
+        other spellings of numbers are accepted. The checksum is over the parsed values.
 
         Raises:
-            InputError: It is no such record, or a stored value was changed.
+            InputError: The record is not of this kind, or a stored value was changed.
         """
         try:
             values = {
@@ -121,7 +121,7 @@ class Schema(Generic[R]):
 def _checksum(stored: Mapping[str, object]) -> str:
     """Return the CRC-32 of stored values as JSON.
 
-    It finds every change within four neighbouring characters, so every digit, and is in every
-    language's library.
+    It detects every change within four neighbouring characters, so of any digit, and the library
+    of every language has it.
     """
     return f"crc32:{zlib.crc32(json.dumps(stored).encode()):08x}"

@@ -1,4 +1,4 @@
-"""Types of the values that files hold: how each is read and written."""
+"""Types of values in files, with their readers and writers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ else:
 T = TypeVar("T")
 
 READ_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading raises for a value of another type."""
+"""Exceptions of readers for a value of another type."""
 
 
 def identity(value: Any) -> Any:
@@ -30,10 +30,10 @@ class ValueType(Generic[T]):
     """The type of a column's values.
 
     Attributes:
-        read: Returns the value of what JSON holds, or raises one of :data:`READ_ERRORS`.
-        write: Returns what JSON holds of a value.
-        is_text: Whether a cell of CSV is the value itself, and not JSON.
-        is_scalar: Whether values have an order, and are shown as they are.
+        read: Returns the value of its JSON form, or raises one of :data:`READ_ERRORS`.
+        write: Returns the JSON form of a value.
+        is_text: Whether a CSV cell is the value itself, and not JSON.
+        is_scalar: Whether a value is a single text, number or truth value.
         is_optional: Whether a value can be None: empty in CSV, null in JSON.
     """
 
@@ -90,7 +90,7 @@ def optional(of: ValueType[T]) -> ValueType[T | None]:
 
 
 def sequence(of: ValueType[T]) -> ValueType[tuple[T, ...]]:
-    """Return the type of lists whose items have one type."""
+    """Return the type of lists with items of one type."""
 
     def read(value: Any) -> tuple[T, ...]:
         if value is None:  # an empty cell of CSV

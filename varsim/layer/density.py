@@ -1,4 +1,4 @@
-"""The density of x @ W: exact where it has one that can be computed, else its normal limit."""
+"""The density of x @ W: exact if it can be computed, else the normal limit."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from varsim.statistics.moments import Bins
 Array: TypeAlias = NDArray[np.floating]
 
 EXACT, NORMAL = "exact density", "normal with the variance of theory"
-"""What a density is called."""
+"""Names of densities."""
 
-# Nodes of the sum's distribution, and how fine they are: in bins and in deviations of a product.
+# Nodes of the sum's distribution: their number, and how many per bin and per product's deviation.
 _CELLS, _CELLS_PER_BIN, _CELLS_PER_DEVIATION = 2**18, 32, 32
-# Deviations that the nodes must span, for what wraps around at their ends to be nothing.
+# Least span of the nodes, in deviations of the sum, for a negligible wrap-around of the FFT.
 _SPAN = 30
 _LATTICE = np.arange(-_CELLS // 2, _CELLS // 2 + 1)
 _TABLE = np.linspace(0.0, 1.0, 2**14 + 1)
@@ -33,8 +33,8 @@ class Density(NamedTuple):
     """A theoretical density, averaged over bins.
 
     Attributes:
-        name: What it is: :data:`EXACT`, or which normal limit.
-        heights: The mean density in every bin, or in every part of it; the ends' two left out.
+        name: :data:`EXACT`, or the name of the normal limit.
+        heights: Mean density per bin, or per part of a bin, without the two open end bins.
         has_pole: Whether the density is infinite at 0.
     """
 
@@ -44,13 +44,13 @@ class Density(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """How a base distribution lies on the axis.
+    """The density and the atoms of a base distribution.
 
     Attributes:
-        pdf: The density of its continuous part, without its factor.
-        low: Where that part begins, or next to nothing is left of it.
-        high: Where it ends.
-        atoms: Points with a probability of their own, and that probability.
+        pdf: Density of the continuous part, without its constant factor.
+        low: Lower end of that part; below it the density is 0 or negligible.
+        high: Upper end, likewise.
+        atoms: Points of positive probability, each with its probability.
     """
 
     pdf: Callable[[Array], Array]
@@ -63,7 +63,7 @@ def _bell(b: Array) -> Array:
     return np.exp(-b * b / 2.0)
 
 
-# The deviation of a normal kept within ±2.
+# The standard deviation of a normal truncated to ±2.
 _TRUNCATED = math.sqrt(truncated_moments(2.0)[0])
 
 SHAPES: dict[str, Shape] = {
@@ -75,7 +75,7 @@ SHAPES: dict[str, Shape] = {
     "exponential": Shape(lambda b: np.exp(-b - 1.0), -1.0, 39.0),
     "rectified": Shape(_bell, 0.0, 10.0, atoms=((0.0, 0.5),)),
 }
-"""The shape of every base distribution; tests hold it to the moments of the distribution."""
+"""Shapes of the base distributions; tests compare their moments with those of the catalogue."""
 
 
 class _Part:
@@ -93,12 +93,12 @@ class _Part:
 
     @property
     def reach(self) -> float:
-        """The greatest magnitude there is."""
+        """The largest magnitude of the support."""
         return max(abs(v) for v in (self.low, self.high, *(value for value, _ in self.atoms)))
 
     @property
     def mean(self) -> float:
-        """The mean, of the atoms too."""
+        """The mean, atoms included."""
         nodes, weights = self.nodes()
         return float(nodes @ weights)
 
@@ -108,7 +108,7 @@ class _Part:
         return self.mass > 0.0 and self.low <= 0.0 <= self.high
 
     def cdf(self, v: Array) -> Array:
-        """Probability of the continuous part below v."""
+        """Return the probability of the continuous part below v."""
         if not self.mass:
             return np.zeros_like(v)
         places = (v - self.low) / (self.high - self.low)
@@ -116,7 +116,7 @@ class _Part:
         return below
 
     def nodes(self) -> tuple[Array, Array]:
-        """Return points and weights for expectations, close together near 0 where 1/v is steep."""
+        """Return points and weights for expectations, dense near 0 where 1/v is steep."""
         values, masses = np.array(self.atoms or np.empty((0, 2))).T
         if not self.mass:
             return values, masses
@@ -131,10 +131,10 @@ class _Part:
 
 
 def density_of(result: Result, bins: Bins, parts: int = 1) -> Density:
-    """Return the density that the outputs of a result are held to, averaged over parts of bins.
+    """Return the claimed density of the outputs of a result, averaged over parts of bins.
 
-    For a fixed x it is the normal one about the mean of the outputs: 0 where W has a mean of 0,
-    else as it was measured.
+    For a fixed x it is normal about the mean of the outputs: 0 if W has mean 0, else the measured
+    mean.
     """
     if result.conditional_theory is None:
         return density(result.question, bins, parts)
@@ -147,13 +147,13 @@ def density(experiment: Experiment, bins: Bins, parts: int = 1) -> Density:
     """Return the density of an output of x @ W over x and W, averaged over parts of bins.
 
     The distribution of one product is an integral over the entries' distributions. That of the
-    sum of D is the D-th power of its characteristic function, inverted by FFT. A probability of 0
-    itself is spread over the whole bin that counts 0.
+    sum of D is the D-th power of its characteristic function, inverted by FFT. An atom at 0 is
+    spread over the whole bin that contains 0.
 
     Args:
-        experiment: What is asked.
+        experiment: The experiment.
         bins: The bins.
-        parts: Number of equal parts of a bin that have a height each.
+        parts: Number of equal parts per bin, with one height each.
 
     >>> density(Experiment(dim=2, scale="none"), Bins(-0.5, 1.0, 1)).heights.round(3)
     array([0.393])
@@ -173,14 +173,14 @@ def density(experiment: Experiment, bins: Bins, parts: int = 1) -> Density:
 
 
 def normal(bins: Bins, mean: float, variance: float, name: str = NORMAL) -> Density:
-    """Return the normal density of that mean and variance, averaged over bins."""
+    """Return the normal density with this mean and variance, averaged over bins."""
     scale = math.sqrt(2.0 * variance) or 1e-300  # an x of zeros: all outputs are 0
     below = [math.erfc((mean - edge) / scale) / 2.0 for edge in bins.edges.tolist()]
     return Density(name, np.diff(below) / bins.width)
 
 
 class _Product(NamedTuple):
-    """One product x_d w_d, in its own deviations."""
+    """One product x_d w_d, in units of its standard deviation."""
 
     x: _Part
     w: _Part
@@ -193,7 +193,7 @@ class _Product(NamedTuple):
 
     @property
     def is_lattice(self) -> bool:
-        """Whether it has atoms elsewhere than at 0, and sums of it no density."""
+        """Whether it has atoms away from 0, so that sums of it have no density."""
         return any(a * b for a, _ in self.x.atoms for b, _ in self.w.atoms)
 
     @property
@@ -208,13 +208,13 @@ class _Product(NamedTuple):
         return self.x.is_dense_at_zero and self.w.is_dense_at_zero
 
     def cdf(self, y: Array) -> Array:
-        """Probability below y, but for the atom at 0."""
+        """Return the probability below y, without the atom at 0."""
         values, masses = np.array(self.w.atoms or np.empty((0, 2))).T
         return _mixture(self.w, *self.x.nodes(), y) + _mixture(self.x, values, masses, y)
 
 
 def _mixture(part: _Part, factors: Array, masses: Array, y: Array) -> Array:
-    """Probability of the continuous part below y, times factors that have these masses."""
+    """Return the probability below y of the continuous part times a factor with these masses."""
     total = np.zeros_like(y)
     for factor, mass in zip(factors[factors != 0.0], masses[factors != 0.0], strict=True):
         below = part.cdf(y / factor)
@@ -223,16 +223,16 @@ def _mixture(part: _Part, factors: Array, masses: Array, y: Array) -> Array:
 
 
 def _sum_cdf(product: _Product, dim: int, cell: float) -> Callable[[Array], Array]:
-    """Return the distribution function of the sum of D products, but for the atom at 0."""
+    """Return the distribution function of the sum of D products, without the atom at 0."""
     mean = product.x.mean * product.w.mean
     centre = round(mean / cell)
     smooth = np.diff(_tabulated(product, mean)((centre + _LATTICE - 0.5) * cell))
     atom = np.where(centre + _LATTICE[:-1] == 0, product.atom, 0.0)
     # Rounding to cells spreads every product over a cell, and can move its mean.
-    moved = mean - float(smooth @ (centre + _LATTICE[:-1])) * cell
+    shift = mean - float(smooth @ (centre + _LATTICE[:-1])) * cell
     frequencies = np.fft.rfftfreq(_CELLS)
     spread = np.sinc(frequencies)
-    back = np.exp(-2j * math.pi * frequencies * moved / cell) / spread
+    back = np.exp(-2j * math.pi * frequencies * shift / cell) / spread
     spectrum = (_spectrum(smooth + atom) * back) ** dim - (_spectrum(atom) * back) ** dim
     masses = np.fft.fftshift(np.fft.irfft(spectrum * spread, _CELLS))
     ends = (dim * centre + _LATTICE - 0.5) * cell
@@ -245,7 +245,7 @@ def _spectrum(masses: Array) -> NDArray[np.complex128]:
 
 
 def _tabulated(product: _Product, mean: float) -> Callable[[Array], Array]:
-    """Return the product's distribution function, read off where it is smooth in between."""
+    """Return the product's distribution function, interpolated in a table dense near 0."""
     reach = product.x.reach * product.w.reach
     steep = 1e-4 * np.sinh(np.linspace(0.0, math.asinh(1e4 * reach), 1000))
     y = np.unique(np.concatenate([-steep, steep, mean + np.linspace(-10.0, 10.0, 2001)]))
@@ -254,7 +254,7 @@ def _tabulated(product: _Product, mean: float) -> Callable[[Array], Array]:
 
 
 def _unit(experiment: Experiment) -> float:
-    """Return the deviation of one product of the sum."""
+    """Return the standard deviation of one product of the sum."""
     return math.sqrt(predict(experiment).product_variance / experiment.k_squared)
 
 

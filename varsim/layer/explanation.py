@@ -19,7 +19,7 @@ _WHY = "Why? An output of x @ W is a sum of D products x_d · W_dj."
 def explain(results: Sequence[Result]) -> str:
     """Return the explanation in paragraphs, one line each.
 
-    It is about the first row. Rows with the same D and the same entries add their numbers.
+    They explain the first row. Rows with the same D and the same entries add their numbers.
     """
     first = results[0].question
     alike = [result for result in results if _entries(result.question) == _entries(first)]

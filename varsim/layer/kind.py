@@ -1,4 +1,4 @@
-"""The kind of one layer's rows: how they are shown, compared, added up and drawn."""
+"""The kind of one layer's rows: their table, comparison, pooling and figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ else:
 
 
 def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Table:
-    """Return results as a table: theory against measurement, row by row; remarks go below."""
+    """Return the table of theory and measurement, one row per result, with remarks below."""
     samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
     targets = sorted({p for r in results if (p := r.question.precision) is not None})
     aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
@@ -60,7 +60,7 @@ def _obstacle(a: Result, b: Result) -> str | None:
 
 
 def _same_totals(a: Result, b: Result) -> bool:
-    """Tell whether totals are identical; one file may have a histogram and the other not."""
+    """Return whether totals are identical, apart from a histogram that one file may lack."""
     return replace(a.totals, counts=None) == replace(b.totals, counts=None)
 
 

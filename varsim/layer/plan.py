@@ -1,4 +1,4 @@
-"""The plan of a dry run: what would run, what it costs, and how precise it is."""
+"""The plan of a dry run: the remaining work, its cost and its expected precision."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Plan(NamedTuple):
 
     Attributes:
         row: The experiment, as a row without blocks.
-        blocks: Blocks that are left to draw.
-        samples: Outputs of these.
-        numbers: Random numbers of these.
+        blocks: Number of remaining blocks.
+        samples: Number of their outputs.
+        numbers: Number of their random numbers.
         relative_error: The expected relative standard error at the end.
         memory: Bytes of the arrays of all workers.
     """
@@ -37,11 +37,11 @@ class Plan(NamedTuple):
 
 
 def plan_table(experiments: Sequence[Experiment], left: Sequence[Left], workers: int) -> Table:
-    """Return what is left to run, its cost, and the precision that follows.
+    """Return the table of the remaining work, its cost and its expected precision.
 
     Args:
         experiments: All experiments of the run.
-        left: What is left to run of some of them.
+        left: The remaining work of the unfinished ones.
         workers: Number of workers.
     """
     rows = [Result(experiments[each.place], Totals()) for each in left]
@@ -89,12 +89,12 @@ def _record(plan: Plan) -> dict[str, object]:
     return {
         "schema": NUMBER,
         "kind": "plan",
-        **{name: fields[name].plain(row) for name in _SETTINGS},
+        **{name: fields[name].to_json(row) for name in _SETTINGS},
         "blocks": plan.blocks,
         "samples": plan.samples,
         "numbers": plan.numbers,
         "theory": row.theory,
         "relative_error": plan.relative_error,
         "memory": plan.memory,
-        **{name: fields[name].plain(row) for name in _FURTHER},
+        **{name: fields[name].to_json(row) for name in _FURTHER},
     }

@@ -1,4 +1,4 @@
-"""What is asked of one layer: the frozen record of an experiment, checked when it is made."""
+"""The question of one layer: the frozen record of an experiment, checked at construction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _STANDARD: dict[str, object] = {"w_dist": "normal", "w_mean": 0.0, "w_std": 1.0}
 
 
 class IndependentEntries:
-    """The weight source of independent entries, which are drawn in slices of W."""
+    """The weight source of independent entries, drawn in slices of W."""
 
     text: None = None
     package: None = None
@@ -84,7 +84,7 @@ _INDEPENDENT = IndependentEntries()
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is asked: y = x @ W with independent entries, and W divided by k.
+    """The question of one layer: y = x @ W with independent entries, and W divided by k.
 
     Entries are ``x_mean + x_std * base`` and ``(w_mean + w_std * base) / k``, with the base
     distributions of :mod:`varsim.catalog.distributions`.
@@ -94,7 +94,7 @@ class Experiment:
         scale: The scheme that gives k: a name in :data:`varsim.catalog.scales.SCALES`, ``"D^p"``,
             or a number.
         fan_out: n, which some schemes use; D by default.
-        gain: g, for the schemes that have one; their own default by default.
+        gain: g, for schemes with a gain; the scheme's default by default.
         x_dist: Distribution of the entries of x.
         w_dist: Distribution of the entries of W; normal by default, None with an initializer.
         x_mean: Shift of the entries of x.
@@ -104,17 +104,17 @@ class Experiment:
         w_std: Factor on the entries of W before the division by k; 1 by default, None with an
             initializer.
         design: Which outputs share draws; a name in :data:`varsim.catalog.designs.DESIGNS`.
-        samples: How many outputs to draw, at least; a million by default. Blocks are equal, so it
-            may be a little more. Excludes ``precision``.
-        precision: Relative standard error to sample to, such as 0.001.
-        max_samples: With a precision: how many outputs to draw at most, 1e12 by default.
+        samples: Least number of outputs; see :func:`default_samples`. Blocks have equal sizes, so
+            there may be a few more. Excludes ``precision``.
+        precision: Target of the relative standard error, such as 0.001.
+        max_samples: Largest number of outputs with a precision; 1e12 by default.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``: of x, W and their product. Moments are float64.
-        init: The initializer that makes W, one whole W per block, in place of independent entries:
+        init: The initializer of W, one whole W per block, in place of independent entries:
             a built-in one; ``torch.nn.init.*``, ``torch.nn.Linear``, ``jax.nn.initializers.*`` or
             ``keras.initializers.*``, as installed; or ``module:function`` for an ``f(rng, shape)``.
-            Arguments are written like ``name(gain=1.5)``. W is used as it comes, and the scheme is
-            the claim that it is held to: E w² = 1/k².
+            Arguments are written like ``name(gain=1.5)``. W is used unchanged, and the scheme is
+            the claim to test: E w² = 1/k².
 
     Raises:
         InputError: A value is not allowed.
@@ -143,7 +143,7 @@ class Experiment:
     init: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every field and bring it to its one form."""
+        """Check every field and convert it to its canonical form."""
         self._set(dim=checked_whole("dim", self.dim, 1, MAX_DIM))
         if self.fan_out is not None:
             self._set(fan_out=checked_whole("fan_out", self.fan_out, 1, MAX_DIM))
@@ -171,7 +171,7 @@ class Experiment:
             )
 
     def __getstate__(self) -> dict[str, object]:
-        """Return what is pickled: the settings, without what was loaded for them."""
+        """Return the pickled state: the settings, without cached objects."""
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def _set(self, **values: object) -> None:
@@ -179,17 +179,17 @@ class Experiment:
 
     @property
     def n(self) -> int:
-        """The fan-out: as asked, or D."""
+        """The fan-out; D by default."""
         return self.dim if self.fan_out is None else self.fan_out
 
     @property
     def g(self) -> float | None:
-        """The gain: as asked, or the scheme's own; None where the scheme has none."""
+        """The gain; by default that of the scheme, None if the scheme has none."""
         return find_scale(self.scale).gain if self.gain is None else self.gain
 
     @property
     def outputs(self) -> int | None:
-        """How many outputs to draw, at least: as asked, or the default; None with a precision."""
+        """Least number of outputs, as given or by default; None with a precision."""
         if self.samples is None and self.precision is None:
             return self._default_samples
         return self.samples
@@ -204,7 +204,7 @@ class Experiment:
         try:
             return find_scale(self.scale).k_squared(self.dim, self.n, self.g or 1.0)
         except ArithmeticError:
-            return math.nan  # no float holds the square of the gain: refused with the rest
+            return math.nan  # no float holds the square of the gain: the range check refuses it
 
     @property
     def k(self) -> float:
@@ -220,7 +220,7 @@ class Experiment:
     def w_entries(self) -> tuple[str, float, float]:
         """Distribution, mean and deviation of the entries of W before the division by k.
 
-        Of an initializer, what the scheme claims: standardised entries.
+        With an initializer, those of the scheme's claim: standardised entries.
         """
         name, mean, std = (getattr(self, field) for field in _STANDARD)
         return name or "normal", mean or 0.0, 1.0 if std is None else std
@@ -238,7 +238,7 @@ class Experiment:
 
     @property
     def bias(self) -> bool:
-        """Whether the initializer makes a bias too, which is added to x @ W."""
+        """Whether the initializer has a bias, which is added to x @ W."""
         return self.initializer.bias
 
     @property
@@ -252,9 +252,9 @@ class Experiment:
         return () if self.init is None else (self.init,)
 
     def extent(self, outputs: int) -> tuple[int, BlockShape]:
-        """Return the number and the shape of the blocks that give at least so many outputs.
+        """Return the number and the shape of blocks for at least that many outputs.
 
-        They are enough for an error bar, and small enough to fit in memory.
+        There are enough blocks for an error bar, and each is small enough for memory.
         """
         blocks = max(MIN_BLOCKS, self.initializer.blocks(self.design, self.dim, self.n, outputs))
         return blocks, self.initializer.block(self.design, self.dim, self.n, -(-outputs // blocks))
@@ -263,7 +263,7 @@ class Experiment:
     def blocks(self) -> int:
         """Number of blocks.
 
-        With a precision it is the most there may be, and the measurement decides.
+        With a precision this is an upper bound, and the stopping rule decides.
         """
         return self._planned[0]
 
@@ -281,16 +281,16 @@ class Experiment:
 
     @property
     def block_family(self) -> tuple[int, ...]:
-        """What sets the streams of blocks of one size apart where the key leaves the size open."""
+        """Extra spawn-key words: the block size, which the key omits if a precision is set."""
         return () if self.precision is None else (self._outputs,)
 
     @property
     def _outputs(self) -> int:
-        """Outputs that a block is to have with a precision, at least.
+        """Least number of outputs per block with a precision.
 
-        A power of 4: so many that it takes 64 to 256 independent blocks of them
-        for normal entries, where one output has a relative error of √2. Two precisions thus have
-        one of a few sizes, and the finest ones share the largest.
+        It is the power of 4 for which the precision takes 64 to 256 independent blocks of normal
+        entries, where one output has a relative error of √2. All precisions thus share a few sizes,
+        and the finest ones share the largest.
         """
         wanted = 2 / (self.precision or 1.0) ** 2 / MIN_BLOCKS
         bound = (self.max_samples or MAX_SAMPLES) // (2 * MIN_BLOCKS)
@@ -301,9 +301,9 @@ class Experiment:
     def key(self) -> str:
         """128 bits of the SHA-256 of the experiment as canonical JSON, without its seed.
 
-        Two spellings of one experiment have one key; every random stream starts from it. It leaves
-        the precision out, so that a finer one continues where a rougher one stopped. The names in
-        it are those of the first release, so that published streams stay.
+        Two spellings of one experiment have the same key, and every random stream starts from it.
+        The precision is left out, so that a finer run continues a coarser one. The names in it
+        never change, so that published streams stay.
         """
         x, w = self.x_entries, self.w_entries
         fields = {
@@ -321,7 +321,7 @@ def known_name(
     known: Iterable[str],
     aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Return the one name of what is known under it, or raise an InputError."""
+    """Return the canonical name of a known value, or raise an InputError."""
     if type(value) is str and isinstance(known, Mapping) and value in known:
         return value
     name = str(value).strip().lower()
@@ -336,7 +336,7 @@ def _distribution(of: str, value: object) -> str:
 
 
 def _entries_of_w(e: Experiment) -> dict[str, object]:
-    """Return the fields of the entries of W, checked: given, or standard, or of an initializer."""
+    """Return the checked fields of the entries of W; all None with an initializer."""
     if e.w_dist is None and e.w_mean is None and e.w_std is None:
         return _STANDARD if e.init is None else {}
     given = {name: getattr(e, name) for name in _STANDARD}
@@ -360,7 +360,7 @@ def _entries_of_w(e: Experiment) -> dict[str, object]:
 
 
 def checked_whole(name: str, value: object, least: int, most: int) -> int:
-    """Return a whole number of that name within its limits, or raise an InputError."""
+    """Return a whole number from ``least`` to ``most``, or raise an InputError."""
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
@@ -394,17 +394,17 @@ def _extent(e: Experiment) -> dict[str, float | None]:
 
 
 def default_samples(e: Experiment) -> int:
-    """Return how many outputs are drawn where nothing else is asked for.
+    """Return the default number of outputs.
 
-    With independent entries and batches, as many thousands per block as give a relative standard
-    error of 0.1 %, if entries are normal: N outputs in products of r x c then have a relative
-    variance of [2 + 6/D + 2 (r - 1)/D + 2 (c - 1)/D] / N.
+    For independent entries in crossed batches, each block has the number of thousands that gives a
+    relative standard error of 0.1 % with normal entries: N outputs in products of r x c then have a
+    relative variance of [2 + 6/D + 2 (r - 1)/D + 2 (c - 1)/D] / N. Otherwise it is a million.
     """
     if e.design != "crossed" or e.init is not None:
         return 1_000_000
     step = 1000 * MIN_BLOCKS
     samples, needed = 0, step
-    while samples < needed:  # larger blocks share more, so they need more
+    while samples < needed:  # larger blocks share more draws, so they need more outputs
         samples = math.ceil(needed / step) * step
         block = DESIGNS[e.design].shape(e.dim, samples // MIN_BLOCKS)
         variance = 2.0 + (6.0 + 2.0 * (block.rows + block.columns - 2)) / e.dim

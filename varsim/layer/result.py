@@ -1,4 +1,4 @@
-"""One layer's rows: measured totals against theory, and what follows from them."""
+"""Rows of one layer: question, totals, and the columns computed from them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from varsim.layer.totals import Block, Totals
 from varsim.statistics import Caveat, Estimate, check_probability
 from varsim.statistics.moments import Bins
 
-# Relative errors above leave too few effective outputs per block for Student's t: at 64 blocks,
-# 95 % intervals cover 92 to 94 % at this error and less beyond.
+# Relative errors above this leave too few effective outputs per block for Student's t: at 64
+# blocks, 95 % intervals cover 92 to 94 % at this error and less beyond.
 _ROUGH = 0.05
 
 _ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in (1, 2, 5)]
 
-# A scheme fits an initializer that is within so many standard errors of it.
+# Largest difference of an initializer from a scheme that it fits, in standard errors.
 _FITS = 4.0
 
 _HISTOGRAM_REACH, _HISTOGRAM_BINS = 6.0, 120
@@ -54,7 +54,7 @@ def _write_totals(totals: Totals) -> object:
 
 
 TOTALS: ValueType[Totals] = ValueType(_read_totals, _write_totals)
-"""How files hold the totals of blocks."""
+"""The form of the totals of blocks in files."""
 
 _column: Columns[Result] = Columns()
 
@@ -65,11 +65,11 @@ def _estimate(result: Result) -> Estimate:
 
 @dataclass(frozen=True, repr=False)
 class Result(RowBase):
-    """The row of one experiment: its question, its totals, and what follows from them.
+    """The row of one experiment: its question, its totals, and the columns computed from them.
 
     Attributes:
         question: The experiment.
-        totals: The running totals of the blocks, which can be added to.
+        totals: The running totals of the blocks; more blocks can be added.
     """
 
     question: Experiment
@@ -77,12 +77,12 @@ class Result(RowBase):
 
     @cached_property
     def prediction(self) -> Prediction:
-        """Theory over x and W."""
+        """The prediction over x and W."""
         return predict(self.question)
 
     @cached_property
     def claim(self) -> Prediction:
-        """The claim: theory, or for a fixed x theory given that x."""
+        """The claim: the prediction over x and W, or for a fixed x the one given that x."""
         if self.totals.x_sums is None:
             return self.prediction
         return predict_given_x(self.question, *self.totals.x_sums)
@@ -108,12 +108,12 @@ class Result(RowBase):
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
-        """The estimate that the verdict is about."""
+        """The one estimate, which the verdict tests."""
         return (self.estimate,)
 
     @property
     def met(self) -> bool:
-        """Whether the precision that was asked for was reached, or all samples were drawn."""
+        """Whether the precision is reached; without one, whether all samples are drawn."""
         precision = self.question.precision
         if precision is None:
             return self.totals.blocks >= self.question.blocks
@@ -121,7 +121,7 @@ class Result(RowBase):
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
-        """What a reader should know."""
+        """The caveats of the row."""
         return (*self.pooling(), *_caveats(self))
 
     # fmt: off
@@ -231,14 +231,14 @@ class Result(RowBase):
         note="z = (empirical - theory) / standard error")
     p = _column(
         optional(NUMBER),
-        "Two-sided probability of a difference at least so large, Student t; of this row alone.",
+        "Two-sided probability of a difference at least as large, Student t; of this row alone.",
         lambda r: r.estimate.p)
     effective_samples = _column(
         optional(NUMBER),
         "Number of independent pairs (x, w) with the same error; of w for a fixed x.",
         lambda r: _effective_samples(r))
     _totals = _column(
-        TOTALS, "The running totals that all of this follows from, and that can be added to.",
+        TOTALS, "The running totals, from which all results follow; more blocks can be added.",
         lambda r: r.totals, name="totals", stored=True)
     histogram = _column(
         optional(BINS), "The bins of the outputs' histogram; the counts are in the totals.",
@@ -247,15 +247,15 @@ class Result(RowBase):
 
 
 def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -> Result:
-    """Return what the totals of at least three blocks say of the theory, before a verdict.
+    """Return the row of the totals of at least three blocks, without a verdict.
 
     Args:
-        experiment: What was sampled.
+        experiment: The sampled experiment.
         totals: The totals of its blocks.
         confidence: Level of the interval, between 0 and 1.
 
     Raises:
-        InputError: There are fewer blocks, or ``confidence`` is not allowed.
+        InputError: There are fewer than three blocks, or ``confidence`` is not allowed.
     """
     if totals.blocks < 3:
         raise InputError(f"there are {totals.blocks} blocks; an error bar needs at least 3")
@@ -266,15 +266,15 @@ def conclude(experiment: Experiment, totals: Totals, confidence: float = 0.95) -
 
 
 def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0.95) -> Result:
-    """Return what at least three blocks say of the theory, before a verdict.
+    """Return the row of at least three blocks, without a verdict.
 
     Args:
-        experiment: What was sampled.
-        blocks: Blocks of it, in any number from 3 on, as :func:`varsim.stream` yields them.
+        experiment: The sampled experiment.
+        blocks: Any number of its blocks from 3 on, as :func:`varsim.stream` yields them.
         confidence: Level of the interval, between 0 and 1.
 
     Raises:
-        InputError: There are fewer blocks, or ``confidence`` is not allowed.
+        InputError: There are fewer than three blocks, or ``confidence`` is not allowed.
 
     >>> from varsim import judge, stream
     >>> experiment = Experiment(dim=64, scale="sqrt", samples=6400)
@@ -285,9 +285,10 @@ def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0
 
 
 def histogram_bins(experiment: Experiment) -> Bins:
-    """Return where the outputs of an experiment are counted: within six deviations of their mean.
+    """Return the bins of the outputs' histogram, within six deviations of the mean.
 
-    By theory, over x and W; so that the bins of a row are the same in every run.
+    Mean and deviation are those of theory over x and W, so that the bins of a row are the same in
+    every run.
     """
     prediction = predict(experiment)
     deviation = math.sqrt(prediction.variance)
@@ -330,7 +331,7 @@ def _caveats(result: Result) -> Iterator[Caveat]:
 
 
 def ended_before_check(count: int, check: int, replicates: str) -> Caveat:
-    """Return the caveat of a row that was stopped before its check, where its error is met."""
+    """Return the caveat of a row that met its precision but was interrupted before its check."""
     return Caveat(
         "interrupted",
         f"the run ended after {count:,} {replicates}, before the check of its precision at "
@@ -339,10 +340,10 @@ def ended_before_check(count: int, check: int, replicates: str) -> Caveat:
 
 
 def _off_claim(result: Result) -> str:
-    """Return how far off an initializer is that disagrees with its claim, and what it fits."""
-    e, held_to = result.question, result.claim.variance
-    ratio, error = result.empirical / held_to, result.std_error / held_to
-    half_width = result.estimate.half_width(result.confidence) / held_to
+    """Return the sentence about a disagreeing initializer: its ratio to the claim, what fits."""
+    e, claim = result.question, result.claim.variance
+    ratio, error = result.empirical / claim, result.std_error / claim
+    half_width = result.estimate.half_width(result.confidence) / claim
     second = result.k**-2
     fitting = fitting_schemes(e, ratio * second, error * second)
     message = f"the variance is {ratio:.4g} ± {half_width:.2g} times the claim of scale {e.scale}"
@@ -354,7 +355,7 @@ def _off_claim(result: Result) -> str:
 
 
 def fitting_schemes(experiment: Experiment, mean_square: float, std_error: float) -> str:
-    """Return the schemes whose 1/k² is a measured E w², within errors, in words; or nothing."""
+    """Return the names of the schemes with 1/k² equal to a measured E w² within errors, or ""."""
     names = [
         name
         for name, k_squared in _schemes(experiment)
@@ -364,7 +365,7 @@ def fitting_schemes(experiment: Experiment, mean_square: float, std_error: float
 
 
 def _schemes(e: Experiment) -> Iterator[tuple[str, float]]:
-    """Yield every scheme with its k²: with its own gain, and with the one that was asked for."""
+    """Yield every scheme with its k²: with its default gain, and with the requested one."""
     asked = None if e.g == find_scale(e.scale).gain else e.g
     for name, scale in SCALES.items():
         gains = [1.0] if scale.gain is None else sorted({scale.gain, asked or scale.gain})
@@ -374,7 +375,7 @@ def _schemes(e: Experiment) -> Iterator[tuple[str, float]]:
 
 
 def _samples_for(experiment: Experiment, error: float) -> int:
-    """Return a round number of samples that is expected to reach a relative error."""
+    """Return a round number of samples with at most this expected relative error."""
     for samples in _ROUND_NUMBERS:
         blocks, block = experiment.extent(samples)
         if math.sqrt(max(0.0, block_error2(experiment, block)) / blocks) <= error:

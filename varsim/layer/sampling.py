@@ -1,4 +1,4 @@
-"""Sampling: draw x and W, multiply, reduce. Knows nothing of the theory it is compared with."""
+"""Sampling of blocks: draw x and W, multiply, reduce. Shares no facts with the theory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from varsim.statistics.moments import Bins, Moments
 if TYPE_CHECKING:
     from varsim.initializers import Weights
 
-# What sets the stream of a block's W apart from that of its x, where W is made as a whole.
+# Extra spawn-key word of the stream of a whole W: x has the stream of the block without it.
 _STREAM_OF_W = 1
 
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
 _NUMBERS_PER_DRAW = 2**19
 
-# Blocks are sampled together up to so many numbers, which stay in the second-level cache, and up to
-# so many outputs each, which are summed in one go.
+# Limits of a batch: numbers per batch, which stay in the second-level cache, and outputs per block,
+# which are summed in one pass.
 _NUMBERS_PER_BATCH = 2**18
 _FEW_OUTPUTS = 2**13
 
@@ -42,21 +42,21 @@ def stream(
     indices: Iterable[int] | None = None,
     bins: Bins | None = None,
 ) -> abc.Generator[Block, None, None]:
-    """Yield the blocks of an experiment in block order, as many as it asks for.
+    """Yield the blocks of an experiment in block order, ``experiment.blocks`` by default.
 
-    With a precision that is practically without end: the caller stops when it is met.
+    With a precision that number is an upper bound, and the caller stops when the precision is met.
 
     A block depends on the experiment and its index alone: not on the mapper, the number of
-    workers, or the blocks before it. BLAS has one thread while the stream is open.
+    workers, or earlier blocks. BLAS has one thread while the stream is open.
 
     Args:
-        experiment: What to sample.
-        mapper: Who computes; the built-in ``map`` or one of :mod:`varsim.compute`.
-        indices: Which blocks; all that the experiment asks for by default.
-        bins: Where to count outputs for a histogram, if anywhere.
+        experiment: The experiment to sample.
+        mapper: The executor: the built-in ``map`` or one of :mod:`varsim.compute`.
+        indices: Indices of the blocks; all blocks of the experiment by default.
+        bins: Bins of the outputs' histogram; None for no histogram.
 
     Raises:
-        InputError: An initializer cannot be used.
+        InputError: The initializer cannot be used.
 
     >>> blocks = list(stream(Experiment(dim=16, scale="sqrt", samples=6400)))
     >>> len(blocks), blocks[0].moments.outputs
@@ -68,9 +68,10 @@ def stream(
 
 
 def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -> Block:
-    """Return block ``index``: draws, multiplies and reduces it.
+    """Return block ``index`` of an experiment: the moments of its outputs x @ W.
 
-    The outputs are accumulated over slices of D, so that memory stays bounded at any D.
+    The outputs, of shape (groups, rows, columns), are accumulated over slices of D, so that memory
+    is bounded at any D.
     """
     shape, dtype = experiment.block, np.dtype(experiment.dtype)
     fixed_x = DESIGNS[experiment.design].fixed_x
@@ -98,7 +99,7 @@ def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -
 
 
 def batch_size(experiment: Experiment) -> int:
-    """Return how many consecutive blocks are sampled in one go: more than one if they are small."""
+    """Return the number of consecutive blocks per batch: more than one if blocks are small."""
     block = experiment.block
     if experiment.init is not None or block.outputs > _FEW_OUTPUTS:
         return 1
@@ -109,9 +110,9 @@ def batch_size(experiment: Experiment) -> int:
 
 
 def sample_blocks(experiment: Experiment, indices: range, bins: Bins | None = None) -> list[Block]:
-    """Return consecutive blocks, each to the last bit as :func:`sample_block` gives it.
+    """Return consecutive blocks, equal to those of :func:`sample_block` to the last bit.
 
-    Small ones are drawn, multiplied and reduced together, each from its own stream.
+    Small blocks are drawn, multiplied and reduced together, each from its stream.
     """
     if batch_size(experiment) == 1:
         return [sample_block(experiment, index, bins) for index in indices]
@@ -145,7 +146,7 @@ def sample_blocks(experiment: Experiment, indices: range, bins: Bins | None = No
 
 
 class _SlicedWeights:
-    """W of independent entries, slice by slice from the stream of the block."""
+    """Weights with independent entries, drawn in slices of D from the stream of the block."""
 
     def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
         self._entries = _divided_entries(experiment)
@@ -153,44 +154,44 @@ class _SlicedWeights:
         self._columns = experiment.block.groups * experiment.block.columns
 
     def rows(self, count: int) -> FloatArray:
-        """Return the next rows of W as it is used, divided by k."""
+        """Return the next ``count`` rows of W, divided by k."""
         return _draw("w", self._rng, self._entries, self._columns * count, self._dtype)
 
     def finish(self, y: FloatArray) -> None:
-        """Leave the outputs as they are."""
+        """Leave the outputs unchanged: there is no bias."""
 
     @staticmethod
     def widest(shape: BlockShape) -> int:
-        """Return the most numbers that are drawn at once, per group and entry of D."""
+        """Return the largest number of entries per draw, group and unit of D."""
         return max(shape.rows, shape.columns)
 
     @staticmethod
     def numbers(experiment: Experiment, length: int) -> int:
-        """Return how many numbers of W a worker holds, with slices of a length."""
+        """Return the number of entries of W in memory per worker, for slices of this length."""
         return length * experiment.block.groups * experiment.block.columns
 
 
 class _WholeWeights:
-    """W that an initializer makes as a whole, with a bias if there is one."""
+    """The whole W of an initializer, with its bias if it has one."""
 
     def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
         self._experiment, self._start = experiment, 0
-        self._made = whole(experiment, index)
+        self._drawn = whole(experiment, index)
 
     def rows(self, count: int) -> FloatArray:
-        """Return the next rows of W."""
+        """Return the next ``count`` rows of W."""
         self._start += count
-        rows: FloatArray = self._made.weights[self._start - count : self._start]
+        rows: FloatArray = self._drawn.weights[self._start - count : self._start]
         return rows
 
     def finish(self, y: FloatArray) -> None:
-        """Add the bias, and check that the outputs are where sums are safe.
+        """Add the bias, and check that the outputs are within the safe range of the dtype.
 
         Raises:
-            InputError: They are not.
+            InputError: An output is beyond that range.
         """
-        if self._made.bias is not None:
-            y += self._made.bias
+        if self._drawn.bias is not None:
+            y += self._drawn.bias
         e = self._experiment
         most = FLOAT_TYPES[e.dtype].largest
         if not (-most <= y.min() and y.max() <= most):
@@ -201,12 +202,12 @@ class _WholeWeights:
 
     @staticmethod
     def widest(shape: BlockShape) -> int:
-        """Return the most numbers that are drawn at once, per group and entry of D: of x."""
+        """Return the largest number of entries per draw, group and unit of D: those of x."""
         return shape.rows
 
     @staticmethod
     def numbers(experiment: Experiment, length: int) -> int:  # noqa: ARG004
-        """Return how many numbers a worker holds: W, and what orthogonal ones take beside it."""
+        """Return the number of entries in memory per worker: W and an orthogonal W's workspace."""
         return 4 * experiment.dim * experiment.n
 
 
@@ -215,37 +216,37 @@ def _weights(experiment: Experiment) -> type[_SlicedWeights | _WholeWeights]:
 
 
 def whole(experiment: Experiment, index: int) -> Weights:
-    """Return the whole W of a block, from a stream of its own: x does not depend on what it took.
+    """Return the whole W of a block, from a separate stream: x does not depend on its draws.
 
     Raises:
-        InputError: The initializer fails, or makes something else; or there is none.
+        InputError: There is no initializer, or it fails, or it returns something other than W.
     """
     e = experiment
     return e.initializer.draw(_whole_stream(e, index), (e.dim, e.n), np.dtype(e.dtype))
 
 
 def verify_initializer(experiment: Experiment) -> None:
-    """Check that what makes W can be used; loads the framework it belongs to.
+    """Check that the weight source can be used; loads the framework of an initializer.
 
     Raises:
-        InputError: It cannot.
+        InputError: The initializer cannot be used.
     """
     e = experiment
     e.initializer.verify(partial(_whole_stream, e, 0), (e.dim, e.n), np.dtype(e.dtype))
 
 
 def block_numbers(experiment: Experiment) -> int:
-    """Return how many random numbers a block draws."""
+    """Return the number of random numbers per block."""
     shape = experiment.block
     return shape.groups * (shape.rows + shape.columns) * experiment.dim
 
 
 def block_bytes(experiment: Experiment) -> int:
-    """Return about how many bytes of arrays a worker holds.
+    """Return the approximate bytes of arrays per worker.
 
-    The outputs, a slice's products and the float64 deviations; W or a slice of it, and a slice of
-    x; and what the samplers take beside the longer slice, float64 uniforms and signs at the most.
-    Of blocks that are sampled together, all numbers and the words that they are made of.
+    These are the outputs, the products of a slice and the float64 deviations; W or a slice of it,
+    and a slice of x; and the samplers' workspace for the longer slice, at most float64 uniforms and
+    signs. A batch of blocks holds all of its numbers and the random words behind them.
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
     if (batch := batch_size(experiment)) > 1:
@@ -263,7 +264,7 @@ def _whole_stream(experiment: Experiment, index: int) -> Generator:
 
 
 def _slice_lengths(experiment: Experiment) -> Iterator[int]:
-    """Yield the lengths of about equal slices of D: a function of the experiment only."""
+    """Yield the lengths of nearly equal slices of D, a function of the experiment alone."""
     dim, shape = experiment.dim, experiment.block
     longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * _weights(experiment).widest(shape)))
     length = -(-dim // -(-dim // longest))
@@ -280,7 +281,7 @@ def _draw(
     count: int,
     dtype: np.dtype[np.floating],
 ) -> FloatArray:
-    """Return ``count`` entries of a distribution, a mean and a deviation, in scratch memory."""
+    """Return ``count`` entries with this distribution, mean and deviation, in scratch memory."""
     distribution, mean, std = entries
     out: FloatArray = scratch(name, count, dtype)
     SAMPLERS[distribution](rng, out)
@@ -289,7 +290,7 @@ def _draw(
 
 
 def _divided_entries(experiment: Experiment) -> tuple[str, float, float]:
-    """Return distribution, mean and deviation of the entries of W as it is used."""
+    """Return distribution, mean and deviation of the entries of W after the division by k."""
     name, mean, std = experiment.w_entries
     return name, mean / experiment.k, std / experiment.k
 

@@ -1,4 +1,4 @@
-"""How one layer is measured: a replicate is a block."""
+"""The study of one layer: a replicate is a block."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from varsim.layer.totals import Block, Totals
 from varsim.statistics.moments import Bins
 from varsim.study import Resumed
 
-# With a precision: how many more blocks than expected to take, since stopping where the error
-# happens to look small makes intervals cover less.
+# Blocks per expected block with a precision: stopping where the error happens to look small makes
+# intervals cover less.
 MARGIN = 1.2
 
 
 def planned_blocks(experiment: Experiment) -> int:
-    """Return the number of blocks an experiment takes, by the theory's error with a precision."""
+    """Return the planned number of blocks; with a precision it follows from the expected error."""
     if experiment.precision is None:
         return experiment.blocks
     expected = math.ceil(MARGIN * predict(experiment).block_error2 / experiment.precision**2)
@@ -37,12 +37,12 @@ def planned_blocks(experiment: Experiment) -> int:
 
 @dataclass(frozen=True)
 class LayerStudy:
-    """How an experiment is measured: a replicate is a block.
+    """The study of an experiment: a replicate is a block.
 
     Attributes:
         question: The experiment.
         confidence: Level of the interval.
-        histogram: Whether the outputs are counted.
+        histogram: Whether the outputs are counted in a histogram.
     """
 
     question: Experiment
@@ -50,7 +50,7 @@ class LayerStudy:
     histogram: bool = False
 
     minimum = MIN_BLOCKS
-    """Replicates that an error bar needs."""
+    """Least number of replicates for an error bar."""
 
     @cached_property
     def cost(self) -> int:
@@ -59,12 +59,12 @@ class LayerStudy:
 
     @property
     def memory(self) -> int:
-        """Bytes of arrays per worker, about."""
+        """Approximate bytes of arrays per worker."""
         return block_bytes(self.question)
 
     @cached_property
     def batch(self) -> int:
-        """Replicates that are best sampled in one go."""
+        """Replicates per batch."""
         return batch_size(self.question)
 
     def prepare(self) -> None:
@@ -76,17 +76,17 @@ class LayerStudy:
         return Totals()
 
     def sample(self, indices: range) -> list[Block]:
-        """Return consecutive blocks."""
+        """Return the blocks of consecutive indices."""
         if len(indices) == 1:
             return [sample_block(self.question, indices[0], self._bins)]
         return sample_blocks(self.question, indices, self._bins)
 
     def next_check(self, totals: Totals) -> int | None:
-        """Return the number of blocks at which to decide next, or None where there are enough.
+        """Return the number of blocks at the next check, or None if there are enough.
 
-        With a precision the first check is where theory expects it to be met, and every later one
-        where the error measured at this one does: a function of the experiment and its blocks
-        alone, and never of time or workers.
+        With a precision the first check is where theory expects it to be met. Every later check
+        follows from the error measured at the one before: a function of the experiment and its
+        blocks alone, never of time or workers.
         """
         experiment, first = self.question, planned_blocks(self.question)
         if totals.blocks < first:
@@ -104,10 +104,10 @@ class LayerStudy:
         return [conclude(self.question, totals, self.confidence)]
 
     def resume(self, rows: Sequence[Result]) -> Resumed[Block, Totals, Result]:
-        """Return how to continue from the row of a file.
+        """Return the study and the totals to continue from, given the row of a file.
 
-        It is stale if it is of another package, has blocks of another size, or lacks a histogram
-        that is asked for.
+        The row is stale if its initializer is of another package, if its blocks have another size,
+        or if it lacks a requested histogram.
         """
         (row,), asked = rows, self.question
         if row.init_package != asked.initializer.package:
@@ -116,7 +116,7 @@ class LayerStudy:
         met = pending is None and row.met and row.relative_error <= (asked.precision or math.inf)
         finest = replace(self, question=row.question) if met else self
         if self.histogram and row.histogram is None:
-            return Resumed(finest, None, is_done=False)  # not to less precision than there is
+            return Resumed(finest, None, is_done=False)  # to no less precision than the row has
         study = replace(finest, histogram=row.histogram is not None)
         if met:
             return Resumed(study, row.totals, is_done=True)
@@ -125,9 +125,9 @@ class LayerStudy:
         return Resumed(study, row.totals.with_check(pending), is_done=False)
 
     def _pending_check(self, row: Result) -> int | None:
-        """Return the check that a row was stopped before, if it is still to come.
+        """Return the check that an interrupted row was heading for, or None.
 
-        A run that is not stopped decides there, so one that is resumed does too.
+        An uninterrupted run decides there, so a resumed run does too.
         """
         asked, check = self.question, row.totals.next_check
         same = (row.question.precision, row.question.block) == (asked.precision, asked.block)

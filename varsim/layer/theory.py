@@ -1,4 +1,4 @@
-"""Theory: the variance of x @ W in closed form. Knows nothing of how it is sampled."""
+"""Theory: the variance of x @ W in closed form. Shares no facts with the sampling."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """What theory says of an experiment.
+    """The prediction for an experiment.
 
     Attributes:
         variance: Var[x @ W] over x and W; for one given x, over W alone.
-        pair_error2: Relative variance of the square of one output about its mean, which is that
-            of an estimate from one independent pair (x, w), or from one w where x is given.
-        block_error2: The same for the mean over one block.
+        pair_error2: Relative variance of the square of one output about its mean. An estimate from
+            one independent pair (x, w), or from one w for one given x, has this error.
+        block_error2: Relative variance of the mean of these squares over one block.
         mean: E[x @ W].
         product_variance: Variance of one product x_d w_d before W is divided by k.
         x_mean_square: E x_d².
         average_given_x: Average over x of Var[x @ W] over W alone: D E x² σw² / k².
-        init_variance: Exact Var[x @ W] with a built-in initializer, whatever the scheme claims;
-            None with any other W.
+        init_variance: Exact Var[x @ W] with a built-in initializer, independent of the scheme's
+            claim; None with any other W.
     """
 
     variance: float
@@ -86,10 +86,10 @@ class Entries(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def predict(experiment: Experiment) -> Prediction:
-    """Return Var[x @ W] and how precisely a block can measure it.
+    """Return Var[x @ W] and the expected error of its estimate from one block.
 
-    With independent entries Var[y] = (D/k²) [E x² E w² - (E x)² (E w)²], which is D/k² where both
-    are standardised: Glorot & Bengio (2010), eq. 5; He et al. (2015), eq. 6-7.
+    With independent entries Var[y] = (D/k²) [E x² E w² - (E x)² (E w)²]. This is D/k² for
+    standardised entries: Glorot & Bengio (2010), eq. 5; He et al. (2015), eq. 6-7.
 
     >>> round(predict(Experiment(dim=512, scale="linear")).variance, 6)
     0.001953
@@ -116,7 +116,7 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
     """Return Var[x @ W] over W alone, for one x: ||x||² σw²/k².
 
     Args:
-        experiment: What is asked.
+        experiment: The experiment.
         x_squares: Σx² of that x.
         x_fourths: Σx⁴ of that x.
 
@@ -133,7 +133,7 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
 
 
 def block_error2(experiment: Experiment, block: BlockShape) -> float:
-    """Return the relative variance of an estimate from one block of a shape."""
+    """Return the relative variance of an estimate from one block of this shape."""
     e = experiment
     x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
     if DESIGNS[e.design].fixed_x:
@@ -157,7 +157,7 @@ def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
 
     Var t² = D (E u⁴ - 3 v²) + 2 D² v² with v = E u²; for standardised entries E u⁴ is the product
     of the kurtoses, which gives 2 + (κx κw - 3) / D. With a and b for the centred entries,
-    u = ab + a E w + b E x, whose fourth power is expanded.
+    u = ab + a E w + b E x; the code expands E u⁴.
     """
     of_x = (1.0, 0.0, x.variance, x.third, x.fourth)
     of_w = (1.0, 0.0, w.variance, w.third, w.fourth)
@@ -172,7 +172,7 @@ def _pair_error2(dim: int, x: Entries, w: Entries) -> float:
 
 
 def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
-    """Relative covariance of t² between two outputs that share x and have a w each.
+    """Relative covariance of t² between two outputs with one x and two independent w.
 
     It is the variance over x of E[t² | x] = σw² Σ x² + (E w)² (Σ (x - E x))²; for standardised
     entries that gives (κx - 1) / D.
@@ -188,7 +188,7 @@ def _shared_error2(dim: int, x: Entries, w: Entries) -> float:
 
 
 def _gram(experiment: Experiment) -> Gram:
-    """Return the moments of the initializer's W; of independent normal entries where unknown."""
+    """Return the moments of the initializer's W; if unknown, of independent normal entries."""
     from varsim.initializers.theory import independent  # a plain run starts without
 
     e = experiment
@@ -198,14 +198,15 @@ def _gram(experiment: Experiment) -> Gram:
 def _whole_error2(m: Gram, x: Entries, block: BlockShape) -> float:
     """Relative variance of the mean square of X @ W over a block with one W.
 
-    It is that of Σ x M xᵀ / r n over the r rows x of X, with M = W Wᵀ. Given M, with x = E x + a
-    and the entries' moments σ², μ₃, μ₄ of a,
+    The mean square is Σ x M xᵀ / (r n) over the r rows x of X, with M = W Wᵀ. Given M, with
+    x = E x + a and the entries' moments σ², μ₃, μ₄ of a,
 
         Var[x M xᵀ | M] = 4 (E x)² σ² 1M²1ᵀ + 4 E x μ₃ Σ_d M_dd (M1)_d + 2 σ⁴ tr M²
-                          + (μ₄ - 3σ⁴) Σ M_dd²,
+                          + (μ₄ - 3σ⁴) Σ M_dd².
 
-    and rows of W with random signs leave only what is even in each: E 1M²1ᵀ = E tr M²,
-    E Σ M_dd (M1)_d = E Σ M_dd², and Var 1M1ᵀ = Var tr M + 2 (E tr M² - E Σ M_dd²).
+    The rows of W have random signs, so only terms that are even in every row remain:
+    E 1M²1ᵀ = E tr M², E Σ M_dd (M1)_d = E Σ M_dd², and
+    Var 1M1ᵀ = Var tr M + 2 (E tr M² - E Σ M_dd²).
     """
     between = x.mean_square**2 * m.trace_variance + 2 * x.mean**4 * (m.square - m.diagonal_square)
     within = (
@@ -220,8 +221,8 @@ def _whole_error2(m: Gram, x: Entries, block: BlockShape) -> float:
 def _whole_given_x_error2(m: Gram, concentration: float, dim: int) -> float:
     """Relative variance, over W alone, of the mean square of x @ W for one x: of x M xᵀ.
 
-    By the rows' random signs only Σ x_d⁴ M_dd² and the pairs x_d² x_e² (M_dd M_ee + 2 M_de²) are
-    left of its square.
+    The rows of W have random signs, so only Σ x_d⁴ M_dd² and the pairs
+    x_d² x_e² (M_dd M_ee + 2 M_de²) remain of its square.
     """
     diagonal = concentration * m.diagonal_square / dim
     if dim == 1:

@@ -1,4 +1,4 @@
-"""Running totals of blocks: all that an estimate of one layer needs."""
+"""Running totals of blocks: the sums behind the estimate of one layer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Block(NamedTuple):
     """One independent replicate.
 
     Attributes:
-        moments: Moments of its outputs x @ W.
-        x_sums: Σx² and Σx⁴ of the x that all blocks share, or None where x is drawn anew.
-        counts: Its histogram, or None where none was asked for.
+        moments: Moments of the outputs x @ W.
+        x_sums: Σx² and Σx⁴ of the x that all blocks share, or None if every block draws its x.
+        counts: The histogram of the outputs, or None without one.
     """
 
     moments: Moments
@@ -26,16 +26,16 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All that an estimate needs to know of the blocks so far, in a size that does not grow.
+    """Running sums over blocks, in constant size.
 
     With m the mean and v the variance within a block, these are their means over blocks and their
-    central sums, in float64: added block by block, in block order, by the formulas of Pébay (2008,
-    SAND2008-6212), sections 2 and 3, so that stopping and going on later gives the same bytes.
+    central sums, in float64. Blocks are added one by one, in block order, by the formulas of Pébay
+    (2008, SAND2008-6212), sections 2 and 3, so that a resumed run gives the same bytes.
 
     Attributes:
         blocks: Number of blocks.
-        mean: Mean of the m.
-        within: Mean of the v.
+        mean: Mean of m over blocks.
+        within: Mean of v over blocks.
         m2: Σ (m - mean)².
         m3: Σ (m - mean)³.
         m4: Σ (m - mean)⁴.
@@ -44,8 +44,8 @@ class Totals:
         mmv: Σ (m - mean)² (v - within).
         x_sums: Σx² and Σx⁴ of the x that all blocks share, or None.
         counts: The histogram of all outputs, or None.
-        next_check: The number of blocks at which the stopping rule decides next; None where it has
-            not begun or has decided.
+        next_check: Number of blocks at the next decision of the stopping rule; None if the rule has
+            not begun or has ended.
     """
 
     blocks: int = 0
@@ -72,22 +72,22 @@ class Totals:
 
     @classmethod
     def of(cls, blocks: Iterable[Block]) -> Totals:
-        """Return the totals of blocks, which are taken in their order."""
+        """Return the totals of blocks, added in the given order."""
         totals = cls()
         for block in blocks:
             totals = totals.plus(block)
         return totals
 
     def plus(self, *blocks: Block) -> Totals:
-        """Return the totals with more blocks, of the same number of outputs each."""
+        """Return the totals after more blocks, which have the same number of outputs each."""
         n, mean, within = self.blocks, self.mean, self.within
         m2, m3, m4, v2, mv, mmv = self.m2, self.m3, self.m4, self.v2, self.mv, self.mmv
         x_sums, counts = self.x_sums, self.counts
         for moments, x_sums, more in blocks:  # noqa: B007  # x_sums are those of the last
             after = n + 1
             d, e = moments.mean - mean, moments.variance - within
-            # The shifts of the two means, and the new block's own share. No `+=` below: the sums go
-            # from left to right, as they always did, to the same last digit.
+            # a and b shift the two means. The longer sums do without `+=`: their additions go from
+            # left to right, and that order decides the last digit.
             a, b, share = d / after, e / after, n / after
             mmv = mmv + e * d * d * share * (n - 1) / after - 2 * a * mv - b * m2
             mv += d * e * share
@@ -103,10 +103,10 @@ class Totals:
 
     @classmethod
     def pooled(cls, parts: Sequence[Totals]) -> Totals:
-        """Return the totals of all blocks of several totals, of the same number of outputs.
+        """Return the totals of the blocks of all parts, which have the same number of outputs.
 
-        Pébay (2008), section 2: the sums of each part, taken about the mean of all. Without
-        :attr:`x_sums`, which belong to one x, and with counts where every part has them.
+        Pébay (2008), section 2: the sums of each part are taken about the common mean. The result
+        has no :attr:`x_sums`, which belong to one x, and has counts if every part has them.
         """
         blocks = sum(part.blocks for part in parts)
         mean = sum(part.blocks * part.mean for part in parts) / blocks
@@ -131,21 +131,21 @@ class Totals:
 
     @property
     def variance(self) -> float:
-        """The variance of all outputs: the mean within blocks, and that of the blocks' means.
+        """The variance of all outputs: mean variance within blocks plus variance of block means.
 
-        By the law of total variance mean(v) + Σ(m - mean)² / (B - 1) is unbiased, however outputs
-        depend on each other inside a block.
+        By the law of total variance mean(v) + Σ(m - mean)² / (B - 1) is unbiased, for any
+        dependence between outputs of a block.
         """
         return self.within + self.m2 / (self.blocks - 1)
 
     @property
     def std_error(self) -> float:
-        """The standard error of :attr:`variance`: the jackknife's, over blocks.
+        """The jackknife standard error of :attr:`variance` over blocks; needs at least three.
 
         Efron & Tibshirani (1993), eq. 11.5, written out for this estimate: leaving out block i
         moves it by -(v_i - within) / (B-1) - ((m_i - mean)² - m2/B) B / ((B-1)(B-2)). The jackknife
-        is of first order, and vanishes with y² constant (D = 1 and two coins), so the second-order
-        variance 2 (m2 / (B (B-1)))² of the squared mean is added. Needs three blocks.
+        is of first order and vanishes if y² is constant (D = 1 and two coins), so the second-order
+        variance 2 (m2 / (B (B-1)))² of the squared mean is added.
         """
         count = self.blocks
         of_mean = count / (count - 2)

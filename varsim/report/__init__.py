@@ -1,1 +1,1 @@
-"""Reports: rows as text. Nothing here writes anywhere: every function returns what is written."""
+"""Reports: rows as text. Nothing here writes: every function returns its text."""

@@ -1,4 +1,4 @@
-"""Results drawn as text, for a terminal or a pasted block."""
+"""Text drawings of results, for a terminal or a pasted block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparisons as a table: two files side by side, and what a reader should know of them."""
+"""Comparisons as a table: two files side by side, with caveats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from varsim.study import Kind
 from varsim.table import Column, Records, Table
 
 CELLS = {verdict: "DIFFERS" if verdict == DIFFERS else verdict for verdict in VERDICTS}
-"""How a verdict reads in a table."""
+"""The words of verdicts in tables."""
 
 _COUNTED = {
     IDENTICAL: "identical",
@@ -35,7 +35,7 @@ _COUNTED = {
 
 
 class Names(NamedTuple):
-    """What the two files are called."""
+    """The names of the two files."""
 
     a: str
     b: str
@@ -44,7 +44,7 @@ class Names(NamedTuple):
 def comparison_table(
     comparisons: Sequence[Comparison[R]], matching: Matching[R], names: Names
 ) -> Table:
-    """Return comparisons as a table: one file beside the other, row by row."""
+    """Return the table of comparisons, one row per pair."""
     kind = matching.kind
     return Table(
         list(_columns(comparisons, kind)),
@@ -113,7 +113,7 @@ def _columns(comparisons: Sequence[Comparison[R]], kind: Kind[R]) -> Iterator[Co
 
 
 def _difference(comparison: Comparison[R], confidence: float) -> str:
-    """Return the difference in percent of the first, with its interval where it has one."""
+    """Return the difference in percent of the first, with its interval if it has one."""
     difference, a = comparison.difference, comparison.a
     if difference is None or a is None:
         return ""
@@ -197,8 +197,8 @@ def _record(comparison: Comparison[R], kind: Kind[R]) -> dict[str, object]:
         "schema": NUMBER,
         "kind": "comparison",
         **what,
-        **{f"{name}_a": fields[name].plain(a) for name in of_each},
-        **{f"{name}_b": fields[name].plain(b) for name in of_each},
+        **{f"{name}_a": fields[name].to_json(a) for name in of_each},
+        **{f"{name}_b": fields[name].to_json(b) for name in of_each},
         "same_streams": comparison.pair.same_streams,
         "measure": comparison.measure,
         "compared": "ratio" if by_ratio(kind, comparison.pair) else "variance",

@@ -1,4 +1,4 @@
-"""Rows as tables: columns, captions and caveats, by the fields of the rows, whatever their kind."""
+"""Rows as tables: columns, captions and caveats from the fields of any kind of row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def schema_of(rows: Sequence[R]) -> Schema[R]:
 
 
 def columns(rows: Sequence[R]) -> list[Column]:
-    """Return the columns of a table of rows: settings that vary, and what was measured."""
+    """Return the columns of a table of rows: varying settings and measurements."""
     shown, schema = [], schema_of(rows)
     table = [schema.by_name[name] for name in schema.table]
     fields = [field for field in table if not field.when_varying or varies(field, rows)]
@@ -31,7 +31,7 @@ def columns(rows: Sequence[R]) -> list[Column]:
 
 
 def setting_columns(rows: Sequence[R]) -> list[Column]:
-    """Return the columns that tell rows apart."""
+    """Return the columns of the settings that name rows or vary."""
     schema = schema_of(rows)
     table = map(schema.by_name.__getitem__, schema.table)
     fields = [field for field in table if field.phrase and field.stored]
@@ -43,7 +43,7 @@ def _float(value: object) -> float:
 
 
 def _large(fields: Sequence[Field[R, object]], rows: Sequence[R]) -> bool:
-    """Tell whether some number of columns beside each other needs an exponent."""
+    """Return whether any number in these columns needs an exponent."""
     return any(needs_exponent(_float(field.get(row))) for field in fields for row in rows)
 
 
@@ -57,7 +57,7 @@ def _column(field: Field[R, object], rows: Sequence[R], *, exponent: bool = Fals
 
 
 def hidden(rows: Sequence[R]) -> Callable[[str], Column | None]:
-    """Return what makes the column of a field that a table does not show by itself."""
+    """Return the function that makes the column of an unlisted field, or None for a plain one."""
     fields = schema_of(rows).by_name
 
     def column(name: str) -> Column | None:
@@ -68,11 +68,11 @@ def hidden(rows: Sequence[R]) -> Callable[[str], Column | None]:
 
 
 def shared_settings(rows: Sequence[R]) -> list[str]:
-    """Return the settings, but for the seed, that all rows share and that are worth a word."""
+    """Return the settings, without the seed, that all rows share and captions name."""
     shared, schema = [], schema_of(rows)
     for field in map(schema.by_name.__getitem__, schema.settings):
         values = field.values(rows)
-        if field.name not in ("init", "w_dist"):  # None is one way to make W; else it is no setting
+        if field.name not in ("init", "w_dist"):  # for these two None is a value
             values -= {None}
         if len(values) != 1 or values == {None}:
             continue
@@ -87,7 +87,7 @@ def settings(rows: Sequence[R]) -> str:
 
 
 def records(rows: Sequence[R]) -> Records[R]:
-    """Return the records of rows, each made when it is asked for."""
+    """Return the records of rows, made on access."""
     return Records(rows, schema_of(rows).record)
 
 
@@ -98,12 +98,12 @@ def seeds(rows: Sequence[R]) -> str:
 
 
 def row_name(row: R, without: Sequence[str] = ()) -> str:
-    """Return what a row is called in a sentence: each setting that names it or is no default."""
+    """Return the name of a row in a sentence: naming settings and those that are not defaults."""
     return schema_of([row]).name_of(row, without)
 
 
 def _without_saying(rows: Sequence[R]) -> list[str]:
-    """Return the settings that all rows of a table share, which its sentences leave out."""
+    """Return the settings that all rows of a table share, which its sentences omit."""
     schema = schema_of(rows)
     named_always = {*schema.named_by, "init"}
     return [
@@ -112,7 +112,7 @@ def _without_saying(rows: Sequence[R]) -> list[str]:
 
 
 def named(rows: Sequence[R], most: int = 3) -> str:
-    """Return the names of the first rows for a sentence, and how many more there are."""
+    """Return the names of the first rows and the number of further ones, for a sentence."""
     member = schema_of(rows).member
     names = [row_name(row) + (f", {member} {row.place}" if member else "") for row in rows]
     more = f"; and {len(rows) - most:,} more" if len(rows) > most else ""
@@ -130,7 +130,7 @@ def span(values: Sequence[int]) -> str:
 
 
 def caveat_sentences(rows: Sequence[R]) -> Iterator[str]:
-    """Yield what a reader of the table should know: the first caveats of each kind, by row."""
+    """Yield the sentences of the first caveats of each kind, by row."""
     kinds: dict[str, list[tuple[R, str]]] = {}
     for row in rows:
         for caveat in row.caveats:
@@ -146,7 +146,7 @@ def caveat_sentences(rows: Sequence[R]) -> Iterator[str]:
 
 
 def verdict_sentence(rows: Sequence[R]) -> list[str]:
-    """Return what the verdicts of rows mean; nothing where none is passed."""
+    """Return the sentence about the verdicts of rows; empty without verdicts."""
     alpha = next((row.alpha for row in rows if row.agrees is not None), None)
     if alpha is None:
         return []
@@ -157,7 +157,7 @@ def verdict_sentence(rows: Sequence[R]) -> list[str]:
 
 
 def varies(field: Field[R, object], rows: Sequence[R]) -> bool:
-    """Tell whether a setting tells rows apart, and does not only follow another column."""
+    """Return whether a setting differs between rows and does not merely follow another column."""
     values = field.values(rows)
     if field.name != "init":
         values -= {None}

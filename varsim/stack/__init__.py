@@ -1,1 +1,1 @@
-"""Deep stacks, layer by layer: by theory and by sampling, which meet in inference alone."""
+"""Deep stacks, layer by layer: theory, sampling, and the rows that compare them."""

@@ -1,4 +1,4 @@
-"""The kind of a deep stack's rows: how they are shown, compared, added up and drawn."""
+"""The kind of a deep stack's rows: their table, comparison, pooling and figures."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 else:
     explanation, figures = lazy("varsim.stack.explanation"), lazy("varsim.plots.stack")
 
-# Columns of the small chart of a stack.
+# Characters of the chart column.
 _AXIS = 15
 
-# Theory that another libm computed differs by less.
+# Relative tolerance of theory between two math libraries.
 _SAME_THEORY = 1e-6
 
 
 def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Table:
-    """Return the layers of one stack as a table, from the input on; remarks go below."""
+    """Return the table of one stack, one row per layer from the input on, with remarks below."""
     first = rows[0]
     caption = [
         f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
@@ -63,7 +63,7 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
 
 
 def _chart(rows: Sequence[LayerResult]) -> Column:
-    """Return where every layer lies on a logarithmic axis that holds 1."""
+    """Return the chart column: every layer on a logarithmic axis that includes 1."""
     pairs = [(row.gradient, row.empirical) for row in rows]
     known = [math.log10(v) for pair in pairs for v in pair if v is not None and v > 0]
     low = min(-1, math.floor(min(known, default=0.0)))
@@ -84,7 +84,7 @@ def _chart(rows: Sequence[LayerResult]) -> Column:
 
 
 def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
-    """Yield one caveat of each kind: of the layer that is farthest from where it begins."""
+    """Yield one caveat per kind: the one of the last layer in the direction of the signal."""
     last = {c.id: f"layer {row.layer}: {c.message}." for row in rows for c in row.caveats}
     first = {c.id: f"layer {row.layer}: {c.message}." for row in rows[::-1] for c in row.caveats}
     last |= {id_: first[id_] for id_ in first if "gradient" in id_}
@@ -107,7 +107,7 @@ def _obstacle(a: LayerResult, b: LayerResult) -> str | None:
 
 
 def _pooled(parts: Sequence[LayerResult]) -> LayerResult:
-    """Return the layer of all networks: medians cannot be added up, counts can."""
+    """Return the row of all networks, with the medians of the part with most networks."""
     first, largest = parts[0], max(parts, key=lambda part: part.median_networks)
     counts = [p.counts for p in parts if p.counts is not None and p.histogram == first.histogram]
     counted = len(counts) == len(parts)

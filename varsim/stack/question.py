@@ -1,4 +1,4 @@
-"""What is asked of a deep stack: the frozen record of a random network."""
+"""The question of a deep stack: the frozen record of a random network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MIN_NETWORKS = 8
 MAX_NETWORKS = 100_000
-"""The most networks that a precision takes."""
+"""Largest number of networks with a precision."""
 
 MAX_WIDTH = 2**16
 MAX_DEPTH = 10_000
@@ -32,9 +32,9 @@ class Layer(NamedTuple):
     """One weight matrix of a network.
 
     Attributes:
-        fan_in: Its rows.
-        fan_out: Its columns.
-        k_squared: The square of what its entries are divided by.
+        fan_in: Number of rows.
+        fan_out: Number of columns.
+        k_squared: The square of the divisor of the entries.
     """
 
     fan_in: int
@@ -43,13 +43,13 @@ class Layer(NamedTuple):
 
     @property
     def k(self) -> float:
-        """What its entries are divided by."""
+        """The divisor of the entries."""
         return math.sqrt(self.k_squared)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What is asked: h₁ = x W₁ and h_{l+1} = φ(h_l) W_{l+1}, and gradients from the top back.
+    """The question of a stack: h₁ = x W₁ and h_{l+1} = φ(h_l) W_{l+1}, and its gradients.
 
     A norm stands before the activation. A residual stack adds branches to a stream instead:
     h_{l+1} = h_l + residual · φ(norm(h_l)) W_{l+1}.
@@ -58,22 +58,23 @@ class Network:
         widths: n₀ of the input, and n₁ to n_L of the layers.
         activation: φ: a name of :mod:`varsim.activations`.
         scale: The scheme that gives every layer's k.
-        gain: g, for the schemes that have one; their own default by default.
+        gain: g, for schemes with a gain; the scheme's default by default.
         bias_std: Standard deviation of the normal biases.
         x_dist: Distribution of the inputs' entries.
-        correlation: Correlation between each two inputs of a batch, entry by entry.
+        correlation: Correlation between any two inputs of a batch, entry by entry.
         w_dist: Distribution of the weights' entries before the division by k; normal by default,
             None with an initializer.
-        norm: What is normalised; a name in :data:`varsim.catalog.norms.NORMS`.
+        norm: The norm before φ; a name in :data:`varsim.catalog.norms.NORMS`.
         residual: Factor on every branch, or None for a plain stack.
         batch: Inputs per network.
-        networks: Independent networks, which are the replicates; with a precision, to begin with.
-        precision: Relative standard error to sample every layer to, such as 0.01; None for none.
-        backward: Whether gradients are followed too.
+        networks: Number of independent networks, the replicates; with a precision, of the first
+            check.
+        precision: Target of every layer's relative standard error, such as 0.01, or None.
+        backward: Whether gradients are propagated too.
         seed: Root of all random streams.
         dtype: ``"float32"`` or ``"float64"``.
-        init: What makes every W, as in :class:`varsim.layer.question.Experiment`: used as it
-            comes, with the scheme as the claim it is held to.
+        init: The initializer of every W, as in :class:`varsim.layer.question.Experiment`: used
+            unchanged, with the scheme as the claim to test.
 
     Raises:
         InputError: A value is not allowed.
@@ -101,7 +102,7 @@ class Network:
     init: str | None = None
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Check every field and convert it to its canonical form."""
         if not 2 <= len(self.widths) <= MAX_DEPTH + 1:
             raise InputError(
                 f"there are {len(self.widths) - 1} layers; give the width of the input, and then "
@@ -132,7 +133,7 @@ class Network:
         self._check_shapes()
         if ":" not in self.activation:
             self.phi  # noqa: B018  # refuses an unknown name
-        self.layers  # noqa: B018  # and whatever is wrong with the weights
+        self.layers  # noqa: B018  # refuses invalid weights
         first = self.experiment(*self.widths[:2])
         for name in ("x_dist", "w_dist", "init", "dtype"):
             object.__setattr__(self, name, getattr(first, name))
@@ -168,12 +169,12 @@ class Network:
 
     @property
     def initializer(self) -> WeightSource:
-        """What makes every W."""
+        """The source of every W."""
         return self.experiment(*self.widths[:2]).initializer
 
     @property
     def replicate_size(self) -> int:
-        """Nothing: the key says all of a network."""
+        """0: the key determines a network completely."""
         return 0
 
     @property
@@ -193,28 +194,28 @@ class Network:
 
     @property
     def g(self) -> float | None:
-        """The gain: as asked, or the scheme's own; None where the scheme has none."""
+        """The gain; by default that of the scheme, None if the scheme has none."""
         return self.experiment(*self.widths[:2]).g
 
     @cached_property
     def key(self) -> str:
-        """128 bits of the SHA-256 of what is asked, without its seed and its number of networks."""
+        """128 bits of the SHA-256 of the question without seed, networks and precision."""
         without = {"seed", "networks", "precision", "x_dist", "w_dist", "init"}
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__.keys() - without}
         fields |= {"scale": canonical_name(self.scale), "gain": self.g}
         if not self.correlation:
             del fields["correlation"]
-        # Named as in the first release, so that published streams stay.
+        # These names never change, so that published streams stay.
         fields |= {"x": self.x_dist, "w": self.w_dist or "normal"}
         fields |= self.initializer.settings
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:32]
 
     def lower(self, depth: int) -> Network:
-        """Return its first layers as a network of their own."""
+        """Return the network of the first ``depth`` layers."""
         return self if depth == self.depth else replace(self, widths=self.widths[: depth + 1])
 
     def experiment(self, fan_in: int, fan_out: int) -> Experiment:
-        """Return one layer as an experiment, which checks what both have in common."""
+        """Return one layer as an experiment, which checks the common settings."""
         experiment = Experiment(
             dim=fan_in, fan_out=fan_out, scale=self.scale, gain=self.gain, x_dist=self.x_dist,
             w_dist=self.w_dist, seed=self.seed, dtype=self.dtype, init=self.init,
@@ -230,12 +231,12 @@ class Network:
 def network(
     *, width: int | tuple[int, ...], depth: int, residual: float | str | None, **settings: Any
 ) -> Network:
-    """Return a network of layers of one width, or of the widths of its input and every layer.
+    """Return a network with one width throughout, or with the widths of its input and layers.
 
     Args:
-        width: The width, or all widths; then the depth follows from them.
+        width: The width, or all widths, which give the depth.
         depth: L, the number of layers.
-        residual: As of a :class:`Network`; ``"gpt2"`` is 1/√(2L).
+        residual: As in :class:`Network`; ``"gpt2"`` is 1/√(2L).
         settings: The other settings of a :class:`Network`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The rows of a deep stack, one per layer: measured totals against theory."""
+"""Rows of a deep stack, one per layer: totals, theory, and the columns computed from them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _SMALLEST = {
     name: max(float(np.finfo(name).tiny) ** 2, float(np.finfo(float).tiny)) for name in FLOAT_TYPES
 }
 
-# Relative variance between networks above which their mean says little of a typical one.
+# Relative variance between networks above which a mean says little about the typical network.
 HEAVY = 1.0
 
-# Runs of equal widths that are named one by one.
+# Most runs of equal widths that are listed.
 _MOST_RUNS = 4
 
 _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "product", "gradient_square",
@@ -51,7 +51,7 @@ _TOTALS = mapping(networks=WHOLE, **dict.fromkeys(_MEANS, optional(NUMBER)))
 
 
 def finite(value: float | None) -> float | None:
-    """Return a value, or None where it is not finite or not known."""
+    """Return a value, or None if it is None or not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
@@ -63,7 +63,7 @@ def _write_totals(totals: LayerTotals) -> object:
 TOTALS: ValueType[LayerTotals] = ValueType(
     lambda value: LayerTotals(**_TOTALS.read(value)), _write_totals
 )
-"""How files hold the totals of a layer: what is not finite is null."""
+"""The form of the totals of a layer in files: null for values that are not finite."""
 
 _column: Columns[LayerResult] = Columns()
 
@@ -78,22 +78,22 @@ def _back(row: LayerResult) -> Estimate | None:
 
 @dataclass(frozen=True, repr=False)
 class LayerResult(RowBase):
-    """What came out of one layer of a stack: its question, its totals, and what follows from them.
+    """The row of one layer of a stack: its question, totals, and the columns computed from them.
 
     Every field of :data:`LAYERS` is an attribute, and so is every setting of the network.
 
     Attributes:
         question: The network.
         layer: l, from 1 on.
-        prediction: Theory of the layer.
-        totals: What the networks gave of the layer.
+        prediction: The prediction for the layer.
+        totals: Running totals of the layer.
         median: Median over networks of the mean square of h.
-        gradient_median: The same of ∂h.
-        median_networks: Number of networks that these medians are of: the last ones, where a run
-            was resumed.
-        next_check: The number of networks at which the stopping rule decides next; None where it
-            has decided.
-        counts: Histogram of φ(h), those beyond the ends first and last; None without.
+        gradient_median: The same for ∂h.
+        median_networks: Number of networks behind these medians: after a resumed run, the last
+            ones.
+        next_check: Number of networks at the next decision of the stopping rule; None after its
+            last decision.
+        counts: Histogram of φ(h), with the counts beyond the ends first and last; None without one.
         histogram: Its bins, or None.
     """
 
@@ -121,7 +121,7 @@ class LayerResult(RowBase):
 
     @cached_property
     def forward(self) -> Estimate | None:
-        """E h² with its error, and its claim; None after an overflow."""
+        """E h² with its error and its claim; None after an overflow."""
         theory, totals = self.prediction, self.totals
         expected = (theory.spread if theory.batch_spread is None else theory.batch_spread) or 0.0
         claim = self._testable(theory.variance), theory.variance_slack
@@ -129,13 +129,13 @@ class LayerResult(RowBase):
 
     @cached_property
     def back(self) -> Estimate | None:
-        """E (∂h)² with its error, and its claim; None where gradients are not followed."""
+        """E (∂h)² with its error and its claim; None without the backward pass."""
         theory, totals = self.prediction, self.totals
         claim = self._testable(theory.gradient), theory.gradient_slack
         return _estimate(totals, (totals.gradient_square, totals.gradient_m2), claim)
 
     def _testable(self, claim: float | None) -> float | None:
-        """Return a claim, or None where the values that it is about lose digits to underflow."""
+        """Return a claim, or None if such values lose digits to underflow."""
         return None if claim is not None and claim < self._smallest else claim
 
     @property
@@ -144,7 +144,7 @@ class LayerResult(RowBase):
 
     @property
     def underflows(self) -> bool:
-        """Whether what was measured is below what floats hold in full."""
+        """Whether a measured mean square is below the full precision of floats."""
         return self._is_below(self.forward, self.prediction.variance) or self._is_below(
             self.back, self.prediction.gradient
         )
@@ -153,7 +153,7 @@ class LayerResult(RowBase):
         if measured is None or measured.value >= self._smallest:
             return False
         if theory is None:
-            return measured.value > 0.0  # a mean of 0 can be that of dead units
+            return measured.value > 0.0  # dead units have a mean of 0
         return theory < self._smallest
 
     @property
@@ -163,7 +163,7 @@ class LayerResult(RowBase):
 
     @property
     def estimates(self) -> tuple[Estimate, ...]:
-        """What the verdict is about: no mean gradient that a few networks carry."""
+        """The estimates that the verdict tests; no mean gradient that a few networks carry."""
         back = None if self.gradients_are_heavy else self.back
         return tuple(estimate for estimate in (self.forward, back) if estimate is not None)
 
@@ -179,18 +179,18 @@ class LayerResult(RowBase):
 
     @property
     def gradients_are_heavy(self) -> bool:
-        """Whether a few networks carry the mean gradient; theory does not know by how much."""
+        """Whether a few networks carry the mean gradient; theory does not predict that spread."""
         return (self.gradient_spread or 0.0) > HEAVY
 
     @property
     def relative_error(self) -> float:
-        """The larger relative standard error of the two ways; 0 where there is nothing."""
+        """The larger relative standard error of forward and backward; 0 if neither is measured."""
         known = (self.forward, self.back)
         return max((each.relative_error for each in known if each is not None), default=0.0)
 
     @property
     def met(self) -> bool:
-        """Whether the precision that was asked for was reached, or all networks were drawn."""
+        """Whether the precision is reached; without one, whether all networks are drawn."""
         precision = self.question.precision
         if precision is None:
             return self.totals.networks >= self.question.networks
@@ -204,13 +204,13 @@ class LayerResult(RowBase):
 
     @property
     def is_loose(self) -> bool:
-        """Whether theory is allowed more than usual, since the law of the weights is not known."""
+        """Whether theory has a larger allowance, since the law of the weights is unknown."""
         slack = max(self.prediction.variance_slack, self.prediction.gradient_slack)
         return self.question.init is not None and slack > 3 * LARGEST_SLACK
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
-        """What a reader should know."""
+        """The caveats of the row."""
         return (*self.pooling(), *_caveats(self))
 
     # fmt: off
@@ -301,7 +301,8 @@ class LayerResult(RowBase):
         drop_priority=6, note="z = (empirical - theory) / standard error")
     p = _column(
         optional(NUMBER),
-        "Two-sided probability of a difference so far beyond the allowance; of this row alone.",
+        "Two-sided probability of a difference at least as far beyond the allowance; of this row "
+        "alone.",
         lambda r: None if r.forward is None else r.forward.joint_p)
     within = _column(
         optional(NUMBER),
@@ -388,7 +389,7 @@ class LayerResult(RowBase):
         lambda r: r.next_check, name="next_check", stored=True)
     _totals = _column(
         TOTALS,
-        "The running totals that the measured values follow from, and that can be added to.",
+        "The running totals, from which the measured values follow; more networks can be added.",
         lambda r: r.totals, name="totals", stored=True)
     # fmt: on
 
@@ -399,11 +400,11 @@ def _estimate(
     claimed: tuple[float | None, float],
     expected: float = 0.0,
 ) -> Estimate | None:
-    """Return a mean with its error, beside a claim.
+    """Return a mean with its error and its claim; None after an overflow.
 
     Args:
-        totals: What the networks gave.
-        measured: The mean, and the sum of squares about it.
+        totals: Running totals of the layer.
+        measured: The mean, and the relative sum of squares about it.
         claimed: The claim, and its relative allowance.
         expected: Relative variance between networks by theory.
     """
@@ -471,7 +472,7 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
 
 
 def _in_runs(widths: Sequence[int]) -> str:
-    """Return widths in words: all of them where they are few."""
+    """Return widths in words: every run of equal widths, or a range if there are many."""
     runs = [(width, len(list(run))) for width, run in groupby(widths)]
     if len(runs) == 1:
         return f"width {widths[0]}"
@@ -486,18 +487,18 @@ def _output_correlation(totals: LayerTotals) -> float | None:
 
 
 def _where_correlated(row: LayerResult, value: float | None) -> str:
-    """Return the cell of a value that tables show where inputs are correlated."""
+    """Return the cell of a value that tables show only for correlated inputs."""
     return "" if value is None or not row.question.correlation else f"{value:.4f}"
 
 
 @lru_cache(maxsize=16)
 def _network(settings: tuple[Any, ...]) -> Network:
-    """Return the network of a row; that of the row before for the next layer of a stack."""
+    """Return the network of a row, the same object for all layers of a stack."""
     return Network(**dict(zip(Network.__dataclass_fields__, settings, strict=True)))
 
 
 def _totals(network: Network, totals: LayerTotals) -> LayerTotals:
-    """Return the totals of a file: null is NaN, but for what is not known of the network."""
+    """Return the totals of a file: null is NaN, except for values that the network lacks."""
     unknown = {"saturated", "dead"}
     unknown |= {"gradient_square"} if not network.backward else set()
     unknown |= {"product"} if network.batch == 1 else set()
@@ -536,10 +537,10 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         and (not bins.width > 0.0 or len(counts) != bins.number + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
-    held = ("median", "gradient_median", "median_networks", "next_check", "counts", *STATE)
+    stored = ("median", "gradient_median", "median_networks", "next_check", "counts", *STATE)
     return LayerResult(
         network, values["layer"], prediction, totals,
-        histogram=bins, **{name: values[name] for name in held},
+        histogram=bins, **{name: values[name] for name in stored},
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Sampling of deep stacks: draw networks, push inputs forward and gradients back, reduce.
+"""Sampling of deep stacks: draw networks, propagate inputs and gradients, reduce.
 
-Knows nothing of the theory it is compared with.
+Shares no facts with the theory.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from varsim.layer.sampling import verify_initializer
 from varsim.stack.question import Layer, Network
 from varsim.statistics.moments import Bins
 
-# Weights are drawn once more for the way back, but for so many of the last, which are kept.
-_KEPT_NUMBERS = 2**23
+# Most weights that are stored for the backward pass, the last layers first; it redraws the others.
+_STORED_WEIGHTS = 2**23
 
-# So many numbers are summed in their own precision, and such sums in float64.
+# Numbers per sum in the precision of the dtype; these sums are added in float64.
 _BLOCK = 512
 
 # A sum of squares within these has neither overflowed in float32 nor lost digits to underflow.
 _SAFE = 1e-30, 1e38
 
-# A unit is saturated within this share of half the range of φ from a bound.
+# Largest distance of a saturated unit from a bound of φ, relative to half the range of φ.
 _NEAR = 0.03
 
-# What a norm averages over: the batch, or the units of a layer.
+# The axis of a norm's averages: the batch, or the units of a layer.
 _AXIS = {"batch": 0, "layer": 1, "rms": 1}
 
 _TINY = 1e-30
@@ -43,7 +43,7 @@ _EMPTY: FloatArray = np.empty(0)
 
 
 class LayerMoments(NamedTuple):
-    """What one network gave of one layer, over its units and its batch.
+    """Moments of one layer of one network, over its units and its batch.
 
     Attributes:
         mean: Mean of h.
@@ -51,8 +51,8 @@ class LayerMoments(NamedTuple):
         activation_square: Mean of φ(h)², after the norm if there is one.
         saturated: Share of units near a bound of φ; 0 for an unbounded one.
         dead: Share of units where φ′ = 0.
-        product: Mean of h h of two inputs of the batch; 0 where there is one.
-        gradient_square: Mean of (∂h)²; 0 where gradients are not followed.
+        product: Mean of h h over pairs of inputs of the batch; 0 for a batch of one.
+        gradient_square: Mean of (∂h)²; 0 without the backward pass.
     """
 
     mean: float
@@ -68,7 +68,7 @@ FIELDS = LayerMoments._fields
 
 
 class Sampled(NamedTuple):
-    """What one network gave.
+    """One replicate: the moments of one network.
 
     Attributes:
         moments: Of shape (layers, fields of :class:`LayerMoments`).
@@ -80,7 +80,7 @@ class Sampled(NamedTuple):
 
 
 def sample_network(network: Network, index: int, bins: tuple[Bins, ...] | None = None) -> Sampled:
-    """Return what network ``index`` gives, layer by layer."""
+    """Return the moments of network ``index``, layer by layer."""
     sample = _Sample(network, index)
     moments = np.zeros((network.depth, len(FIELDS)))
     counts = []
@@ -92,16 +92,16 @@ def sample_network(network: Network, index: int, bins: tuple[Bins, ...] | None =
         if network.backward:
             for place, gradient in sample.backward():
                 moments[place, -1] = _mean_square(gradient)
-            if not np.isfinite(moments[-2:-1, 1]).all():  # φ′ of what is not a number may be 0
+            if not np.isfinite(moments[-2:-1, 1]).all():  # φ′ of NaN may be 0
                 moments[:-1, -1] = np.nan
     return Sampled(moments, None if bins is None else tuple(counts))
 
 
 def verify_network(network: Network) -> None:
-    """Check that the activation and what makes W can be used; loads what they belong to.
+    """Check that the activation and the weight source can be used; loads their frameworks.
 
     Raises:
-        InputError: One of them cannot.
+        InputError: One of them cannot be used.
     """
     with np.errstate(all="ignore"):
         network.phi.phi(np.zeros(1))
@@ -109,28 +109,28 @@ def verify_network(network: Network) -> None:
 
 
 def network_bytes(network: Network) -> int:
-    """Return about how many bytes of arrays a worker holds.
+    """Return the approximate bytes of arrays per worker.
 
-    The weights that are kept, and those of another layer as they are drawn; φ′, and with a norm h,
-    of every layer for the way back; and what a layer takes of arrays with an entry for each unit.
+    These are the stored weights and those of one more layer; φ′ of every layer for the backward
+    pass, with a norm also h; and the arrays of one layer with one entry per unit.
     """
     layers, widest = network.layers, max(network.widths)
     sizes = [layer.fan_in * layer.fan_out for layer in layers]
-    kept = _kept_count(network)
-    drawn = (4 if network.init else 1) + (kept < len(sizes))
-    numbers = sum(sizes[len(sizes) - kept :]) + drawn * max(sizes)
+    stored = _stored_layers(network)
+    drawn = (4 if network.init else 1) + (stored < len(sizes))
+    numbers = sum(sizes[len(sizes) - stored :]) + drawn * max(sizes)
     per_unit = network.backward * (1 + (network.norm != "none"))
     units = network.batch * (per_unit * sum(network.widths) + 8 * widest)
     return (numbers + units) * np.dtype(network.dtype).itemsize
 
 
 class _Units(NamedTuple):
-    """What the units of a layer gave, each of shape (batch, width).
+    """The values of the units of a layer, each of shape (batch, width).
 
     Attributes:
-        h: What comes in.
-        phi: φ of h, after the norm if there is one.
-        slope: φ′ there; empty where neither the way back nor the share of dead units needs it.
+        h: The preactivations.
+        phi: φ(h), after the norm if there is one.
+        slope: φ′(h); empty if neither the backward pass nor the share of dead units needs it.
     """
 
     h: FloatArray
@@ -139,15 +139,15 @@ class _Units(NamedTuple):
 
 
 class _Sample:
-    """One random network with its batch. Layers are counted from 0, the input is none of them."""
+    """One random network with its batch. Layers are counted from 0, without the input."""
 
     def __init__(self, network: Network, index: int) -> None:
         self._network, self._index = network, index
         self._dtype = np.dtype(network.dtype)
         self._initializer = network.initializer
         self._needs_slope = network.backward or network.phi.flat
-        self._kept = _kept_weights(network)
-        self._ways_back: list[_WayBack] = []
+        self._stored = _stored_weights(network)
+        self._saved: list[Saved] = []
 
     def forward(self) -> Iterator[_Units]:
         """Yield the units of every layer."""
@@ -164,20 +164,20 @@ class _Sample:
             normed, deviation = _normalised(network.norm, h)
             signal, slope = phi.both(normed) if self._needs_slope else (phi.phi(normed), _EMPTY)
             if network.backward:
-                kept = _EMPTY if normed is h else normed
-                self._ways_back.append(_WayBack(slope, kept, deviation))
+                saved = _EMPTY if normed is h else normed
+                self._saved.append(Saved(slope, saved, deviation))
             yield _Units(h, signal, slope)
             below = h
 
     def backward(self) -> Iterator[tuple[int, FloatArray]]:
-        """Yield the gradient of every layer's h, from the top, where it is standard normal."""
+        """Yield the gradient of every layer's h from the top on, where it is standard normal."""
         network = self._network
         shape = (network.batch, network.widths[-1])
         gradient = self._draw("cotangent", "normal", shape, network.depth + 1).copy()
         yield network.depth - 1, gradient
         for place in reversed(range(network.depth - 1)):
             through = (gradient / self._divisor(place + 1)) @ self._weights(place + 1).T
-            through = self._ways_back[place].gradient(network.norm, through)
+            through = self._saved[place].gradient(network.norm, through)
             if network.residual is not None:
                 through *= self._dtype.type(network.residual)
                 through += gradient
@@ -185,18 +185,18 @@ class _Sample:
             yield place, gradient
 
     def _divisor(self, place: int) -> np.floating:
-        """Return what a layer's weights are to be divided by: 1 where they come as they are."""
+        """Return the divisor of a layer's weights: 1 for an initializer, used unchanged."""
         k = self._network.layers[place].k
         divisor: np.floating = self._dtype.type(self._initializer.divisor(k))
         return divisor
 
     def _weights(self, place: int) -> FloatArray:
-        """Return a layer's weights before their division by k: drawn, or kept from the way up."""
-        layer, out = self._network.layers[place], self._kept.get(place)
+        """Return a layer's weights before the division by k, drawn or stored."""
+        layer, out = self._network.layers[place], self._stored.get(place)
         if out is None:
             out = scratch("w", layer.fan_in * layer.fan_out, self._dtype)
             out = out.reshape(layer.fan_in, layer.fan_out)
-        elif place < len(self._ways_back):
+        elif place < len(self._saved):
             return out
         if self._network.init is None:
             return self._fill(out, self._network.w_dist or "normal", place + 1)
@@ -204,7 +204,7 @@ class _Sample:
         return out
 
     def _inputs(self) -> FloatArray:
-        """Return a batch of x; correlated inputs share a part, which has a stream of its own."""
+        """Return a batch of x; correlated inputs share a part, drawn from a separate stream."""
         network, width = self._network, self._network.widths[0]
         x = self._draw("x", network.x_dist, (network.batch, width), 0)
         if network.correlation:
@@ -221,7 +221,7 @@ class _Sample:
         return bias
 
     def _draw(self, name: str, distribution: str, shape: tuple[int, int], layer: int) -> FloatArray:
-        """Return draws from a layer's own stream: the same every time they are asked for."""
+        """Return draws from the stream of a layer: the same draws in every call."""
         out: FloatArray = scratch(name, shape[0] * shape[1], self._dtype)
         return self._fill(out.reshape(shape), distribution, layer)
 
@@ -233,53 +233,59 @@ class _Sample:
         return generator(self._network.key, self._network.seed, self._index, layer)
 
 
-class _WayBack(NamedTuple):
-    """What is kept of a layer for the way back: φ′, and what the norm gave and divided by."""
+class Saved(NamedTuple):
+    """Arrays of a layer saved for the backward pass.
+
+    Attributes:
+        slope: φ′, of shape (batch, width).
+        normed: Normalised h, of the same shape; empty without a norm.
+        deviation: The divisor of the norm, with one entry per average; empty without a norm.
+    """
 
     slope: FloatArray
     normed: FloatArray
     deviation: FloatArray
 
     def gradient(self, norm: str, above: FloatArray) -> FloatArray:
-        """Return the gradient of h from that of φ, which is overwritten."""
+        """Return the gradient of h from that of φ, ``above``, which is overwritten."""
         above *= self.slope
         if norm == "none":
             return above
-        if norm == "batch" and len(above) == 2:  # which is ±1 whatever h is: the rest is rounding
+        if norm == "batch" and len(above) == 2:  # normalised h is ±1: the rest is rounding
             above[:] = 0.0
             return above
         axis = _AXIS[norm]
-        along = np.mean(self.normed * above, axis=axis, keepdims=True)
-        back: FloatArray = above - self.normed * along
+        projection = np.mean(self.normed * above, axis=axis, keepdims=True)
+        gradient: FloatArray = above - self.normed * projection
         if norm != "rms":
-            back -= above.mean(axis=axis, keepdims=True)
-        back /= self.deviation
-        return back
+            gradient -= above.mean(axis=axis, keepdims=True)
+        gradient /= self.deviation
+        return gradient
 
 
-def _kept_weights(network: Network) -> dict[int, FloatArray]:
-    """Return memory for the weights of the last layers, which the way back needs again.
+def _stored_weights(network: Network) -> dict[int, FloatArray]:
+    """Return memory, by layer, for the weights that the backward pass needs again.
 
-    It is one piece: from 4 MiB on, NumPy asks the system for huge pages, which are faster.
+    It is one array: from 4 MiB on, NumPy asks the system for huge pages, which are faster.
     """
-    count = _kept_count(network)
+    count = _stored_layers(network)
     shapes = [(layer.fan_in, layer.fan_out) for layer in reversed(network.layers)]
     ends = [0, *accumulate(fan_in * fan_out for fan_in, fan_out in shapes)]
-    memory = scratch("kept", ends[count], np.dtype(network.dtype))
+    memory = scratch("stored", ends[count], np.dtype(network.dtype))
     return {
         network.depth - 1 - i: memory[ends[i] : ends[i + 1]].reshape(shapes[i])
         for i in range(count)
     }
 
 
-def _kept_count(network: Network) -> int:
-    """Return of how many layers, from the last on, weights are kept for the way back."""
+def _stored_layers(network: Network) -> int:
+    """Return the number of layers, from the last on, with weights stored for the backward pass."""
     sizes = (layer.fan_in * layer.fan_out for layer in reversed(network.layers))
-    return sum(end <= _KEPT_NUMBERS for end in accumulate(sizes)) if network.backward else 0
+    return sum(end <= _STORED_WEIGHTS for end in accumulate(sizes)) if network.backward else 0
 
 
 def _normalised(norm: str, h: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return what the activation sees, and what the norm divided by."""
+    """Return the input of the activation, and the divisor of the norm."""
     if norm == "none":
         return h, _EMPTY
     axis = _AXIS[norm]
@@ -309,8 +315,8 @@ def _mean_product(h: FloatArray, square: float) -> float:
     """Return the mean of h h over units and pairs of inputs, from h of shape (batch, width).
 
     Args:
-        h: The units of every input.
-        square: Their mean square.
+        h: Preactivations of every input.
+        square: Mean of h².
     """
     batch = len(h)
     if batch < 2:
@@ -319,7 +325,7 @@ def _mean_product(h: FloatArray, square: float) -> float:
 
 
 def _mean_square(values: FloatArray) -> float:
-    """Return the mean square: short sums are of the values' precision, sums of these float64."""
+    """Return the mean square, from short sums in the values' precision, added in float64."""
     flat = values.ravel()
     whole = flat.size - flat.size % _BLOCK
     blocks, rest = flat[:whole].reshape(-1, _BLOCK), flat[whole:]

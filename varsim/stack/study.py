@@ -1,4 +1,4 @@
-"""How a deep stack is measured: a replicate is a network."""
+"""The study of a deep stack: a replicate is a network."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _HISTOGRAM_REACH, _HISTOGRAM_BINS = 5.0, 100
 
 
 def activation_bins(network: Network) -> tuple[Bins, ...]:
-    """Return where φ(h) is counted in every layer: over its bounds, or five root mean squares."""
+    """Return the bins of φ(h) in every layer: over its bounds, within five root mean squares."""
     low, high = network.phi.bounds
     bins, scale = [], 1.0
     for theory in predict(network, infinite_width=True):
-        if network.norm == "none" and theory.variance is not None:  # a norm hands on a scale of 1
+        if network.norm == "none" and theory.variance is not None:  # after a norm the scale is 1
             scale = math.sqrt(theory.variance)
         reach = _HISTOGRAM_REACH * max(scale, network.phi.bounded or 1e-30)
         start, end = max(low, -reach), min(high, reach)
-        # A little wider, so that what rounds to the upper bound is within.
+        # Slightly wider, so that values that round to the upper bound are inside.
         bins.append(Bins(start, (end - start) * (1 + 1e-9) / _HISTOGRAM_BINS, _HISTOGRAM_BINS))
     return tuple(bins)
 
 
 @dataclass(frozen=True)
 class StackStudy:
-    """How a deep stack is measured: a replicate is a network.
+    """The study of a deep stack: a replicate is a network.
 
     Attributes:
         question: The network.
         confidence: Level of the intervals.
-        histogram: Whether φ(h) is counted.
-        infinite_width: Whether theory leaves out its correction for finite width.
-        max_networks: The most networks that a precision takes.
+        histogram: Whether φ(h) is counted in histograms.
+        infinite_width: Whether theory omits its correction for finite width.
+        max_networks: Largest number of networks with a precision.
     """
 
     question: Network
@@ -54,23 +54,23 @@ class StackStudy:
     max_networks: int = MAX_NETWORKS
 
     minimum = MIN_NETWORKS
-    """Replicates that an error bar needs."""
+    """Least number of replicates for an error bar."""
 
     batch = 1
-    """Replicates that are best sampled in one go."""
+    """Replicates per batch."""
 
     @property
     def cost(self) -> int:
-        """Weights that a replicate draws."""
+        """Weights per replicate."""
         return sum(layer.fan_in * layer.fan_out for layer in self.question.layers)
 
     @property
     def memory(self) -> int:
-        """Bytes of arrays that a worker holds, about."""
+        """Approximate bytes of arrays per worker."""
         return network_bytes(self.question)
 
     def prepare(self) -> None:
-        """Load and check the activation and what makes W, or raise an InputError."""
+        """Load and check the activation and the weight source, or raise an InputError."""
         verify_network(self.question)
 
     def empty(self) -> StackTotals:
@@ -85,11 +85,11 @@ class StackStudy:
         return StackTotals(0, (layer,) * self.question.depth, None, [])
 
     def sample(self, indices: range) -> list[Sampled]:
-        """Return what consecutive networks give."""
+        """Return the moments of the networks of consecutive indices."""
         return [sample_network(self.question, index, self._bins) for index in indices]
 
     def next_check(self, totals: StackTotals) -> int | None:
-        """Return the number of networks at which to decide next, or None."""
+        """Return the number of networks at the next check, or None if there are enough."""
         count, precision = totals.networks, self.question.precision
         if count < self.question.networks:
             return self.question.networks
@@ -100,7 +100,7 @@ class StackStudy:
         return min(self.max_networks, math.ceil(count * growth))
 
     def rows(self, totals: StackTotals) -> list[LayerResult]:
-        """Return a row for every layer."""
+        """Return one row per layer."""
         network = self.question
         medians, median_networks = totals.typical()
         bins = None if totals.counts is None else activation_bins(network)
@@ -120,10 +120,10 @@ class StackStudy:
         ]  # fmt: skip
 
     def resume(self, rows: Sequence[LayerResult]) -> Resumed[Sampled, StackTotals, LayerResult]:
-        """Return how to continue from the rows of a file.
+        """Return the study and the totals to continue from, given the rows of a file.
 
-        They are stale if a layer is missing, or if they are of another package or lack a histogram
-        that is asked for.
+        The rows are stale if a layer is missing, if the initializer is of another package, or if
+        they lack a requested histogram or have other bins.
         """
         network = self.question
         by_layer = {row.layer: row for row in rows}
@@ -145,7 +145,7 @@ class StackStudy:
             row.histogram is not None and row.histogram.like(expected)
             for row, expected in zip(known, bins, strict=counted)
         ):
-            return Resumed(self, None, is_done=False)  # of a version that counts elsewhere
+            return Resumed(self, None, is_done=False)  # counts of other bins cannot be added
         done = totals.next_check is None and self.next_check(totals) is None
         return Resumed(replace(self, histogram=counted), totals, is_done=done)
 
@@ -155,7 +155,7 @@ class StackStudy:
 
 
 def _totals_of(rows: Sequence[LayerResult]) -> StackTotals:
-    """Return the totals that the rows of all layers hold."""
+    """Return the totals of the rows of all layers."""
     first = rows[0]
     medians = [[row.median, row.gradient_median] for row in rows]
     return StackTotals(

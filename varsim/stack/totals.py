@@ -1,4 +1,4 @@
-"""Running totals of networks: all that the rows of a deep stack need."""
+"""Running totals of networks: the sums behind the rows of a deep stack."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SQUARE, _GRADIENT = FIELDS.index("square"), FIELDS.index("gradient_square")
 
 
 class LayerTotals(NamedTuple):
-    """What networks gave of one layer, as running totals; NaN once a value is not finite.
+    """Running totals of one layer over networks; NaN once a value is not finite.
 
     Attributes:
         networks: Number of networks.
         mean: Mean of h.
         square: Mean of h².
         activation_square: Mean of φ(h)².
-        saturated: Share of units near a bound of φ; None where φ is not bounded.
-        dead: Share of units where φ′ = 0; None where φ has no flat part.
-        product: Mean of h h of two inputs of a batch; None where there is one.
-        gradient_square: Mean of (∂h)²; None where gradients are not followed.
+        saturated: Share of units near a bound of φ; None if φ is not bounded.
+        dead: Share of units where φ′ = 0; None if φ has no flat part.
+        product: Mean of h h over pairs of inputs of a batch; None for a batch of one.
+        gradient_square: Mean of (∂h)²; None without the backward pass.
         within: Mean over networks of the variance within one.
-        square_m2: Σ (q / mean - 1)² over the networks' mean squares q of h: relative to the mean,
+        square_m2: Σ (q / mean - 1)² over the networks' mean squares q of h. Relative to the mean,
             it neither overflows nor underflows.
-        gradient_m2: The same of (∂h)².
+        gradient_m2: The same for ∂h.
     """
 
     networks: int = 0
@@ -48,10 +48,10 @@ class LayerTotals(NamedTuple):
     gradient_m2: float = 0.0
 
     def plus(self, moments: Sequence[float]) -> LayerTotals:
-        """Return the totals with the moments of one more network, of :data:`FIELDS`."""
+        """Return the totals after one more network; its moments are ordered as :data:`FIELDS`."""
         count = self.networks + 1
         mean, square = moments[:2]
-        # Not below 0, where rounding would put what does not vary; an overflow stays one.
+        # Rounding can put a variance of 0 below 0; an overflow stays an overflow.
         values = (*moments, max(square - mean * mean, 0.0))
         means = [
             None if old is None else old + (value - old) / count
@@ -61,12 +61,12 @@ class LayerTotals(NamedTuple):
         gradient_m2 = _with_one_more(
             self.gradient_m2, count, self.gradient_square, means[_GRADIENT], moments[_GRADIENT]
         )
-        # None stays None, and no other mean is.
+        # A mean is None if and only if it was None before.
         return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type, call-arg]
 
     @classmethod
     def pooled(cls, parts: Sequence[LayerTotals]) -> LayerTotals:
-        """Return the totals of all networks of several totals of one layer."""
+        """Return the totals of one layer over the networks of all parts."""
         count = sum(part.networks for part in parts)
         shares = [part.networks / count for part in parts]
         means = [
@@ -76,7 +76,7 @@ class LayerTotals(NamedTuple):
         squares = [(part.networks, part.square, part.square_m2) for part in parts]
         gradients = [(part.networks, part.gradient_square, part.gradient_m2) for part in parts]
         sums = _pooled_m2(squares, means[_SQUARE]), _pooled_m2(gradients, means[_GRADIENT])
-        # None stays None, and no other mean is.
+        # A mean is None if and only if it was None before.
         return LayerTotals(count, *means, *sums)  # type: ignore[arg-type, call-arg]
 
     def relative_error(self, m2: float) -> float:
@@ -95,26 +95,26 @@ def _pooled_m2(parts: Sequence[tuple[int, float | None, float]], now: float | No
 def _with_one_more(
     m2: float, count: int, before: float | None, now: float | None, value: float
 ) -> float:
-    """Return Σ (q / mean - 1)² with one more q, as the mean goes from ``before`` to ``now``."""
+    """Return Σ (q / mean - 1)² after one more q, with the mean ``before`` and ``now``."""
     if not now or before is None:
         return 0.0
-    kept, step = before / now, (value - before) / now
-    return m2 * kept * kept + step * step * (count - 1) / count
+    ratio, step = before / now, (value - before) / now
+    return m2 * ratio * ratio + step * step * (count - 1) / count
 
 
 @dataclass(frozen=True, slots=True)
 class StackTotals:
-    """What networks gave of all layers, as running totals, in the order of the networks.
+    """Running totals of all layers, added in the order of the networks.
 
     Attributes:
         networks: Number of networks.
         layers: The totals of every layer.
-        counts: The histograms of φ(h), or None.
-        recent: Of each network of this run, the mean squares of h and ∂h, of shape (layers, 2): for
-            their medians, which cannot be added up.
-        medians: Those of an earlier run, of shape (layers, 2); None where there was none.
-        median_networks: Number of networks that these medians are of.
-        next_check: The number of networks at which the stopping rule decides next, or None.
+        counts: The histograms of φ(h), of shape (layers, bins + 2), or None.
+        recent: Mean squares of h and ∂h of each network of this run, of shape (layers, 2) each, for
+            their medians: those of two runs cannot be combined.
+        medians: The medians of an earlier run, of shape (layers, 2), or None.
+        median_networks: Number of networks behind these medians.
+        next_check: Number of networks at the next decision of the stopping rule, or None.
     """
 
     networks: int
@@ -135,7 +135,7 @@ class StackTotals:
         return replace(self, next_check=check)
 
     def plus(self, *samples: Sampled) -> StackTotals:
-        """Return the totals with more networks."""
+        """Return the totals after more networks."""
         return reduce(StackTotals._with, samples, self)
 
     def _with(self, sample: Sampled) -> StackTotals:
@@ -154,7 +154,7 @@ class StackTotals:
         return max((error for error in errors if not math.isnan(error)), default=0.0)
 
     def typical(self) -> tuple[NDArray[np.float64], int]:
-        """Return the medians of shape (layers, 2), and of how many networks they are."""
+        """Return the medians, of shape (layers, 2), and the number of networks behind them."""
         if self.medians is not None and not self.recent:
             return self.medians, self.median_networks
         return np.median(np.stack(self.recent), axis=0), len(self.recent)

@@ -1,4 +1,4 @@
-"""Statistics: estimates with their errors and p-values, and verdicts that share one rate."""
+"""Statistics: estimates with errors and p-values, and verdicts with one false-alarm rate."""
 
 from varsim.statistics.estimate import Caveat, Estimate
 from varsim.statistics.verdicts import check_probability, holm, judge

@@ -10,7 +10,7 @@ from varsim.statistics import student
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
-    """Something a reader of a row should know; ``id`` is stable, ``message`` is a sentence."""
+    """A warning about a row; ``id`` is stable, ``message`` is a sentence."""
 
     id: str
     message: str
@@ -18,15 +18,15 @@ class Caveat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A measured value with its error, and the claim that it is held to.
+    """A measured value with its error and its claim.
 
     Attributes:
         value: The measurement.
         std_error: Its standard error, from the spread between replicates.
         dof: Degrees of freedom of that error.
-        claim: What theory says; None where nothing is known.
-        slack: Relative allowance for what the claim leaves out.
-        expected_error: The standard error that theory expects; 0 where nothing is known.
+        claim: The prediction to test; None if unknown.
+        slack: Relative allowance for the effects that the claim omits.
+        expected_error: The standard error by theory; 0 if unknown.
         expected_dof: Degrees of freedom of that error; ``dof`` by default.
     """
 
@@ -39,20 +39,20 @@ class Estimate:
     expected_dof: float | None = None
 
     def half_width(self, confidence: float) -> float:
-        """Return half the width of the interval at a level: Student's t times the error."""
+        """Return half the width of the confidence interval: Student's t times the error."""
         return student.quantile(confidence, self.dof) * self.std_error
 
     def rough_half_width(self, confidence: float) -> float:
-        """Return :meth:`half_width` but for its last digits, which tables do not show."""
+        """Return :meth:`half_width` without its last digits, which tables do not show."""
         return student.rough_quantile(confidence, self.dof) * self.std_error
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the ends of the interval at a level."""
+        """Return the ends of the confidence interval."""
         half_width = self.half_width(confidence)
         return self.value - half_width, self.value + half_width
 
     def ratio_interval(self, confidence: float) -> tuple[float, float] | None:
-        """Return the ends of the interval of :attr:`ratio`, or None."""
+        """Return the ends of the confidence interval of :attr:`ratio`, or None without a claim."""
         if not self.claim:
             return None
         low, high = self.interval(confidence)
@@ -60,7 +60,7 @@ class Estimate:
 
     @property
     def relative_error(self) -> float:
-        """The relative standard error; 0 where there is nothing to measure."""
+        """The relative standard error; 0 for a value of 0."""
         return self.std_error / self.value if self.value else 0.0
 
     @property
@@ -77,16 +77,16 @@ class Estimate:
 
     @property
     def p(self) -> float | None:
-        """Two-sided probability of a difference so far beyond the allowance; Student's t."""
+        """Two-sided probability of a difference as far beyond the allowance, by Student's t."""
         if self.claim is None or not self.std_error:
             return None
         return self._p(self.claim, self.std_error, self.dof)
 
     @property
     def joint_p(self) -> float | None:
-        """The larger of two p-values: by the measured error, and by the expected one.
+        """The larger of two p-values, by the measured and by the expected error.
 
-        From few or heavy-tailed samples a value and its measured error are small together, and the
+        In few or heavy-tailed samples a value and its measured error are small together, so the
         measured error alone would raise false alarms.
         """
         if self.claim is None:
@@ -99,9 +99,9 @@ class Estimate:
         return max(self._p(self.claim, error, dof) for dof, error in errors.items() if error)
 
     def joint_p_up_to(self, limit: float) -> float | None:
-        """Return :attr:`joint_p`, or 1 where it is plainly above a limit, at little cost.
+        """Return :attr:`joint_p`, or 1 if it is clearly above a limit, at little cost.
 
-        It is never below the tail of a normal distribution at the larger error.
+        The tail of a normal distribution at the larger error is a lower bound of it.
         """
         error = max(self.std_error, self.expected_error)
         if self.claim is not None and error:

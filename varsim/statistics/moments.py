@@ -1,4 +1,4 @@
-"""What blocks of outputs are reduced to: moments, histograms, and their running totals."""
+"""Reductions of outputs: moments and histograms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from varsim.compute.memory import scratch
 
 
 class Moments(NamedTuple):
-    """Mean and variance of the outputs of one block, in float64 whatever the outputs' dtype.
+    """Mean and variance of the outputs of one block, in float64 for any dtype of the outputs.
 
     Attributes:
         outputs: Number of outputs.
@@ -25,7 +25,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, values: NDArray[np.floating]) -> Moments:
-        """Return the moments of an array of any shape, in two passes: never E y² - (E y)²."""
+        """Return the moments of an array of any shape; two passes, since E y² - (E y)² cancels."""
         mean = float(values.mean(dtype=np.float64))
         deviations = scratch("deviations", values.size, np.float64)
         np.subtract(values.ravel(), mean, out=deviations, dtype=np.float64)
@@ -33,7 +33,7 @@ class Moments(NamedTuple):
 
     @classmethod
     def of_each(cls, values: NDArray[np.floating]) -> list[Moments]:
-        """Return the moments of every row of a matrix, the same as of each row alone up to 8192."""
+        """Return the moments of every row of a matrix; up to 8192 columns they equal :meth:`of`."""
         rows, count = values.shape
         deviations = scratch("deviations", values.size, np.float64).reshape(rows, count)
         np.copyto(deviations, values)
@@ -46,7 +46,7 @@ class Moments(NamedTuple):
 
 
 class Bins(NamedTuple):
-    """The bins of a histogram: ``number`` equal ones from ``low``, and one beyond either end."""
+    """The bins of a histogram: ``number`` equal ones from ``low`` on, and one beyond each end."""
 
     low: float
     width: float
@@ -54,21 +54,21 @@ class Bins(NamedTuple):
 
     @property
     def edges(self) -> NDArray[np.floating]:
-        """The ends of the equal bins, from the first on."""
+        """The edges of the equal bins, of shape (number + 1,)."""
         return self.low + self.width * np.arange(self.number + 1)
 
     def split(self, parts: int) -> Bins:
-        """Return bins that are so many times finer."""
+        """Return the bins with every bin split into ``parts`` equal ones."""
         return Bins(self.low, self.width / parts, self.number * parts)
 
     def like(self, other: Bins) -> bool:
-        """Tell whether these are the same bins but for rounding, by another version or libm."""
+        """Return whether bins are equal up to rounding, which differs between math libraries."""
         ends = zip(self[:2], other[:2], strict=True)
         close = all(abs(a - b) <= 1e-6 * self.width for a, b in ends)
         return close and self.number == other.number
 
     def counts(self, values: NDArray[np.floating]) -> tuple[int, ...]:
-        """Return how many values are in every bin, those beyond the ends first and last.
+        """Return the number of values per bin; the first and the last are those beyond the ends.
 
         >>> Bins(-1.0, 0.5, 4).counts(np.array([-5.0, -0.9, 0.1, 0.2, 7.0]))
         (1, 1, 0, 2, 0, 1)

@@ -1,6 +1,6 @@
 """Student's t distribution: tail probabilities and quantiles.
 
-Through the regularised incomplete beta function, whose continued fraction keeps its *relative*
+They use the regularised incomplete beta function. Its continued fraction keeps its *relative*
 precision far into the tails, where 1 - CDF would be rounding noise.
 """
 
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 _TINY = 1e-300
 
-# The continued fraction has so many steps, in so many parts.
+# Steps per part of the continued fraction, and number of parts.
 _PART, _PARTS = 32, 3125
 
 _NEWTON_STEPS, _NEWTON_END = 12, 5e-8
@@ -45,7 +45,7 @@ def quantile(confidence: float, dof: float) -> float:
     near, error = _near(tail, dof)
 
     def is_below(t: float) -> bool:
-        """Tell whether a value is below the quantile; P decides where that is not plain."""
+        """Return whether t is below the quantile; P decides within the error."""
         return t < near if abs(t - near) > error else two_sided_p(t, dof) > tail
 
     low, high = 0.0, 1.0
@@ -64,12 +64,12 @@ def quantile(confidence: float, dof: float) -> float:
 
 @lru_cache(maxsize=4096)
 def rough_quantile(confidence: float, dof: float) -> float:
-    """Return :func:`quantile` but for its last digits, in a fraction of its time."""
+    """Return :func:`quantile` without its last digits, in a fraction of its time."""
     return _near(1.0 - confidence, dof)[0] or quantile(confidence, dof)
 
 
 def _near(tail: float, dof: float) -> tuple[float, float]:
-    """Return t with P(|T| >= t) = ``tail``, and the error that rounding gives it.
+    """Return t with P(|T| >= t) = ``tail``, and its rounding error.
 
     Newton's method on log P, from the expansion in 1 / dof: Abramowitz & Stegun (1964), 26.7.5,
     and 26.2.23 for the normal distribution.
@@ -98,7 +98,7 @@ def _density(t: float, dof: float) -> float:
 
 
 def _rounding(dof: float) -> float:
-    """Return the largest relative rounding error of a P, with a margin: its logarithms' error."""
+    """Return the largest relative rounding error of P, that of its logarithms, with a margin."""
     return 3e-15 * (10.0 + abs(math.lgamma(dof / 2)))
 
 
@@ -127,7 +127,7 @@ def _continued_fraction(x: float, a: float, b: float) -> float:
 
 @lru_cache(maxsize=16)
 def _steps(a: float, b: float, part: int) -> list[tuple[float, float]]:
-    """Return a part of the steps of the continued fraction, which are these ratios times x."""
+    """Return one part of the continued fraction's steps: ratios (over, under), to multiply by x."""
     steps = []
     for i in range(max(1, part * _PART), (part + 1) * _PART):
         m = i // 2

@@ -11,7 +11,7 @@ from varsim.statistics.estimate import Estimate
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
-    """Return which p-values are significant, with a chance of at most alpha for any false one.
+    """Return whether each p-value is significant, with family-wise error rate alpha.
 
     Holm (1979): the i-th smallest of m p-values, from i = 0, is significant while it is at most
     alpha / (m - i).
@@ -28,11 +28,11 @@ def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
 
 
 class Judged(Protocol):
-    """A row that a verdict can be passed on."""
+    """A row with estimates and a verdict."""
 
     @property
     def estimates(self) -> Sequence[Estimate]:
-        """The estimates that the verdict is about."""
+        """The estimates that the verdict tests."""
 
     def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
         """Return the row with a verdict."""
@@ -44,11 +44,11 @@ J = TypeVar("J", bound=Judged)
 def judge(rows: Sequence[J], alpha: float = 0.001) -> list[J]:
     """Return rows with their verdicts, which share one false-alarm rate: Holm (1979).
 
-    A row agrees where all of its estimates agree with their claims; without a claim it has no
-    verdict. If every claim is right, the chance that any row disagrees is at most alpha.
+    A row agrees if all of its estimates agree with their claims; without a claim it has no
+    verdict. If every claim is right, the probability of any disagreement is at most alpha.
 
     Args:
-        rows: All rows that are read together, with or without verdicts.
+        rows: All rows of a table, with or without verdicts.
         alpha: The false-alarm rate, between 0 and 1.
 
     Raises:
@@ -69,7 +69,7 @@ def check_probability(name: str, value: float) -> float:
     """Return a probability strictly between 0 and 1.
 
     Raises:
-        InputError: It is not one.
+        InputError: ``value`` is not between 0 and 1.
     """
     if not (isinstance(value, Real) and 0.0 < value < 1.0):
         example = 0.95 if name == "confidence" else 0.001

@@ -15,19 +15,19 @@ _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file so that at every moment it holds the old content or the new, never a part.
+    """Write a file atomically: at every moment it has the old content or the new one.
 
     Text is written in UTF-8. Devices and pipes, which cannot be replaced, are written to directly.
     A link stays a link.
 
     Raises:
-        OSError: It could not be written; the old file, if there was one, is untouched.
+        OSError: The file could not be written; an old file is unchanged.
     """
     target = real_path(path)
     if target.exists() and not target.is_file():
         target.write_bytes(_encoded(content))
     elif target.exists():
-        handle = open_locked(target)  # refused where another varsim adds rows to it
+        handle = open_locked(target)  # fails if another varsim adds rows to it
         try:
             remove_temporary_files(target)
             atomic_write(target, content)
@@ -39,10 +39,10 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def atomic_write(target: Path, content: str | bytes) -> None:
-    """Replace the content of a regular file as a whole: a reader sees the old file or the new one.
+    """Replace a regular file atomically: a reader sees the old content or the new one.
 
     Raises:
-        OSError: It could not be written; the old file, if there was one, is untouched.
+        OSError: The file could not be written; an old file is unchanged.
     """
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=_temporary_prefix(target))
     temporary = Path(name)
@@ -60,14 +60,14 @@ def atomic_write(target: Path, content: str | bytes) -> None:
 
 
 def open_locked(target: Path) -> int:
-    """Open a regular file and lock it, creating it if need be; closing it unlocks it.
+    """Open and lock a regular file, created if missing; closing it unlocks it.
 
     Returns:
-        Its descriptor, for reading and writing.
+        The descriptor, for reading and writing.
 
     Raises:
-        BlockingIOError: Another process owns it.
-        OSError: It cannot be opened, or is not meant to be written.
+        BlockingIOError: Another process has locked the file.
+        OSError: The file cannot be opened, or is read-only.
     """
     while True:
         is_new = not target.exists()
@@ -76,10 +76,10 @@ def open_locked(target: Path) -> int:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file")
-            if not status.st_mode & 0o222:  # which does not stop root, but says what is meant
+            if not status.st_mode & 0o222:  # root could write, but the mode says not to
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             _lock(handle)
-            # Whoever owned it before may have put a new file in its place.
+            # The previous owner of the lock may have replaced the file.
             if target.exists() and target.stat().st_ino == status.st_ino:
                 if is_new:
                     sync_folder(target)
@@ -91,7 +91,7 @@ def open_locked(target: Path) -> int:
 
 
 def is_open_at(target: Path, handle: int) -> bool:
-    """Tell whether a name is still that of an open file: it may be deleted, or another's."""
+    """Return whether a path still leads to an open file, which may be deleted or replaced."""
     try:
         return os.path.samestat(target.stat(), os.fstat(handle))
     except OSError:  # the file is gone, or its folder is
@@ -99,17 +99,17 @@ def is_open_at(target: Path, handle: int) -> bool:
 
 
 def remove_temporary_files(target: Path) -> None:
-    """Remove what a process that was killed while it replaced a file left beside it."""
+    """Remove temporary files that a killed process left beside a file."""
     for temporary in target.parent.glob(f"{_temporary_prefix(target)}*"):
-        with suppress(OSError):  # gone meanwhile, or another user's
+        with suppress(OSError):  # removed meanwhile, or another user's
             temporary.unlink()
 
 
 def append_line(handle: int, line: bytes) -> None:
-    """Add to the end of an open file so that it outlives a power cut, whole or not at all.
+    """Add a line to the end of an open file, complete or not at all, and sync it to disk.
 
     Raises:
-        OSError: It could not be added; the file is as it was.
+        OSError: The line could not be added; the file is unchanged.
     """
     length = os.lseek(handle, 0, os.SEEK_END)
     try:
@@ -121,7 +121,7 @@ def append_line(handle: int, line: bytes) -> None:
 
 
 def sync_folder(target: Path) -> None:
-    """Make a new name in a folder outlive a power cut, where the system offers that."""
+    """Sync a new name in a folder to disk, if the system supports that."""
     try:
         folder = os.open(target.parent, os.O_RDONLY)
     except OSError:  # Windows opens no folders
@@ -133,10 +133,10 @@ def sync_folder(target: Path) -> None:
 
 
 def real_path(path: Path) -> Path:
-    """Return where a path leads, all links followed.
+    """Return the path after all links are followed.
 
     Raises:
-        OSError: In a circle.
+        OSError: The links form a circle.
     """
     target = Path(os.path.realpath(path))
     if target.is_symlink():  # still, after all links were followed
@@ -155,7 +155,7 @@ def _encoded(content: str | bytes) -> bytes:
 
 
 def _temporary_prefix(target: Path) -> str:
-    # Not the name itself, which may be as long as a name can be.
+    # Not the name itself, which may already have the maximal length.
     return f".varsim-{zlib.crc32(os.fsencode(target.name)):08x}-"
 
 
@@ -174,14 +174,14 @@ def _lock(handle: int) -> None:
 
 
 def _close_copy(handle: int, locked: os.stat_result) -> None:
-    """Close a locked file in a copy of this process: the lock would outlive its owner there."""
-    with suppress(OSError):  # it has been closed since
+    """Close a locked file in a forked copy of this process: the lock would outlive its owner."""
+    with suppress(OSError):  # it was closed meanwhile
         if os.path.samestat(os.fstat(handle), locked):
             os.close(handle)
 
 
 def _mode(target: Path) -> int:
-    """Return the permissions of the file that is replaced, or those of any new file."""
+    """Return the permissions of the file to replace, or the default ones of a new file."""
     if target.exists():
         return stat.S_IMODE(target.stat().st_mode)
     mask = os.umask(0)

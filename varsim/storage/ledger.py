@@ -1,4 +1,4 @@
-"""The ledger: rows to disk the moment they are done, and back, so that nothing is done twice."""
+"""The ledger: rows go to disk as soon as they are finished, and a later run resumes from them."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from varsim.storage.text import csv_text, jsonl_text
 from varsim.study import Rep, Study, Tot
 
 SUITABLE = (".jsonl", ".csv")
-"""Suffixes of the files that rows can be added to one by one."""
+"""Suffixes of files with one row per line, which a run can extend."""
 
 
 class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
-    """A file of rows, one per line, that is locked by this process while it is open.
+    """A file of rows, one per line, locked by this process while it is open.
 
-    Every row is synced to disk as it is added. A question is known by its key and its seed.
+    Every added row is synced to disk. Key and seed identify a question.
 
     Args:
-        path: The file, with one of the suffixes in :data:`SUITABLE`; made if need be.
+        path: The file, with one of the suffixes in :data:`SUITABLE`; created if missing.
         schema: The kind of its rows.
-        known: The kinds that a sentence can name, should the file hold others.
-        read_only: Whether to leave the file as it is, and unlocked; it must be there.
+        known: Further kinds, for the error sentence about a file with other rows.
+        read_only: Whether to leave the file unchanged and unlocked; it must exist.
 
     Raises:
-        InputError: The file holds something else; it is left as it is.
+        InputError: The file contains something else; it is left unchanged.
         BlockingIOError: Another process has locked the file.
-        OSError: It cannot be read or written.
+        OSError: The file cannot be read or written.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         read_only: bool = False,
     ) -> None:
         self.notes: list[str] = []
-        """Messages about the file as it was when it was opened."""
+        """Messages about the state of the file at opening."""
         self.path = path
         self._schema, self._known, self._read_only = schema, known, read_only
         self._path, self._suffix = real_path(path), path.suffix.lower()
@@ -76,7 +76,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         self.close()
 
     def close(self) -> None:
-        """Unlock the file, and leave none where nothing was added to a new one."""
+        """Unlock the file, and delete a new one without rows."""
         if self._is_new and self.is_in_place:
             self._path.unlink(missing_ok=True)
         os.close(self._file)
@@ -87,26 +87,26 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         return is_open_at(self._path, self._file)
 
     def resume(self, study: Study[Rep, Tot, R]) -> ResumePoint[Rep, Tot, R]:
-        """Return where a study begins, given the rows of its question in the file."""
-        held = self._groups.get((study.question.key, study.question.seed))
-        if held is None:
+        """Return the point from which a study resumes, given its rows in the file."""
+        group = self._groups.get((study.question.key, study.question.seed))
+        if group is None:
             return ResumePoint(study)
-        rows = [held[place] for place in sorted(held)]
+        rows = [group[place] for place in sorted(group)]
         study, totals, is_done = study.resume(rows)
         if totals is None:
             return ResumePoint(study, stale=rows)
         if not is_done:
             return ResumePoint(study, totals)
-        if not all(row.met for row in rows):  # of more than is asked for now
+        if not all(row.met for row in rows):  # they are of a larger request
             rows = study.rows(totals)
         done = [row.at(study.confidence).judged(agrees=None, alpha=None) for row in rows]
         return ResumePoint(study, totals, done=done)
 
     def add(self, rows: Sequence[R]) -> None:
-        """Add rows to the end of the file, or what replaces the rows of the same question.
+        """Add rows to the end of the file; they replace earlier rows of the same question.
 
         Raises:
-            OSError: They could not be added; the file is as it was.
+            OSError: The rows could not be added; the file is unchanged.
         """
         text = self._text(rows)
         if os.fstat(self._file).st_size:
@@ -116,19 +116,19 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         self._hold(rows)
 
     def failure(self, error: OSError) -> str:
-        """Return a sentence on rows that could not be added."""
+        """Return the sentence about rows that could not be added."""
         return (
             f"the last row could not be added to {str(self.path)!r}: {error.strerror}; make room "
             "and run the same command again"
         )
 
     def finalize(self, rows: Sequence[R]) -> None:
-        """Put the rows of a run in its order, with their verdicts; rows of other runs follow.
+        """Write the rows of a run in its order, with their verdicts; rows of other runs follow.
 
-        A file that was deleted meanwhile is there again.
+        A deleted file is restored.
 
         Raises:
-            OSError: It could not be written, or another file has its name.
+            OSError: The file could not be written, or another file has its name.
         """
         ours = {(row.key, row.question.seed) for row in rows}
         groups = [group for name, group in self._groups.items() if name not in ours]
@@ -153,7 +153,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         return jsonl_text(records)
 
     def _hold(self, rows: Sequence[R]) -> None:
-        """Hold rows by question and place; a later one replaces an earlier one."""
+        """Remember rows by question and place; a later row replaces an earlier one."""
         for row in rows:
             self._groups.setdefault((row.key, row.question.seed), {})[row.place] = row
 
@@ -175,7 +175,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         if self._read_only:
             return
         if self._head and rows and not content.startswith(self._head.encode()):
-            self._renew(rows)  # another header, so rows cannot be added below it
+            self._renew(rows)  # rows cannot be added below another header
         elif whole and not whole.endswith(b"\n"):
             append_line(self._file, b"\n")
 
@@ -185,7 +185,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         self._file = open_locked(self._path)
 
     def _split(self, content: bytes) -> tuple[bytes, bytes]:
-        """Return the whole lines, and the last one if it was cut off."""
+        """Return the complete lines, and a last line that was cut off."""
         start = content.rfind(b"\n") + 1
         last = content[start:]
         if not last or self._is_row(last):
@@ -193,7 +193,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         return content[:start], last
 
     def _is_row(self, line: bytes) -> bool:
-        """Tell whether a line is whole though it does not end: an editor cut off its last byte."""
+        """Return whether an unterminated line is complete: editors can drop the last line end."""
         if self._suffix == ".csv":
             return False  # the last number may have lost digits
         try:

@@ -1,4 +1,4 @@
-"""Rows read from files: JSON, JSON lines or CSV, as varsim wrote them or another program did."""
+"""Readers of rows in JSON, JSON lines or CSV, as written by varsim or by another program."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ _NOT_MEASURED = {
     "comparison": "comparisons", "gain": "gains", "critical": "critical points",
     "plan": "the plan of a dry run",
 }  # fmt: skip
-"""The other records that varsim writes, by their kind."""
+"""Kinds of records without measurements, with their plurals."""
 
 
 class Numbered(NamedTuple):
-    """A record with its number: that of its line, or of its place in a list."""
+    """A record with the number of its line, or of its place in a list."""
 
     number: int
     record: Record
 
 
 def suffix_of(content: str) -> str:
-    """Return the suffix that tells the format of a text, by how it begins."""
+    """Return the suffix of the format of a text, given by its first character."""
     start = content.removeprefix(_BOM).lstrip()[:1]
     return ".jsonl" if start == "{" else ".json" if start == "[" else ".csv"
 
 
 def read(content: str, suffix: str, schemas: Sequence[Schema[Any]]) -> list[Any]:
-    """Return the rows in the text of a file: all of one kind, which the file decides.
+    """Return the rows of a file's text, all of the kind of the first row.
 
     Args:
-        content: Its text.
-        suffix: Its format: ``.jsonl``, ``.csv`` or ``.json``.
-        schemas: The kinds that are known.
+        content: The text of the file.
+        suffix: The format: ``.jsonl``, ``.csv`` or ``.json``.
+        schemas: The known kinds.
 
     Raises:
         InputError: A row cannot be read; the sentence names it.
@@ -61,7 +61,7 @@ def records_in(
     """Yield the records of a text.
 
     Raises:
-        InputError: One of them is none.
+        InputError: The text is not in this format.
     """
     content = content.removeprefix(_BOM)
     if suffix == ".json":
@@ -116,7 +116,7 @@ def _check_kind(record: Record, schema: Schema[R]) -> None:
 
 
 def _loaded(text: str) -> Any:
-    """Return what JSON holds, or None."""
+    """Return the value of a JSON text, or None if it is invalid."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -160,13 +160,13 @@ def _csv_rows(content: str, schemas: Sequence[Schema[Any]]) -> Iterator[Numbered
 
 
 def _text_columns(schemas: Iterable[Schema[Any]]) -> frozenset[str]:
-    """Return the columns whose cells are the values themselves, and no JSON."""
+    """Return the names of the columns with plain text in their cells instead of JSON."""
     fields = (field for schema in schemas for field in schema.fields if field.value_type.is_text)
     return frozenset(["kind", "checksum", *(field.name for field in fields)])
 
 
 def _cell(cell: str, *, is_text: bool) -> object:
-    """Return the value of a cell: empty is None, and spreadsheets write TRUE and 1.5E-3."""
+    """Return the value of a cell: None if empty; TRUE and 1.5E-3 of spreadsheets are read."""
     if is_text or not cell:
         return cell or None
     value = _loaded(cell)

@@ -1,4 +1,4 @@
-"""Records as text, in formats that hold every digit."""
+"""Records as text, in formats with every digit."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from collections.abc import Iterable, Sequence
 from varsim.table import Record
 
 READABLE = (".jsonl", ".csv", ".json")
-"""Suffixes of the formats that hold every digit."""
+"""Suffixes of the formats with every digit, which varsim reads."""
 
 
 def csv_text(records: Sequence[Record]) -> str:
-    """Return comma-separated values; an unknown is empty, a list is JSON, floats are exact."""
+    """Return comma-separated values; unknown values are empty, lists JSON, floats exact."""
     head = csv_line(records[0]) if records else ""
     return head + "".join(csv_line(record.values()) for record in records)
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Return a line of CSV: never more than one, since line ends inside are escaped as in JSON."""
+    """Return a single line of CSV: line ends inside cells are escaped as in JSON."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(map(_csv_cell, cells))
     return line.getvalue()
 
 
 def json_text(records: Sequence[Record]) -> str:
-    """Return a JSON list with one object per row; an unknown is null, floats are exact."""
+    """Return a JSON list with one object per row; an unknown value is null, floats are exact."""
     return json.dumps(list(records), indent=2, allow_nan=False) + "\n"
 
 

@@ -18,7 +18,7 @@ _HEADER = "border-bottom: 1px solid; text-align: "
 
 
 def html(table: Table) -> str:
-    """Return the table as an HTML element, in ASCII, so that any encoding of a page holds it."""
+    """Return the table as an HTML element, in ASCII for pages of any encoding."""
     columns = table.printable
     rows = zip(
         *([_html_cell(column, text) for text in column.cells] for column in columns), strict=True

@@ -28,11 +28,11 @@ class Format:
     """A format of tables.
 
     Attributes:
-        name: Its name.
-        suffix: Suffix of its files; None if it belongs to another format.
+        name: The name.
+        suffix: Suffix of the files; None if it belongs to another format.
         text: Returns the text of a table.
         prose: Whether prose may follow the table.
-        machine: Whether it holds records instead of columns for people.
+        machine: Whether it consists of records instead of columns for people.
     """
 
     name: str
