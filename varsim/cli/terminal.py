@@ -38,7 +38,7 @@ R = TypeVar("R", bound="Row")
 _PROGRESS_AFTER_S = 0.5
 
 _STYLES = {
-    **dict.fromkeys(("agrees", "identical", "same draws"), "green"),
+    **dict.fromkeys(("agrees", "identical"), "green"),
     **dict.fromkeys(("DISAGREES", "DIFFERS"), "bold red"),
 }
 
