@@ -340,7 +340,7 @@ def test_new_streams_agree_within_errors_and_are_said_to_be_new(
         ("agrees", False, True)
     }
     table = comparison_table(found, matching, Names("a", "b"))
-    assert table.caveats[0].startswith("20 pairs of the same seed and samples have other draws")
+    assert table.caveats[0].startswith("20 pairs of the same seed and samples are not identical")
     assert "and 17 more" in table.caveats[0]
 
 
