@@ -262,7 +262,7 @@ def _off_claim(row: InitializerCheck, claimed: float) -> str:
 def _built(values: Mapping[str, Any]) -> InitializerCheck:
     asked = question(*(values[name] for name in ("init", "dim", "fan_out", "seed", "dtype")))
     totals: CheckTotals = values["totals"]
-    if totals.draws < 2 or totals.mean_square < 0:
+    if totals.draws < 2 or totals.mean_square < 0 or totals.reference is None:
         raise InputError("invalid row: too few draws, or a negative variance")
     state = {name: values[name] for name in ("claim", "claimed", *STATE)}
     return InitializerCheck(asked, totals, values["draws_asked"], **state)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from varsim.catalog import FLOAT_TYPES
-from varsim.catalog.scales import SCALES, find_scale
+from varsim.catalog.scales import SCALES, find_scale, one_spelling
 from varsim.errors import InputError
 from varsim.fields import STATE, Columns, RowBase, Schema
 from varsim.fields.rounding import rounded, significant
@@ -55,6 +55,17 @@ def _write_totals(totals: Totals) -> object:
 
 TOTALS: ValueType[Totals] = ValueType(_read_totals, _write_totals)
 """The form of the totals of blocks in files."""
+
+
+def _spelling(scale: object) -> str:
+    """Return the one spelling of a scheme, which other programs may write as a number."""
+    if isinstance(scale, bool) or not isinstance(scale, str | int | float):
+        raise TypeError
+    return one_spelling(str(scale))
+
+
+SCHEME: ValueType[str] = ValueType(_spelling, _spelling, is_text=True, is_scalar=True)
+"""How files hold a scheme."""
 
 _column: Columns[Result] = Columns()
 
@@ -129,7 +140,7 @@ class Result(RowBase):
         WHOLE, "D, the fan-in.", lambda r: r.question.dim, stored=True, header="D", phrase="D = {}",
         axis="D (fan-in)")
     scale = _column(
-        TEXT, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
+        SCHEME, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
         header="scale", phrase="scale {}", numeric=False)
     k = _column(
         NUMBER, "The divisor of W.", lambda r: r.question.k, header="k", phrase="k = {}",

@@ -26,7 +26,7 @@ from varsim.fields.values import (
     optional,
     sequence,
 )
-from varsim.layer.result import ended_before_check
+from varsim.layer.result import SCHEME, ended_before_check
 from varsim.stack.question import Layer, Network
 from varsim.stack.theory import LARGEST_SLACK, LayerTheory
 from varsim.stack.totals import LayerTotals
@@ -231,7 +231,7 @@ class LayerResult(RowBase):
         TEXT, "φ.", lambda r: r.question.activation, stored=True, phrase="{}",
         always_in_caption=True)
     scale = _column(
-        TEXT, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
+        SCHEME, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
         phrase="scale {}", always_in_caption=True)
     k = _column(NUMBER, "The divisor of W.", lambda r: r.weights.k)
     gain = _column(

@@ -97,7 +97,17 @@ def _schema_of(record: Record, schemas: Sequence[Schema[Any]]) -> Schema[Any]:
             "it was written by varsim before 1.0, whose files this varsim does not read; measure "
             "its rows again"
         )
+    if _is_newer(record):
+        raise InputError(_NEWER.format(record["schema"]))
     raise InputError("it holds no rows of varsim")
+
+
+_NEWER = f"its schema is {{}}, newer than {NUMBER}, which this varsim reads; update varsim"
+
+
+def _is_newer(record: Record) -> bool:
+    number = record.get("schema")
+    return isinstance(number, int | float) and number > NUMBER
 
 
 def _check_kind(record: Record, schema: Schema[R]) -> None:
@@ -105,11 +115,9 @@ def _check_kind(record: Record, schema: Schema[R]) -> None:
     if record.get("kind") != schema.name:
         raise InputError(f"this is not a row of {schema.plural}")
     number = record.get("schema")
-    if isinstance(number, int | float) and number > NUMBER:
-        raise InputError(
-            f"its schema is {number:g}, newer than {NUMBER}, which this varsim reads; update varsim"
-        )
-    if number != NUMBER:
+    if _is_newer(record):
+        raise InputError(_NEWER.format(number))
+    if number != NUMBER or isinstance(number, bool):
         raise InputError(
             f"its schema is {shortened(repr(number))}, and this varsim reads schema {NUMBER}"
         )
