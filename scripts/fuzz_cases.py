@@ -10,6 +10,10 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.scales import SCALES
+from varsim.report.formats import FORMATS
+
 Files: TypeAlias = dict[str, bytes]
 
 SUFFIXES = (".jsonl", ".csv", ".json")
@@ -95,20 +99,20 @@ ODD = [*ODD_WORDS.split(), "", " ", ",", ",,", "1 2", "/", *HARMFUL, *LONG]
 
 VALID = {
     "dim": "1 2 7 64 1:4 16:64:x2 8,9 2^5 1:64:log3 sqrt(64) 1k 512",
-    "scale": "none linear sqrt lecun xavier he he-fan-out geometric torch-linear 2 D^0.25 sqrt(D) "
+    "scale": f"{' '.join(SCALES)} 2 D^0.25 sqrt(D) "
     "1:4 kaiming 1e300 1e-300 D^3",
     "fan_out": "1 3 64 2,5 1:9:log3",
     "gain": "1 5/3 gelu torch:tanh sqrt(2) 0.5:2:0.5 relu 1e-300 1e150",
     "init": "orthogonal sparse sparse(sparsity=0.9,std=0.1) truncated_normal trunc_normal(std=2)",
     "design": "crossed paired fixed-x",
-    "x_dist": "normal uniform truncated rademacher laplace exponential rectified relu",
+    "x_dist": f"{' '.join(DISTRIBUTIONS)} relu",
     "w_dist": "normal uniform truncated rademacher laplace exponential gaussian",
     "x_mean": "0 1 -3 1e3 1e-300", "w_mean": "0 1 -2.5 1e6", "bias_std": "0 0.5 1e6 0.1:1:x3",
     "x_std": "1 0 0.5 1e300 1e-300", "w_std": "1 0 2 1e150 1e-40", "samples": "1 64 640 6400 1e4",
     "precision": "1% 5% 10% 0.01", "max_samples": "64 1e3 1e4", "max_time": "1s 0.1s 1m30s",
     "seed": "0 7 random 1e9 4294967295", "dtype": "float32 float64", "workers": "1 2",
     "confidence": "0.95 99% 1/2 0.999999", "alpha": "0.001 5% 1e-9 0.5",
-    "format": "table markdown csv json jsonl latex latex-siunitx typst html md tex",
+    "format": f"{' '.join(FORMATS)} md tex",
     "output": "o.csv o.jsonl o.json o.md o.tex o.typ o.html o.txt O.CSV o.svg no/o.csv r.csv",
     "columns": "dim scale,ratio empirical layer,width z name,claim theory ratio,ratio",
     "sort": "dim -dim z -p empirical -layer", "width": "1 2 8 16 1,3", "depth": "1 2 5 20",

@@ -15,6 +15,7 @@ from varsim.catalog import samplers
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS, FloatArray
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
+from varsim.layer.density import SHAPES
 
 COUNT = 1_000_000
 DTYPES = ["float32", "float64"]
@@ -36,8 +37,20 @@ def drawn(name: str, dtype: str, count: int = COUNT, seed: int = 1) -> FloatArra
 
 
 def test_every_distribution_has_a_sampler() -> None:
-    """The two tables name the same distributions, in the same order."""
-    assert list(SAMPLERS) == list(DISTRIBUTIONS)
+    """And a shape of its density: three tables name the same ones, in the same order."""
+    assert list(SAMPLERS) == list(SHAPES) == list(DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_even_moments_are_those_of_the_other_facts(name: str) -> None:
+    """E b², and E b⁴ from mean, variance, skewness and kurtosis."""
+    base = DISTRIBUTIONS[name]
+    mean, variance = base.mean, base.variance
+    third, fourth = base.skewness * variance**1.5, base.kurtosis * variance**2
+    raw = fourth + 4 * mean * third + 6 * mean**2 * variance + mean**4
+    assert base.even_moment(0) == 1.0
+    assert base.even_moment(2) == pytest.approx(variance + mean**2, rel=1e-6)
+    assert base.even_moment(4) == pytest.approx(raw, rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -12,9 +13,12 @@ import pytest
 
 from tests.rows import STUDIES, record_of, rows
 from varsim import InputError
+from varsim.check.totals import CheckTotals
 from varsim.fields import CHECKSUM, NUMBER, STATE, RowBase, Schema
 from varsim.fields.field import Declared
 from varsim.kinds import KINDS, SCHEMAS
+from varsim.layer.totals import Totals
+from varsim.stack.totals import LayerTotals
 
 
 def stored(record: dict[str, Any], schema: Schema[Any]) -> dict[str, Any]:
@@ -177,7 +181,8 @@ def test_every_field_says_what_it_is(schema: Schema[Any]) -> None:
 @BY_SCHEMA
 def test_every_field_is_an_attribute_of_its_row(schema: Schema[Any]) -> None:
     """By its name: as one of a row it is the value, and of the class it is the field."""
-    name = next(name for name in STUDIES if rows(name)[-1].schema is schema)
+    name = next((name for name in STUDIES if rows(name)[-1].schema is schema), "")
+    assert name, f"tests/rows.py has no study of {schema.plural}"
     row = rows(name)[-1]
     for field in schema.fields:
         assert getattr(row, field.name) == field.get(row), field.name
@@ -194,3 +199,31 @@ def test_a_file_says_what_its_rows_are() -> None:
         row = rows(name)[-1]
         assert list(record_of(row).items())[:2] == [("schema", 1), ("kind", row.schema.name)]
         assert list(record_of(row))[-1] == CHECKSUM
+
+
+@pytest.mark.parametrize("totals", [Totals, LayerTotals, CheckTotals])
+def test_every_total_is_written(totals: type[Any]) -> None:
+    """A total that a file does not hold would begin anew where a run is resumed."""
+    row = next(row for name in STUDIES if isinstance((row := rows(name)[-1]).totals, totals))
+    written = json.loads(json.dumps(row.schema.record(row)))["totals"]
+    names = (
+        [each.name for each in dataclasses.fields(totals)]
+        if totals is not LayerTotals
+        else (LayerTotals._fields)
+    )
+    assert list(written) == list(names)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_replicate_moves_every_total(name: str) -> None:
+    """None keeps the value that it has before the first replicate, but for what is not known."""
+    study = STUDIES[name]
+    few = study.empty().plus(*study.sample(range(3)))
+    for field in dataclasses.fields(few):
+        before, after = (getattr(each, field.name) for each in (study.empty(), few))
+        if after is not None and field.name not in {"next_check", "medians", "median_networks"}:
+            assert not _same(before, after), field.name
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) in {int, float} and a == b)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import varsim
+from varsim.kinds import KINDS
 
 PACKAGE = Path(varsim.__file__).parent
 
@@ -47,6 +48,9 @@ LATE = {"fields/row.py": {"notebook.rendered"}}
 """Imports from floors above. A notebook asks a row to show itself, by the name of a method, and the
 tables that it is shown in stand above all rows; so the method imports them when it is called."""
 
+STUDIES = {module.parent.name for module in PACKAGE.glob("*/kind.py")}
+"""Folders of studies."""
+
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -58,7 +62,7 @@ def room_of(module: Path) -> str:
 def room_named(name: str) -> str:
     """The room of a name of ours, such as layer.theory.predict."""
     room, *rest = name.split(".")
-    of_a_kind = room in {"layer", "stack", "check"} and OF_A_KIND.intersection(rest[:1])
+    of_a_kind = room in STUDIES and OF_A_KIND.intersection(rest[:1])
     return "kinds" if of_a_kind else room
 
 
@@ -151,3 +155,8 @@ def test_only_the_command_line_prints_and_exits(module: Path) -> None:
         ast.unparse(node.func) for node in ast.walk(tree_of(module)) if isinstance(node, ast.Call)
     }
     assert not calls & {"print", "exit", "quit", "sys.exit", "os._exit", "open", "click.echo"}
+
+
+def test_every_study_is_in_the_tuple_of_kinds() -> None:
+    """Else its rows could be written, and never read."""
+    assert {kind.schema.row.__module__.split(".")[1] for kind in KINDS} == STUDIES

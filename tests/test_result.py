@@ -30,7 +30,7 @@ def result() -> Result:
 
 
 def test_the_schema_is_fixed() -> None:
-    """Names and order are what scripts rely on; a change raises the schema's number."""
+    """Scripts rely on names and order; a change of what is stored raises the number."""
     assert RESULTS.names == SCHEMA.split()
     assert NUMBER == 1
 

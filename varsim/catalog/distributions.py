@@ -7,6 +7,7 @@ experiment's entries are ``mean + std * base``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -20,6 +21,7 @@ class Distribution:
         variance: E (b - mean)².
         skewness: E (b - mean)³ / variance^1.5.
         kurtosis: E (b - mean)⁴ / variance²; 3 for the normal distribution.
+        even_moment: Returns E b^j for even j.
         for_weights: Whether it is allowed for entries of W.
     """
 
@@ -28,6 +30,7 @@ class Distribution:
     variance: float
     skewness: float
     kurtosis: float
+    even_moment: Callable[[int], float]
     for_weights: bool = True
 
 
@@ -44,6 +47,22 @@ def truncated_moments(bound: float) -> tuple[float, float]:
     return variance, fourth / variance**2
 
 
+def _normal_moment(j: int) -> float:
+    return float(math.prod(range(j - 1, 0, -2)))
+
+
+def _truncated_moment(j: int) -> float:
+    variance, density = truncated_moments(2)[0], math.exp(-2) / math.sqrt(2 * math.pi)
+    inside, moment = math.erf(2 / math.sqrt(2)), 1.0
+    for k in range(2, j + 1, 2):
+        moment = (k - 1) * moment - 2**k * density / inside
+    return float(moment / variance ** (j / 2))
+
+
+def _exponential_moment(j: int) -> float:
+    return float(sum((-1) ** k * math.perm(j, j - k) for k in range(j + 1)))
+
+
 def _rectified() -> Distribution:
     """max(z, 0) of a standard normal z, with E b^j = E|z|^j / 2."""
     m1, m2, m3, m4 = 1 / math.sqrt(2 * math.pi), 0.5, math.sqrt(2 / math.pi), 1.5
@@ -54,44 +73,25 @@ def _rectified() -> Distribution:
         variance=variance,
         skewness=(m3 - 3 * m1 * m2 + 2 * m1**3) / variance**1.5,
         kurtosis=(m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4) / variance**2,
+        even_moment=lambda j: _normal_moment(j) / (1 if j == 0 else 2),
         for_weights=False,
     )
 
 
 DISTRIBUTIONS: dict[str, Distribution] = {
-    "normal": Distribution("Gaussian", mean=0, variance=1, skewness=0, kurtosis=3),
-    "uniform": Distribution("on ±√3", mean=0, variance=1, skewness=0, kurtosis=1.8),
-    "truncated": Distribution("normal kept within ±2σ, rescaled", 0, 1, 0, truncated_moments(2)[1]),
-    "rademacher": Distribution("±1", mean=0, variance=1, skewness=0, kurtosis=1),
-    "laplace": Distribution("two-sided exponential", mean=0, variance=1, skewness=0, kurtosis=6),
-    "exponential": Distribution("less 1, skewed", mean=0, variance=1, skewness=2, kurtosis=9),
+    "normal": Distribution("Gaussian", 0, 1, 0, 3, _normal_moment),
+    "uniform": Distribution("on ±√3", 0, 1, 0, 1.8, lambda j: 3.0 ** (j / 2) / (j + 1)),
+    "truncated": Distribution(
+        "normal kept within ±2σ, rescaled", 0, 1, 0, truncated_moments(2)[1], _truncated_moment
+    ),
+    "rademacher": Distribution("±1", 0, 1, 0, 1, lambda _: 1.0),
+    "laplace": Distribution(
+        "two-sided exponential", 0, 1, 0, 6, lambda j: math.factorial(j) / 2 ** (j / 2)
+    ),
+    "exponential": Distribution("less 1, skewed", 0, 1, 2, 9, _exponential_moment),
     "rectified": _rectified(),
 }
 """Every distribution by name; tests hold its sampler to these moments."""
 
 ALIASES = {"gaussian": "normal", "relu": "rectified"}
 """Other names of distributions."""
-
-
-def raw_moment(name: str, j: int) -> float:
-    """Return E b^j of a base distribution, for even j.
-
-    >>> raw_moment("normal", 4), raw_moment("exponential", 4)
-    (3.0, 9.0)
-    """
-    normal = float(math.prod(range(j - 1, 0, -2)))
-    if name == "truncated":
-        variance, density = truncated_moments(2)[0], math.exp(-2) / math.sqrt(2 * math.pi)
-        inside, moment = math.erf(2 / math.sqrt(2)), 1.0
-        for k in range(2, j + 1, 2):
-            moment = (k - 1) * moment - 2**k * density / inside
-        return float(moment / variance ** (j / 2))
-    known: dict[str, float] = {
-        "normal": normal,
-        "uniform": 3.0 ** (j / 2) / (j + 1),
-        "rademacher": 1.0,
-        "laplace": math.factorial(j) / 2 ** (j / 2),
-        "exponential": sum((-1) ** k * math.perm(j, j - k) for k in range(j + 1)),
-        "rectified": normal / (1 if j == 0 else 2),
-    }
-    return float(known[name])

@@ -281,5 +281,3 @@ CHECKS = Schema(
            ("theory", "backward_theory"), ("", "agrees")),
 )  # fmt: skip
 """The fields of the rows of checks."""
-
-InitializerCheck.schema = CHECKS

@@ -48,6 +48,9 @@ class Schema(Generic[R]):
     brief: tuple[tuple[str, str], ...] = ()
     member: str = ""
 
+    def __post_init__(self) -> None:
+        self.row.schema = self
+
     @cached_property
     def fields(self) -> tuple[Field[R, object], ...]:
         """The fields."""

@@ -439,5 +439,3 @@ RESULTS = Schema(
            ("", "agrees")),
 )  # fmt: skip
 """The fields of one layer's rows."""
-
-Result.schema = RESULTS

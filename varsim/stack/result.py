@@ -562,5 +562,3 @@ LAYERS = Schema(
     member="layer",
 )  # fmt: skip
 """The fields of a deep stack's rows."""
-
-LayerResult.schema = LAYERS

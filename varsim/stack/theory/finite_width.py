@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from varsim.catalog.distributions import raw_moment
+from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
 from varsim.stack.theory import batch, branches, chain, sphere
@@ -125,7 +125,8 @@ def _first_kernel(
     if network.x_dist == "normal":
         means, weights = chi_square_rule(_input_dof(network, isometric))
     else:
-        moments = [raw_moment(network.x_dist, 2 * k) for k in range(2 * NODES)]
+        moment = DISTRIBUTIONS[network.x_dist].even_moment
+        moments = [moment(2 * k) for k in range(2 * NODES)]
         means, weights = rule_of_mean(moments, n, nodes)
     return GaussRule(variance * means + bias, weights)
 
