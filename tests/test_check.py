@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tests.laws import BOUND
-from tests.program import here, needs, run
-from tests.rows import parse
+from tests.program import here, needs, parse, run
 from varsim import Experiment, InputError, runner
 from varsim.check.question import question
 from varsim.check.result import CHECKS, InitializerCheck

@@ -13,30 +13,33 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
 
-from tests.program import VARSIM, environment, here, on_terminal, rows, run, wait_for
-from varsim import Experiment, simulate
+from tests.program import VARSIM, environment, here, on_terminal, parse, rows, run, wait_for
+from varsim import Experiment, __version__, simulate
 from varsim.cli.program import varsim
 from varsim.initializers import documented, find
 from varsim.initializers.theory import INITIALIZERS
+from varsim.layer.result import RESULTS
 from varsim.layer.sampling import block_bytes
 from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.settings import duration
+from varsim.storage.text import jsonl_text
 
 SMALL = ("--samples", "6400")
 
-OLD = Path(__file__).parent / "old"
+DATA = Path(__file__).parent / "data"
 
 COMMANDS = {
     "varsim": "--dim 16,64 --design crossed,fixed-x --scale he,none --samples 6400",
     "layers": "layers --width 8 --depth 2 --networks 8 --batch 4 --activation tanh,relu",
     "init": "init orthogonal trunc_normal(std=0.1) --dim 8 --draws 8",
     "gains": "gains tanh relu --variance 1,2",
-    "compare": f"compare {OLD / 'results.jsonl'} {OLD / 'results.csv'}",
+    "compare": f"compare {DATA / 'results.jsonl'} {DATA / 'results.csv'}",
 }
 """Every command with an --output of rows, on little work."""
 
@@ -268,7 +271,7 @@ def test_a_figure_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     """Exit 1, with its name in the sentence."""
     pytest.importorskip("matplotlib")
     file = tmp_path / "missing" / "figure.svg"
-    done = here("plot", str(OLD / "results.jsonl"), "-o", str(file))
+    done = here("plot", str(DATA / "results.jsonl"), "-o", str(file))
     assert (done.returncode, done.stdout) == (1, "")
     sentence = rf"^Error: '{file}' could not be written: [^\n]+\.$"
     assert len(re.findall(sentence, done.stderr, re.MULTILINE)) == 1
@@ -350,7 +353,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("schema,varsim,seed,")
+    assert done.stdout.startswith("schema,kind,dim,")
 
 
 def cpu_seconds(process: int) -> float:
@@ -789,7 +792,7 @@ def test_help_reaches_every_stream() -> None:
 def test_version_names_what_the_bytes_depend_on() -> None:
     """varsim, Python, NumPy, BLAS and the bit generator."""
     text = here("--version").stdout
-    for name in ("varsim 0", "Python 3", "NumPy ", "BLAS ", "bit generator SFC64"):
+    for name in (f"varsim {__version__}", "Python 3", "NumPy ", "BLAS ", "bit generator SFC64"):
         assert name in text
 
 
@@ -1124,11 +1127,10 @@ def test_a_mistake_is_shown_in_part(option: str, text: str) -> None:
 
 def test_a_file_cannot_command_the_terminal(tmp_path: Path) -> None:
     """Escape sequences that somebody wrote into it are shown as text."""
-    lines = (OLD / "results.jsonl").read_text().splitlines()
-    bad = json.loads(lines[0]) | {"varsim": "\x1b[2J\x9b1m"}
+    row, *_ = parse((DATA / "results.jsonl").read_text(), ".jsonl")
     file = tmp_path / "bad.jsonl"
-    file.write_text(json.dumps(bad) + "\n")
-    done = here("compare", str(file), str(OLD / "results.jsonl"))
+    file.write_text(jsonl_text([RESULTS.record(replace(row, varsim="\x1b[2J\x9b1m"))]))
+    done = here("compare", str(file), str(DATA / "results.jsonl"))
     assert done.returncode == 0
     assert r"\x1b[2J\x9b1m" in done.stdout
     assert not {"\x1b", "\x9b"} & set(done.stdout + done.stderr)

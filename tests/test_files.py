@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.program import here
-from tests.rows import STUDIES, TEXTS, parse, record_of, rows, text_of
+from tests.program import here, parse
+from tests.rows import STUDIES, TEXTS, record_of, rows, text_of
 from varsim.errors import InputError
 from varsim.fields import CHECKSUM
 from varsim.kinds import SCHEMAS

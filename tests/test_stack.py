@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from scipy import integrate, stats
 
 from tests.laws import BOUND
-from tests.program import needs
-from tests.rows import parse, record_of
+from tests.program import needs, parse
+from tests.rows import record_of
 from varsim import layers as simulate_layers
 from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains

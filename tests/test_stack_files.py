@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.rows import parse, record_of, text_of
+from tests.program import parse
+from tests.rows import record_of, text_of
 from varsim import layers as simulate_layers
 from varsim.errors import InputError
 from varsim.stack.question import Network

@@ -25,8 +25,8 @@ from typing import Any
 
 import pytest
 
-from tests.program import VARSIM, environment, here, run, wait_for
-from tests.rows import parse, record_of
+from tests.program import VARSIM, environment, here, parse, run, wait_for
+from tests.rows import record_of
 from varsim import Experiment, InputError, Result, judge, simulate
 from varsim.check.question import question
 from varsim.check.result import CHECKS
