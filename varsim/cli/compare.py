@@ -11,7 +11,7 @@ import click
 
 from varsim.cli import options as common
 from varsim.cli.options import OutputOptions
-from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher
+from varsim.cli.streams import DISAGREED, DONE, FAILED
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError
@@ -19,9 +19,10 @@ from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
     from varsim import comparison
-    from varsim.cli import files
+    from varsim.cli import files, publish
     from varsim.report import comparison as report
 else:
+    publish = lazy("varsim.cli.publish")
     comparison, files = lazy("varsim.comparison"), lazy("varsim.cli.files")
     report = lazy("varsim.report.comparison")
 
@@ -69,7 +70,7 @@ def command(**given: Any) -> int:
 def compare(options: CompareOptions) -> int:
     """Compare two files; return the exit code."""
     alpha = check_probability("alpha", options.alpha)
-    publisher = Publisher.of(options)
+    publisher = publish.Publisher.of(options)
     if len(options.files) != 2:
         raise InputError(f"{files.number_given(options.files)}; give two, each {files.WANTED}")
     files.check_sources(options.files, options.output, "compared")

@@ -11,7 +11,7 @@ import click
 
 from varsim.cli import options as common
 from varsim.cli.options import OutputOptions, option, repeated
-from varsim.cli.publish import DONE, FAILED, Publisher
+from varsim.cli.streams import DONE, FAILED
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.parsing import split_calls
@@ -21,8 +21,10 @@ from varsim.usercode import stdout_to_stderr
 if TYPE_CHECKING:
     from varsim import activations
     from varsim.activations import gains as activation_gains
+    from varsim.cli import publish
     from varsim.report import gains as report
 else:
+    publish = lazy("varsim.cli.publish")
     activations, activation_gains = lazy("varsim.activations"), lazy("varsim.activations.gains")
     report = lazy("varsim.report.gains")
 
@@ -73,7 +75,7 @@ def command(**given: Any) -> int:
 
 def show_gains(options: GainOptions) -> int:
     """Show the gains of activations; return the exit code."""
-    publisher = Publisher.of(options)
+    publisher = publish.Publisher.of(options)
     names = list(chain.from_iterable(map(split_calls, options.activations)))
     for variance in options.variance:
         activation_gains.check_variance(variance)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from varsim.cli.publish import DONE
-from varsim.cli.terminal import encodable, is_terminal
+from varsim.cli.streams import DONE, encodable, is_terminal
 from varsim.cli.usage import GroupedCommand, first_line, subcommands
 from varsim.errors import InputError, nearest, quoted
 

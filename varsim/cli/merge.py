@@ -11,7 +11,7 @@ import click
 
 from varsim.cli import options as common
 from varsim.cli.options import OutputOptions
-from varsim.cli.publish import DISAGREED, DONE, FAILED, Publisher, summary
+from varsim.cli.streams import DISAGREED, DONE, FAILED
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError
@@ -19,12 +19,13 @@ from varsim.statistics import check_probability, judge
 
 if TYPE_CHECKING:
     from varsim import kinds
-    from varsim.cli import files
+    from varsim.cli import files, publish
     from varsim.comparison import merging
     from varsim.comparison.merging import Merged
     from varsim.report import rows as report
     from varsim.study import B
 else:
+    publish = lazy("varsim.cli.publish")
     files, merging = lazy("varsim.cli.files"), lazy("varsim.comparison.merging")
     kinds = lazy("varsim.kinds")
     report = lazy("varsim.report.rows")
@@ -69,7 +70,7 @@ def merge(options: MergeOptions) -> int:
     """Merge files of rows; return the exit code."""
     alpha = check_probability("alpha", options.alpha)
     confidence = check_probability("confidence", options.confidence)
-    publisher = Publisher.of(options)
+    publisher = publish.Publisher.of(options)
     if not options.files:
         raise InputError(
             f"{files.number_given(options.files)}; give one or more, each {files.WANTED}"
@@ -88,7 +89,7 @@ def merge(options: MergeOptions) -> int:
         publisher.say(note)
     publisher.say_caveats(tables)
     publisher.say(_what_was_merged(len(options.files), len(rows), merged))
-    for sentence in summary(kind, judged):
+    for sentence in publish.summary(kind, judged):
         publisher.say(sentence)
     if not written:
         return FAILED

@@ -12,7 +12,7 @@ import click
 
 from varsim.cli import options as common
 from varsim.cli.options import FIGURE_SUFFIXES, OUT, File, Values, option
-from varsim.cli.publish import DONE, FAILED, Publisher, check_suffixes, write_output
+from varsim.cli.streams import DONE, FAILED
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError, quoted
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import logging
 
     from varsim import plots
-    from varsim.cli import files
+    from varsim.cli import files, publish
 else:
+    publish = lazy("varsim.cli.publish")
     logging = lazy("logging")
     plots, files = lazy("varsim.plots"), lazy("varsim.cli.files")
 
@@ -108,10 +109,10 @@ def plot(options: PlotOptions) -> int:
             "figures need matplotlib, which is not installed; run: pip install matplotlib"
         ) from None
     written = [
-        write_output(path, plots.encode(each.figure, path.suffix.lower(), options.dpi))
+        publish.write_output(path, plots.encode(each.figure, path.suffix.lower(), options.dpi))
         for path, each in zip(options.output, figures, strict=True)
     ]
-    publisher = Publisher("table", [], quiet=options.quiet)
+    publisher = publish.Publisher("table", [], quiet=options.quiet)
     if options.no_caption:
         written.append(publisher.write(prose=f"{figures[0].caption}\n"))
     for remark in figures[0].remarks:
@@ -130,7 +131,7 @@ def _check(options: PlotOptions) -> None:
             else f"name a file that ends in one of {', '.join(FIGURE_SUFFIXES)}"
         )
         raise InputError(f"--output is missing; {hint}")
-    check_suffixes(options.output, FIGURE_SUFFIXES)
+    publish.check_suffixes(options.output, FIGURE_SUFFIXES)
     if not 2 <= options.width <= 40:
         raise InputError(f"width is {options.width:g}; give inches from 2 to 40, such as 3.4")
     if not 50 <= options.dpi <= 1200:

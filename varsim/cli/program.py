@@ -12,7 +12,7 @@ import click
 
 from varsim.cli import layer
 from varsim.cli.options import option
-from varsim.cli.publish import DONE, FAILED, INTERRUPTED, MISUSED, say_error
+from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.cli.usage import Program
 from varsim.compute import lazy, out_of_resources
 from varsim.errors import InputError, shortened

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from varsim.cli.options import OutputOptions
-from varsim.cli.terminal import draw, encodable, is_terminal, wrapped
+from varsim.cli.streams import abandon, encodable, is_terminal, say, say_as_is, say_error, wrapped
+from varsim.cli.terminal import draw
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from varsim.study import B, Kind
 else:
     report = lazy("varsim.report.rows")
-
-DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit codes."""
 
 _PAGE = 78
 
@@ -127,9 +125,9 @@ class Publisher:
         try:
             self._write_stdout(shown, prose, drawn)
         except BrokenPipeError:
-            _abandon(sys.stdout)  # the reader has all it wanted
+            abandon(sys.stdout)  # the reader has all it wanted
         except OSError as error:
-            _abandon(sys.stdout)
+            abandon(sys.stdout)
             say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
             return False
         return True
@@ -155,7 +153,7 @@ class Publisher:
             fence = "```\n" if self.format_name == "markdown" else ""
             stream.write(f"\n{fence}{_drawing(drawn, stream)}{fence}")
         elif drawn and sys.stderr is not None and not self.quiet:
-            _say_as_is(_drawing(drawn, sys.stderr))
+            say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
             gap, safe = "\n" * bool(tables), escape_control_characters(prose)
             stream.write(encodable(f"{gap}{wrapped(safe, stream, otherwise=_PAGE)}", stream))
@@ -199,35 +197,6 @@ def write_output(path: Path, content: str | bytes) -> bool:
     return True
 
 
-def say_error(message: str) -> None:
-    """Write an error to stderr, as a sentence."""
-    say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
-
-
-def say(message: str) -> None:
-    """Write a sentence to stderr, wrapped to the terminal."""
-    if sys.stderr is not None:
-        text = wrapped(escape_control_characters(message), sys.stderr)
-        _say_as_is(encodable(f"{text}\n", sys.stderr))
-
-
 def _drawing(drawn: Drawing, stream: TextIO) -> str:
     width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
     return escape_control_characters(drawn(width, encodable(_INK, stream) != _INK))
-
-
-def _say_as_is(text: str) -> None:
-    stream = sys.stderr
-    if stream is None:  # closed by the shell: 2>&-
-        return
-    try:
-        stream.write(text)
-        stream.flush()
-    except OSError:
-        _abandon(stream)  # nobody is left to tell, and the data matter more
-
-
-def _abandon(stream: TextIO | None) -> None:
-    """Let Python's own flush of a stream at exit go nowhere: it would fail a second time."""
-    if stream is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

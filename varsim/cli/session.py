@@ -14,19 +14,10 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 import click
 
 from varsim.cli.options import MeasuringOptions
-from varsim.cli.publish import (
-    DISAGREED,
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    UNMET,
-    Drawing,
-    Publisher,
-    say_error,
-    summary,
-)
+from varsim.cli.publish import Drawing, Publisher, summary
 from varsim.cli.signals import EndingSignals
-from varsim.cli.terminal import Progress, is_terminal
+from varsim.cli.streams import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, is_terminal, say_error
+from varsim.cli.terminal import Progress
 from varsim.compute import Mapper, check_workers, lazy, local
 from varsim.errors import InputError
 from varsim.report.rows import columns, row_name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
 from varsim.compute import lazy
 from varsim.errors import escape_control_characters
-from varsim.report.formats import to_ascii
 from varsim.table import Column, Table, fitting, table_width
 
 if TYPE_CHECKING:
@@ -31,39 +29,19 @@ else:
     rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
     rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
     rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
+from varsim.cli.streams import encodable, is_terminal, wrapped
 
 R = TypeVar("R", bound="Row")
 
+
 # Shorter work ends before an eye sees the bar.
 _PROGRESS_AFTER_S = 0.5
+
 
 _STYLES = {
     **dict.fromkeys(("agrees", "identical"), "green"),
     **dict.fromkeys(("DISAGREES", "DIFFERS"), "bold red"),
 }
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a stream is a terminal."""
-    return stream is not None and not stream.closed and stream.isatty()
-
-
-def encodable(text: str, stream: TextIO | None) -> str:
-    """Return the text, in ASCII where the stream's encoding cannot hold it."""
-    try:
-        text.encode("ascii" if stream is None else stream.encoding or "ascii")
-    except UnicodeEncodeError:
-        return to_ascii(text)
-    return text
-
-
-def wrapped(text: str, stream: TextIO, *, otherwise: int | None = None) -> str:
-    """Return text in lines that fit a terminal, or of another width for any other stream."""
-    width = shutil.get_terminal_size().columns if is_terminal(stream) else otherwise
-    if width is None:
-        return text
-    fill = partial(textwrap.fill, width=max(20, width))
-    return "\n".join(map(fill, text.split("\n")))
 
 
 def draw(table: Table, stream: TextIO) -> list[str]:

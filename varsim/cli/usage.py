@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from varsim.cli.terminal import encodable
+from varsim.cli.streams import encodable
 from varsim.errors import near, quoted
 
 

@@ -6,8 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from varsim.table import Record
+if TYPE_CHECKING:
+    from varsim.table import Record
+
 
 READABLE = (".jsonl", ".csv", ".json")
 """Suffixes of the formats with every digit, which varsim reads."""

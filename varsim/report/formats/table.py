@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 from varsim.compute import lazy
 from varsim.report.formats.text import markdown, plain_text
 from varsim.storage.text import csv_text, json_text, jsonl_text
-from varsim.table import Table
 
 # A run that prints a table loads none of these.
 if TYPE_CHECKING:
+    from varsim import table as tables
     from varsim.report.formats import html, latex, typst
+    from varsim.table import Table
 else:
     html, latex = lazy("varsim.report.formats.html"), lazy("varsim.report.formats.latex")
     typst = lazy("varsim.report.formats.typst")
+    tables = lazy("varsim.table")
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ MACHINE = frozenset(each.name for each in _FORMATS if each.machine)
 """The names of formats of records."""
 
 
-def text_of(name: str, tables: Sequence[Table]) -> str:
+def text_of(name: str, shown: Sequence[Table]) -> str:
     """Return tables in a format: in sequence for people, in one list of records for machines."""
-    if len(tables) == 1:
-        return FORMATS[name](tables[0])
+    if len(shown) == 1:
+        return FORMATS[name](shown[0])
     if name in MACHINE:
-        return FORMATS[name](Table([], [], [r for table in tables for r in table.records]))
-    return "\n".join(map(FORMATS[name], tables))
+        return FORMATS[name](tables.Table([], [], [r for each in shown for r in each.records]))
+    return "\n".join(map(FORMATS[name], shown))

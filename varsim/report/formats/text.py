@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from varsim.table import Table
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from varsim.table import Table
 
 _ASCII = {" ± ": "+/-", "±": "+/-", "×": "x", "√": "sqrt", "²": "^2", "¼": "^(1/4)", "σ": "s",
           "φ": "f", "Φ": "P", "χ": "X", "⊥": "_perp", "∥": "_par", "′": "'", "·": "*", "π": "pi",

@@ -1,0 +1,69 @@
+"""Streams: what a stream can show, sentences on stderr, and exit codes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from functools import partial
+from typing import TextIO
+
+from varsim.errors import escape_control_characters
+from varsim.report.formats import to_ascii
+
+DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit codes."""
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def encodable(text: str, stream: TextIO | None) -> str:
+    """Return the text, in ASCII where the stream's encoding cannot hold it."""
+    try:
+        text.encode("ascii" if stream is None else stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return to_ascii(text)
+    return text
+
+
+def wrapped(text: str, stream: TextIO, *, otherwise: int | None = None) -> str:
+    """Return text in lines that fit a terminal, or of another width for any other stream."""
+    width = shutil.get_terminal_size().columns if is_terminal(stream) else otherwise
+    if width is None:
+        return text
+    fill = partial(textwrap.fill, width=max(20, width))
+    return "\n".join(map(fill, text.split("\n")))
+
+
+def say_error(message: str) -> None:
+    """Write an error to stderr, as a sentence."""
+    say(f"Error: {message}" if message.endswith((".", "?")) else f"Error: {message}.")
+
+
+def say(message: str) -> None:
+    """Write a sentence to stderr, wrapped to the terminal."""
+    if sys.stderr is not None:
+        text = wrapped(escape_control_characters(message), sys.stderr)
+        say_as_is(encodable(f"{text}\n", sys.stderr))
+
+
+def say_as_is(text: str) -> None:
+    """Write text to stderr, if anybody is there to read it."""
+    stream = sys.stderr
+    if stream is None:  # closed by the shell: 2>&-
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        abandon(stream)  # nobody is left to tell, and the data matter more
+
+
+def abandon(stream: TextIO | None) -> None:
+    """Let Python's own flush of a stream at exit go nowhere: it would fail a second time."""
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
