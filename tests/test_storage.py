@@ -912,3 +912,22 @@ def test_a_row_that_cannot_be_is_refused_by_every_command(
         done = here(*args)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert len(done.stderr) < 600
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_columns_of_somebody_else_are_kept_in_a_copy(tmp_path: Path, suffix: str) -> None:
+    """A run writes the file without them, and loses nothing of them."""
+    file = tmp_path / f"results{suffix}"
+    args = ("-d", "8", "-s", "sqrt", "-n", "640", "-o", str(file), "--resume")
+    assert here(*args).returncode == 0
+    plain = file.read_text()
+    rewritten = plain.replace('{"schema"', '{"note": "mine", "schema"')
+    if suffix == ".csv":
+        rewritten = plain.replace("schema,", "note,schema,").replace("\n1,", "\nmine,1,")
+    assert rewritten != plain
+    file.write_text(rewritten)
+    done = here(*args)
+    assert done.returncode == 0
+    assert "has names that are not varsim's ('note')" in done.stderr
+    assert file.read_text() == plain
+    assert (tmp_path / f"results{suffix}.before").read_text() == rewritten

@@ -104,6 +104,9 @@ class Schema(Generic[R]):
         Raises:
             InputError: The record is not of this kind, or a stored value was changed.
         """
+        lacking = [field.name for field in self._stored if field.name not in record]
+        if lacking:
+            raise InputError(f"this is not a row of {self.plural}: it has no {', '.join(lacking)}")
         try:
             values = {
                 field.name: field.value_type.read(record[field.name]) for field in self._stored
@@ -116,7 +119,9 @@ class Schema(Generic[R]):
         if not 0.0 < row.confidence < 1.0:
             raise InputError("invalid row: its confidence is not between 0 and 1")
         stored = {field.name: field.value_type.write(values[field.name]) for field in self._stored}
-        if record.get(CHECKSUM) != _checksum(stored):
+        if CHECKSUM not in record:
+            raise InputError("it has no checksum, which shows that its values are as written")
+        if record[CHECKSUM] != _checksum(stored):
             raise InputError("its checksum is not that of its values: the row was changed")
         return row
 

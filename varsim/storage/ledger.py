@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 from typing import Any, Generic
 
-from varsim.errors import InputError
+from varsim.errors import InputError, quoted
 from varsim.fields import NUMBER, Schema
 from varsim.fields.field import R
 from varsim.runner import ResumePoint
@@ -161,8 +161,9 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         with os.fdopen(self._file, "rb", closefd=False) as file:
             content = file.read()
         whole, torn = self._split(content)
+        names: set[str] = set()
         try:
-            rows = read(whole.decode(), self._suffix, [self._schema, *self._known])
+            rows = read(whole.decode(), self._suffix, [self._schema, *self._known], names)
         except UnicodeDecodeError:
             raise self._refusal("it is not text") from None
         except InputError as error:
@@ -174,10 +175,27 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         self._hold(rows)
         if self._read_only:
             return
+        if names.difference(self._schema.names):
+            self._keep_as_it_is(content, names.difference(self._schema.names))
         if self._head and rows and not content.startswith(self._head.encode()):
             self._renew(rows)  # rows cannot be added below another header
         elif whole and not whole.endswith(b"\n"):
             append_line(self._file, b"\n")
+
+    def _keep_as_it_is(self, content: bytes, names: Iterable[str]) -> None:
+        """Copy a file with further columns, which the rows of a run replace."""
+        copy = self._free_name("before")
+        atomic_write(copy, content)
+        listed = ", ".join(map(quoted, sorted(names)))
+        self.notes.append(
+            f"{str(self.path)!r} has names that are not varsim's ({listed}); it was copied to "
+            f"{copy.name!r}, and is written without them."
+        )
+
+    def _free_name(self, ending: str) -> Path:
+        """Return the path of a new file beside this one, whose name has an ending more."""
+        names = (f"{self._path.name}.{ending}{number or ''}" for number in count())
+        return next(p for name in names if not (p := self._path.with_name(name)).exists())
 
     def _renew(self, rows: Sequence[R]) -> None:
         atomic_write(self._path, self._text(rows).encode())
@@ -212,8 +230,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         if self._read_only:
             self.notes.append(f"The last line of {str(self.path)!r} is cut off.")
             return
-        names = (f"{self._path.name}.torn{number or ''}" for number in count())
-        aside = next(p for name in names if not (p := self._path.with_name(name)).exists())
+        aside = self._free_name("torn")
         atomic_write(aside, torn)
         os.ftruncate(self._file, at)
         self.notes.append(

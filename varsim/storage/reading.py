@@ -35,13 +35,16 @@ def suffix_of(content: str) -> str:
     return ".jsonl" if start == "{" else ".json" if start == "[" else ".csv"
 
 
-def read(content: str, suffix: str, schemas: Sequence[Schema[Any]]) -> list[Any]:
-    """Return the rows of a file's text, all of the kind of the first row.
+def read(
+    content: str, suffix: str, schemas: Sequence[Schema[Any]], names: set[str] | None = None
+) -> list[Any]:
+    """Return the rows in the text of a file: all of one kind, which the file decides.
 
     Args:
-        content: The text of the file.
-        suffix: The format: ``.jsonl``, ``.csv`` or ``.json``.
+        content: Its text.
+        suffix: Its format: ``.jsonl``, ``.csv`` or ``.json``.
         schemas: The known kinds.
+        names: A set to which all names in the records are added.
 
     Raises:
         InputError: A row cannot be read; the sentence names it.
@@ -52,7 +55,12 @@ def read(content: str, suffix: str, schemas: Sequence[Schema[Any]]) -> list[Any]
     if first is None:
         return []
     schema = _schema_of(first.record, schemas)
-    return [_row(schema, each, unit) for each in (first, *numbered)]
+    rows = []
+    for each in (first, *numbered):
+        rows.append(_row(schema, each, unit))
+        if names is not None:
+            names.update(each.record)
+    return rows
 
 
 def records_in(
