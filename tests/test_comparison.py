@@ -344,6 +344,19 @@ def test_new_streams_agree_within_errors_and_are_said_to_be_new(
     assert "and 17 more" in table.caveats[0]
 
 
+def test_a_redrawn_pair_of_many_measures_is_named_once() -> None:
+    """A layer has a signal, a correlation and a gradient, and is one pair."""
+    study = StackStudy(Network(widths=(4, 4, 4), networks=20, activation="relu"))
+    rows = study.rows(study.empty().plus(*study.sample(range(20))))
+    redrawn = replace(STACK, same_totals=lambda a, b: False)
+    matching = match(redrawn, rows, rows)
+    found = compare(matching)
+    assert len(found) > len(rows) == 2
+    caveat = comparison_table(found, matching, Names("a", "b")).caveats[0]
+    assert caveat.startswith("2 pairs of the same seed and samples are not identical")
+    assert caveat.count("layer 1") == caveat.count("layer 2") == 1
+
+
 def test_another_blas_kernel_agrees(tmp_path: Path) -> None:
     """That of an older CPU, where this BLAS lets itself be told; nothing differs elsewhere."""
     files = [tmp_path / "new.jsonl", tmp_path / "old.jsonl"]

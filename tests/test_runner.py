@@ -87,6 +87,15 @@ def from_file(rows: Iterable[Any]) -> list[Any]:
     return [row.schema.row_of(json.loads(t)) for row, t in zip(rows, records(rows), strict=True)]
 
 
+def raising(error: BaseException) -> Callable[..., None]:
+    """A function that fails with an error."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
 def without_agrees(rows: Iterable[Any]) -> list[Any]:
     """Rows before a verdict, which depends on the rest of the table."""
     return [replace(row, agrees=None, alpha=None) for row in rows]
@@ -597,6 +606,38 @@ def test_a_smaller_bound_than_before_is_kept() -> None:
     assert not is_done
     (row,) = run_of([], points=[ResumePoint(resumed, totals)]).rows
     assert row.samples == 150
+
+
+def test_a_stack_on_its_way_beyond_the_bound_ends_at_the_bound() -> None:
+    """A lower bound than that of the run before is kept."""
+    before = StackStudy(replace(STACK.question, precision=0.001))
+    measurement = Measurement(before)
+    measurement.add(*before.sample(range(20)))
+    assert measurement.target is not None
+    assert measurement.target > 30
+    measurement.stop()
+    rows = from_file(before.rows(measurement.totals))
+    resumed, totals, is_done = replace(before, max_networks=30).resume(rows)
+    assert not is_done
+    assert Measurement(resumed, totals).target == 30
+    resumed, totals, _ = before.resume(rows)
+    assert Measurement(resumed, totals).target == measurement.totals.next_check
+
+
+def test_an_interrupt_while_a_check_decides_is_decided_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stopped row goes on to the check that an uninterrupted one would head for."""
+    measurement = Measurement(PRECISE)
+    blocks = PRECISE.sample(range(115))
+    with monkeypatch.context() as patch:
+        patch.setattr(LayerStudy, "next_check", raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            measurement.add(*blocks)
+    measurement.stop()
+    resumed, totals, is_done = PRECISE.resume(from_file(PRECISE.rows(measurement.totals)))
+    assert not is_done
+    assert Measurement(resumed, totals).target == 189
 
 
 def test_rows_that_are_all_that_was_asked_are_not_measured_again() -> None:

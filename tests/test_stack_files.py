@@ -135,3 +135,9 @@ def test_junk_in_a_record_raises_nothing_else(name: str, junk: Any) -> None:
             LAYERS.row_of(sealed({**record, name: junk}))
     with pytest.raises(InputError):
         LAYERS.row_of({key: value for key, value in record.items() if key != name})
+
+
+def test_a_number_is_a_scale() -> None:
+    """As for one layer, so the rows of 2 and of "2" are the same."""
+    rows = [simulate_layers(network(scale=scale), workers=1) for scale in (2, "2")]
+    assert text_of(rows[0]) == text_of(rows[1])

@@ -931,3 +931,14 @@ def test_columns_of_somebody_else_are_kept_in_a_copy(tmp_path: Path, suffix: str
     assert "has names that are not varsim's ('note')" in done.stderr
     assert file.read_text() == plain
     assert (tmp_path / f"results{suffix}.before").read_text() == rewritten
+
+
+def test_rows_added_below_another_header_are_read_again(tmp_path: Path) -> None:
+    """Also if the header stood alone, and the run was killed before it wrote its order."""
+    file = tmp_path / "rows.csv"
+    file.write_text(",".join(LAYERS.names) + "\n")
+    row = simulate(dim=8, scale="sqrt", samples=640)
+    with Ledger(file, RESULTS) as ledger:
+        ledger.add([row])
+    assert lines(file)[0] == ",".join(RESULTS.names)
+    assert [again.key for again in parse(file.read_text(), ".csv")] == [row.key]

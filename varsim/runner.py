@@ -221,7 +221,7 @@ class Measurement(Generic[Rep, Tot, R]):
 
     def stop(self) -> bool:
         """Stop, and return whether there are enough replicates for an error bar."""
-        self._store_next_check(self.target)
+        self._store_next_check(self.target if self.left else None)  # none: a check was interrupted
         self.target = None
         return self.count >= self.study.minimum
 

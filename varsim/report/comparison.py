@@ -156,7 +156,8 @@ def _versions(rows: Sequence[R]) -> str:
 def _caveats(
     comparisons: Sequence[Comparison[R]], matching: Matching[R], names: Names
 ) -> Iterator[str]:
-    redrawn = [e.pair.a for e in comparisons if e.pair.same_streams and not e.identical]
+    drawn_again = (e.pair for e in comparisons if e.pair.same_streams and not e.identical)
+    redrawn = list({id(pair): pair.a for pair in drawn_again}.values())  # a pair has many measures
     if redrawn:
         yield (
             f"{_pairs(len(redrawn))} of the same seed and samples "

@@ -109,6 +109,7 @@ class Network:
                 f"those of 1 to {MAX_DEPTH:,} layers"
             )
         object.__setattr__(self, "norm", known_name("norm", self.norm, NORMS))
+        object.__setattr__(self, "scale", str(self.scale))  # a number is a scale too
         widths = tuple(checked_whole("width", width, 1, MAX_WIDTH) for width in self.widths)
         object.__setattr__(self, "widths", widths)
         for name, least, most in (

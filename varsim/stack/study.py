@@ -136,9 +136,9 @@ class StackStudy:
         if self.histogram and not counted:
             return Resumed(self, None, is_done=False)
         totals = _totals_of(known)
-        before = known[0].question
-        asked = network.precision, network.networks
-        if network.precision is None or (before.precision, before.networks) != asked:
+        before, check = known[0].question, totals.next_check or 0
+        same = (before.precision, before.networks) == (network.precision, network.networks)
+        if network.precision is None or not same or check > self.max_networks:
             totals = totals.with_check(None)
         bins = activation_bins(network) if counted else ()
         if not all(

@@ -177,7 +177,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
             return
         if names.difference(self._schema.names):
             self._keep_as_it_is(content, names.difference(self._schema.names))
-        if self._head and rows and not content.startswith(self._head.encode()):
+        if self._head and whole and not content.startswith(self._head.encode()):
             self._renew(rows)  # rows cannot be added below another header
         elif whole and not whole.endswith(b"\n"):
             append_line(self._file, b"\n")

@@ -23,7 +23,7 @@ def csv_text(records: Sequence[Record]) -> str:
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """Return a single line of CSV: line ends inside cells are escaped as in JSON."""
+    """Return a single line of CSV, whose JSON cells have their line ends escaped."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(map(_csv_cell, cells))
     return line.getvalue()
