@@ -16,7 +16,7 @@ __version__ = "1.0.0.dev0"
 
 if TYPE_CHECKING:
     from varsim.activations.gains import gain
-    from varsim.api import check_initializer, critical, layers, simulate, sweep
+    from varsim.api import check_initializer, critical, layers, measure, simulate, sweep
     from varsim.check.result import InitializerCheck
     from varsim.errors import InputError
     from varsim.layer.question import Experiment
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from varsim.layer.sampling import stream
     from varsim.layer.totals import Block, Totals
     from varsim.notebook import Rows
-    from varsim.runner import measure
     from varsim.stack.question import Network
     from varsim.stack.result import LayerResult
     from varsim.statistics import Caveat, judge
@@ -36,14 +35,13 @@ __all__ = ["Block", "Caveat", "Experiment", "InitializerCheck", "InputError", "L
 
 _ROOMS = {
     "activations.gains": ("gain",),
-    "api": ("check_initializer", "critical", "layers", "simulate", "sweep"),
+    "api": ("check_initializer", "critical", "layers", "measure", "simulate", "sweep"),
     "check.result": ("InitializerCheck",),
     "layer.question": ("Experiment",),
     "layer.result": ("Result", "conclude", "infer"),
     "layer.sampling": ("stream",),
     "errors": ("InputError",),
     "notebook": ("Rows",),
-    "runner": ("measure",),
     "stack.question": ("Network",),
     "stack.result": ("LayerResult",),
     "statistics": ("Caveat", "judge"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from varsim.activations import find_activation
@@ -14,8 +14,9 @@ from varsim.errors import InputError
 from varsim.layer.question import Experiment
 from varsim.layer.result import Result
 from varsim.layer.study import LayerStudy
+from varsim.layer.totals import Block, Totals
 from varsim.notebook import Rows
-from varsim.runner import answer
+from varsim.runner import Measurement, answer
 from varsim.settings import (
     LAYER,
     STACK,
@@ -144,6 +145,38 @@ def sweep(
     asked = _questions(LAYER, read_settings(LAYER, settings), Experiment)
     studies = [LayerStudy(experiment, confidence, histogram=histogram) for experiment in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
+
+
+def measure(
+    experiment: Experiment,
+    blocks_at: Callable[[range], Iterable[Block]],
+    totals: Totals | None = None,
+    time_is_up: Callable[[], bool] = lambda: False,
+) -> Iterator[Totals]:
+    """Yield the totals of an experiment at the start and at every check; the last are final.
+
+    Args:
+        experiment: The experiment.
+        blocks_at: Returns the blocks with the indices of a range, in order.
+        totals: The totals to start from, or None.
+        time_is_up: Whether to end before the precision is met; called after every block, once there
+            are enough for an error bar.
+
+    >>> from varsim import conclude, stream
+    >>> experiment = Experiment(dim=64, scale="sqrt", precision=0.02)
+    >>> *_, last = measure(experiment, lambda indices: stream(experiment, indices=indices))
+    >>> conclude(experiment, last).met
+    True
+    """
+    measurement = Measurement(LayerStudy(experiment), totals, time_is_up)
+    measurement.totals = measurement.totals.with_check(measurement.target)
+    yield measurement.totals
+    while (target := measurement.target) is not None:
+        for block in blocks_at(range(measurement.count, target)):
+            measurement.add(block)
+            if measurement.target is None:
+                break
+        yield measurement.totals
 
 
 def layers(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,9 +26,6 @@ from varsim.compute import (
     threads,
 )
 from varsim.errors import InputError
-from varsim.layer.question import Experiment
-from varsim.layer.study import LayerStudy
-from varsim.layer.totals import Block, Totals
 from varsim.statistics import check_probability, judge
 from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot
 
@@ -473,38 +470,6 @@ def run(
 ) -> Outcome[R]:
     """Measure questions: see :class:`Run` and :meth:`Run.measure`."""
     return Run(points, options).measure(mappers, ledger=ledger, progress=progress)
-
-
-def measure(
-    experiment: Experiment,
-    blocks_at: Callable[[range], Iterable[Block]],
-    totals: Totals | None = None,
-    time_is_up: Callable[[], bool] = lambda: False,
-) -> Iterator[Totals]:
-    """Yield the totals of an experiment at the start and at every check; the last are final.
-
-    Args:
-        experiment: The experiment.
-        blocks_at: Returns the blocks with the indices of a range, in order.
-        totals: The totals to start from, or None.
-        time_is_up: Whether to end before the precision is met; called after every block, once there
-            are enough for an error bar.
-
-    >>> from varsim import conclude, stream
-    >>> experiment = Experiment(dim=64, scale="sqrt", precision=0.02)
-    >>> *_, last = measure(experiment, lambda indices: stream(experiment, indices=indices))
-    >>> conclude(experiment, last).met
-    True
-    """
-    measurement = Measurement(LayerStudy(experiment), totals, time_is_up)
-    measurement.totals = measurement.totals.with_check(measurement.target)
-    yield measurement.totals
-    while (target := measurement.target) is not None:
-        for block in blocks_at(range(measurement.count, target)):
-            measurement.add(block)
-            if measurement.target is None:
-                break
-        yield measurement.totals
 
 
 def answer(
