@@ -937,6 +937,18 @@ def test_a_layers_row_is_consistent() -> None:
         assert (row.saturated is None, row.dead) == (False, None)
 
 
+def test_intervals_are_student_t_over_the_networks() -> None:
+    """With one degree of freedom less than networks: one more shows most with the fewest."""
+    network = small(networks=8)
+    samples = list(stream(network))
+    measures = field(samples, "square"), field(samples, "gradient_square")
+    for row, *measured in zip(infer(network, samples), *(each.T for each in measures), strict=True):
+        for estimate, values in zip((row.forward, row.back), measured, strict=True):
+            assert estimate is not None
+            about = {"loc": values.mean(), "scale": values.std(ddof=1) / math.sqrt(8)}
+            assert estimate.interval(0.95) == pytest.approx(stats.t.interval(0.95, 7, **about))
+
+
 def test_the_key_is_as_it_was_published() -> None:
     """Streams follow from it, so published numbers stay as they are."""
     assert Network(widths=(8, 8, 8)).key == "79e1403a8d52a12153410e9257ef9b51"
