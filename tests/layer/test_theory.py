@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from tests import laws
-from tests.test_catalog import COUNT, drawn
+from tests.catalog.test_catalog import COUNT, drawn
 from varsim import Experiment, stream
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import DISTRIBUTIONS

@@ -252,14 +252,14 @@ def test_fast_oscillations_are_resolved(variance: float) -> None:
 
 def test_functions_of_single_precision_have_theory_but_no_ten_digits() -> None:
     """A stack of them is predicted as tanh is; a gain is refused. Their step is a larger one."""
-    single = find_activation("tests.test_gains:in_single")
+    single = find_activation("tests.activations.test_gains:in_single")
     h = np.linspace(-3, 3, 101)
     assert single.derivative(h) == pytest.approx(1 - np.tanh(h) ** 2, abs=2e-4)
     with pytest.raises(InputError, match="compute in float64"):
         gains(single)
     ours, exact = (
         predict(Network(widths=(64,) * 4, activation=name))
-        for name in ("tests.test_gains:in_single", "tanh")
+        for name in ("tests.activations.test_gains:in_single", "tanh")
     )
     for mine, other in zip(ours, exact, strict=True):
         assert mine.variance == pytest.approx(other.variance, rel=1e-4)
@@ -397,7 +397,7 @@ def test_activations_without_a_critical_point_have_a_line(
         ("numpy:exp:exp", "line only", math.exp(-2)),
         ("relu2", "line only", None),
         ("numpy:zeros_like", "none", None),
-        ("tests.test_gains:rectified", "scale-invariant", 2.0),
+        ("tests.activations.test_gains:rectified", "scale-invariant", 2.0),
     ],
 )
 def test_functions_that_leave_the_floats_have_their_critical_point(

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.plots.test_plots import counted, sweep, swept
 from tests.program import on_terminal, run
-from tests.test_plots import counted, sweep, swept
 from varsim.report.bars import ASCII_INK, INK, drawing
 
 DRAWN = {

@@ -95,7 +95,7 @@ def permutation(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
 
 def many(seeds: int = 800, fan_out: int = 6) -> list[InitializerCheck]:
     """Checks of normal W of 12 x fan-out, with 16 draws each, held to their true E w²."""
-    study = partial(question, "tests.test_check:normal", 12, fan_out, dtype="float64")
+    study = partial(question, "tests.check.test_check:normal", 12, fan_out, dtype="float64")
     with one_blas_thread:
         return [replace(checked(study(seed=s), draws=16), claimed=1.0) for s in range(seeds)]
 
@@ -368,7 +368,7 @@ def test_a_kurtosis_that_is_exact_has_six_digits(
     init: str, shape: tuple[int, int], shown: str, dtype: str
 ) -> None:
     """Its error between draws is of rounding, and machine formats have it as it is."""
-    row = checked(question(f"tests.test_check:{init}", *shape, dtype=dtype))
+    row = checked(question(f"tests.check.test_check:{init}", *shape, dtype=dtype))
     assert CHECKS.by_name["kurtosis"].text(row) == shown
     assert CHECKS.record(row)["kurtosis"] == row.kurtosis == pytest.approx(float(shown), rel=1e-5)
 

@@ -32,7 +32,7 @@ from varsim.storage.text import jsonl_text
 
 SMALL = ("--samples", "6400")
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 COMMANDS = {
     "varsim": "--dim 16,64 --design crossed,fixed-x --scale he,none --samples 6400",
@@ -464,7 +464,7 @@ def test_an_interrupt_does_not_wait_for_a_long_draw(tmp_path: Path, draws_before
     with subprocess.Popen(
         [*VARSIM, "-d", "1100", "-i", "mine:slow", "--workers", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", cwd=tmp_path,
-        env=environment(PYTHONPATH=str(Path(__file__).parents[1])),
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2])),
     ) as process:  # fmt: skip
         wait_for((tmp_path / "begun").exists)
         process.send_signal(signal.SIGINT)

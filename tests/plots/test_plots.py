@@ -877,7 +877,7 @@ def test_a_figure_that_cannot_be_written_is_one_sentence_and_the_others_are_writ
 def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> None:
     """The exit code is 1, and the drawing as text needs no matplotlib."""
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
-    hidden = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
+    hidden = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
     file = file_of(tmp_path, swept("k"))
     done = run("plot", str(file), "-o", str(tmp_path / "figure.svg"), **hidden)
     assert done.returncode == 1
