@@ -142,7 +142,7 @@ def shared_x(experiment: Experiment) -> NDArray[np.float64] | None:
     if experiment.design != "fixed-x":
         return None
     rng = generator(experiment.key, experiment.seed)
-    lengths = sampling._slice_lengths(experiment)
+    lengths = [length for _, length in sampling._slices(experiment)]
     dtype = np.dtype(experiment.dtype)
     entries = experiment.x_entries
     draws = (sampling._draw("x", rng, entries, length, dtype) for length in lengths)

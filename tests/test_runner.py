@@ -174,19 +174,23 @@ def one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 # Measurement
 
 
-@pytest.mark.parametrize("most", [1, 2000, 10**6])
-def test_blocks_that_are_handed_out_together_change_no_byte(
-    most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("cost", [1.0, 2e3, 1e6])
+def test_blocks_that_are_handed_out_together_change_no_byte(cost: float) -> None:
     """Checks are where they are, and resumed rows continue, however many blocks go out at once."""
     studies = [replace(PRECISE), replace(FIXED), replace(LONG)]
     expected = records(run_of(studies).rows)
-    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", most)
-    again = [replace(study) for study in studies]
-    assert records(run_of(again).rows) == expected
-    begun = [ResumePoint(study, totals_of(study, 5)) for study in again]
-    assert records(run_of([], points=begun).rows) == expected
-    assert (max(study.batch for study in again) > 1) == (most > 1)
+    handed_out: list[range] = []
+
+    def asking(function: Callable[[Any], Any], jobs: Any, /) -> Iterator[Any]:
+        jobs.ask_for(cost)
+        for work in jobs:
+            handed_out.append(work.indices)
+            yield function(work)
+
+    assert records(run_of(studies, asking).rows) == expected
+    begun = [ResumePoint(study, totals_of(study, 5)) for study in studies]
+    assert records(run_of([], asking, points=begun).rows) == expected
+    assert (max(map(len, handed_out)) > max(study.batch for study in studies)) == (cost > 1)
 
 
 @pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)

@@ -27,7 +27,7 @@ from varsim.compute import (
 )
 from varsim.errors import InputError
 from varsim.statistics import check_probability, judge
-from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot
+from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot, batches
 
 # Entries of a whole W that take noticeably long to draw.
 _LONG_CALL = 2**20
@@ -122,10 +122,9 @@ class Work(Generic[Rep]):
 def sample(work: Work[Rep]) -> list[Rep | InputError]:
     """Return the replicates of a piece of work; an InputError of the last one ends the list."""
     study, results = work.study, list[Rep | InputError]()
-    size = study.batch
     try:
-        for start in range(0, len(work.indices), size):
-            results += study.sample(work.indices[start : start + size])
+        for indices in batches(work.indices, study.batch):
+            results += study.sample(indices)
     except InputError as error:
         results.append(error)
     return results
@@ -196,8 +195,8 @@ class Measurement(Generic[Rep, Tot, R]):
         if self.target is None or self.handed_out >= self.target:
             return None
         first, batch = self.handed_out, self.study.batch
-        batches = max(1.0, cost // (batch * self.study.cost))
-        self.handed_out = min(self.target, first + batch * int(batches))
+        batches = max(1, int(cost // (batch * self.study.cost)))
+        self.handed_out = min(self.target, (first // batch + batches) * batch)
         return Work(self.study, range(first, self.handed_out))
 
     def add(self, *replicates: Rep) -> None:

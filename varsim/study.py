@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "B", "Drawn", "Kind", "Ledger", "Progress", "Question", "R", "Rep", "Rep_co", "Resumed", "Row",
-    "Study", "Tot", "Totals", "groups",
+    "Study", "Tot", "Totals", "batches", "groups",
 ]  # fmt: skip
 
 
@@ -144,7 +144,7 @@ class Study(Protocol[Rep, Tot, R]):
 
     @property
     def batch(self) -> int:
-        """Replicates per batch."""
+        """Replicates per batch: those that are sampled together."""
 
     @property
     def cost(self) -> int:
@@ -171,6 +171,19 @@ class Study(Protocol[Rep, Tot, R]):
 
     def resume(self, rows: Sequence[R]) -> Resumed[Rep, Tot, R]:
         """Return the study and the totals to continue from, given the rows of a file."""
+
+
+def batches(indices: range, size: int) -> Iterator[range]:
+    """Yield consecutive indices batch by batch; batch b holds ``size`` of them from b · size on.
+
+    >>> list(batches(range(3, 10), 4))
+    [range(3, 4), range(4, 8), range(8, 10)]
+    """
+    start = indices.start
+    while start < indices.stop:
+        stop = min(indices.stop, (start // size + 1) * size)
+        yield range(start, stop)
+        start = stop
 
 
 class Ledger(Protocol[R_contra]):

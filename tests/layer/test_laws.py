@@ -53,6 +53,7 @@ def test_half_a_percent_in_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reused_stream_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two blocks that draw from one stream leave the mean right and the error bar wrong."""
     honest = generator
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 0)  # a stream per block
     monkeypatch.setattr(
         sampling, "generator", lambda key, seed, *index: honest(key, seed, *(i // 2 for i in index))
     )

@@ -7,7 +7,7 @@ distribution. Neither this module nor :mod:`varsim.catalog.distributions` reads 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -51,16 +51,6 @@ def _box_muller(rng: Generator, out: FloatArray) -> None:
     np.copyto(angle, halves[half:].view(np.int32), casting="unsafe")
     # Reuses the memory of the words, which is in the cache.
     cosine = halves[:half].view(np.float32)
-    _to_polar(radius, angle, cosine)
-    angle *= radius
-    radius *= cosine
-
-
-def _to_polar(radius: FloatArray, angle: FloatArray, cosine: FloatArray) -> None:
-    """Turn words of 32 bits, in place, into a normal pair's radius and the sine of its angle.
-
-    The words of the angle are signed. The cosine goes into a third array.
-    """
     radius += np.float32(0.5)
     radius *= np.float32(2.0**-32)
     np.log(radius, out=radius)
@@ -69,69 +59,8 @@ def _to_polar(radius: FloatArray, angle: FloatArray, cosine: FloatArray) -> None
     angle *= np.float32(math.pi * 2.0**-31)
     np.cos(angle, out=cosine)
     np.sin(angle, out=angle)
-
-
-def fill_blocks(
-    names: Sequence[str],
-    counts: Sequence[int],
-    rngs: Iterable[Generator],
-    blocks: int,
-    dtype: np.dtype[np.floating],
-) -> list[FloatArray]:
-    """Return the draws of one generator per block, from each distribution in turn.
-
-    They equal those of one call per distribution of its sampler in :data:`SAMPLERS`.
-
-    Args:
-        names: The distributions.
-        counts: Numbers per block, of each distribution.
-        rngs: One generator per block; each is used up before the next is taken.
-        blocks: Number of blocks.
-        dtype: Type of the numbers.
-
-    Returns:
-        An array of shape (blocks, count) per distribution, in scratch memory.
-    """
-    widths = [count + count % 2 for count in counts]  # Box-Muller makes numbers in pairs
-    outs = [
-        scratch(f"blocks {place}", blocks * width, dtype).reshape(blocks, width)
-        for place, width in enumerate(widths)
-    ]
-    numbers = [out[:, :count] for out, count in zip(outs, counts, strict=True)]
-    if dtype == np.float32 and all(name in _OF_NORMALS for name in names):
-        _fill_with_normals(rngs, outs)
-        for name, out in zip(names, outs, strict=True):
-            _OF_NORMALS[name](out)
-        return numbers
-    for block, rng in enumerate(rngs):
-        for name, of_blocks in zip(names, numbers, strict=True):
-            SAMPLERS[name](rng, of_blocks[block])
-    return numbers
-
-
-def _fill_with_normals(rngs: Iterable[Generator], outs: Sequence[FloatArray]) -> None:
-    """Fill arrays of shape (blocks, even number), with one generator per block."""
-    blocks, taken = len(outs[0]), sum(out.shape[1] for out in outs) // 2
-    words = scratch("words", blocks * taken, np.uint64).reshape(blocks, taken)
-    for row, rng in zip(words, rngs, strict=True):
-        row[:] = _random_words(rng, taken)
-    # All at once, and contiguous: short rows of a few arrays take twice as long.
-    radius, sine = (scratch(name, words.size, np.float32) for name in ("radius", "sine"))
-    parts, start = [], 0
-    for out in outs:
-        half = out.shape[1] // 2
-        at, shape = slice(blocks * start, blocks * (start + half)), (blocks, half)
-        halves = words[:, start : start + half].view(np.uint32)
-        np.copyto(radius[at].reshape(shape), halves[:, :half], casting="unsafe")
-        np.copyto(sine[at].reshape(shape), halves[:, half:].view(np.int32), casting="unsafe")
-        parts.append((at, shape, out[:, :half], out[:, half:]))
-        start += half
-    cosine = words.reshape(-1).view(np.float32)[: words.size]
-    _to_polar(radius, sine, cosine)
-    for at, shape, first, second in parts:
-        radii = radius[at].reshape(shape)
-        np.multiply(radii, cosine[at].reshape(shape), out=first)
-        np.multiply(radii, sine[at].reshape(shape), out=second)
+    angle *= radius
+    radius *= cosine
 
 
 def fill_uniform(rng: Generator, out: FloatArray) -> None:
@@ -210,17 +139,7 @@ def _fill_log_uniform(rng: Generator, out: FloatArray) -> None:
 def fill_rectified(rng: Generator, out: FloatArray) -> None:
     """Fill with max(z, 0), z standard normal."""
     fill_normal(rng, out)
-    _rectify(out)
-
-
-def _rectify(out: FloatArray) -> None:
     np.maximum(out, out.dtype.type(0.0), out=out)
-
-
-_OF_NORMALS: dict[str, Callable[[FloatArray], None]] = {
-    "normal": lambda _: None, "rectified": _rectify,
-}  # fmt: skip
-"""Maps from normals to other distributions, in place, by name."""
 
 
 SAMPLERS: dict[str, Callable[[Generator, FloatArray], None]] = {

@@ -1,9 +1,13 @@
-"""Sampling of blocks: draw x and W, multiply, reduce. Shares no facts with the theory."""
+"""Sampling of blocks: draw x and W, multiply, reduce. Shares no facts with the theory.
+
+Small blocks are drawn, multiplied and reduced in batches; a large block is a batch of its own, and
+is accumulated over slices of D.
+"""
 
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,15 +15,16 @@ import numpy as np
 from numpy.random import Generator
 
 from varsim.catalog import FLOAT_TYPES
-from varsim.catalog.designs import DESIGNS, BlockShape
-from varsim.catalog.samplers import SAMPLERS, FloatArray, fill_blocks
+from varsim.catalog.designs import DESIGNS
+from varsim.catalog.samplers import SAMPLERS, FloatArray
 from varsim.compute import EqualJobs, Mapper, one_blas_thread
 from varsim.compute.memory import scratch
-from varsim.compute.streams import generator, generators
+from varsim.compute.streams import generator
 from varsim.errors import InputError
-from varsim.layer.question import Experiment
+from varsim.layer.question import MIN_BLOCKS, Experiment
 from varsim.layer.totals import Block
 from varsim.statistics.moments import Bins, Moments
+from varsim.study import batches
 
 if TYPE_CHECKING:
     from varsim.initializers import Weights
@@ -30,16 +35,14 @@ _STREAM_OF_W = 1
 # Long enough that two threads hardly meet at the interpreter lock, short enough for the cache.
 _NUMBERS_PER_DRAW = 2**19
 
-# Limits of a batch: numbers per batch, which stay in the second-level cache, and outputs per block,
-# which are summed in one pass.
+# Numbers per batch of several blocks, which stay in the second-level cache.
 _NUMBERS_PER_BATCH = 2**18
-_FEW_OUTPUTS = 2**13
 
 
 def stream(
     experiment: Experiment,
     mapper: Mapper = map,
-    indices: Iterable[int] | None = None,
+    indices: range | None = None,
     bins: Bins | None = None,
 ) -> abc.Generator[Block, None, None]:
     """Yield the blocks of an experiment in block order, ``experiment.blocks`` by default.
@@ -52,7 +55,7 @@ def stream(
     Args:
         experiment: The experiment to sample.
         mapper: The executor: the built-in ``map`` or one of :mod:`varsim.compute`.
-        indices: Indices of the blocks; all blocks of the experiment by default.
+        indices: Consecutive indices of blocks; all blocks of the experiment by default.
         bins: Bins of the outputs' histogram; None for no histogram.
 
     Raises:
@@ -63,156 +66,84 @@ def stream(
     (64, 100)
     """
     indices = range(experiment.blocks) if indices is None else indices
+    jobs = EqualJobs(batches(indices, batch_size(experiment)))
     with one_blas_thread:
-        yield from mapper(partial(sample_block, experiment, bins=bins), EqualJobs(indices))
+        for blocks in mapper(partial(sample_blocks, experiment, bins=bins), jobs):
+            yield from blocks
 
 
-def sample_block(experiment: Experiment, index: int, bins: Bins | None = None) -> Block:
-    """Return block ``index`` of an experiment: the moments of its outputs x @ W.
+def sample_blocks(experiment: Experiment, indices: range, bins: Bins | None = None) -> list[Block]:
+    """Return consecutive blocks of one batch: the moments of their outputs x @ W.
 
-    The outputs, of shape (groups, rows, columns), are accumulated over slices of D, so that memory
-    is bounded at any D.
+    The whole batch is drawn from its stream, so that a block does not depend on the others that
+    are returned. With an initializer, W has a separate stream. The outputs, of shape (blocks,
+    groups, rows, columns), are accumulated over slices of D, so that memory is bounded at any D.
+
+    Args:
+        experiment: The experiment.
+        indices: Consecutive indices within a batch.
+        bins: Bins of the outputs' histogram; None for no histogram.
     """
-    shape, dtype = experiment.block, np.dtype(experiment.dtype)
-    fixed_x = DESIGNS[experiment.design].fixed_x
-    w_stream = generator(experiment.key, experiment.seed, *experiment.block_family, index)
-    x_stream = generator(experiment.key, experiment.seed) if fixed_x else w_stream
-    y = scratch("y", shape.outputs, dtype).reshape(shape)
+    e, dtype, size = experiment, np.dtype(experiment.dtype), batch_size(experiment)
+    groups, rows, columns = e.block
+    fixed_x = DESIGNS[e.design].fixed_x
+    batch = indices[0] // size
+    w_stream = generator(e.key, e.seed, *e.block_family, batch)
+    x_stream = generator(e.key, e.seed) if fixed_x else w_stream
+    drawn = None if e.init is None else whole(e, batch)
+    y = scratch("y", size * e.block.outputs, dtype).reshape(size, *e.block)
     y.fill(0.0)
-    weights = _weights(experiment)(experiment, index, w_stream)
     x_squares, x_fourths = 0.0, 0.0
-    for length in _slice_lengths(experiment):
-        count = shape.groups * shape.rows * length
-        x = _draw("x", x_stream, experiment.x_entries, count, dtype)
-        w = weights.rows(length)
+    for start, length in _slices(e):
+        of_x = (1 if fixed_x else size) * groups * rows * length
+        x = _draw("x", x_stream, e.x_entries, of_x, dtype)
         if fixed_x:
             squares = np.square(x, dtype=np.float64)
             x_squares += float(squares.sum())
             x_fourths += float(squares @ squares)
-        _add_products(y, x, w)
-    weights.finish(y)
-    return Block(
-        Moments.of(y),
-        (x_squares, x_fourths) if fixed_x else None,
-        None if bins is None else bins.counts(y),
-    )
-
-
-def batch_size(experiment: Experiment) -> int:
-    """Return the number of consecutive blocks per batch: more than one if blocks are small."""
-    block = experiment.block
-    if experiment.init is not None or block.outputs > _FEW_OUTPUTS:
-        return 1
-    if next(_slice_lengths(experiment)) < experiment.dim:
-        return 1
-    numbers = block.groups * (block.rows + block.columns) * experiment.dim
-    return max(1, _NUMBERS_PER_BATCH // (numbers + block.outputs))
-
-
-def sample_blocks(experiment: Experiment, indices: range, bins: Bins | None = None) -> list[Block]:
-    """Return consecutive blocks, equal to those of :func:`sample_block` to the last bit.
-
-    Small blocks are drawn, multiplied and reduced together, each from its stream.
-    """
-    if batch_size(experiment) == 1:
-        return [sample_block(experiment, index, bins) for index in indices]
-    e, count = experiment, len(indices)
-    groups, rows, columns = e.block
-    rngs = generators(e.key, e.seed, e.block_family, indices)
-    names, numbers = (e.x_dist, e.w_entries[0]), (groups * rows * e.dim, groups * columns * e.dim)
-    x_sums = None
-    if DESIGNS[e.design].fixed_x:
-        one = _draw("x", generator(e.key, e.seed), e.x_entries, numbers[0], np.dtype(e.dtype))
-        squares = np.square(one, dtype=np.float64)
-        x_sums = float(squares.sum()), float(squares @ squares)
-        x = np.broadcast_to(one, (count, one.size))
-        (w,) = fill_blocks(names[1:], numbers[1:], rngs, count, np.dtype(e.dtype))
-    else:
-        x, w = fill_blocks(names, numbers, rngs, count, np.dtype(e.dtype))
-        _shift(x, *e.x_entries[1:])
-    _shift(w, *_divided_entries(e)[1:])
-    if rows == columns == 1:
-        w *= x
-        y = w.reshape(count, e.dim, groups).sum(axis=1)
-    else:
-        y = scratch("y", count * e.block.outputs, x.dtype).reshape(count, groups, rows, columns)
-        shaped = x.reshape(count, groups, rows, e.dim), w.reshape(count, groups, e.dim, columns)
-        np.matmul(*shaped, out=y)
-    y = y.reshape(count, -1)
+        if drawn is None:
+            w = _draw("w", w_stream, _divided_entries(e), size * groups * columns * length, dtype)
+        else:
+            w = drawn.weights[start : start + length]
+        _add_products(y, x, w, length)
+    if drawn is not None:
+        _add_bias(e, drawn, y)
+    first = batch * size
+    outputs = y.reshape(size, -1)[indices.start - first : indices.stop - first]
+    x_sums = (x_squares, x_fourths) if fixed_x else None
     return [
         Block(moments, x_sums, None if bins is None else bins.counts(values))
-        for moments, values in zip(Moments.of_each(y), y, strict=True)
+        for moments, values in zip(Moments.of_each(outputs), outputs, strict=True)
     ]
 
 
-class _SlicedWeights:
-    """Weights with independent entries, drawn in slices of D from the stream of the block."""
+def batch_size(experiment: Experiment) -> int:
+    """Return the number of blocks per batch: a power of 2, and 1 for large blocks.
 
-    def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
-        self._entries = _divided_entries(experiment)
-        self._rng, self._dtype = rng, np.dtype(experiment.dtype)
-        self._columns = experiment.block.groups * experiment.block.columns
-
-    def rows(self, count: int) -> FloatArray:
-        """Return the next ``count`` rows of W, divided by k."""
-        return _draw("w", self._rng, self._entries, self._columns * count, self._dtype)
-
-    def finish(self, y: FloatArray) -> None:
-        """Leave the outputs unchanged: there is no bias."""
-
-    @staticmethod
-    def widest(shape: BlockShape) -> int:
-        """Return the largest number of entries per draw, group and unit of D."""
-        return max(shape.rows, shape.columns)
-
-    @staticmethod
-    def numbers(experiment: Experiment, length: int) -> int:
-        """Return the number of entries of W in memory per worker, for slices of this length."""
-        return length * experiment.block.groups * experiment.block.columns
+    It is at most the least number of blocks, and depends on the shape of a block alone.
+    """
+    if experiment.init is not None:
+        return 1
+    numbers = block_numbers(experiment) + experiment.block.outputs
+    most = min(MIN_BLOCKS, max(1, _NUMBERS_PER_BATCH // numbers))
+    return 1 << (most.bit_length() - 1)
 
 
-class _WholeWeights:
-    """The whole W of an initializer, with its bias if it has one."""
+def _add_bias(experiment: Experiment, drawn: Weights, y: FloatArray) -> None:
+    """Add the bias of an initializer, if it has one, and check the outputs.
 
-    def __init__(self, experiment: Experiment, index: int, rng: Generator) -> None:  # noqa: ARG002
-        self._experiment, self._start = experiment, 0
-        self._drawn = whole(experiment, index)
-
-    def rows(self, count: int) -> FloatArray:
-        """Return the next ``count`` rows of W."""
-        self._start += count
-        rows: FloatArray = self._drawn.weights[self._start - count : self._start]
-        return rows
-
-    def finish(self, y: FloatArray) -> None:
-        """Add the bias, and check that the outputs are within the safe range of the dtype.
-
-        Raises:
-            InputError: An output is beyond that range.
-        """
-        if self._drawn.bias is not None:
-            y += self._drawn.bias
-        e = self._experiment
-        most = FLOAT_TYPES[e.dtype].largest
-        if not (-most <= y.min() and y.max() <= most):
-            raise InputError(
-                f"{e.init} takes x@W above {most:g}, and {e.dtype} is safe up to there; give "
-                "smaller arguments"
-            )
-
-    @staticmethod
-    def widest(shape: BlockShape) -> int:
-        """Return the largest number of entries per draw, group and unit of D: those of x."""
-        return shape.rows
-
-    @staticmethod
-    def numbers(experiment: Experiment, length: int) -> int:  # noqa: ARG004
-        """Return the number of entries in memory per worker: W and an orthogonal W's workspace."""
-        return 4 * experiment.dim * experiment.n
-
-
-def _weights(experiment: Experiment) -> type[_SlicedWeights | _WholeWeights]:
-    return _SlicedWeights if experiment.init is None else _WholeWeights
+    Raises:
+        InputError: An output is beyond the safe range of the dtype.
+    """
+    if drawn.bias is not None:
+        y += drawn.bias
+    e = experiment
+    most = FLOAT_TYPES[e.dtype].largest
+    if not (-most <= y.min() and y.max() <= most):
+        raise InputError(
+            f"{e.init} takes x@W above {most:g}, and {e.dtype} is safe up to there; give "
+            "smaller arguments"
+        )
 
 
 def whole(experiment: Experiment, index: int) -> Weights:
@@ -244,34 +175,37 @@ def block_numbers(experiment: Experiment) -> int:
 def block_bytes(experiment: Experiment) -> int:
     """Return the approximate bytes of arrays per worker.
 
-    These are the outputs, the products of a slice and the float64 deviations; W or a slice of it,
-    and a slice of x; and the samplers' workspace for the longer slice, at most float64 uniforms and
-    signs. A batch of blocks holds all of its numbers and the random words behind them.
+    These are the outputs, their products of a slice and their float64 deviations; W or a slice of
+    it (of an orthogonal W also its workspace), and a slice of x; and the samplers' workspace for
+    the longer slice, at most float64 uniforms and signs.
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
-    if (batch := batch_size(experiment)) > 1:
-        words = 2 * block_numbers(experiment) * itemsize
-        return batch * (shape.outputs * (itemsize + 8) + words)
-    weights, length = _weights(experiment), next(_slice_lengths(experiment))
-    numbers = weights.numbers(experiment, length) + length * shape.groups * shape.rows
-    drawn = length * shape.groups * weights.widest(shape)
-    return shape.outputs * (2 * itemsize + 8) + numbers * itemsize + drawn * (8 + itemsize)
+    size = batch_size(experiment)
+    (_, length), *_ = _slices(experiment)
+    of_x, of_w = (size * shape.groups * side * length for side in (shape.rows, shape.columns))
+    if experiment.init is not None:
+        numbers, drawn = of_x + 4 * experiment.dim * experiment.n, of_x
+    else:
+        numbers, drawn = of_x + of_w, max(of_x, of_w)
+    outputs = size * shape.outputs
+    return outputs * (2 * itemsize + 8) + numbers * itemsize + drawn * (8 + itemsize)
+
+
+def _slices(experiment: Experiment) -> Iterator[tuple[int, int]]:
+    """Yield starts and lengths of nearly equal slices of D, a function of the experiment alone."""
+    dim, shape = experiment.dim, experiment.block
+    drawn = shape.rows if experiment.init is not None else max(shape.rows, shape.columns)
+    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * drawn))
+    length = -(-dim // -(-dim // longest))
+    # Box-Muller makes numbers in pairs, so an even count spares a copy.
+    length += length % 2
+    for start in range(0, dim, length):
+        yield start, min(length, dim - start)
 
 
 def _whole_stream(experiment: Experiment, index: int) -> Generator:
     e = experiment
     return generator(e.key, e.seed, *e.block_family, index, _STREAM_OF_W)
-
-
-def _slice_lengths(experiment: Experiment) -> Iterator[int]:
-    """Yield the lengths of nearly equal slices of D, a function of the experiment alone."""
-    dim, shape = experiment.dim, experiment.block
-    longest = max(1, _NUMBERS_PER_DRAW // (shape.groups * _weights(experiment).widest(shape)))
-    length = -(-dim // -(-dim // longest))
-    # Box-Muller makes numbers in pairs, so an even count spares a copy.
-    length += length % 2
-    for start in range(0, dim, length):
-        yield min(length, dim - start)
 
 
 def _draw(
@@ -303,16 +237,15 @@ def _shift(out: FloatArray, mean: float, std: float) -> None:
         out += out.dtype.type(mean)
 
 
-def _add_products(y: FloatArray, x: FloatArray, w: FloatArray) -> None:
-    """Add the products of a slice of D to the outputs y (groups, rows, columns)."""
-    groups, rows, columns = y.shape
-    if rows == columns == 1:
-        x *= w.reshape(-1)
-        y += x.reshape(-1, groups).sum(axis=0).reshape(y.shape)
+def _add_products(y: FloatArray, x: FloatArray, w: FloatArray, length: int) -> None:
+    """Add the products of a slice of D to the outputs y (blocks, groups, rows, columns)."""
+    blocks, groups, rows, columns = y.shape
+    if groups > 1 and rows == columns == 1:
+        x *= w
+        y += x.reshape(blocks, length, groups).sum(axis=1).reshape(y.shape)
         return
     product = scratch("product", y.size, y.dtype).reshape(y.shape)
-    if groups == 1:
-        np.matmul(x.reshape(rows, -1), w.reshape(-1, columns), out=product[0])
-    else:
-        np.matmul(x.reshape(groups, rows, -1), w.reshape(groups, -1, columns), out=product)
+    # A fixed x serves all blocks.
+    x, w = x.reshape(-1, groups, rows, length), w.reshape(blocks, groups, length, columns)
+    np.matmul(x, w, out=product)
     y += product

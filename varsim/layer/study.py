@@ -13,14 +13,13 @@ from varsim.layer.sampling import (
     batch_size,
     block_bytes,
     block_numbers,
-    sample_block,
     sample_blocks,
     verify_initializer,
 )
 from varsim.layer.theory import predict
 from varsim.layer.totals import Block, Totals
 from varsim.statistics.moments import Bins
-from varsim.study import Resumed
+from varsim.study import Resumed, batches
 
 # Blocks per expected block with a precision: stopping where the error happens to look small makes
 # intervals cover less.
@@ -77,9 +76,8 @@ class LayerStudy:
 
     def sample(self, indices: range) -> list[Block]:
         """Return the blocks of consecutive indices."""
-        if len(indices) == 1:
-            return [sample_block(self.question, indices[0], self._bins)]
-        return sample_blocks(self.question, indices, self._bins)
+        parts = batches(indices, self.batch)
+        return [block for part in parts for block in sample_blocks(self.question, part, self._bins)]
 
     def next_check(self, totals: Totals) -> int | None:
         """Return the number of blocks at the next check, or None if there are enough.

@@ -25,15 +25,13 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, values: NDArray[np.floating]) -> Moments:
-        """Return the moments of an array of any shape; two passes, since E y² - (E y)² cancels."""
-        mean = float(values.mean(dtype=np.float64))
-        deviations = scratch("deviations", values.size, np.float64)
-        np.subtract(values.ravel(), mean, out=deviations, dtype=np.float64)
-        return cls(values.size, mean, float(deviations @ deviations) / values.size)
+        """Return the moments of an array of any shape."""
+        (moments,) = cls.of_each(values.reshape(1, -1))
+        return moments
 
     @classmethod
     def of_each(cls, values: NDArray[np.floating]) -> list[Moments]:
-        """Return the moments of every row of a matrix; up to 8192 columns they equal :meth:`of`."""
+        """Return the moments of every row of a matrix; two passes, since E y² - (E y)² cancels."""
         rows, count = values.shape
         deviations = scratch("deviations", values.size, np.float64).reshape(rows, count)
         np.copyto(deviations, values)
