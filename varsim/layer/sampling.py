@@ -75,46 +75,54 @@ def stream(
 def sample_blocks(experiment: Experiment, indices: range, bins: Bins | None = None) -> list[Block]:
     """Return consecutive blocks of one batch: the moments of their outputs x @ W.
 
-    The whole batch is drawn from its stream, so that a block does not depend on the others that
-    are returned. With an initializer, W has a separate stream. The outputs, of shape (blocks,
-    groups, rows, columns), are accumulated over slices of D, so that memory is bounded at any D.
+    The whole batch is drawn, so that a block does not depend on the others that are returned.
 
     Args:
         experiment: The experiment.
         indices: Consecutive indices within a batch.
         bins: Bins of the outputs' histogram; None for no histogram.
+
+    Raises:
+        InputError: The initializer fails, or its outputs are beyond the safe range of the dtype.
     """
-    e, dtype, size = experiment, np.dtype(experiment.dtype), batch_size(experiment)
-    groups, rows, columns = e.block
-    fixed_x = DESIGNS[e.design].fixed_x
-    batch = indices[0] // size
-    w_stream = generator(e.key, e.seed, *e.block_family, batch)
-    x_stream = generator(e.key, e.seed) if fixed_x else w_stream
-    drawn = None if e.init is None else whole(e, batch)
-    y = scratch("y", size * e.block.outputs, dtype).reshape(size, *e.block)
-    y.fill(0.0)
-    x_squares, x_fourths = 0.0, 0.0
-    for start, length in _slices(e):
-        of_x = (1 if fixed_x else size) * groups * rows * length
-        x = _draw("x", x_stream, e.x_entries, of_x, dtype)
-        if fixed_x:
-            squares = np.square(x, dtype=np.float64)
-            x_squares += float(squares.sum())
-            x_fourths += float(squares @ squares)
-        if drawn is None:
-            w = _draw("w", w_stream, _divided_entries(e), size * groups * columns * length, dtype)
-        else:
-            w = drawn.weights[start : start + length]
-        _add_products(y, x, w, length)
-    if drawn is not None:
-        _add_bias(e, drawn, y)
-    first = batch * size
-    outputs = y.reshape(size, -1)[indices.start - first : indices.stop - first]
-    x_sums = (x_squares, x_fourths) if fixed_x else None
+    size = batch_size(experiment)
+    batch, first = divmod(indices[0], size)
+    y, x_sums = _outputs(experiment, batch, size)
+    outputs = y.reshape(size, -1)[first : first + len(indices)]
     return [
         Block(moments, x_sums, None if bins is None else bins.counts(values))
         for moments, values in zip(Moments.of_each(outputs), outputs, strict=True)
     ]
+
+
+def _outputs(e: Experiment, batch: int, size: int) -> tuple[FloatArray, tuple[float, float] | None]:
+    """Return the outputs of a batch, and Σx² and Σx⁴ of an x that all blocks share, or None.
+
+    The outputs, of shape (blocks, groups, rows, columns), are accumulated over slices of D, so
+    that memory is bounded at any D. A batch has one stream; with an initializer, W has another.
+    """
+    groups, rows, columns = e.block
+    w_stream = generator(e.key, e.seed, *e.block_family, batch)
+    whole_w = None if e.init is None else whole(e, batch)
+    fixed_x = DESIGNS[e.design].fixed_x
+    x_stream, x_blocks = (generator(e.key, e.seed), 1) if fixed_x else (w_stream, size)
+    x_squares, x_fourths = 0.0, 0.0
+    y = scratch("y", size * e.block.outputs, np.dtype(e.dtype)).reshape(size, *e.block)
+    y.fill(0.0)
+    for start, length in _slices(e):
+        x = _draw("x", x_stream, e.x_entries, x_blocks * groups * rows * length, y.dtype)
+        if fixed_x:
+            squares = np.square(x, dtype=np.float64)
+            x_squares += float(squares.sum())
+            x_fourths += float(squares @ squares)
+        if whole_w is None:
+            w = _draw("w", w_stream, _divided_entries(e), size * groups * columns * length, y.dtype)
+        else:
+            w = whole_w.weights[start : start + length]
+        _add_products(y, x, w, length)
+    if whole_w is not None:
+        _add_bias(e, whole_w, y)
+    return y, (x_squares, x_fourths) if fixed_x else None
 
 
 def batch_size(experiment: Experiment) -> int:
