@@ -12,7 +12,9 @@ import math
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias, TypeGuard
+from functools import reduce
+from operator import truediv
+from typing import NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 from varsim.errors import InputError, quoted
 
@@ -22,72 +24,119 @@ MAX_VALUES = 100_000
 Argument: TypeAlias = "bool | int | float | str | list[Argument] | tuple[Argument, ...] | None"
 """A literal argument of a call."""
 
-
-_DIGITS = r"[0-9]+(?:_[0-9]+)*"
-
-
-# The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
-_DECIMAL = rf"\s*([+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)\s*"
-
-
-_NUMBER = re.compile(f"{_DECIMAL}(?:/{_DECIMAL})?", re.IGNORECASE)
-
-
-_PART = re.compile(
-    rf"\s*((?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:e[+-]?[0-9]{{1,3}})?)([kKMGB]?)"
-    r"|\s*(sqrt|√|\*\*|[-+*/^()])"
-)
-
-
-_DASHED = re.compile(r"([0-9]{1,12})(?:-|–|\.{2,3})([0-9]{1,12})")
-
-
-_MILLIONS = re.compile(r"[0-9.]{1,12}m")
-
+N = TypeVar("N", Fraction, float)
+_Parts: TypeAlias = list[tuple[str, str, str]]  # decimal, multiple, symbol; empty at the end
 
 _MULTIPLES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9}
-
-
-_MAX_EXPRESSION = 100
-
-
-_MAX_EXPONENT = 1000
-
+_DIGITS = r"[0-9]+(?:_[0-9]+)*"
+# The pattern bounds the exponent: Fraction("1e999999999") would take all memory.
+_DECIMAL = rf"(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?[0-9]{{1,3}})?"
+_PART = re.compile(rf"({_DECIMAL})([{''.join(_MULTIPLES)}]?)|(sqrt|√|\*\*|[-+*/^()])")
+_DASHED = re.compile(r"([0-9]{1,12})(?:-|–|\.{2,3})([0-9]{1,12})")
+_MILLIONS = re.compile(r"[0-9.]{1,12}m")
+_LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
+_NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
+_QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
 
 _LARGEST = 10**300
-
-
+_MAX_PARTS = 100
+_MAX_EXPONENT = 1000
 _MAX_BITS = 2**17
-
-
-_LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
-
-
-_NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
-
-
 _MAX_CALL = 1000
 
 
-_QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
+def evaluate(text: str, number_type: type[N]) -> N:
+    """Return the value of a product or quotient of decimals, powers and roots, as one type.
+
+    Operators of one rank go from left to right, except powers. A ``Fraction`` is exact, except
+    that an irrational root is a double; a ``float`` is rounded at every step.
+
+    Args:
+        text: Decimals, also with a multiple: ``k``, ``M``, and ``G`` or ``B`` are a thousand, a
+            million and a billion; ``*``, ``/``, ``^`` or ``**``, ``sqrt`` or ``√``, signs and
+            brackets.
+        number_type: The type of every number and of the result: Fraction or float.
+
+    Raises:
+        ValueError, ArithmeticError: There is no value, or it is too large or has too many digits.
+
+    >>> evaluate("2/3/4", Fraction), evaluate("0.1/0.3", float), evaluate("sqrt(2)", float)
+    (Fraction(1, 6), 0.33333333333333337, 1.4142135623730951)
+    """
+    parts = [*_PART.findall(text), ("", "", "")]
+    if len(parts) > _MAX_PARTS or _PART.sub("", text).strip():
+        raise ValueError
+    value = _product(parts, number_type)
+    if len(parts) > 1:
+        raise ValueError
+    return value
+
+
+def _product(parts: _Parts, number_type: type[N]) -> N:
+    value = _signed(parts, number_type)
+    while (symbol := parts[0][2]) in ("*", "/"):
+        parts.pop(0)
+        factor = _signed(parts, number_type)
+        value = value * factor if symbol == "*" else value / factor
+        if _bits(value) > _MAX_BITS:
+            raise OverflowError
+    return value
+
+
+def _signed(parts: _Parts, number_type: type[N]) -> N:
+    sign = parts.pop(0)[2] if parts[0][2] in ("+", "-") else "+"
+    value = _atom(parts, number_type)
+    if parts[0][2] in ("^", "**"):
+        parts.pop(0)
+        value = _power(value, _signed(parts, number_type), number_type)
+    return -value if sign == "-" else value
+
+
+def _atom(parts: _Parts, number_type: type[N]) -> N:
+    decimal, multiple, symbol = parts.pop(0)
+    if decimal:
+        return number_type(Fraction(decimal) * _MULTIPLES[multiple])
+    if symbol in ("√", "sqrt"):
+        return _power(_atom(parts, number_type), number_type(Fraction(1, 2)), number_type)
+    if symbol != "(":
+        raise ValueError
+    value = _product(parts, number_type)
+    if parts.pop(0)[2] != ")":
+        raise ValueError
+    return value
+
+
+def _power(base: N, exponent: N, number_type: type[N]) -> N:
+    if abs(exponent) > _MAX_EXPONENT or _bits(base) * abs(exponent) > _MAX_BITS:
+        raise OverflowError
+    if exponent % 1 == 0:
+        return number_type(base ** int(exponent))
+    if base < 0:
+        raise ValueError
+    if exponent != Fraction(1, 2):
+        return number_type(float(base) ** float(exponent))
+    root = Fraction(*map(math.isqrt, base.as_integer_ratio()))
+    return number_type(root if root**2 == base else math.sqrt(base))
+
+
+def _bits(value: Fraction | float) -> int:
+    return max(map(int.bit_length, value.as_integer_ratio()))
 
 
 def number(text: str) -> Fraction:
     """Return a number, exactly: a decimal, a fraction, ``10k``, ``1M``, ``2^9`` or ``sqrt(2)``.
 
-    ``k``, ``M`` and ``G`` or ``B`` are a thousand, a million and a billion. A root that is not
-    rational is the nearest double.
+    :func:`evaluate` has the grammar.
 
     Raises:
-        InputError: The text is none of these, or its magnitude is outside 1e-300 to 1e300.
+        InputError: The text is no number, or its magnitude is outside 1e-300 to 1e300.
 
     >>> number("5/3"), number("1e-1"), number("2^9"), number("10k")
     (Fraction(5, 3), Fraction(1, 10), Fraction(512, 1), Fraction(10000, 1))
     """
     text = text.strip()
-    match = _NUMBER.fullmatch(text)
     try:
-        value = Fraction(match[1]) / Fraction(match[2] or 1) if match else _expression(text)
+        value = evaluate(text, Fraction)
     except ZeroDivisionError:
         raise InputError(f"{quoted(text)} divides by zero; give another denominator") from None
     except (ValueError, OverflowError):
@@ -107,76 +156,6 @@ def _hint(text: str) -> str:
     return "write one like 512, 1e3, 10k, 2^9 or 5/3"
 
 
-def _expression(text: str) -> Fraction:
-    """Return the value of one product or quotient of powers, roots and decimals.
-
-    Raises:
-        ValueError, OverflowError, ZeroDivisionError: There is none.
-    """
-    parts: list[tuple[str, str, str]] = []
-    place = 0
-    while place < len(text):
-        match = _PART.match(text, place)
-        if match is None or len(text) > _MAX_EXPRESSION:
-            raise ValueError(text)
-        parts.append((match[1] or "", match[2] or "", match[3] or ""))
-        place = match.end()
-    parts.append(("", "", "end"))
-    value = _product(parts)
-    if parts.pop(0)[2] != "end":
-        raise ValueError(text)
-    return value
-
-
-def _product(parts: list[tuple[str, str, str]]) -> Fraction:
-    value = _signed(parts)
-    if parts[0][2] == "*":
-        parts.pop(0)
-        return value * _signed(parts)
-    if parts[0][2] == "/":
-        parts.pop(0)
-        return value / _signed(parts)
-    return value
-
-
-def _signed(parts: list[tuple[str, str, str]]) -> Fraction:
-    sign = parts.pop(0)[2] if parts[0][2] in ("+", "-") else "+"
-    base = _atom(parts)
-    if parts[0][2] in ("^", "**"):
-        parts.pop(0)
-        base = _power(base, _signed(parts))
-    return -base if sign == "-" else base
-
-
-def _atom(parts: list[tuple[str, str, str]]) -> Fraction:
-    decimal, multiple, symbol = parts.pop(0)
-    if decimal:
-        return Fraction(decimal) * _MULTIPLES[multiple]
-    if symbol == "(":
-        value = _product(parts)
-        if parts.pop(0)[2] != ")":
-            raise ValueError
-        return value
-    if symbol in ("√", "sqrt"):
-        return _power(_atom(parts), Fraction(1, 2))
-    raise ValueError
-
-
-def _power(base: Fraction, exponent: Fraction) -> Fraction:
-    if abs(exponent) > _MAX_EXPONENT:
-        raise OverflowError
-    if exponent.denominator == 1:
-        return base ** int(exponent)
-    if base < 0:
-        raise ValueError
-    if exponent == Fraction(1, 2):
-        roots = math.isqrt(base.numerator), math.isqrt(base.denominator)
-        if roots[0] ** 2 == base.numerator and roots[1] ** 2 == base.denominator:
-            return Fraction(*roots)
-        return Fraction(math.sqrt(base))
-    return Fraction(float(base) ** float(exponent))
-
-
 def real(text: str) -> float:
     """Return a number in floating point, in any of the spellings of :func:`number`.
 
@@ -189,9 +168,8 @@ def real(text: str) -> float:
     >>> real("5/3"), real("0.1/0.3"), real("sqrt(2)")
     (1.6666666666666667, 0.33333333333333337, 1.4142135623730951)
     """
-    numerator, slash, denominator = text.partition("/")
     try:
-        return float(numerator) / float(denominator) if slash else float(numerator)
+        return reduce(truediv, map(float, text.split("/")))
     except (ValueError, ZeroDivisionError):
         pass
     try:
@@ -356,15 +334,13 @@ class Call(NamedTuple):
 
 
 def parse_call(text: str) -> Call:
-    """Return a call; its arguments are read as literals and never evaluated.
-
-    A fraction like 5/3 is a number, and so is sqrt(2).
+    """Return a call; its arguments are literals of Python, or numbers of :func:`evaluate`.
 
     Raises:
-        InputError: The text is not a name, or its arguments are not literals.
+        InputError: The text is not a name, or an argument is neither.
 
-    >>> parse_call("torch.nn.init.sparse_(std=1/2, sparsity=0.1)").options
-    {'sparsity': 0.1, 'std': 0.5}
+    >>> parse_call("torch.nn.init.sparse_(std=sqrt(2/512), sparsity=0.1)").options
+    {'sparsity': 0.1, 'std': 0.0625}
     >>> str(parse_call("f( mode = 'fan_out' , gain=2 )"))
     'f(gain=2, mode="fan_out")'
     """
@@ -378,18 +354,22 @@ def parse_call(text: str) -> Call:
     if not bracket:
         return Call(name)
     try:
-        call = ast.parse(f"_({rest}", mode="eval").body
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-            raise ValueError
-        keywords = {word.arg: _value(word.value) for word in call.keywords if word.arg is not None}
-        if len(keywords) < len(call.keywords):  # a name twice, or **more
-            raise ValueError
-        positional = tuple(map(_value, call.args))
-        result = Call(name, positional, tuple(sorted(keywords.items())))
+        arguments = rest[:-1].strip().removesuffix(",")
+        positional: list[Argument] = []
+        keywords: dict[str, Argument] = {}
+        for item in split_calls(arguments) if arguments else ():
+            word, equals, value = map(str.strip, item.partition("="))
+            if equals and word.isidentifier() and word not in keywords:
+                keywords[word] = _argument(value)
+            elif keywords:  # a name twice, or a value after a name
+                raise ValueError
+            else:
+                positional.append(_argument(item))
+        result = Call(name, tuple(positional), tuple(sorted(keywords.items())))
         str(result).encode()  # fails on half a surrogate
         if len(str(result)) > _MAX_CALL:
             raise ValueError
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError):
+    except (ValueError, TypeError, RecursionError, MemoryError, ArithmeticError):
         raise InputError(
             f"the arguments of {quoted(text)} are not literals; write numbers, quoted strings, "
             'True, False, None, or lists of them, like (gain=1.5, mode="fan_out")'
@@ -397,28 +377,13 @@ def parse_call(text: str) -> Call:
     return result
 
 
-def _value(node: ast.expr) -> Argument:
+def _argument(text: str) -> Argument:
     value: object
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        numerator, denominator = _real_value(node.left), _real_value(node.right)
-        if denominator == 0:
-            raise ValueError
-        value = numerator / denominator
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        (radicand,) = map(_real_value, node.args)  # a ValueError if there are more
-        if node.func.id != "sqrt" or node.keywords:
-            raise ValueError
-        value = math.sqrt(radicand)
-    else:
-        value = ast.literal_eval(node)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = evaluate(text, float)
     if not _is_literal(value):
-        raise ValueError
-    return value
-
-
-def _real_value(node: ast.expr) -> float:
-    value = _value(node)
-    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
     return value
 
