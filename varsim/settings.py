@@ -34,7 +34,6 @@ from varsim.catalog.scales import SCALES, TAKE_A_GAIN, find_scale, one_spelling
 from varsim.compute import lazy
 from varsim.errors import InputError, nearest, quoted
 from varsim.parsing import MAX_VALUES, expand, is_range, items, number, split_calls
-from varsim.usercode import stdout_to_stderr
 
 if TYPE_CHECKING:
     import secrets
@@ -174,8 +173,7 @@ def _gains(item: str) -> list[float]:
     except InputError:
         if not item[:1].isalpha():
             raise
-    with stdout_to_stderr():
-        return [gains.gain(item)]
+    return [gains.gain(item)]
 
 
 def _residuals(item: str) -> Sequence[object]:

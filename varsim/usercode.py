@@ -21,6 +21,8 @@ from varsim.errors import InputError, error_summary, quoted
 def load_function(text: str) -> Callable[..., Any]:
     """Return the function of a text ``module:function`` or ``module:Class.method``.
 
+    It can import modules of the current folder, also while it is called.
+
     Raises:
         InputError: The module cannot be imported, or has no such function.
 
@@ -33,7 +35,7 @@ def load_function(text: str) -> Callable[..., Any]:
             f"{quoted(text)} does not name a function; write module:function, such as mylayers:phi"
         )
     with (
-        user_code(),
+        _current_folder_on(),
         reraise_as_input_error(
             lambda why: f"{quoted(text)} cannot be loaded ({why}); give module:function"
         ),
@@ -45,7 +47,7 @@ def load_function(text: str) -> Callable[..., Any]:
         )
     if iscoroutinefunction(function):
         raise InputError(f"{quoted(text)} is an async function; give one that returns an array")
-    return function
+    return _current_folder_on()(function)
 
 
 @contextmanager
@@ -87,7 +89,7 @@ _current_folder = _CurrentFolder()
 
 
 @contextmanager
-def user_code() -> Iterator[None]:
+def _current_folder_on() -> Iterator[None]:
     """Allow imports from the current folder, of modules whose name is not taken elsewhere."""
     if _current_folder not in sys.meta_path:
         sys.meta_path.append(_current_folder)

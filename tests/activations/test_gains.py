@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -493,6 +494,11 @@ def test_functions_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     loud = here("gains", "mine:loud", "-f", "csv")
     assert loud.stdout.count("\n") == 2
     assert set(loud.stderr.split()) == {"hello"}
+    find_activation.cache_clear()
+    gained = here("-d", "8", "-s", "xavier", "-g", "mine:loud", "-n", "640", "-f", "csv", "-q")
+    assert gained.stdout.count("\n") == 2
+    assert set(gained.stderr.split()) == {"hello"}
+    sys.modules.pop("mine", None)
 
 
 def test_files_beside_the_user_are_not_imported(

@@ -18,7 +18,7 @@ from varsim.activations.table import (
 )
 from varsim.errors import InputError, nearest, quoted
 from varsim.parsing import Call, parse_call
-from varsim.usercode import load_function, reraise_as_input_error, user_code
+from varsim.usercode import load_function, reraise_as_input_error
 
 
 @cache
@@ -106,11 +106,8 @@ def _checked(text: str) -> Function:
     function = load_function(text)
 
     def checked(h: FloatArray) -> FloatArray:
-        with (
-            user_code(),
-            reraise_as_input_error(
-                lambda why: f"{text!r} fails on a NumPy array of {h.dtype}: {why}; correct it"
-            ),
+        with reraise_as_input_error(
+            lambda why: f"{text!r} fails on a NumPy array of {h.dtype}: {why}; correct it"
         ):
             values = np.asarray(function(h.copy()))  # it may change its argument
         if values.shape != h.shape:

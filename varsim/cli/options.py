@@ -30,6 +30,7 @@ from varsim.settings import (
     listed,
     one,
 )
+from varsim.usercode import stdout_to_stderr
 
 Decorator: TypeAlias = Callable[[Callable[..., int]], Callable[..., int]]
 
@@ -69,7 +70,8 @@ class Values(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value or values, or fail with the reader's sentence."""
         try:
-            values = self._reader.read(str(value))
+            with stdout_to_stderr():  # a gain may be that of a user's function
+                values = self._reader.read(str(value))
         except (ValueError, OverflowError) as error:
             self.fail(str(error), param, ctx)
         return values if self._several else values[0]

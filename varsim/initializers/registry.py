@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import cache
 
 from varsim.compute.provenance import FRAMEWORKS, frameworks
-from varsim.errors import InputError, error_summary, near, quoted
+from varsim.errors import InputError, near, quoted
 from varsim.initializers import theory
 from varsim.initializers.adapter import Adapter
 from varsim.initializers.documented import names
 from varsim.initializers.initializer import Initializer, load_adapter
 from varsim.parsing import parse_call
+from varsim.usercode import reraise_as_input_error
 
 # The beginnings of layers' names without a module.
 _LAYER_PREFIXES = ("conv", "dense", "embedding")
@@ -111,7 +112,8 @@ def unloadable() -> dict[str, str]:
     reasons = {}
     for framework in frameworks():
         try:
-            load_adapter(framework).functions  # noqa: B018  # loads it
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # frameworks can raise anything
-            reasons[framework] = error_summary(error)
+            with reraise_as_input_error(str):
+                load_adapter(framework).functions  # noqa: B018  # loads it
+        except InputError as error:
+            reasons[framework] = str(error)
     return reasons

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from varsim.initializers import Adapter, Drawer, Function, RawWeights
 from varsim.parsing import Call
-from varsim.usercode import load_function, user_code
+from varsim.usercode import load_function
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +24,7 @@ class _User(Adapter):
         def draw(
             rng: Generator, shape: tuple[int, int], dtype: np.dtype[np.floating]
         ) -> RawWeights:
-            with user_code():
-                return RawWeights(function(rng, shape, *call.positional, **call.options))
+            return RawWeights(function(rng, shape, *call.positional, **call.options))
 
         return draw
 
