@@ -289,8 +289,10 @@ def test_kurtosis_counts_below_batch_norm(monkeypatch: pytest.MonkeyPatch) -> No
         w_dist="uniform",
     )  # fmt: skip
     assert not is_rejected(network, predict(network))
-    honest = batch.corrections
-    monkeypatch.setattr(batch, "corrections", lambda stack: honest(stack._replace(excess=0.0)))
+    honest = batch.correction
+    monkeypatch.setattr(
+        batch, "correction", lambda network, shares, _: honest(network, shares, 0.0)
+    )
     assert is_rejected(network, predict(network))
 
 

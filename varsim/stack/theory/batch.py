@@ -27,7 +27,9 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
-from varsim.stack.theory.cells import Corrections
+from varsim.layer.theory import Entries
+from varsim.stack.question import Network
+from varsim.stack.theory.cells import Correction
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
 _ANGLES = 512
@@ -79,30 +81,30 @@ class Responses(NamedTuple):
     """Responses of φ to fluctuations of the Gram matrix: means at variance 1.
 
     Attributes:
-        off: λ of the off-diagonal, exact for the batch's size.
-        diagonal: λ of the diagonal.
-        diagonal_noise: n times the diagonal's fresh variance; that of the off-diagonal is 1.
-        tangent_off: λ² of the off-diagonal between h and a tangent.
-        tangent_diagonal: λ² of the diagonal between h and a tangent.
-        tangent_noise: n times the fresh variance of that diagonal.
-        shared: n times the fresh covariance of the diagonals of h and of a tangent.
+        lambda_o: λ of the off-diagonal, exact for the batch's size; o has the factor λ² per layer.
+        lambda_d: λ of the diagonal; d has the factor λ² per layer.
+        noise_d: n times the fresh part of d; that of o is 1.
+        lambda_xo: Factor on x_o per layer; its fresh part is 1/n.
+        lambda_xd: Factor on x_d per layer.
+        noise_xd: n times the fresh part of x_d.
+        noise_e: n times the fresh part of e.
         square_he4: E φ² He₄ / E φ².
         spread_he4: E (φ - E φ)² He₄ / Var φ.
-        slope_he2: s₂ = E φ′² He₂ / E φ′².
-        slope_he4: s₄ = E φ′² He₄ / E φ′².
+        s2: s₂ = E φ′² He₂ / E φ′².
+        s4: s₄ = E φ′² He₄ / E φ′².
     """
 
-    off: float
-    diagonal: float
-    diagonal_noise: float
-    tangent_off: float
-    tangent_diagonal: float
-    tangent_noise: float
-    shared: float
+    lambda_o: float
+    lambda_d: float
+    noise_d: float
+    lambda_xo: float
+    lambda_xd: float
+    noise_xd: float
+    noise_e: float
     square_he4: float
     spread_he4: float
-    slope_he2: float
-    slope_he4: float
+    s2: float
+    s4: float
 
 
 @lru_cache(maxsize=4096)
@@ -128,82 +130,78 @@ def responses(phi: Activation, batch: int) -> Responses:
     )
     half, norm = of_spread[2] / math.sqrt(2), spread * steep
     result = Responses(
-        off / (means.square - means.product),
-        half / spread,
-        float((centred**2 - spread) ** 2 @ mass) / spread**2,
-        mean_slope**4 / norm * (batch - 1) / (batch + 1),
-        half**2 / norm,
-        both_square / norm,
-        both_square / norm - 1,
-        of_square[4] * math.sqrt(24) / means.square,
-        of_spread[4] * math.sqrt(24) / spread,
-        of_slope[2] * math.sqrt(2) / steep,
-        of_slope[4] * math.sqrt(24) / steep,
+        lambda_o=off / (means.square - means.product),
+        lambda_d=half / spread,
+        noise_d=float((centred**2 - spread) ** 2 @ mass) / spread**2,
+        lambda_xo=mean_slope**4 / norm * (batch - 1) / (batch + 1),
+        lambda_xd=half**2 / norm,
+        noise_xd=both_square / norm,
+        noise_e=both_square / norm - 1,
+        square_he4=of_square[4] * math.sqrt(24) / means.square,
+        spread_he4=of_spread[4] * math.sqrt(24) / spread,
+        s2=of_slope[2] * math.sqrt(2) / steep,
+        s4=of_slope[4] * math.sqrt(24) / steep,
     )
     if not all(map(math.isfinite, result)):
         raise FloatingPointError
     return result
 
 
-class BatchNormStack(NamedTuple):
-    """A stack with batch norm.
+def correction(network: Network, shares: Sequence[float], excess: float) -> Correction:
+    """Return the correction of order 1/n, for a batch of at least 4.
 
-    Attributes:
-        phi: The activation.
-        batch: B, at least 4.
-        widths: Of the input and of all layers.
+    Args:
+        network: The question.
         shares: Share of the last branch in every layer's variance over the batch; 1 in plain
             stacks.
-        first: Relative variance of Σx²/n between inputs, times n.
         excess: Kurtosis of the weights less 3.
     """
-
-    phi: Activation
-    batch: int
-    widths: Sequence[int]
-    shares: Sequence[float]
-    first: float
-    excess: float
-
-
-def corrections(stack: BatchNormStack) -> Corrections:
-    """Return the corrections of order 1/n."""
-    phi, batch, widths, shares, first, excess = stack
-    r, depth = responses(phi, batch), len(widths) - 1
-    diagonal, off = [first / widths[0]], [1 / widths[0]]
-    for n, share in zip(widths[1:-1], shares[1:], strict=True):
-        stream = 1 - share
-        diagonal.append(
-            (stream + share * r.diagonal) ** 2 * diagonal[-1] + share**2 * r.diagonal_noise / n
-        )
-        off.append((stream + share * r.off) ** 2 * off[-1] + share**2 / n)
-    d, o = np.array(diagonal), np.array(off)
+    batch, widths, depth = network.batch, network.widths, network.depth
+    r = responses(network.phi, batch)
+    d, o = _gram_variances(network, shares, r)
     # From here on o is half the relative variance of a unit's variance over the batch.
     o = o + d / batch + excess / (2 * np.array(widths[:-1], float))
     # The next order has another factor of these fluctuations. With 2v the relative variance of σ²,
     # E 1/σ² is 1 + 2v + 12v²: coefficients grow by 6 a power, those of smoother means by less.
     next_order = 4 * (d + np.abs(o))
-    variance = np.append(0.0, (r.square_he4 * (d / 8 - o / 4))[:-1])
-    rest = np.append(0.0, (abs(r.square_he4) * (d / 8 + np.abs(o) / 4) * next_order)[:-1])
-    scale = np.append(0.0, (r.spread_he4 * (d / 8 - o / 4))[:-1])
-    by_signal = o * (2 - r.slope_he4 / 4) + r.slope_he4 / 8 * d - scale
-    sizes = np.abs(o) * (2 + abs(r.slope_he4) / 4) + abs(r.slope_he4) / 8 * d
-    sizes += np.append(0.0, (abs(r.spread_he4) * (d / 8 + np.abs(o) / 4))[:-1])
+    fourth, fourth_size = d / 8 - o / 4, d / 8 + np.abs(o) / 4  # change of E f per E f He₄
+    variance = _from_below(r.square_he4 * fourth)
+    variance_rest = _from_below(abs(r.square_he4) * fourth_size * next_order)
+    variance_rest += np.abs(variance) * 3 / batch
+    by_signal = o * (2 - r.s4 / 4) + r.s4 / 8 * d - _from_below(r.spread_he4 * fourth)
+    sizes = np.abs(o) * (2 + abs(r.s4) / 4) + abs(r.s4) / 8 * d
+    sizes += _from_below(abs(r.spread_he4) * fourth_size)
     # An entry is for the tangent that starts at that layer; it passes the steps k above.
     gradient, parts, gradient_rest = np.zeros((3, depth))
     x_o, x_d, e = np.zeros((3, depth))
     for k, n in enumerate(widths[1:-1]):
         begun = slice(0, k + 1)
         along = x_o[begun] + x_d[begun] / batch
-        step = by_signal[k] - along * (2 + r.slope_he2) + r.slope_he2 * (e[begun] / 2 + x_d[begun])
+        step = by_signal[k] - along * (2 + r.s2) + r.s2 * (e[begun] / 2 + x_d[begun])
         gradient[begun] += step
         parts[begun] += np.abs(step)
         gradient_rest[begun] += sizes[k] * next_order[k]
-        e[begun] = r.diagonal * (e[begun] + r.slope_he2 / 2 * d[k]) + r.shared / n
-        x_o[begun] = r.tangent_off * x_o[begun] + 1 / n
-        x_d[begun] = r.tangent_diagonal * x_d[begun] + r.tangent_noise / n
+        e[begun] = r.lambda_d * (e[begun] + r.s2 / 2 * d[k]) + r.noise_e / n
+        x_o[begun] = r.lambda_xo * x_o[begun] + 1 / n
+        x_d[begun] = r.lambda_xd * x_d[begun] + r.noise_xd / n
     gradient_rest += parts**2 + parts * 3 / batch
-    return Corrections(variance, rest + np.abs(variance) * 3 / batch, gradient, gradient_rest)
+    return Correction(np.array([variance, gradient]), np.array([variance_rest, gradient_rest]))
+
+
+def _gram_variances(network: Network, shares: Sequence[float], r: Responses) -> tuple[Array, Array]:
+    """Return d and o of every layer's input, the variances of the Gram matrix."""
+    x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
+    d, o = [(x.fourth / x.variance**2 - 1) / n], [1 / n]
+    for n, share in zip(network.widths[1:-1], shares[1:], strict=True):
+        stream = 1 - share
+        d.append((stream + share * r.lambda_d) ** 2 * d[-1] + share**2 * r.noise_d / n)
+        o.append((stream + share * r.lambda_o) ** 2 * o[-1] + share**2 / n)
+    return np.array(d), np.array(o)
+
+
+def _from_below(values: Array) -> Array:
+    """Return values of every layer at the layer above; 0 at layer 1."""
+    return np.append(0.0, values[:-1])
 
 
 def _pairs(batch: int) -> tuple[Array, Array, Array]:

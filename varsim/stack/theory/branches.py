@@ -21,54 +21,34 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.activations import Activation
-from varsim.stack.theory.cells import Corrections
+from varsim.stack.question import Network
+from varsim.stack.theory.cells import Correction
 from varsim.stack.theory.chain import Grid
 from varsim.stack.theory.laws import ORDERS, Array, hermite, resolved_rule
+from varsim.stack.theory.limit import Limit, stream_factors, variance_of_weights
+from varsim.stack.theory.sphere import Branch
 
 # Stacks with more layers take fewer polynomials, at interpolated kernels.
 _MANY, _FEWER_ORDERS = 128, 24
 
 
-class ResidualStack(NamedTuple):
-    """A residual stack.
+class _Terms(NamedTuple):
+    """Changes of E φ′²/divisor at a layer k, by cause.
 
     Attributes:
-        phi: The activation.
-        norm: ``none``, ``rms`` or ``layer``.
-        kernels: K of every layer at infinite width, of shape (layers,).
-        amplitudes: a of every branch, its factor squared times C, of shape (layers - 1,).
-        n: The width.
-        inputs: Variance of the first layer's kernel between inputs.
-        on_sphere: E φ² for y on a sphere in n dimensions, as below a norm; None without one.
-        first_step: Exact factor of the first branch on a squared gradient, over its amplitude;
-            None without a norm.
+        by_variance: By the variance of K_k, of shape (M,).
+        steps: By other causes at k, of shape (causes, M).
+        by_covariance: By the covariance of K_k with the growth at layers m below, of shape (M, M).
+        pairs: By other causes at k and m, of shape (causes, M, M).
     """
 
-    phi: Activation
-    norm: str
-    kernels: Array
-    amplitudes: Array
-    n: int
-    inputs: float
-    on_sphere: float | None = None
-    first_step: float | None = None
+    by_variance: Array
+    steps: Array
+    by_covariance: Array
+    pairs: Array
 
 
-def corrections(stack: ResidualStack) -> tuple[Corrections, Array]:
-    """Return the corrections of order 1/n, and the spread.
-
-    The spread is the relative variance of Σh²/n between networks, for one input, of shape
-    (layers,).
-
-    The rests are the squares of all corrections and of each branch's part in them, by the sizes of
-    their terms; these times the relative variance of the branch; and the next power of a kernel's
-    relative variance v in functions of it: E 1/(1+δ) is 1 + v + 3v² for a normal δ.
-    """
-    expansion = _Expansion(stack)
-    return Corrections(*expansion.forward, *expansion.backward()), expansion.spread()
-
-
-class _Expansion:
+class Expansion:
     """The expansion in fluctuations of the branches.
 
     There are L layers, and M = L - 1 branches or layers below the top. A matrix of shape (M, M) has
@@ -76,8 +56,10 @@ class _Expansion:
     fluctuation of the mean of φ² over the units of branch m.
 
     Attributes:
-        kernel: K, of shape (M,).
-        amplitude: a of every branch, of shape (M,).
+        n: The width.
+        kernels: K of every layer at infinite width, of shape (L,).
+        kernel: K below the top, of shape (M,).
+        amplitude: a of every branch, its squared factor times C, of shape (M,).
         divisor: Square of the norm's divisor, K, or 1 without a norm, of shape (M,).
         square: Coefficients of φ² in Hermite polynomials, of shape (orders, M).
         slope: Coefficients of φ′², of shape (orders, M).
@@ -91,13 +73,28 @@ class _Expansion:
         response: ∂K_k/∂ξ_m = a_m η_k/η_{m+1} for m < k, of shape (L, M).
     """
 
-    def __init__(self, stack: ResidualStack) -> None:
-        self.stack, self.n = stack, stack.n
-        self.kernel, self.amplitude = stack.kernels[:-1], stack.amplitudes
-        self.normed = stack.norm != "none"
+    def __init__(
+        self, network: Network, at_limit: Limit, inputs: float, on_sphere: Branch | None
+    ) -> None:
+        """Expand about the limit of a residual stack without batch norm.
+
+        Args:
+            network: The question.
+            at_limit: Its layers at infinite width.
+            inputs: Variance of the first layer's kernel between inputs.
+            on_sphere: The first branch on a sphere in n dimensions, as below a norm; None without
+                one.
+        """
+        _, factor = stream_factors(network)
+        self.n, self.norm = network.widths[1], network.norm
+        self.inputs, self.on_sphere = inputs, on_sphere
+        self.kernels: Array = np.array(at_limit.kernels)
+        self.kernel = self.kernels[:-1]
+        self.amplitude = factor * np.array(variance_of_weights(network)[1:])
+        self.normed = self.norm != "none"
         self.divisor = self.kernel if self.normed else np.ones_like(self.kernel)
         orders = ORDERS if self.kernel.size <= _MANY else _FEWER_ORDERS
-        coefficients = _coefficients(stack.phi, self.kernel / self.divisor)[:, :, :orders]
+        coefficients = _coefficients(network.phi, self.kernel / self.divisor)[:, :, :orders]
         self.square, self.slope, self.cross = coefficients.transpose(1, 2, 0)
         self._set_noise()
         size = len(self.kernel)
@@ -122,7 +119,7 @@ class _Expansion:
             self.square_noise[2] = self.cross_noise[1] = 0.0
             # A larger h reduces φ′ through the norm, and the tangent by the division by its scale.
             self.slope_noise[2] -= math.sqrt(2) * self.slope[0] + self.slope[2]
-        if self.stack.norm == "layer":
+        if self.norm == "layer":
             self.square_noise[1] = self.slope_noise[1] = self.cross_noise[0] = 0.0
 
     def covariance(self, above: Array, below: Array, start: int = 1) -> Array:
@@ -143,39 +140,52 @@ class _Expansion:
     def fluctuations(self) -> Array:
         """Covariances of the kernels of all layers between networks, of shape (L, L)."""
         branches = self.covariance(self.square_noise, self.square_noise) / self.n
-        inputs = self.stack.inputs * np.outer(self.kernel_growth, self.kernel_growth)
+        inputs = self.inputs * np.outer(self.kernel_growth, self.kernel_growth)
         result: Array = self.response @ branches @ self.response.T + inputs
         return result
 
+    def correction(self) -> Correction:
+        """Return the correction of order 1/n.
+
+        Its rest is the sum of the squares of all corrections and of each branch's part in them, by
+        the sizes of their terms; these times the relative variance of the branch; and the next
+        power of a kernel's relative variance v in functions of it: E 1/(1+δ) is 1 + v + 3v² for a
+        normal δ.
+        """
+        change, rest = np.stack([self.forward, self.backward], axis=1)
+        return Correction(change, rest)
+
     @cached_property
-    def forward(self) -> tuple[Array, Array]:
-        """The relative correction of E h² and the size of its next terms, of shape (L,)."""
-        kernel = self.kernel
-        curvature = _second_derivative(self.square)
-        square_response = np.zeros_like(kernel)  # ∂E φ²/∂K
-        mean_square = self.square[0]
-        if self.stack.on_sphere is not None:
-            shift = self.stack.on_sphere - mean_square
+    def forward(self) -> Array:
+        """The relative correction of E h² and the size of its next terms, of shape (2, L)."""
+        mean_square, curvature = self.square[0], _second_derivative(self.square)
+        response = by_variance = next_power = np.zeros_like(self.kernel)
+        if self.on_sphere is not None:
+            shift = self.on_sphere.square - mean_square
             curvature = curvature - _times_y(_derivative(self.square))
         else:
-            square_response = self.square[2] / math.sqrt(2) / kernel
+            response = self.square[2] / math.sqrt(2) / self.kernel
             shift = self.square[4] * math.sqrt(24) / 8 * self.kernel_variance
+            by_variance, next_power = np.abs(shift), 3 * self.kernel_variance
         history = self._by_history(curvature)
-        next_power = 0.0 * kernel if self.normed else 3 * self.kernel_variance
-        shifts, sizes, rests = [0.0], [0.0], [0.0]
-        for k, a in enumerate(self.amplitude):
-            shifts.append(shifts[-1] * (1 + a * square_response[k]) + a * (shift[k] + history[k]))
-            by_variance = 0.0 if self.normed else abs(shift[k])
-            size = by_variance + abs(history[k])
-            sizes.append(sizes[-1] * (1 + a * abs(square_response[k])) + a * size)
-            beyond = by_variance * next_power[k] + size * (
-                size / mean_square[k] + self.branch_variance[k]
-            )
-            rests.append(rests[-1] * (1 + a * abs(square_response[k])) + a * beyond)
-        relative, size, beyond = (
-            np.array(each) / self.stack.kernels for each in (shifts, sizes, rests)
-        )
-        return relative, size**2 + beyond
+        size = by_variance + np.abs(history)
+        beyond = by_variance * next_power + size * (size / mean_square + self.branch_variance)
+        change = self._from_bottom(response, shift + history)
+        rest = self._from_bottom(np.abs(response), size) ** 2
+        return np.stack([change, rest + self._from_bottom(np.abs(response), beyond)])
+
+    def _from_bottom(self, response: Array, changes: Array) -> Array:
+        """Return the relative change of K of every layer, of shape (L,).
+
+        Args:
+            response: ∂E φ²/∂K at layers k, of shape (M,).
+            changes: Changes of E φ² at layers k for a given K, of shape (M,).
+        """
+        shifts = [0.0]
+        for a, slope, change in zip(self.amplitude, response, changes, strict=True):
+            shifts.append(shifts[-1] * (1 + a * slope) + a * change)
+        relative: Array = np.array(shifts) / self.kernels
+        return relative
 
     @cached_property
     def branch_variance(self) -> Array:
@@ -203,31 +213,38 @@ class _Expansion:
         return result
 
     def spread(self) -> Array:
-        """Return the relative variance of Σh²/n: of the kernel, of the units, and of both."""
-        kernels = self.stack.kernels
+        """Return the relative variance of Σh²/n, of shape (L,).
+
+        Its logarithm's variance is the sum of those of the kernel, of the units, and of both.
+        """
+        kernels = self.kernels
         both = 0.0 * kernels
         if not self.normed:
             both = (self.response * (self.square[2] * math.sqrt(2) * self.kernel)).sum(axis=1)
-        return (np.diag(self.fluctuations) + 2 * (kernels**2 + both) / self.n) / kernels**2
+        log = (np.diag(self.fluctuations) + 2 * (kernels**2 + both) / self.n) / kernels**2
+        spread: Array = np.expm1(np.minimum(log, 100.0))
+        return spread
 
-    def backward(self) -> tuple[Array, Array]:
-        """Return the relative correction of E (∂h)² and the size of its next terms."""
-        steps, pairs = self._normed_terms() if self.normed else self._plain_terms()
-        alpha = self.amplitude / self.divisor
-        first = None
-        if self.stack.first_step is not None and alpha.size:
-            exact = self.amplitude[0] * self.stack.first_step
-            first = (exact - alpha[0] * self.slope[0, 0]) / self._tangent_growth[0]
-        sizes = [np.abs(steps), np.abs(pairs)]
-        exact_first = None if first is None else 0.0
-        size = self._from_top(sizes[0].sum(axis=0), sizes[1].sum(axis=0), exact_first)
-        # The second step and the first pair are those by the kernel's variance.
+    @cached_property
+    def backward(self) -> Array:
+        """The relative correction of E (∂h)² and the size of its next terms, of shape (2, L)."""
+        terms = self._normed_terms() if self.normed else self._plain_terms()
+        steps = np.stack([terms.by_variance, *terms.steps])
+        pairs = np.stack([terms.by_covariance, *terms.pairs])
+        first = exact_first = None
+        if self.on_sphere is not None and self.kernel.size:
+            exact = self.amplitude[0] * self.on_sphere.growth
+            expanded = (self.amplitude / self.divisor)[0] * self.slope[0, 0]
+            first, exact_first = (exact - expanded) / self._tangent_growth[0], 0.0
+        change = self._from_top(steps.sum(axis=0), pairs.sum(axis=0), first)
+        size = self._from_top(np.abs(steps).sum(axis=0), np.abs(pairs).sum(axis=0), exact_first)
         next_power = 3 * self.kernel_variance
         beyond = self._from_top(
-            sizes[0][1] * next_power, sizes[1][0] * next_power[:, None], exact_first
+            np.abs(terms.by_variance) * next_power,
+            np.abs(terms.by_covariance) * next_power[:, None],
+            exact_first,
         )
-        correction = self._from_top(np.sum(steps, axis=0), np.sum(pairs, axis=0), first)
-        return correction, size**2 + beyond
+        return np.stack([change, size**2 + beyond])
 
     def _from_top(self, steps: Array, pairs: Array, first: float | None) -> Array:
         """Return the sum of a tangent's changes over its path, by the layer where it starts.
@@ -255,26 +272,24 @@ class _Expansion:
         response: Array = self.amplitude / self.divisor / self._tangent_growth
         return response
 
-    def _plain_terms(self) -> tuple[list[Array], list[Array]]:
-        """Return the terms of the changes of E φ′²: steps, of shape (M,), and pairs, (M, M)."""
-        # s_p = E φ′² He_p.
+    def _plain_terms(self) -> _Terms:
+        """Return the terms without a norm, with s_p = E φ′² He_p."""
         kernel, s2, s4 = self.kernel, self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
         kernel_response = self._growth_response * s2 / (2 * kernel)
         with_kernel, with_slope = self._growth_covariances(kernel_response)
         signal_squared, signal_and_slope = self._tangent_signal_covariance(_derivative(self.slope))
-        steps = [
-            s2 / (2 * kernel) * shift,
-            s4 / 8 * self.kernel_variance,
-            self._by_history(_second_derivative(self.slope)),
-        ]
+        history = self._by_history(_second_derivative(self.slope))
         column = (s2 / kernel)[:, None]
-        return steps, [
-            column / 2 * with_kernel, with_slope, column * signal_squared, signal_and_slope
-        ]  # fmt: skip
+        return _Terms(
+            by_variance=s4 / 8 * self.kernel_variance,
+            steps=np.stack([s2 / (2 * kernel) * shift, history]),
+            by_covariance=column / 2 * with_kernel,
+            pairs=np.stack([with_slope, column * signal_squared, signal_and_slope]),
+        )
 
-    def _normed_terms(self) -> tuple[list[Array], list[Array]]:
-        """Return the same terms below a norm, whose divisor counts as part of φ′²."""
+    def _normed_terms(self) -> _Terms:
+        """Return the terms below a norm, whose divisor counts as part of φ′²."""
         kernel, n, s0 = self.kernel, self.n, self.slope[0]
         s2, s4 = self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
@@ -285,22 +300,16 @@ class _Expansion:
         curvature = (
             _second_derivative(self.slope) - _times_y(_derivative(self.slope)) - 2 * self.slope
         )
-        steps = [
-            -s0 * shift / kernel,
-            s0 * self.kernel_variance,
-            (s0 - s2 - s4 / 4) / n,
-            self._by_history(curvature),
-        ]
+        history, units = self._by_history(curvature), (s0 - s2 - s4 / 4) / n
         # A tangent that grew where h was small has met small scales more often.
         scale = 2 / n * (self._growth_response * s0 * kernel)[None, :] / kernel[:, None]
-        pairs = [
-            -(s0 / kernel)[:, None] * with_kernel,
-            (s0 + s2 / 2)[:, None] * scale,
-            with_slope,
-            -(s0 / kernel)[:, None] * signal_squared,
-            signal_and_slope,
-        ]
-        return steps, pairs
+        by_scale, column = (s0 + s2 / 2)[:, None] * scale, -(s0 / kernel)[:, None]
+        return _Terms(
+            by_variance=s0 * self.kernel_variance,
+            steps=np.stack([-s0 * shift / kernel, units, history]),
+            by_covariance=column * with_kernel,
+            pairs=np.stack([by_scale, with_slope, column * signal_squared, signal_and_slope]),
+        )
 
     def _growth_covariances(self, kernel_response: Array) -> tuple[Array, Array]:
         """Return covariances of log g_m with K_k, and with φ′² at k, both of shape (M, M).

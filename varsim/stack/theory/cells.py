@@ -1,102 +1,96 @@
-"""Cells of theory, by layer: E h² and E (∂h)², each with its allowance."""
+"""Cells of theory: E h² and E (∂h)² of every layer, each with its allowance.
+
+Values, allowances and corrections are arrays of the shape (2, layers): the row ``VARIANCE`` is of
+signals, E h²; the row ``GRADIENT`` is of gradients, E (∂h)². An allowance is added by
+:meth:`Cells.allowing`, and a cell is emptied by :meth:`Cells.only`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from varsim.stack.theory.laws import Array
+
+VARIANCE, GRADIENT = 0, 1
+"""Rows of the arrays."""
 
 # A cell whose allowance is larger is empty: its verdict could hardly fail.
 LARGEST_SLACK = 0.01
 
 
-class Corrections(NamedTuple):
-    """Relative corrections by layer, with estimates of the terms after them.
-
-    All have the shape (layers,).
+class Correction(NamedTuple):
+    """A relative correction of cells; arrays have the shape (2, layers).
 
     Attributes:
-        variance: Correction of E h².
-        variance_rest: Size of its next terms.
-        gradient: Correction of E (∂h)².
-        gradient_rest: Size of its next terms.
+        change: The correction.
+        rest: Size of its next terms.
     """
 
-    variance: Array
-    variance_rest: Array
-    gradient: Array
-    gradient_rest: Array
+    change: Array
+    rest: Array
+
+    @property
+    def size(self) -> Array:
+        """The allowance for the whole correction, where it is left out."""
+        return np.abs(self.change) + self.rest
+
+    def times(self, factor: Array) -> Correction:
+        """Return the correction times a factor, of shape (2, layers)."""
+        return Correction(self.change * factor, self.rest * factor)
 
 
 class Cells(NamedTuple):
-    """Theory of all layers. Arrays have the shape (layers,).
+    """Theory of all layers.
 
     Attributes:
-        variance: E h²; NaN in an empty cell.
-        variance_slack: Relative allowance for the terms that theory omits.
-        gradient: E (∂h)², from a cotangent of variance 1 on top; NaN in an empty cell.
-        gradient_slack: Its relative allowance.
-        spread: Relative variance of Σh²/n between networks, for one input; None where unknown.
+        value: E h² and E (∂h)², from a cotangent of variance 1 on top, of shape (2, layers); NaN in
+            an empty cell.
+        slack: Relative allowances for the terms that theory omits, of shape (2, layers).
+        spread: Relative variance of Σh²/n between networks, for one input, of shape (layers,); NaN
+            where unknown.
         gap: Reason of the empty cells, or None.
     """
 
-    variance: Array
-    variance_slack: Array
-    gradient: Array
-    gradient_slack: Array
-    spread: Sequence[float | None]
+    value: Array
+    slack: Array
+    spread: Array
     gap: str | None = None
 
     @classmethod
-    def of(
-        cls, variance: Array, gradient: Array, spread: Sequence[float | None] | None = None
-    ) -> Cells:
+    def of(cls, value: Array, spread: Array | None = None) -> Cells:
         """Return cells without allowances; by default their spread is unknown."""
-        exact = np.zeros(len(variance))
-        unknown = [None] * len(variance)
-        return cls(variance, exact, gradient, exact, unknown if spread is None else spread)
+        unknown = np.full(value.shape[1], np.nan)
+        return cls(value, np.zeros(value.shape), unknown if spread is None else spread)
 
-    @classmethod
-    def boundary_layers_only(cls, variance: float, depth: int, gap: str) -> Cells:
-        """Return the two cells that do not depend on widths: E h² of layer 1, E (∂h)² on top."""
-        empty = [np.nan] * (depth - 1)
-        return cls.of(np.array([variance, *empty]), np.array([*empty, 1.0]))._replace(gap=gap)
+    def corrected(self, by: Correction) -> Cells:
+        """Return the cells with a correction, whose next terms enter the allowances."""
+        return self._replace(value=self.value * (1 + by.change)).allowing(by.rest)
 
-    def corrected(self, by: Corrections) -> Cells:
-        """Return the cells with corrections, whose next terms enter the allowances."""
-        corrected = self._replace(
-            variance=self.variance * (1 + by.variance), gradient=self.gradient * (1 + by.gradient)
-        )
-        return corrected.allowing(by.variance_rest, by.gradient_rest)
-
-    def allowing(self, variance: Array | float, gradient: Array | float) -> Cells:
+    def allowing(self, slack: Array | float) -> Cells:
         """Return the cells with relative allowances added."""
+        return self._replace(slack=self.slack + slack)
+
+    def only(self, known: NDArray[np.bool_], gap: str) -> Cells:
+        """Return the cells, empty where not ``known``; ``gap`` is the reason."""
         return self._replace(
-            variance_slack=self.variance_slack + variance,
-            gradient_slack=self.gradient_slack + gradient,
+            value=np.where(known, self.value, np.nan),
+            slack=np.where(known, self.slack, 0.0),
+            gap=None if known.all() else gap,
         )
+
+    def boundary_only(self, gap: str) -> Cells:
+        """Return the two cells that do not depend on widths: E h² of layer 1, E (∂h)² on top."""
+        known = np.zeros(self.value.shape, bool)
+        known[VARIANCE, 0] = known[GRADIENT, -1] = True
+        return self.only(known, gap)._replace(gap=gap)
 
     def within(self, largest: float) -> Cells:
         """Return the cells, without infinite values and without allowances above ``largest``."""
-        forward = (self.variance_slack <= largest) & np.isfinite(self.variance)
-        backward = (self.gradient_slack <= largest) & np.isfinite(self.gradient)
-        gap = None
-        if not (forward.all() and backward.all()):
-            gap = (
-                f"theory of an empty cell would leave out more than {largest:.0%} at this width "
-                "and depth; take wider layers"
-            )
-        return Cells(
-            np.where(forward, self.variance, np.nan), np.where(forward, self.variance_slack, 0.0),
-            np.where(backward, self.gradient, np.nan), np.where(backward, self.gradient_slack, 0.0),
-            self.spread, gap,
-        )  # fmt: skip
-
-
-def none_unless_finite(values: Array) -> list[float | None]:
-    """Return an array as a list, with None in place of infinities and NaN."""
-    finite = np.isfinite(values).tolist()
-    return [value if known else None for value, known in zip(values.tolist(), finite, strict=True)]
+        return self.only(
+            (self.slack <= largest) & np.isfinite(self.value),
+            f"theory of an empty cell would leave out more than {largest:.0%} at this width and "
+            "depth; take wider layers",
+        )

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from varsim.activations import Activation
 from varsim.stack.question import Layer
+from varsim.stack.theory.cells import GRADIENT, Cells
 from varsim.stack.theory.laws import (
     NODES,
     STEP,
@@ -44,20 +45,6 @@ _POINTS = 6
 
 # Reach of the grid beyond the kernel of infinite width: standard deviations of log q, and its cap.
 _DEVIATIONS, _MOST = 7.0, 24.0
-
-
-class Moments(NamedTuple):
-    """Moments at finite width, by layer; all have the shape (layers,).
-
-    Attributes:
-        variance: E h².
-        fourth: E q², of the layer's kernel q.
-        gradient: E (∂h)².
-    """
-
-    variance: Array
-    fourth: Array
-    gradient: Array
 
 
 class PlainStack(NamedTuple):
@@ -84,6 +71,18 @@ class PlainStack(NamedTuple):
     kernels: Sequence[float]
     orthogonal: bool = False
     nodes: int = NODES
+
+    def cells(
+        self, means: Sequence[float], squares: Sequence[float], gradients: Sequence[float]
+    ) -> Cells:
+        """Return the cells, from E q, E q² and E (∂h)² of every layer.
+
+        Normal units add to the relative variance of q; orthogonal W gives Σh²/n = q.
+        """
+        widths = np.array([layer.fan_out for layer in self.layers], float)
+        units = 1.0 if self.orthogonal else 1 + 2 / widths
+        spread = np.array(squares) / np.array(means) ** 2 * units - 1
+        return Cells.of(np.array([means, gradients]), spread)
 
 
 class _Step(NamedTuple):
@@ -155,17 +154,17 @@ class Grid:
         return nearest_points
 
 
-def finite(stack: PlainStack) -> Moments:
-    """Return the moments at finite width; those that floats cannot hold are not finite.
+def finite(stack: PlainStack) -> Cells:
+    """Return the cells at finite width; values that floats cannot hold are not finite.
 
     Raises:
         ArithmeticError: A mean of φ is not finite.
     """
     scale_free = stack.phi.homogeneous and not stack.bias
-    moments = _scale_free(stack) if scale_free else _on_grid(stack)
+    cells = _scale_free(stack) if scale_free else _on_grid(stack)
     alive = survival_probabilities(stack)
-    alive[-1] = 1.0  # on top the gradient is given
-    return moments._replace(gradient=moments.gradient * alive)
+    cells.value[GRADIENT, :-1] *= alive[:-1]  # on top the gradient is given
+    return cells
 
 
 def survival_probabilities(stack: PlainStack) -> list[float]:
@@ -184,42 +183,39 @@ def survival_probabilities(stack: PlainStack) -> list[float]:
     return probabilities
 
 
-def _on_grid(stack: PlainStack) -> Moments:
-    """Return the moments of any stack, from laws and functions of q on a grid."""
+def _on_grid(stack: PlainStack) -> Cells:
+    """Return the cells of any stack, from laws and functions of q on a grid."""
     chain, first = _Chain(stack), stack.first
     at, shares = chain.grid.places(first.means)
     law = np.bincount(at.ravel(), (shares * first.weights[:, None]).ravel(), chain.grid.size)
-    seconds = [float(first.means @ first.weights)]
-    fourths = [float(first.means**2 @ first.weights)]
+    means, squares = [first.mean], [first.mean_square]
     laws = [law]
     for place in range(1, len(stack.layers)):
         step = chain.steps(place).signal
         passed = law[:, None] * step.weights
-        seconds.append(float((passed * step.kernels).sum()))
-        fourths.append(float((passed * step.kernels**2).sum()))
+        means.append(float((passed * step.kernels).sum()))
+        squares.append(float((passed * step.kernels**2).sum()))
         law = np.bincount(
             step.at.ravel(), (passed[..., None] * step.shares).ravel(), chain.grid.size
         )
         laws.append(law)
     gradients = [float(law @ growth) for law, growth in zip(laws, chain.growths(), strict=True)]
-    return Moments(np.array(seconds), np.array(fourths), np.array(gradients))
+    return stack.cells(means, squares, gradients)
 
 
-def _scale_free(stack: PlainStack) -> Moments:
-    """Return the moments for homogeneous φ: q is a product of factors, and A, B do not depend on q.
+def _scale_free(stack: PlainStack) -> Cells:
+    """Return the cells for homogeneous φ: q is a product of factors, and A, B do not depend on q.
 
     A bias breaks that.
     """
     bond: Bond = "sphere" if stack.orthogonal else "free"
-    second, fourth = (float(stack.first.means**p @ stack.first.weights) for p in (1, 2))
     by_layer = [
         layer_rules(stack.phi, 1.0, each.fan_in, bond, stack.nodes) for each in stack.layers[1:]
     ]
-    seconds, fourths = [second], [fourth]
+    means, squares = [stack.first.mean], [stack.first.mean_square]
     for variance, rules in zip(stack.variances[1:], by_layer, strict=True):
-        seconds.append(seconds[-1] * variance * float(rules.signal.means @ rules.signal.weights))
-        square = float(rules.signal.means**2 @ rules.signal.weights)
-        fourths.append(fourths[-1] * variance**2 * square)
+        means.append(means[-1] * variance * rules.signal.mean)
+        squares.append(squares[-1] * variance**2 * rules.signal.mean_square)
     along = across = 1.0
     gradients, top = [1.0], stack.layers[-1].fan_out
     for variance, rules, layer in zip(
@@ -234,7 +230,7 @@ def _scale_free(stack: PlainStack) -> Moments:
             across = across * (n / (n - 1))
             start = along / n + across * (1 - 1 / n)
         gradients.append(start * top / n)
-    return Moments(np.array(seconds), np.array(fourths), np.array(gradients[::-1]))
+    return stack.cells(means, squares, gradients[::-1])
 
 
 def _share(overlap: GaussRule) -> float:
@@ -331,13 +327,12 @@ def _reach(stack: PlainStack) -> float:
     for place in range(1, len(stack.layers)):
         kernel, n = stack.kernels[place - 1], stack.layers[place].fan_in
         rules = layer_rules(stack.phi, nearest(kernel), n, "free")
-        mean = float(rules.signal.means @ rules.signal.weights)
+        mean = rules.signal.mean
         if mean == 0.0:
             raise FloatingPointError
-        square = float(rules.signal.means**2 @ rules.signal.weights)
         # (φφ'h / φ²)², the square of the slope of log φ² in log q.
         slope = max(0.0, float(rules.radial_overlap.total)) * kernel / mean**2
-        noise = square / mean**2 - 1.0 - stack.orthogonal * 2 * slope / n
+        noise = rules.signal.mean_square / mean**2 - 1.0 - stack.orthogonal * 2 * slope / n
         without_bias = (stack.variances[place] * mean / stack.kernels[place]) ** 2
         spread = without_bias * (slope * spread + max(0.0, noise))
         worst = max(worst, spread)

@@ -8,20 +8,18 @@ from itertools import pairwise
 import numpy as np
 
 from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.layer.theory import Entries
 from varsim.stack.question import Network
 from varsim.stack.theory import batch, branches, chain, sphere
-from varsim.stack.theory.cells import Cells, none_unless_finite
-from varsim.stack.theory.chain import Moments, PlainStack
+from varsim.stack.theory.cells import GRADIENT, Cells
+from varsim.stack.theory.chain import PlainStack
 from varsim.stack.theory.laws import (
     NODES,
-    Array,
     GaussRule,
     chi_square_rule,
     inverse_mean,
     rule_of_mean,
 )
-from varsim.stack.theory.limit import Limit, variance_of_weights
+from varsim.stack.theory.limit import Limit, stream_factors, variance_of_weights
 from varsim.stack.theory.weights import Law, law_of, with_weight_law
 
 # The fewest units per layer for moments on a sphere, by norm; "none": for orthogonal weights.
@@ -50,46 +48,39 @@ def _plain(network: Network, at_limit: Limit, law: Law) -> Cells:
     isometric = law.kind == "orthogonal" and is_isometry(network)
     least = _LEAST_UNITS[network.norm] if network.norm != "none" or isometric else 0
     if min(network.widths[1:-1], default=math.inf) < least:
-        return _too_narrow(network, at_limit, least)
-    moments = _moments(network, at_limit, isometric, NODES)
-    coarse = _moments(network, at_limit, isometric, NODES - 1)
-    variance, fourth, gradient = moments
-    widths = np.array(network.widths[1:], float)
-    spread = fourth / variance**2 * (1.0 if isometric else 1 + 2 / widths) - 1
-    cells = Cells.of(variance, gradient, none_unless_finite(spread)).allowing(
-        _relative_difference(variance, coarse.variance),
-        _relative_difference(gradient, coarse.gradient),
+        return _too_narrow(at_limit, least)
+    cells, coarse = (
+        chain.finite(stack) if network.norm == "none" else sphere.finite(stack, network.norm)
+        for stack in _plain_stacks(network, at_limit, isometric)
     )
-    if network.norm != "none":  # a norm is undefined for a layer or an input that is 0
-        dead = _probability_of_zero(network, at_limit)
-        cells = cells.allowing(dead, dead)
+    with_other_rule = np.where(cells.value == coarse.value, 1.0, coarse.value / cells.value)
+    cells = cells.allowing(np.abs(with_other_rule - 1))
+    if network.norm != "none":
+        cells = cells.allowing(_probability_of_zero(network, at_limit))
     if law.kind != "independent" and not isometric:
         law = Law("unknown")
-        cells = cells.allowing(
-            np.abs(variance / at_limit.kernels - 1), np.abs(gradient / at_limit.gradients - 1)
-        )
+        cells = cells.allowing(np.abs(cells.value / at_limit.cells.value - 1))
     return with_weight_law(network, at_limit, law, cells)
 
 
-def _relative_difference(fine: Array, coarse: Array) -> Array:
-    return np.where(fine == coarse, 0.0, np.abs(coarse / fine - 1))
-
-
-def _too_narrow(network: Network, at_limit: Limit, least: int) -> Cells:
-    reason = f"theory needs layers of at least {least} units here"
-    return Cells.boundary_layers_only(at_limit.kernels[0], network.depth, reason)
+def _too_narrow(at_limit: Limit, least: int) -> Cells:
+    return at_limit.cells.boundary_only(f"theory needs layers of at least {least} units here")
 
 
 def _probability_of_zero(network: Network, at_limit: Limit) -> float:
-    """Return the probability that an input, or a layer below the top, is 0 throughout."""
-    alive = chain.survival_probabilities(_plain_stack(network, at_limit, isometric=False))[-1]
+    """Return the probability that an input, or a layer below the top, is 0 throughout.
+
+    A norm is undefined there.
+    """
+    stack = _plain_stack(network, at_limit, isometric=False)
     zero_input = 0.5 ** network.widths[0] if network.x_dist == "rectified" else 0.0
+    alive = chain.survival_probabilities(stack)[-1]
     return 1 - alive + zero_input * (network.bias_std == 0.0)
 
 
-def _moments(network: Network, at_limit: Limit, isometric: bool, nodes: int) -> Moments:
-    stack = _plain_stack(network, at_limit, isometric, nodes)
-    return chain.finite(stack) if network.norm == "none" else sphere.finite(stack, network.norm)
+def _plain_stacks(network: Network, at_limit: Limit, isometric: bool) -> list[PlainStack]:
+    """Return the stack with the finest rules, and with the next coarser ones."""
+    return [_plain_stack(network, at_limit, isometric, nodes) for nodes in (NODES, NODES - 1)]
 
 
 def _plain_stack(
@@ -121,14 +112,12 @@ def _first_kernel(
     network: Network, variance: float, isometric: bool, nodes: int = NODES
 ) -> GaussRule:
     """Return the law of the first layer's kernel, C Σx²/n + σ_b²."""
-    n, bias = network.widths[0], network.bias_std**2
     if network.x_dist == "normal":
-        means, weights = chi_square_rule(_input_dof(network, isometric))
+        mean = chi_square_rule(_input_dof(network, isometric))
     else:
         moment = DISTRIBUTIONS[network.x_dist].even_moment
-        moments = [moment(2 * k) for k in range(2 * NODES)]
-        means, weights = rule_of_mean(moments, n, nodes)
-    return GaussRule(variance * means + bias, weights)
+        mean = rule_of_mean([moment(2 * k) for k in range(2 * NODES)], network.widths[0], nodes)
+    return mean.kernel(variance, network.bias_std**2)
 
 
 def _input_dof(network: Network, isometric: bool) -> int:
@@ -139,39 +128,32 @@ def _input_dof(network: Network, isometric: bool) -> int:
 def _residual(network: Network, at_limit: Limit, law: Law) -> Cells:
     """Residual stacks: the limit and its correction of order 1/n."""
     if network.depth > _MOST_BRANCHES:
-        reason = f"theory takes at most {_MOST_BRANCHES:,} residual layers"
-        return Cells.boundary_layers_only(at_limit.kernels[0], network.depth, reason)
+        return at_limit.cells.boundary_only(
+            f"theory takes at most {_MOST_BRANCHES:,} residual layers"
+        )
     least = _LEAST_UNITS[network.norm] if network.norm != "none" else 0
     if network.widths[1] < least:
-        return _too_narrow(network, at_limit, least)
-    variances, kernels = variance_of_weights(network), np.array(at_limit.kernels)
-    factor = (network.residual or 0.0) ** 2
-    first = _first_kernel(network, variances[0], isometric=False)
-    inputs = float(first.means**2 @ first.weights) - float(first.means @ first.weights) ** 2
-    step = coarse = on_sphere = None
+        return _too_narrow(at_limit, least)
+    first = _first_kernel(network, variance_of_weights(network)[0], isometric=False)
+    inputs = first.mean_square - first.mean**2
+    on_sphere, rule_error, dead = None, 0.0, 0.0
     if network.norm != "none":
         isometric = law.kind == "orthogonal" and network.bias_std == 0.0
-        (on_sphere, step), (_, coarse) = (
-            sphere.branch(_plain_stack(network, at_limit, isometric, nodes), network.norm)
-            for nodes in (NODES, NODES - 1)
+        on_sphere, coarse = (
+            sphere.branch(stack, network.norm)
+            for stack in _plain_stacks(network, at_limit, isometric)
         )
-    corrections, spread = branches.corrections(
-        branches.ResidualStack(
-            network.phi, network.norm, kernels, factor * np.array(variances[1:]),
-            network.widths[1], inputs, on_sphere, step,
-        )
-    )  # fmt: skip
-    if step and coarse is not None:
-        corrections.gradient_rest[0] += abs(coarse / step - 1)
-    cells = Cells.of(
-        kernels, np.array(at_limit.gradients), np.expm1(np.minimum(spread, 100.0)).tolist()
-    ).corrected(corrections)
-    if step and coarse is not None:
-        dead = _probability_of_zero(network, at_limit)
-        cells = cells.allowing(dead, dead)
-    if law.kind != "independent":  # the corrections are those of normal weights
-        cells = cells.allowing(np.sqrt(cells.variance_slack), np.sqrt(cells.gradient_slack))
-        cells = cells._replace(spread=[None] * network.depth)
+        if on_sphere.growth:
+            rule_error = abs(coarse.growth / on_sphere.growth - 1)
+            dead = _probability_of_zero(network, at_limit)
+    expansion = branches.Expansion(network, at_limit, inputs, on_sphere)
+    correction = expansion.correction()
+    correction.rest[GRADIENT, 0] += rule_error
+    cells = at_limit.cells.corrected(correction).allowing(dead)
+    if law.kind == "independent":
+        cells = cells._replace(spread=expansion.spread())
+    else:  # the correction is that of normal weights
+        cells = cells.allowing(np.sqrt(cells.slack))
     return with_weight_law(network, at_limit, law, cells)
 
 
@@ -184,30 +166,18 @@ def _batch_norm(network: Network, at_limit: Limit, law: Law) -> Cells:
         reason = f"theory of batch norm needs a batch of at least {batch.LEAST}"
         if network.batch == 2:
             reason += ": 2 inputs are always ±1 below it, and no gradient passes"
-        return Cells.boundary_layers_only(at_limit.kernels[0], network.depth, reason)
-    kernels, spreads = np.array(at_limit.kernels), np.array(at_limit.spreads)
-    residual = network.residual is not None
-    shares = 1 - np.append(0.0, spreads[:-1] / spreads[1:]) if residual else np.ones(network.depth)
-    x = Entries.of(network.x_dist, 0.0, 1.0)
-    corrections = batch.corrections(
-        batch.BatchNormStack(
-            network.phi, network.batch, network.widths, shares.tolist(),
-            x.fourth / x.variance**2 - 1, law.kurtosis - 3,
-        )
-    )  # fmt: skip
+        return at_limit.cells.boundary_only(reason)
+    kernels, unshared = np.array(at_limit.kernels), np.array(at_limit.unshared)
+    residual, ones = network.residual is not None, np.ones(network.depth)
+    skip, factor = stream_factors(network)
+    shares = 1 - np.append(0.0, unshared[:-1] / unshared[1:]) if residual else ones
     # The branch's share of E h², without the stream below and the bias.
-    below = np.append(0.0, kernels[:-1]) if residual else 0.0
-    scale = 1.0 if network.residual is None else network.residual**2
-    share = (kernels - below - scale * network.bias_std**2) / kernels
-    corrections = corrections._replace(
-        variance=corrections.variance * share, variance_rest=corrections.variance_rest * share
-    )
-    cells = Cells.of(kernels, np.array(at_limit.gradients))
+    below = skip * np.append(0.0, kernels[:-1])
+    share = (kernels - below - factor * network.bias_std**2) / kernels
+    correction = batch.correction(network, shares.tolist(), law.kurtosis - 3)
+    correction = correction.times(np.array([share, ones]))
     if law.kind == "independent" and not residual:
-        cells = cells.corrected(corrections)
+        cells = at_limit.cells.corrected(correction)
     else:
-        cells = cells.allowing(
-            np.abs(corrections.variance) + corrections.variance_rest,
-            np.abs(corrections.gradient) + corrections.gradient_rest,
-        )
+        cells = at_limit.cells.allowing(correction.size)
     return with_weight_law(network, at_limit, law, cells)

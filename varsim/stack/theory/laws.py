@@ -67,6 +67,25 @@ class GaussRule(NamedTuple):
         total: Array = self.weights.sum(axis=-1)
         return total
 
+    def kernel(self, variance: float, bias: float) -> GaussRule:
+        """Return the rule over the next kernel, C times the mean of φ² plus σ_b²."""
+        return GaussRule(variance * self.means + bias, self.weights)
+
+    @property
+    def mean(self) -> float:
+        """The mean, for the factor 1."""
+        return float(self.means @ self.weights)
+
+    @property
+    def mean_square(self) -> float:
+        """The mean square, for the factor 1."""
+        return float(self.means**2 @ self.weights)
+
+    @property
+    def inverse(self) -> float:
+        """The mean of the inverse, for the factor 1."""
+        return float((self.weights / self.means).sum())
+
 
 class LayerRules(NamedTuple):
     """Rules for E[factor · f(mean of φ²)], by the factor.
@@ -155,12 +174,16 @@ def layer_rules(
     overlap = _moments(unit, series.overlap, n)
     if overlap[0] <= 1e-9 * np.real(unit.weights @ series.unprojected[:, 0]):
         overlap[:] = 0.0  # the difference is rounding
+
+    def rule(moments: Array) -> GaussRule:
+        return _rule(moments, unit.center, unit.spread, n, nodes)
+
     return LayerRules(
-        signal=_rule(unit, _moments(unit, series.signal, n), n, nodes),
-        trace=_rule(unit, _moments(unit, series.trace, n), n, nodes),
-        overlap=_rule(unit, overlap, n, nodes),
-        radial=_rule(unit, _moments(unit, series.radial, n), n, nodes),
-        radial_overlap=_rule(unit, _moments(unit, series.radial_overlap, n), n, nodes),
+        signal=rule(_moments(unit, series.signal, n)),
+        trace=rule(_moments(unit, series.trace, n)),
+        overlap=rule(overlap),
+        radial=rule(_moments(unit, series.radial, n)),
+        radial_overlap=rule(_moments(unit, series.radial_overlap, n)),
     )
 
 
@@ -196,9 +219,10 @@ def _moments(unit: _UnitSeries, series: Complex, n: int) -> Array:
     return moments
 
 
-def _rule(unit: _UnitSeries, moments: Array, n: int, nodes: int) -> GaussRule:
+def _rule(moments: Array, center: float, spread: float, n: int, nodes: int) -> GaussRule:
+    """Return the rule of a mean, from the moments of Σ(φ² - center)/(spread √n)."""
     x, weights = gauss(moments, nodes)
-    return GaussRule(np.maximum(unit.center + unit.spread / math.sqrt(n) * x, 0.0), weights)
+    return GaussRule(np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights)
 
 
 def _scaled(unit: LayerRules, kernel: float) -> LayerRules:
@@ -251,11 +275,11 @@ def _golub_welsch(diagonal: Array, beside: Array) -> tuple[Array, Array]:
     return x, vectors[0] ** 2
 
 
-def chi_square_rule(dof: float, nodes: int = 16) -> tuple[Array, Array]:
+def chi_square_rule(dof: float, nodes: int = 16) -> GaussRule:
     """Return the Gauss rule of a mean of ``dof`` squares of normal variables."""
     shape, k = dof / 2, np.arange(nodes, dtype=float)
     x, weights = _golub_welsch(2 * k + shape, np.sqrt(k[1:] * (k[1:] + shape - 1)))
-    return x / shape, weights
+    return GaussRule(x / shape, weights)
 
 
 def inverse_mean(dof: int, variance: float, bias: float) -> float:
@@ -268,7 +292,7 @@ def inverse_mean(dof: int, variance: float, bias: float) -> float:
     return float(np.sum(density / (variance * mean + bias)) * (log_mean[1] - log_mean[0]))
 
 
-def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[Array, Array]:
+def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> GaussRule:
     """Return the Gauss rule of a mean of n independent terms, from the raw moments of one."""
     center = moments[1]
     central = np.array(
@@ -280,8 +304,7 @@ def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> tuple[
     spread = math.sqrt(max(0.0, central[2])) or 1.0
     series = (central / spread ** np.arange(_MOMENTS) / _FACTORIALS)[None]
     scaled = _power(series, n)[0] * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
-    x, weights = gauss(scaled, nodes)
-    return np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights
+    return _rule(scaled, center, spread, n, nodes)
 
 
 def _unit_series(phi: Activation, kernel: float, n: int, bond: Bond) -> _UnitSeries:

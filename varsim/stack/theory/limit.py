@@ -16,6 +16,7 @@ from varsim.activations import Activation
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
 from varsim.stack.theory.batch import batch_means
+from varsim.stack.theory.cells import Cells
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
 # Hermite polynomials for correlations; near c = 1 an activation with a kink needs many.
@@ -35,7 +36,7 @@ class Limit(NamedTuple):
 
     Attributes:
         kernels: K = E h².
-        spreads: Part of K that the inputs of a batch do not share, K - E h h′.
+        unshared: Part of K that the inputs of a batch do not share, K - E h h′.
         gradients: E (∂h)², from a cotangent of variance 1 on top.
         correlations: c, the correlation of h between two inputs of a batch; None in very deep
             stacks with independent inputs.
@@ -45,16 +46,23 @@ class Limit(NamedTuple):
     """
 
     kernels: list[float]
-    spreads: list[float]
+    unshared: list[float]
     gradients: list[float]
     correlations: list[float | None]
     chis: list[float | None]
     end: str | None = None
 
+    @property
+    def cells(self) -> Cells:
+        """Its cells, without those of gradients beyond what floats hold."""
+        cells = Cells.of(np.array([self.kernels, self.gradients]))
+        gap = "the variance of gradients is beyond what floats hold"
+        return cells.only(np.isfinite(cells.value), gap)
+
     def lower(self, depth: int) -> Limit:
         """Return the lowest layers; their gradients still start on top of all layers."""
         return Limit(
-            self.kernels[:depth], self.spreads[:depth], self.gradients[:depth],
+            self.kernels[:depth], self.unshared[:depth], self.gradients[:depth],
             self.correlations[:depth], self.chis[:depth], self.end,
         )  # fmt: skip
 
@@ -64,18 +72,23 @@ def variance_of_weights(network: Network) -> list[float]:
     return [layer.fan_in / layer.k_squared for layer in network.layers]
 
 
+def stream_factors(network: Network) -> tuple[float, float]:
+    """Return the squared factors of the stream and of the branch: 0 and 1 in a plain stack."""
+    return (0.0, 1.0) if network.residual is None else (1.0, network.residual**2)
+
+
 def layers_in_limit(network: Network) -> Limit:
     """Return the limit of every layer whose kernel floats hold.
 
     Forward: Poole et al. (2016), eq. 3 and 5. Backward: Schoenholz et al. (2017), eq. 9; Yang &
     Schoenholz (2017) for residual stacks; Yang et al. (2019) for batch norm.
     """
-    kernels, spreads, covariances, end = _forward(network)
-    gradients, chis = _backward(network, kernels, spreads)
+    kernels, unshared, covariances, end = _forward(network)
+    gradients, chis = _backward(network, kernels, unshared)
     correlated = network.correlation > 0 or network.depth <= _MOST_CORRELATED
     return Limit(
         kernels,
-        spreads,
+        unshared,
         gradients,
         [c / k if correlated else None for c, k in zip(covariances, kernels, strict=True)],
         chis,
@@ -84,7 +97,7 @@ def layers_in_limit(network: Network) -> Limit:
 
 
 def _forward(network: Network) -> tuple[list[float], list[float], list[float], str | None]:
-    """Return kernels, spreads, covariances of two inputs, and the reason of an early end.
+    """Return kernels, unshared, covariances of two inputs, and the reason of an early end.
 
     Layers end where floats do not hold a kernel, or φ² has no finite mean.
     """
@@ -92,19 +105,18 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
     x, bias = Entries.of(network.x_dist, 0.0, 1.0), network.bias_std**2
     shared = x.mean**2 + network.correlation * x.variance
     kernels: list[float] = []
-    spreads: list[float] = []
+    unshared: list[float] = []
     covariances: list[float] = []
     kernel = first * x.mean_square + bias
     spread, covariance = first * (x.mean_square - shared), first * shared + bias
-    factor = 1.0 if network.residual is None else network.residual**2
-    skip = float(network.residual is not None)
+    skip, factor = stream_factors(network)
     end = None
     for place in range(network.depth):
         if not _SMALLEST < kernel < _LARGEST:
             end = f"the variance of layer {place + 1} {_beyond(kernel)}"
             break
         kernels.append(kernel)
-        spreads.append(spread)
+        unshared.append(spread)
         covariances.append(covariance)
         if place == len(others):
             break
@@ -117,7 +129,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
         kernel = skip * kernel + factor * (weight * second + bias)
         spread = skip * spread + factor * (weight * (second - product))
         covariance = skip * covariance + factor * (weight * product + bias)
-    return kernels, spreads, covariances, end
+    return kernels, unshared, covariances, end
 
 
 def _beyond(kernel: float) -> str:
@@ -139,22 +151,21 @@ def _second_moments(network: Network, kernel: float, covariance: float) -> tuple
 
 
 def _backward(
-    network: Network, kernels: list[float], spreads: list[float]
+    network: Network, kernels: list[float], unshared: list[float]
 ) -> tuple[list[float], list[float | None]]:
     """Return E (∂h)² and χ⊥ of every layer.
 
     Below batch norm a gradient is ``direct`` + ``centred``: the part that passed skip connections
     alone, and the part that passed a norm, which removed its mean over the batch.
     """
-    factor = 1.0 if network.residual is None else network.residual**2
-    skip = 0.0 if network.residual is None else 1.0
+    skip, factor = stream_factors(network)
     centred, direct = 0.0, 1.0
     gradients = [1.0]
     chis: list[float | None] = [None]
     for place in range(len(kernels) - 2, -1, -1):
         layer = network.layers[place + 1]
         if network.norm == "batch":
-            means, scale = batch_means(network.phi, network.batch), spreads[place]
+            means, scale = batch_means(network.phi, network.batch), unshared[place]
             passed, whole = np.divide([means.passed, means.whole], scale).tolist()
         else:
             variance = kernels[place] if network.norm == "none" else 1.0  # of φ's argument
@@ -235,8 +246,7 @@ def shares_of_batch(network: Network, at: Limit) -> list[float]:
         return [1.0] * network.depth
     first, *others = variance_of_weights(network)
     x, batch = Entries.of(network.x_dist, 0.0, 1.0), network.batch
-    skip = float(network.residual is not None)
-    factor = 1.0 if network.residual is None else network.residual**2
+    skip, factor = stream_factors(network)
     one = first**2 * x.square_variance / network.widths[0]
     both = one * network.correlation**2
     shares = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
 
 from varsim.stack.question import Network
-from varsim.stack.theory.cells import Cells, none_unless_finite
+from varsim.stack.theory.cells import Cells
 from varsim.stack.theory.finite_width import cells_at_finite_width
+from varsim.stack.theory.laws import Array
 from varsim.stack.theory.limit import Limit, layers_in_limit, shares_of_batch
 
 
@@ -28,11 +31,11 @@ class LayerTheory(NamedTuple):
             width and equal widths; None on top.
     """
 
-    variance: float | None
-    variance_slack: float
-    spread: float | None
-    gradient: float | None
-    gradient_slack: float
+    variance: float | None = None
+    variance_slack: float = 0.0
+    spread: float | None = None
+    gradient: float | None = None
+    gradient_slack: float = 0.0
     batch_spread: float | None = None
     gap: str | None = None
     correlation: float | None = None
@@ -67,8 +70,8 @@ def predict(network: Network, *, infinite_width: bool = False) -> list[LayerTheo
         )
         for each in layers
     ]
-    upper = [LayerTheory(None, 0.0, None, None, 0.0, gap=end)] * (network.depth - len(layers))
-    upper[-1] = upper[-1]._replace(gradient=1.0, gradient_slack=_rounding(network))
+    upper = [LayerTheory(gap=end)] * (network.depth - len(layers))
+    upper[-1] = LayerTheory(gradient=1.0, gradient_slack=_rounding(network), gap=end)
     return lower + upper
 
 
@@ -81,11 +84,7 @@ def _layers_in_floats(
     while beyond - least > 1:
         lower, its_limit = network.lower(at), at_limit.lower(at)
         try:
-            cells = (
-                _cells_at_infinite_width(its_limit)
-                if infinite_width
-                else cells_at_finite_width(lower, its_limit)
-            )
+            cells = its_limit.cells if infinite_width else cells_at_finite_width(lower, its_limit)
             layers = _layers(lower, its_limit, cells)
         except ArithmeticError:
             beyond = at
@@ -101,29 +100,19 @@ def _rounding(network: Network) -> float:
 
 
 def _layers(network: Network, at_limit: Limit, cells: Cells) -> list[LayerTheory]:
-    shares, rounding = shares_of_batch(network, at_limit), _rounding(network)
-    variances, gradients = map(none_unless_finite, (cells.variance, cells.gradient))
-    spreads = cells.spread
+    """Return the cells layer by layer, with an allowance for rounding."""
+    variance, gradient = map(_none_unless_finite, cells.value)
+    variance_slack, gradient_slack = (cells.slack + _rounding(network)).tolist()
+    of_batch = cells.spread * shares_of_batch(network, at_limit)
     return [
-        LayerTheory(
-            variance=variances[place],
-            variance_slack=float(cells.variance_slack[place]) + rounding,
-            spread=spreads[place],
-            gradient=gradients[place],
-            gradient_slack=float(cells.gradient_slack[place]) + rounding,
-            batch_spread=None
-            if (spread := cells.spread[place]) is None
-            else spread * shares[place],
-            gap=cells.gap,
-            correlation=at_limit.correlations[place],
-            chi=at_limit.chis[place],
+        LayerTheory(*layer)
+        for layer in zip(
+            variance, variance_slack, _none_unless_finite(cells.spread), gradient, gradient_slack,
+            _none_unless_finite(of_batch), repeat(cells.gap), at_limit.correlations, at_limit.chis,
         )
-        for place in range(network.depth)
-    ]
+    ]  # fmt: skip
 
 
-def _cells_at_infinite_width(at_limit: Limit) -> Cells:
-    cells = Cells.of(np.array(at_limit.kernels), np.array(at_limit.gradients))
-    if np.isfinite(cells.gradient).all():
-        return cells
-    return cells._replace(gap="the variance of gradients is beyond what floats hold")
+def _none_unless_finite(values: Array) -> list[float | None]:
+    """Return an array as a list, with None in place of infinities and NaN."""
+    return [value if math.isfinite(value) else None for value in values.tolist()]

@@ -12,16 +12,29 @@ or n/(n - 3) with layer norm: E 1/ρ² of the next layer's h. Derived here.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from varsim.stack.theory.chain import Moments, PlainStack
-from varsim.stack.theory.laws import Bond, GaussRule, LayerRules, layer_rules
+from varsim.stack.theory.cells import Cells
+from varsim.stack.theory.chain import PlainStack
+from varsim.stack.theory.laws import Bond, LayerRules, layer_rules
 
 _BONDS: dict[str, Bond] = {"rms": "sphere", "layer": "centred sphere"}
 
 
-def finite(stack: PlainStack, norm: str) -> Moments:
-    """Return the moments at finite width.
+class Branch(NamedTuple):
+    """The first branch of a residual stack below a norm.
+
+    Attributes:
+        square: E φ².
+        growth: E tr(D P D)/n · E 1/ρ², its factor on a squared gradient, over C.
+    """
+
+    square: float
+    growth: float
+
+
+def finite(stack: PlainStack, norm: str) -> Cells:
+    """Return the cells at finite width.
 
     The gradient of a layer follows from a tangent that starts there and goes up. The norm above
     divides it by ρ, the root mean square of h, and removes its part along h. No norm follows on
@@ -37,9 +50,7 @@ def finite(stack: PlainStack, norm: str) -> Moments:
     ]
     kernels = [stack.first]
     for variance, rules in zip(stack.variances[1:], by_layer, strict=True):
-        kernels.append(GaussRule(variance * rules.signal.means + bias, rules.signal.weights))
-    seconds = [float(kernel.means @ kernel.weights) for kernel in kernels]
-    fourths = [float(kernel.means**2 @ kernel.weights) for kernel in kernels]
+        kernels.append(rules.signal.kernel(variance, bias))
 
     def inverse(n: int) -> float:
         return _inverse(norm, n, orthogonal=orthogonal)
@@ -53,22 +64,19 @@ def finite(stack: PlainStack, norm: str) -> Moments:
             above = layers[place].fan_out
             across = above / (above - 1) if orthogonal else 1.0
             factor *= inverse(above) * across * _factor(rules, variance, bias)
-        kernel = kernels[place - 1]
-        inverse_kernel = (
-            float((kernel.weights / kernel.means).sum()) if place > 1 else stack.inverse
-        )
+        inverse_kernel = kernels[place - 1].inverse if place > 1 else stack.inverse
         growth = inverse(n) * inverse_kernel * factor
         gradients.append(growth * layers[-1].fan_out / n)
-    return Moments(np.array(seconds), np.array(fourths), np.array(gradients[::-1]))
+    means, squares = [kernel.mean for kernel in kernels], [kernel.mean_square for kernel in kernels]
+    return stack.cells(means, squares, gradients[::-1])
 
 
-def branch(stack: PlainStack, norm: str) -> tuple[float, float]:
-    """Return E φ², and E tr(D P D)/n · E 1/ρ² of the first layer, as in ``finite``."""
+def branch(stack: PlainStack, norm: str) -> Branch:
+    """Return the first branch, as in ``finite``."""
     n = stack.layers[0].fan_out
     rules = layer_rules(stack.phi, 1.0, n, _BONDS[norm])
     inverse = _inverse(norm, n, orthogonal=stack.orthogonal)
-    step = inverse * stack.inverse * float(rules.trace.total)
-    return float(rules.signal.means @ rules.signal.weights), step
+    return Branch(rules.signal.mean, inverse * stack.inverse * float(rules.trace.total))
 
 
 def _inverse(norm: str, n: int, *, orthogonal: bool = False) -> float:

@@ -18,9 +18,9 @@ from varsim.activations import Activation
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
-from varsim.stack.theory.cells import LARGEST_SLACK, Cells, Corrections
+from varsim.stack.theory.cells import LARGEST_SLACK, Cells, Correction
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
-from varsim.stack.theory.limit import Limit, variance_of_weights
+from varsim.stack.theory.limit import Limit, stream_factors, variance_of_weights
 
 # The largest allowance below batch norm, where theory is of the leading order in the batch, too,
 # and for skewed weights, for which it is a series in 1/√n.
@@ -96,23 +96,15 @@ def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -
     largest = LARGEST_SLACK if network.norm != "batch" else _LARGEST_OF_SERIES
     if law.kind == "unknown":
         largest = _LARGEST_OF_UNKNOWN
-        cells = cells.allowing(*_inverse_widths(network))
+        cells = cells.allowing(_inverse_widths(network))
     elif law.kind == "independent" and not law.normal:
-        by_law = corrections(network, law, at_limit)
-        # Below a norm the law changes gradients in more ways, and below batch norm signals, too.
-        if network.norm == "batch" or (network.norm != "none" and law.skewness):
-            rest = by_law.gradient_rest + np.abs(by_law.gradient)
-            by_law = by_law._replace(gradient_rest=rest)
-        if network.norm == "batch":
-            rest = by_law.variance_rest + np.abs(by_law.variance)
-            by_law = by_law._replace(variance_rest=rest)
-        cells = cells.corrected(by_law)
+        cells = cells.corrected(correction(network, law, at_limit))
         largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
     return cells.within(largest)
 
 
-def _inverse_widths(network: Network) -> tuple[Array, Array]:
-    """Return Σ 1/fan-in by layer, over the W below (for h) and over all W (for ∂h).
+def _inverse_widths(network: Network) -> Array:
+    """Return Σ 1/fan-in by cell, over the W below (for h) and over all W (for ∂h).
 
     A norm divides a gradient by a layer's scale ρ, too: E 1/ρ² is about 1 + 3/n.
     """
@@ -121,13 +113,13 @@ def _inverse_widths(network: Network) -> tuple[Array, Array]:
     factor = 1.0 if network.norm == "none" else 3.0
     gradient = np.full(network.depth, factor * float(inverse.sum()))
     gradient[-1] = 0.0
-    return below, gradient
+    return np.array([below, gradient])
 
 
-def corrections(network: Network, law: Law, at_limit: Limit) -> Corrections:
-    """Return the corrections of independent weights of any law, relative to normal ones.
+def correction(network: Network, law: Law, at_limit: Limit) -> Correction:
+    """Return the correction for independent weights of any law, relative to normal ones.
 
-    Their rests are the next powers of the cumulants κ₃² and κ₄ of a layer's h, and products of the
+    Its rest is the next powers of the cumulants κ₃² and κ₄ of a layer's h, and products of the
     corrections of two layers.
 
     Args:
@@ -137,16 +129,15 @@ def corrections(network: Network, law: Law, at_limit: Limit) -> Corrections:
     """
     variances = variance_of_weights(network)
     batch, kernels = network.norm == "batch", at_limit.kernels
-    spreads, normed = at_limit.spreads if batch else kernels, network.norm != "none"
-    skip = float(network.residual is not None)
-    branch = 1.0 if network.residual is None else network.residual
+    spreads, normed = at_limit.unshared if batch else kernels, network.norm != "none"
+    skip, factor = stream_factors(network)
     skew, excess = law.skewness, law.kurtosis - 3.0
     third, fourth = _first_cumulants(network, law, variances[0])
     shift, spread_shift = 0.0, 0.0
     sizes = np.zeros(2)  # of the shift's terms, and of the next ones
-    relative, bounds, steps = [0.0], [sizes], []
+    change, bounds, steps = [0.0], [sizes], []
     for place in range(1, network.depth):
-        kernel, n, a = spreads[place - 1], network.widths[place], branch**2 * variances[place]
+        kernel, n, a = spreads[place - 1], network.widths[place], factor * variances[place]
         unit = kernel if normed else 1.0
         at = _means(network.phi, kernel / unit, batch)
         k3, k4 = third / kernel**1.5, fourth / kernel**2
@@ -173,13 +164,19 @@ def corrections(network: Network, law: Law, at_limit: Limit) -> Corrections:
         size = float(np.abs(by_cumulants).sum())
         sizes = (skip + a * abs(square_response) / kernel) * sizes
         sizes = sizes + np.array([size, size * next_powers])
-        relative.append(shift / kernels[place])
+        change.append(shift / kernels[place])
         bounds.append(sizes / kernels[place])
         cube = at.cube[0] + at.cube[3] * k3 / math.sqrt(6)
         third = skip * third + skew * a**1.5 * cube / math.sqrt(n)
         fourth = skip * fourth + excess * a**2 * at.fourth / n
     size, beyond = np.array(bounds).T
-    return Corrections(np.array(relative), beyond + size**2 / 2, *_gradients(steps, skip))
+    gradient, gradient_rest = _gradients(steps, skip)
+    result = Correction(
+        np.array([change, gradient]), np.array([beyond + size**2 / 2, gradient_rest])
+    )
+    # Below a norm the law changes gradients in more ways, and below batch norm signals, too.
+    in_doubt = [[batch], [batch or (normed and skew != 0.0)]]
+    return result._replace(rest=np.where(in_doubt, result.size, result.rest))
 
 
 def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float, float]:
