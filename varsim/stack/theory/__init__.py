@@ -18,9 +18,10 @@ file                       contents
 :mod:`.prediction`         ``predict``: the theory of every layer of a network
 :mod:`.finite_width`       the choice of the theory, by the kind of stack
 :mod:`.limit`              infinite width
-:mod:`.weights`            corrections for the skewness and kurtosis of weights
+:mod:`.weights`            the correction for the skewness and kurtosis of weights
 :mod:`.laws`               quadrature rules for means over a layer's units
-:mod:`.cells`              theory of all layers, with its allowances
+:mod:`.cells`              ``Cells``: the values and allowances of all layers, and what may be done
+                           to them: correct, allow, empty
 =========================  =======================================================================
 
 A cell with a large correction, or with one of unknown order, is empty.

@@ -36,7 +36,7 @@ class Limit(NamedTuple):
 
     Attributes:
         kernels: K = E h².
-        unshared: Part of K that the inputs of a batch do not share, K - E h h′.
+        unshared: Part of K that two inputs of a batch do not share, K - E h h′.
         gradients: E (∂h)², from a cotangent of variance 1 on top.
         correlations: c, the correlation of h between two inputs of a batch; None in very deep
             stacks with independent inputs.
@@ -97,7 +97,7 @@ def layers_in_limit(network: Network) -> Limit:
 
 
 def _forward(network: Network) -> tuple[list[float], list[float], list[float], str | None]:
-    """Return kernels, unshared, covariances of two inputs, and the reason of an early end.
+    """Return K, K - E h h′ and E h h′ of every layer, and the reason of an early end.
 
     Layers end where floats do not hold a kernel, or φ² has no finite mean.
     """
@@ -108,7 +108,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
     unshared: list[float] = []
     covariances: list[float] = []
     kernel = first * x.mean_square + bias
-    spread, covariance = first * (x.mean_square - shared), first * shared + bias
+    difference, covariance = first * (x.mean_square - shared), first * shared + bias
     skip, factor = stream_factors(network)
     end = None
     for place in range(network.depth):
@@ -116,7 +116,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
             end = f"the variance of layer {place + 1} {_beyond(kernel)}"
             break
         kernels.append(kernel)
-        unshared.append(spread)
+        unshared.append(difference)
         covariances.append(covariance)
         if place == len(others):
             break
@@ -127,7 +127,7 @@ def _forward(network: Network) -> tuple[list[float], list[float], list[float], s
             break
         weight = others[place]
         kernel = skip * kernel + factor * (weight * second + bias)
-        spread = skip * spread + factor * (weight * (second - product))
+        difference = skip * difference + factor * (weight * (second - product))
         covariance = skip * covariance + factor * (weight * product + bias)
     return kernels, unshared, covariances, end
 

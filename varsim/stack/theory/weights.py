@@ -129,15 +129,15 @@ def correction(network: Network, law: Law, at_limit: Limit) -> Correction:
     """
     variances = variance_of_weights(network)
     batch, kernels = network.norm == "batch", at_limit.kernels
-    spreads, normed = at_limit.unshared if batch else kernels, network.norm != "none"
+    unshared, normed = at_limit.unshared if batch else kernels, network.norm != "none"
     skip, factor = stream_factors(network)
     skew, excess = law.skewness, law.kurtosis - 3.0
     third, fourth = _first_cumulants(network, law, variances[0])
-    shift, spread_shift = 0.0, 0.0
+    shift, unshared_shift = 0.0, 0.0
     sizes = np.zeros(2)  # of the shift's terms, and of the next ones
     change, bounds, steps = [0.0], [sizes], []
     for place in range(1, network.depth):
-        kernel, n, a = spreads[place - 1], network.widths[place], factor * variances[place]
+        kernel, n, a = unshared[place - 1], network.widths[place], factor * variances[place]
         unit = kernel if normed else 1.0
         at = _means(network.phi, kernel / unit, batch)
         k3, k4 = third / kernel**1.5, fourth / kernel**2
@@ -149,7 +149,7 @@ def correction(network: Network, law: Law, at_limit: Limit) -> Correction:
         steps.append(
             _Step(
                 growth=a * at.slope[0] / unit,
-                change=float(by_cumulants.sum()) + slope_response * spread_shift / kernel,
+                change=float(by_cumulants.sum()) + slope_response * unshared_shift / kernel,
                 next_powers=next_powers,
                 third_response=at.slope[1] / at.slope[0] / math.sqrt(kernel),
                 fourth_response=at.slope[2] / math.sqrt(2) / at.slope[0] / kernel,
@@ -158,8 +158,8 @@ def correction(network: Network, law: Law, at_limit: Limit) -> Correction:
             )
         )
         by_cumulants = a * _edgeworth(at.square, k3, k4)
-        spread_change = a * float(_edgeworth(at.spread, k3, k4).sum())
-        spread_shift = (skip + a * square_response / kernel) * spread_shift + spread_change
+        unshared_change = a * float(_edgeworth(at.spread, k3, k4).sum())
+        unshared_shift = (skip + a * square_response / kernel) * unshared_shift + unshared_change
         shift = (skip + a * square_response / kernel) * shift + float(by_cumulants.sum())
         size = float(np.abs(by_cumulants).sum())
         sizes = (skip + a * abs(square_response) / kernel) * sizes
