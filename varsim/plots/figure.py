@@ -6,10 +6,9 @@ import io
 from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from varsim.fields.field import R
-from varsim.plots.page import COLUMN, MISSING_GLYPH, check_drawable, finish, styled
+from varsim.plots.page import COLUMN, check_drawable, finish, styled
 from varsim.study import Drawn
 
 _DPI = 300
@@ -47,12 +46,6 @@ def draw(
     with styled():
         figure, caption, remarks = figure_of(rows, width)
         finish(figure, title, caption if captioned else "")
-    labels = [text.get_text() for text in figure.findobj(Text)]
-    if any(MISSING_GLYPH in label for label in labels):
-        remarks = [
-            *remarks,
-            f"The font of figures lacks some characters; {MISSING_GLYPH} stands for them.",
-        ]
     return Drawn(figure, caption, remarks)
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.transforms import offset_copy
+from numpy.typing import NDArray
 
 from varsim.fields import Field
-from varsim.fields.rounding import significant
 from varsim.fields.values import WHOLE
 from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
@@ -34,45 +34,8 @@ _CURVE_POINTS = 60
 # Up to this number of values on the axis, ticks are at values.
 _MOST_PLACES = 100
 
-
-class _Scale(NamedTuple):
-    """The x axis: the values of all rows in ascending order, and whether it is logarithmic."""
-
-    values: list[float]
-    is_log: bool
-
-    def place(self, value: float) -> float:
-        """Return the place of a value on the axis: the value or its logarithm."""
-        return math.log(value) if self.is_log else value
-
-    def moved(self, value: float, shift: float) -> float:
-        """Return the value at a distance ``shift`` from another value on the axis."""
-        place = self.place(value) + shift
-        return math.exp(place) if self.is_log else place
-
-    def distances(self, values: Sequence[float]) -> list[float]:
-        """Return the distances between successive values."""
-        return [abs(b - a) for a, b in itertools.pairwise(map(self.place, values))]
-
-    @property
-    def length(self) -> float:
-        """The distance between the first and the last value."""
-        return abs(self.place(self.values[-1]) - self.place(self.values[0]))
-
-    def shifts(self, lines: int) -> list[float]:
-        """Return a shift per line, so that markers of equal ratios do not overlap."""
-        gaps = self.distances(self.values)
-        step = min(0.6 * min(gaps, default=0.0) / lines, 0.03 * self.length)
-        return [(i - (lines - 1) / 2) * step for i in range(lines)]
-
-    def has_room(self, values: Sequence[float], points: float) -> bool:
-        """Return whether the labels of values fit on an axis of a length in points."""
-        widths = [2.4 * len(significant(value, 4)) for value in values]
-        unit = points / (self.length or 1.0)
-        return all(
-            gap * unit > sum(pair) + 4.0
-            for gap, pair in zip(self.distances(values), itertools.pairwise(widths), strict=True)
-        )
+# Length of the x axis as a share of the width, and width of a character of its labels in points.
+_AXIS_SHARE, _CHARACTER = 0.72, 4.8
 
 
 def layer_figure(rows: Sequence[Result], width: float) -> Drawn:
@@ -108,13 +71,15 @@ def _line_figure(
     Variances are in the upper panel, ratios to theory in the lower one.
     """
     values, always_log = sorted({axis.number(row) or 0.0 for row in plan.rows}), axis.name == "dim"
-    scale = _Scale(values, is_log(values, always=always_log))
+    log, length = is_log(values, always=always_log), _AXIS_SHARE * 72.0 * width
     figure = page.blank(width, page.scaled_height(3.0, width), plan)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
     bottom.axhline(1.0, color=page.GREY, linewidth=0.8)
-    shifts, crowded = scale.shifts(len(plan.lines)), page.is_crowded(plan.rows)
-    for line, mark, shift in zip(plan.lines, page.MARKS, shifts, strict=False):
-        curve = _theory_curve(line, axis, scale)
+    lines = len(plan.lines)
+    # A shift in points per line, so that markers of equal ratios do not overlap.
+    step = min(0.03 * length, 0.6 * length / len(values) / lines)
+    for place, (line, mark) in enumerate(zip(plan.lines, page.MARKS, strict=False)):
+        curve = _theory_curve(line, axis, np.geomspace if log else np.linspace)
         page.draw_known(
             top, list(curve), list(curve.values()), "y", gid="theory", color=mark.color,
             linestyle=mark.linestyle,
@@ -125,23 +90,26 @@ def _line_figure(
             top, places, given, "y", gid="given x", color=mark.color, linestyle="none", marker="_",
             markersize=9.0,
         )  # fmt: skip
-        page.draw_estimates(top, line.rows, _estimate, places, "y", mark=mark, crowded=crowded)
-        places = [scale.moved(place, shift) for place in places]
-        page.draw_estimates(
-            bottom, line.rows, _estimate, places, "y", mark=mark, relative=True, crowded=crowded
+        look = page.look_of(plan, mark)
+        page.draw_estimates(top, line.rows, _estimate, places, "y", **look)
+        shifted = offset_copy(
+            bottom.transData, figure, (place - (lines - 1) / 2) * step, units="points"
         )
-    _finish_x(bottom, scale, width)
+        page.draw_estimates(
+            bottom, line.rows, _estimate, places, "y", relative=True, transform=shifted, **look
+        )
+    bottom.margins(x=0.06 + step / length * (lines - 1) / 2)
+    _finish_x(bottom, values, length, log=log)
     page.finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
     page.finish_ratios(bottom, plan.rows, "y")
-    beyond = page.mark_beyond("y", top, bottom)
     top.set_ylabel(_VARIANCE)
     bottom.set_xlabel(axis.axis)
     bottom.set_ylabel(_RATIO, fontsize=page.SMALL)
     figure.align_ylabels()
     page.legend_of_lines(figure, plan)
     dashes = "; dashes: theory given x" * any(r.conditional_theory is not None for r in plan.rows)
-    reading = f"Lines: theory{dashes}; markers: measured, with {{intervals}}."
-    return figure, page.caption_of(plan, reading, beyond, crowded=crowded)
+    reading = f"Lines: theory{dashes}; markers: measured, {{intervals}}."
+    return figure, page.caption_of(plan, reading, _without_marker(plan.rows))
 
 
 def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
@@ -173,13 +141,11 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
             left, centres, values, "x", label=label, color=color, linestyle="none", marker="|",
             markersize=10.0,
         )  # fmt: skip
-    mark, crowded = page.MARKS[0], page.is_crowded(rows)
-    page.draw_estimates(left, rows, _estimate, places, "x", mark=mark, crowded=crowded)
-    page.draw_estimates(
-        right, rows, _estimate, places, "x", mark=mark, relative=True, crowded=crowded
-    )
+    look = page.look_of(plan, page.MARKS[0])
+    page.draw_estimates(left, rows, _estimate, places, "x", **look)
+    page.draw_estimates(right, rows, _estimate, places, "x", relative=True, **look)
     left.set_ylim(len(labels) - 0.4, -0.6)
-    names = [page.printable(label, min(60, int(12.0 * width) - 8)) for label in labels]
+    names = [page.shortened(label, min(60, int(12.0 * width) - 8)) for label in labels]
     left.set_yticks(range(len(labels)), names, parse_math=False)
     left.tick_params(axis="y", labelsize=page.SMALL if max(map(len, names)) < 20 else 6.0)
     for axes, name in ((left, _VARIANCE), (right, _RATIO)):
@@ -187,14 +153,17 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
         axes.set_xlabel(textwrap.fill(name, max(10, int(5.0 * width))), fontsize=page.SMALL)
     page.finish_variances(left, _variances(rows), "x")
     page.finish_ratios(right, rows, "x")
-    beyond = page.mark_beyond("x", left, right)
     measured = page.handle("measured", page.MARKS[0]._replace(linestyle="none"))
     page.legend(figure, [*handles, measured])
-    return figure, page.caption_of(plan, "Bars: {intervals}.", beyond, crowded=crowded)
+    return figure, page.caption_of(plan, "Markers: measured, {intervals}.", _without_marker(rows))
 
 
 def _estimate(row: Result) -> Estimate:
     return row.estimate
+
+
+def _without_marker(rows: Sequence[Result]) -> str:
+    return page.without_marker(row.empirical for row in rows)
 
 
 def _variances(rows: Sequence[Result]) -> list[float]:
@@ -204,13 +173,14 @@ def _variances(rows: Sequence[Result]) -> list[float]:
 
 
 def _theory_curve(
-    line: Line[Result], axis: Field[Result, object], scale: _Scale
+    line: Line[Result],
+    axis: Field[Result, object],
+    space: Callable[[float, float, int], NDArray[np.float64]],
 ) -> dict[float, float]:
     """Return the variance by theory along a line, at its rows and at points between them."""
     curve = {axis.number(row) or 0.0: row.theory for row in line.rows}
     low, high = min(curve), max(curve)
     if low < high:
-        space = np.geomspace if scale.is_log else np.linspace
         experiment = line.rows[0].question
         if axis.name == "dim" and all(row.fan_out == row.dim for row in line.rows):
             experiment = replace(experiment, fan_out=None)
@@ -228,26 +198,29 @@ def _theory_at(experiment: Experiment, axis: Field[Result, object], value: float
     return predict(replace(experiment, **setting)).variance
 
 
-def _finish_x(axes: Axes, scale: _Scale, width: float) -> None:
-    """Set scale and ticks of the x axis, with as many labels of values as fit."""
-    if scale.is_log:
+def _finish_x(axes: Axes, values: Sequence[float], length: float, *, log: bool) -> None:
+    """Set scale and ticks of the x axis; a few values have ticks, with as many labels as fit.
+
+    Args:
+        axes: The panel.
+        values: The values in ascending order.
+        length: Length of the axis in points.
+        log: Whether the axis is logarithmic.
+    """
+    if log:
         axes.set_xscale("log")
-    axes.margins(x=0.06)
-    values, length = scale.values, 72.0 * width * 0.72
-    ticks = _ticks(scale, length)
-    axes.set_xticks(ticks, [page.tick(value) for value in ticks])
-    others = sorted({*values} - {*ticks}) if len(values) <= _MOST_PLACES else []
-    axes.xaxis.set_minor_locator(FixedLocator(others))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _ticks(scale: _Scale, length: float) -> list[float]:
-    """Return the ticks with labels on an axis of a length in points."""
-    values = scale.values
     if len(values) <= _MOST_PLACES:
-        strides = (values[::-1][::step] for step in range(1, len(values) + 1))
-        return next(some for some in strides if scale.has_room(some, length))
-    if scale.is_log:
-        return page.log_ticks(math.log10(values[0]), math.log10(values[-1]), 5)
-    ticks = MaxNLocator(5).tick_values(values[0], values[-1])
-    return [float(tick) for tick in ticks if values[0] <= tick <= values[-1]]
+        places = np.log(values) if log else np.array(values)
+        widest = _CHARACTER * (max(len(page.tick(value)) for value in values) + 1)
+        gap, last, labelled = widest / length * np.ptp(places), math.inf, []
+        for value, place in zip(values[::-1], places[::-1], strict=True):
+            if place <= last - gap:
+                last = place
+                labelled.append(value)
+        axes.set_xticks(labelled, list(map(page.tick, labelled)))
+        axes.set_xticks(values, minor=True)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    elif log:
+        page.set_log_ticks(axes.xaxis, math.log10(values[0]), math.log10(values[-1]), 5)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -22,6 +22,8 @@ MOST_CATEGORIES = 40
 
 _DECADE = 10.0
 
+_MOST_INTERVALS = 500
+
 # Most characters of a setting in a caption.
 _MOST_CHARACTERS = 120
 
@@ -52,6 +54,7 @@ class Layout(Generic[R]):
         left_out: Number of lines without room in the figure.
         sampled: A sentence: the number of outputs, and the settings common to all rows.
         axis: The field along the x axis, or None.
+        is_crowded: Whether there are too many rows for intervals.
         placeless: Number of rows without a value on the axis.
     """
 
@@ -59,6 +62,7 @@ class Layout(Generic[R]):
     left_out: int
     sampled: str
     axis: Field[R, object] | None = None
+    is_crowded: bool = False
     placeless: int = 0
 
     @property
@@ -94,7 +98,14 @@ def layer_layout(results: Sequence[Result]) -> Layout[Result]:
     lines = [Line(label, rows) for label, rows in groups.items()][:most]
     shown = [row for line in lines for row in line.rows]
     sampled = f"{_outputs(shown)}; {', '.join([*_shared(shown, _SETTINGS), seeds(shown)])}."
-    return Layout(lines, len(groups) - len(lines), sampled, axis, len(results) - len(placed))
+    return Layout(
+        lines,
+        len(groups) - len(lines),
+        sampled,
+        axis,
+        is_crowded=len(shown) > _MOST_INTERVALS,
+        placeless=len(results) - len(placed),
+    )
 
 
 def stack_layout(rows: Sequence[LayerResult]) -> Layout[LayerResult]:

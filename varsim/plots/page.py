@@ -5,28 +5,24 @@ Figures fit a column of a paper, print in black and white, and suit every colour
 
 from __future__ import annotations
 
-import itertools
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
-from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, NullLocator
-from matplotlib.transforms import blended_transform_factory
+from matplotlib.ticker import FixedLocator, MaxNLocator, MultipleLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
-from varsim.errors import InputError
+from varsim.errors import InputError, escape_control_characters
 from varsim.fields import RowBase, level
 from varsim.fields.field import R
 from varsim.fields.rounding import significant
@@ -51,29 +47,14 @@ _CHARACTER, _HANDLE = 3.9, 34.0
 # logarithmic axis, as a share of its decades.
 _TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 2, "y": 4}, {"x": 0.1, "y": 0.07}
 
-# Up to this number of decades an axis has ticks between powers of ten.
-_FEW_DECADES = 2.0
-
-_CARETS = {"x": (CARETLEFT, CARETRIGHT), "y": (CARETDOWN, CARETUP)}
-
 # Ratios between these are on a linear axis.
 _LINEAR = (1.0 / 3.0, 3.0)
 
-# Range of an axis in powers of ten; matplotlib's arithmetic overflows beyond it.
-_FIRST_DECADE, _LAST_DECADE = -300.0, 307.0
-
-_LARGEST = 1e300
-
-# More rows than this are drawn as dots, without intervals.
-_MOST_INTERVALS = 500
+# Range of an axis; matplotlib's arithmetic overflows beyond it.
+_SMALLEST, _LARGEST = 1e-300, 1e300
 
 # Height of a line of the caption in points, and number of lines within the usual height.
 _LINE, _CAPTION_LINES = 8.0, 3
-
-_FONT = "DejaVu Sans"
-
-MISSING_GLYPH = "\ufffd"
-"""Substitute for characters that the font lacks."""
 
 
 class Mark(NamedTuple):
@@ -97,7 +78,7 @@ MARKS = [
 """Colours of Okabe & Ito (2008), without yellow, which is too pale on white paper."""
 
 _RULES: dict[str, Any] = {
-    "font.family": _FONT,  # ships with matplotlib: figures look the same everywhere
+    "font.family": "DejaVu Sans",  # ships with matplotlib: figures look the same everywhere
     "font.size": 8.0,
     "axes.labelsize": 8.0,
     "xtick.labelsize": 7.0,
@@ -111,6 +92,7 @@ _RULES: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.formatter.useoffset": False,
+    "errorbar.capsize": 1.8,
     "lines.linewidth": 1.0,
     "lines.markersize": 4.5,
     "lines.markeredgewidth": 0.9,
@@ -134,23 +116,17 @@ def styled() -> Iterator[None]:
         yield
 
 
-def printable(text: str, width: int) -> str:
-    """Return a text as one line of at most ``width`` characters of the font.
+def shortened(text: str, width: int) -> str:
+    """Return a text as one line of at most ``width`` characters.
 
-    A long text loses its middle: names mostly differ at their ends. A substitute replaces each
-    character that the font lacks.
+    A long text loses its middle: names mostly differ at their ends.
     """
     if len(text) > width:
         tail = (width - 1) // 2
         text = f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
-    known = _characters()
-    plain = "".join(c if ord(c) in known or c.isspace() else MISSING_GLYPH for c in text)
-    return " ".join(plain.split())
-
-
-@cache
-def _characters() -> frozenset[int]:
-    return frozenset(get_font(findfont(_FONT)).get_charmap())
+    # A title may hold a byte of no character, which matplotlib refuses.
+    encodable = text.encode(errors="backslashreplace").decode()
+    return " ".join(escape_control_characters(encodable).split())
 
 
 def blank(width: float, height: float, plan: Layout[R] | None = None) -> Figure:
@@ -203,7 +179,7 @@ def legend_of_lines(figure: Figure, plan: Layout[R]) -> None:
 def _line_labels(plan: Layout[R], width: float) -> list[str]:
     """Return the labels of lines, each cut to the width of a legend."""
     characters = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
-    return [printable(line.label, characters) for line in plan.lines]
+    return [shortened(line.label, characters) for line in plan.lines]
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
@@ -219,32 +195,36 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
     return int(any(labels))
 
 
-def caption_of(plan: Layout[R], *sentences: str, crowded: bool = False) -> str:
+def caption_of(plan: Layout[R], *sentences: str) -> str:
     """Return the caption: the sampled settings, then sentences.
 
     Args:
         plan: The layout.
-        sentences: The sentences. Empty ones are left out; ``{intervals}`` stands for the level.
-        crowded: Whether intervals are not drawn.
+        sentences: The sentences. Empty ones are left out; ``{intervals}`` stands for the intervals
+            of what is measured.
     """
     rows, text = plan.rows, " ".join([plan.sampled, *filter(None, sentences)])
-    if crowded:
-        text = text.replace(" Bars: {intervals}.", "").replace(", with {intervals}", "")
-        text += " The rows are many, and drawn without intervals."
-    elif "{intervals}" in text:
-        one_level = len({row.confidence for row in rows}) == 1
-        text = text.replace("{intervals}", f"{level(rows)} intervals" if one_level else "intervals")
+    if "{intervals}" in text:
+        levels = f"{level(rows)} " * (len({row.confidence for row in rows}) == 1)
+        intervals = "too many for intervals" if plan.is_crowded else f"with {levels}intervals"
+        text = text.replace("{intervals}", intervals)
         text += " Filled: disagrees." * any(row.agrees is False for row in rows)
     if plan.left_out:
         text += f" {plan.left_out} more are not shown."
     return text
 
 
+def without_marker(values: Iterable[float | None]) -> str:
+    """Return a sentence about values that no logarithmic axis shows; empty without any."""
+    is_lost = any(value is not None and value < _SMALLEST for value in values)
+    return "Without a marker on a logarithmic axis: 0." if is_lost else ""
+
+
 def finish(figure: Figure, title: str, caption: str) -> None:
     """Put a title above a figure and a caption below it, and add their height."""
     width, height = figure.get_size_inches()
     if title:
-        text = textwrap.fill(printable(title, len(title)), max(8, int(72.0 * width / 5.0)))
+        text = textwrap.fill(shortened(title, len(title)), max(8, int(72.0 * width / 5.0)))
         legends, look = figure.legends, {"fontsize": 9.0, "parse_math": False}
         if legends:  # a title of the figure would cover the legend
             legends[0].set_title(text)
@@ -254,18 +234,13 @@ def finish(figure: Figure, title: str, caption: str) -> None:
         height += 11.0 * (text.count("\n") + 1) / 72.0
     if caption:
         # No line break beside an equals sign.
-        text = printable(caption, len(caption)).replace(" = ", "\u00a0=\u00a0")
+        text = shortened(caption, len(caption)).replace(" = ", "\u00a0=\u00a0")
         text = textwrap.fill(text, int(width * 22))
         figure.supxlabel(
             text, fontsize=_CAPTION_SIZE, color=GREY, x=0.01, ha="left", parse_math=False
         )
         height += _LINE * max(0, text.count("\n") + 1 - _CAPTION_LINES) / 72.0
     figure.set_figheight(height)
-
-
-def is_crowded(rows: Sequence[RowBase]) -> bool:
-    """Return whether there are too many rows for intervals."""
-    return len(rows) > _MOST_INTERVALS
 
 
 def check_drawable(row: RowBase, number: int) -> None:
@@ -296,6 +271,14 @@ def draw_known(
     return axes.plot(*zip(*known, strict=True), **look) if known else []
 
 
+def look_of(plan: Layout[R], mark: Mark) -> dict[str, Any]:
+    """Return the properties of measured markers; many are dots of a picture without intervals."""
+    if not plan.is_crowded:
+        return {"color": mark.color, "marker": mark.marker}
+    dots = {"color": mark.color, "marker": ".", "markersize": 1.5, "alpha": 0.4, "capsize": 0.0}
+    return {**dots, "elinewidth": 0.0, "rasterized": True}
+
+
 def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     axes: Axes,
     rows: Sequence[R],
@@ -303,10 +286,8 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
     places: Sequence[float],
     along: str,
     *,
-    mark: Mark,
     relative: bool = False,
-    size: float = 4.5,
-    crowded: bool = False,
+    **look: Any,
 ) -> None:
     """Draw the estimates of rows with their intervals.
 
@@ -316,14 +297,9 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
         estimate_of: Returns the estimate of a row; rows without one are left out.
         places: Place of each row along the other axis.
         along: Axis of the estimates, ``"x"`` or ``"y"``.
-        mark: Mark of the line.
         relative: Whether estimates are divided by their claims; rows without one are left out.
-        size: Points of a marker.
-        crowded: Whether markers are dots of a picture, without intervals: a file stays small.
+        look: Properties of markers and intervals.
     """
-    look: dict[str, Any] = {"marker": mark.marker, "markersize": size, "capsize": 1.8}
-    if crowded:
-        look = {"marker": ".", "markersize": 1.5, "alpha": 0.3, "rasterized": True}
     for disagrees in (False, True):
         drawn = []
         for row, place in zip(rows, places, strict=True):
@@ -337,38 +313,9 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
         if drawn:
             names = ("y", "x", "xerr") if along == "x" else ("x", "y", "yerr")
             columns: dict[str, Any] = dict(zip(names, zip(*drawn, strict=True), strict=True))
-            if crowded:
-                del columns[names[2]]
-            axes.errorbar(
-                **columns, **look, linestyle="none", color=mark.color, elinewidth=0.9,
-                markerfacecolor=mark.color if disagrees or crowded else "none", capthick=0.7,
-            )  # fmt: skip
-
-
-def mark_beyond(along: str, *panels: Axes) -> str:
-    """Put carets at the end of an axis for measurements beyond it; return a sentence on them."""
-    marked = [_mark_ends(axes, bars[0], along) for axes in panels for bars in list(axes.containers)]
-    return "Carets at an end of an axis: beyond it." if any(marked) else ""
-
-
-def _mark_ends(axes: Axes, line: Line2D, along: str) -> bool:
-    x, y = (np.asarray(data, float) for data in line.get_data())
-    values, places = (x, y) if along == "x" else (y, x)
-    low, high = axes.get_xlim() if along == "x" else axes.get_ylim()
-    mixed = blended_transform_factory(
-        *((axes.transAxes, axes.transData) if along == "x" else (axes.transData, axes.transAxes))
-    )
-    beyond = (values < low, values > high)
-    for outer, end, caret in zip(beyond, (0.0, 1.0), _CARETS[along], strict=True):
-        at = np.full(int(outer.sum()), end), places[outer]
-        if outer.any():
-            axes.plot(
-                *(at if along == "x" else at[::-1]), transform=mixed, gid="beyond",
-                linestyle="none", clip_on=False, marker=caret, markersize=4.0, zorder=3.0,
-                color=line.get_color(), markerfacecolor=line.get_markerfacecolor(),
-                rasterized=line.get_rasterized(),
-            )  # fmt: skip
-    return bool(np.any(beyond))
+            face: Any = look["color"] if disagrees else "none"
+            style = {"markerfacecolor": face, "elinewidth": 0.9, **look}
+            axes.errorbar(**columns, **style, linestyle="none", capthick=0.7)
 
 
 def with_ends(values: Sequence[float], ends: Sequence[float]) -> list[float]:
@@ -390,8 +337,7 @@ def finish_variances(
         _finish_log(axes, values, along, _TICKS[along])
         return
     axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
-    axis = axes.xaxis if along == "x" else axes.yaxis
-    axis.set_major_locator(MaxNLocator(_TICKS[along]))
+    _axis(axes, along).set_major_locator(MaxNLocator(_TICKS[along]))
 
 
 def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
@@ -407,47 +353,40 @@ def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
     reach = max(ratios, default=1.0) + 2.0
     low, high = min([1.0, *ratios, *ends]), max([1.0, *ratios, *(min(end, reach) for end in ends)])
     pad = 0.06 * (high - low) or 0.01
-    low, high = low - pad, high + pad
-    marks = MaxNLocator(_RATIO_TICKS[along], steps=[1, 2, 5, 10]).tick_values(low, high)
-    step = float(marks[1] - marks[0])
-    first, last = math.ceil((low - 1.0) / step), math.floor((high - 1.0) / step)
-    axes.set(**{f"{along}lim": (low, high)})
-    axes.set(**{f"{along}ticks": [1.0 + step * number for number in range(first, last + 1)]})
+    first, second, *_ = MaxNLocator(_RATIO_TICKS[along], steps=[1, 2, 5, 10]).tick_values(
+        low - pad, high + pad
+    )
+    axes.set(**{f"{along}lim": (low - pad, high + pad)})
+    _axis(axes, along).set_major_locator(MultipleLocator(second - first, offset=1.0))
+
+
+def _axis(axes: Axes, along: str) -> Axis:
+    return axes.xaxis if along == "x" else axes.yaxis
 
 
 def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:
     """Make an axis logarithmic, with all values inside and about ``most`` ticks."""
-    low, high = (
-        min(max(math.log10(end), _FIRST_DECADE), _LAST_DECADE) for end in (min(values), max(values))
-    )
+    low, high = (math.log10(max(end, _SMALLEST)) for end in (min(values), max(values)))
     pad = max(
         math.log10(1.4), (high - low) * _BEYOND[along], (math.log10(12.0) - (high - low)) / 2.0
     )
-    low, high = max(low - pad, _FIRST_DECADE), min(high + pad, _LAST_DECADE)
+    low, high = max(low - pad, math.log10(_SMALLEST)), min(high + pad, 307.0)
     axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
-    ticks, axis = log_ticks(low, high, most), axes.xaxis if along == "x" else axes.yaxis
-    axis.set_ticks(ticks, list(map(tick, ticks)))
+    set_log_ticks(_axis(axes, along), low, high, most)
+
+
+def set_log_ticks(axis: Axis, low: float, high: float, most: int) -> None:
+    """Put about ``most`` ticks between 10^low and 10^high; 1 is a tick if it lies between."""
+    factors = (1, 2, 5) if high - low < 1.3 else (1, 3) if high - low < 2.0 else (1,)
+    decades = MaxNLocator(most, integer=True, min_n_ticks=1).tick_values(low, high)
+    ticks = np.outer(np.power(10.0, decades), factors)
+    axis.set_major_locator(FixedLocator(ticks.ravel().tolist()))
+    axis.set_major_formatter(lambda value, _: tick(value))
     axis.set_minor_locator(NullLocator())
-
-
-def log_ticks(low: float, high: float, most: int) -> list[float]:
-    """Return about ``most`` ticks between 10^low and 10^high; 1 is a tick if it lies between."""
-    if high - low <= _FEW_DECADES:
-        for factors in ((1.0, 2.0, 5.0), (1.0, 3.0)):
-            places = [
-                math.log10(factor) + decade
-                for decade in range(math.floor(low), math.ceil(high))
-                for factor in factors
-            ]
-            inside = [place for place in places if low <= place <= high]
-            if 2 <= len(inside) <= most + 1:
-                return [float(f"{10.0**place:.3g}") for place in inside]
-    step = next(step for step in itertools.count(1) if (high - low) / step < most)
-    decades = range(math.ceil(low / step), math.floor(high / step) + 1)
-    return [float(f"1e{step * number}") for number in decades]
 
 
 def tick(value: float) -> str:
     """Return the label of a tick: digits, or a power for large and small powers of ten."""
-    power = round(math.log10(value)) if value >= 1e4 or 0.0 < value < 1e-2 else 0
-    return f"$10^{{{power}}}$" if power and value == float(f"1e{power}") else significant(value, 4)
+    mantissa, _, power = f"{value:e}".partition("e")
+    is_power = float(mantissa) == 1.0 and not -2 <= int(power) < 4
+    return f"$10^{{{int(power)}}}$" if is_power else significant(value, 4)

@@ -28,21 +28,22 @@ class Direction:
 
     Attributes:
         label: Label of the axis.
-        value: The measured mean square.
         theory: The mean square by theory.
-        estimate: The measured value with its error.
+        estimate: The measured mean square with its error.
         spread: Its relative variance between networks.
-        median: Its median over networks.
-        is_heavy: Whether a few networks carry the mean.
+        typical: Its median over networks if a few networks carry the mean.
     """
 
     label: str
-    value: Callable[[LayerResult], float | None]
     theory: Callable[[LayerResult], float | None]
     estimate: Callable[[LayerResult], Estimate | None]
     spread: Callable[[LayerResult], float | None]
-    median: Callable[[LayerResult], float | None]
-    is_heavy: Callable[[LayerResult], bool]
+    typical: Callable[[LayerResult], float | None]
+
+    def value(self, row: LayerResult) -> float | None:
+        """Return the measured mean square."""
+        estimate = self.estimate(row)
+        return None if estimate is None else estimate.value
 
     def band(self, row: LayerResult) -> tuple[float, float]:
         """Return the value ± one standard deviation between networks, for log-normal values."""
@@ -58,29 +59,21 @@ class Direction:
         estimate = self.estimate(row)
         return (math.nan, math.nan) if estimate is None else estimate.interval(row.confidence)
 
-    def typical(self, row: LayerResult) -> float | None:
-        """Return the median if a few networks carry the mean, else None."""
-        return _positive(self.median(row)) if self.is_heavy(row) else None
-
 
 FORWARD = Direction(
     label=LAYERS.by_name["empirical"].axis,
-    value=lambda row: row.empirical,
     theory=lambda row: row.theory,
     estimate=lambda row: row.forward,
     spread=lambda row: row.spread,
-    median=lambda row: row.median,
-    is_heavy=lambda row: row.signals_are_heavy,
+    typical=lambda row: _positive(row.median) if row.signals_are_heavy else None,
 )
 
 BACKWARD = Direction(
     label=LAYERS.by_name["gradient"].axis,
-    value=lambda row: row.gradient,
     theory=lambda row: row.gradient_theory,
     estimate=lambda row: row.back,
     spread=lambda row: row.gradient_spread,
-    median=lambda row: row.gradient_median,
-    is_heavy=lambda row: row.gradients_are_heavy,
+    typical=lambda row: _positive(row.gradient_median) if row.gradients_are_heavy else None,
 )
 
 
@@ -119,11 +112,10 @@ def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
     figure.align_ylabels()
     page.legend_of_lines(figure, plan)
     every = "" if stride == 1 else f" of one layer in {stride}"
-    reading = f"Lines: theory; markers: measured{every}, with {{intervals}};"
+    reading = f"Lines: theory; markers: measured{every}, {{intervals}};"
     bands = "bands: one deviation between networks."
-    beyond = page.mark_beyond("y", *panels[: len(directions)])
-    remarks = [*_remarks(rows, directions), *remarks]
-    return figure, page.caption_of(plan, reading, bands, beyond, correlations, *remarks)
+    remarks = [correlations, *_remarks(rows, directions), *remarks]
+    return figure, page.caption_of(plan, reading, bands, *remarks)
 
 
 def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, stride: int) -> None:
@@ -146,10 +138,10 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
             if direction.value(row) is not None
             and (i % stride == place * stride // lines or row.agrees is False)
         ]
-        layers, size = [row.layer for row in marked], 4.5 if stride == 1 else 3.6
+        layers = [row.layer for row in marked]
         page.draw_estimates(
-            axes, marked, direction.estimate, layers, "y", mark=mark, size=size,
-            crowded=page.is_crowded(marked),
+            axes, marked, direction.estimate, layers, "y", color=mark.color, marker=mark.marker,
+            markersize=4.5 if stride == 1 else 3.6,
         )  # fmt: skip
         page.draw_known(
             axes, layers, list(map(direction.typical, marked)), "y", gid="median", color=mark.color,
@@ -225,5 +217,6 @@ def _remarks(rows: Sequence[LayerResult], directions: Sequence[Direction]) -> It
         yield "Crosses: the median network, where few carry the mean."
     if any(row.empirical is None for row in rows):
         yield "Without a marker: overflow."
+    yield page.without_marker(direction.value(row) for direction in directions for row in rows)
     if any(row.question.backward and row.gradient_theory is None for row in rows):
         yield "Without a line: no theory of gradients."
