@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeAlias, TypeVar, overload
+from typing import Generic, TypeAlias, TypeVar
 
 from varsim.errors import InputError, nearest, quoted
 from varsim.fields import Schema
@@ -76,34 +76,20 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Records(Sequence[Record], Generic[T]):
-    """Records of rows, each made when it is asked for and not kept: people's tables need none.
+class Records(Iterable[Record], Generic[T]):
+    """Records of rows, made when they are iterated: tables for people need none.
 
     Attributes:
         rows: The rows.
         of: Returns the record of a row.
     """
 
-    rows: Sequence[T]
+    rows: Iterable[T]
     of: Callable[[T], Record]
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.rows)
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the record of every row."""
         return map(self.of, self.rows)
-
-    @overload
-    def __getitem__(self, place: int) -> Record: ...
-    @overload
-    def __getitem__(self, place: slice) -> Records[T]: ...
-    def __getitem__(self, place: int | slice) -> Record | Records[T]:
-        """Return the record of a row, or those of a slice."""
-        if isinstance(place, slice):
-            return Records(self.rows[place], self.of)
-        return self.of(self.rows[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +102,15 @@ class Table:
         records: The form for machines: every digit, one mapping per row, all with the same names.
         caveats: Sentences that a pasted table must not lose.
         remarks: Further sentences, which come last.
-        hidden: Makes the column of an unlisted field, or None for a plain one.
+        hidden: Further columns, which are shown on request.
     """
 
     columns: Sequence[Column]
     sentences: Sequence[str]
-    records: Sequence[Record]
+    records: Iterable[Record]
     caveats: Sequence[str] = ()
     remarks: Sequence[str] = ()
-    hidden: Callable[[str], Column | None] = lambda _: None
+    hidden: Sequence[Column] = ()
 
     @property
     def caption(self) -> Sequence[str]:
@@ -134,9 +120,8 @@ class Table:
 
     def column(self, name: str) -> Column:
         """Return the column of a field, which no narrow terminal omits."""
-        shown = {column.name: column for column in self.columns}
-        column = shown.get(name) or self.hidden(name) or _plain_column(name, self.records)
-        return replace(column, drop_priority=None)
+        known = {column.name: column for column in [*self.hidden, *self.columns]}
+        return replace(known.get(name) or _plain_column(name, self.records), drop_priority=None)
 
     @property
     def printable(self) -> Sequence[Column]:
@@ -191,25 +176,23 @@ class View:
         """
         if not self.columns and not self.sort:
             return table
-        table = replace(table, records=list(table.records))
+        records = list(table.records)
         headers = {column.header: column.name for column in table.columns}
-        names = table.records[0] if table.records else {}
-        orderless = [n for n in names if any(isinstance(r[n], list | dict) for r in table.records)]
+        names = records[0] if records else {}
+        orderless = [
+            name for name in names if any(isinstance(r[name], list | dict) for r in records)
+        ]
         self._check(names, headers, orderless)
-        if not self.sort:
-            return table
-        places = self.order(table.records)
+        places = self.order(records) if self.sort else range(len(records))
         return replace(
             table,
             columns=[column.ordered(places) for column in table.columns],
-            records=[table.records[place] for place in places],
-            hidden=lambda name: (column := table.hidden(name)) and column.ordered(places),
+            records=[records[place] for place in places],
+            hidden=[column.ordered(places) for column in table.hidden],
         )
 
-    def order(self, records: Sequence[Record]) -> list[int]:
+    def order(self, records: Iterable[Record]) -> list[int]:
         """Return the places of records, sorted; a record without the value comes last."""
-        if not self.sort:
-            return list(range(len(records)))
         name = self.sort.removeprefix("-")
         values = [record[name] for record in records]
         known = [place for place, value in enumerate(values) if value is not None]
@@ -231,7 +214,7 @@ class View:
             )
 
 
-def _plain_column(name: str, records: Sequence[Record]) -> Column:
+def _plain_column(name: str, records: Iterable[Record]) -> Column:
     """Return a column of values as they are, rounded."""
     values = [record[name] for record in records]
     numeric = not any(isinstance(value, str | list | dict) for value in values)

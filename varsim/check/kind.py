@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 from varsim.check.result import CHECKS, InitializerCheck
 from varsim.check.totals import CheckTotals
 from varsim.compute import lazy
-from varsim.report.rows import (
-    caveat_sentences,
-    columns,
-    hidden,
-    records,
-    seeds,
-    span,
-    verdict_sentence,
-)
+from varsim.report.rows import rows_table, seeds, span, verdict_sentence
 from varsim.study import Kind
 from varsim.table import Table
 
@@ -34,17 +26,8 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
     shape = f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 else ""
     packages = "".join(f", {p}" for p in dict.fromkeys(r.init_package for r in rows) if p)
     draws = span([row.draws for row in rows])
-    return Table(
-        columns(rows),
-        [
-            f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}.",
-            *verdict_sentence(rows),
-        ],
-        records(rows),
-        list(caveat_sentences(rows)),
-        remarks,
-        hidden(rows),
-    )
+    sentence = f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}."
+    return rows_table(rows, [sentence, *verdict_sentence(rows)], remarks)
 
 
 def _obstacle(a: InitializerCheck, b: InitializerCheck) -> str | None:

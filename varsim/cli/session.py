@@ -250,8 +250,10 @@ class Session(Generic[B]):
         """Return what draws rows, in the order of their table."""
         if self.kind.drawing is None:
             return None
-        ordered = [rows[place] for place in self.publisher.view.order(table.records)]
-        return partial(self.kind.drawing, ordered)
+        view = self.publisher.view
+        if view.sort:
+            rows = [rows[place] for place in view.order(table.records)]
+        return partial(self.kind.drawing, rows)
 
     def _say_left_out(self, outcome: Outcome[B]) -> None:
         if outcome.left_out:

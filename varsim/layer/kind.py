@@ -10,15 +10,7 @@ from varsim.catalog.designs import DESIGNS
 from varsim.compute import lazy
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.totals import Totals
-from varsim.report.rows import (
-    caveat_sentences,
-    columns,
-    hidden,
-    records,
-    settings,
-    span,
-    verdict_sentence,
-)
+from varsim.report.rows import rows_table, settings, span, verdict_sentence
 from varsim.study import Kind
 from varsim.table import Table
 
@@ -41,14 +33,7 @@ def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Tab
     )
     for design in dict.fromkeys(r.question.design for r in results):
         sentence += f" {design}: {DESIGNS[design].meaning}."
-    return Table(
-        columns(results),
-        [sentence, *verdict_sentence(results)],
-        records(results),
-        list(caveat_sentences(results)),
-        remarks,
-        hidden(results),
-    )
+    return rows_table(results, [sentence, *verdict_sentence(results)], remarks)
 
 
 def _obstacle(a: Result, b: Result) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from varsim.fields import Field, Schema, level, many_seeds
 from varsim.fields.field import R
 from varsim.fields.rounding import needs_exponent
-from varsim.table import Column, Records
+from varsim.table import Column, Records, Table
 
 _MOST_CAVEATS = 3
 
@@ -15,6 +15,35 @@ _MOST_CAVEATS = 3
 def schema_of(rows: Sequence[R]) -> Schema[R]:
     """Return the schema of rows of one kind."""
     return rows[0].schema
+
+
+def rows_table(
+    rows: Sequence[R],
+    sentences: Sequence[str],
+    remarks: Sequence[str],
+    caveats: Iterable[str] | None = None,
+    charts: Sequence[Column] = (),
+) -> Table:
+    """Return the table of rows of one kind.
+
+    Args:
+        rows: The rows.
+        sentences: The sentences below the table.
+        remarks: Further sentences.
+        caveats: The sentences of caveats; by default those of the rows.
+        charts: Columns after those of the fields.
+    """
+    shown, schema = columns(rows), schema_of(rows)
+    names = {column.name for column in shown}
+    unlisted = [field for field in schema.fields if field.header and field.name not in names]
+    return Table(
+        [*shown, *charts],
+        sentences,
+        Records(rows, schema.record),
+        list(caveat_sentences(rows) if caveats is None else caveats),
+        remarks,
+        [_column(field, rows) for field in unlisted],
+    )
 
 
 def columns(rows: Sequence[R]) -> list[Column]:
@@ -56,17 +85,6 @@ def _column(field: Field[R, object], rows: Sequence[R], *, exponent: bool = Fals
     )  # fmt: skip
 
 
-def hidden(rows: Sequence[R]) -> Callable[[str], Column | None]:
-    """Return the function that makes the column of an unlisted field, or None for a plain one."""
-    fields = schema_of(rows).by_name
-
-    def column(name: str) -> Column | None:
-        field = fields.get(name)
-        return _column(field, rows) if field is not None and field.header else None
-
-    return column
-
-
 def shared_settings(rows: Sequence[R]) -> list[str]:
     """Return the settings, without the seed, that all rows share and captions name."""
     shared, schema = [], schema_of(rows)
@@ -84,11 +102,6 @@ def shared_settings(rows: Sequence[R]) -> list[str]:
 def settings(rows: Sequence[R]) -> str:
     """Return the settings that all rows share, and their seeds."""
     return ", ".join([*shared_settings(rows), seeds(rows)])
-
-
-def records(rows: Sequence[R]) -> Records[R]:
-    """Return the records of rows, made on access."""
-    return Records(rows, schema_of(rows).record)
 
 
 def seeds(rows: Sequence[R]) -> str:

@@ -8,15 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from varsim.compute import lazy
-from varsim.report.rows import (
-    columns,
-    hidden,
-    records,
-    row_name,
-    settings,
-    span,
-    verdict_sentence,
-)
+from varsim.report.rows import row_name, rows_table, settings, span, verdict_sentence
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.stack.totals import LayerTotals
 from varsim.study import Kind
@@ -52,14 +44,7 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         if any(row.is_loose for row in rows):
             allowed += ": how the weights depend on each other is not known"
         caption.append(allowed + ".")
-    return Table(
-        [*columns(rows), _chart(rows)],
-        caption,
-        records(rows),
-        list(_stack_caveats(rows)),
-        remarks,
-        hidden(rows),
-    )
+    return rows_table(rows, caption, remarks, _stack_caveats(rows), [_chart(rows)])
 
 
 def _chart(rows: Sequence[LayerResult]) -> Column:

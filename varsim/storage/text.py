@@ -31,7 +31,7 @@ def csv_line(cells: Iterable[object]) -> str:
 
 def json_text(records: Sequence[Record]) -> str:
     """Return a JSON list with one object per row; an unknown value is null, floats are exact."""
-    return json.dumps(list(records), indent=2, allow_nan=False) + "\n"
+    return json.dumps(records, indent=2, allow_nan=False) + "\n"
 
 
 def jsonl_text(records: Sequence[Record]) -> str:

@@ -47,9 +47,9 @@ class Format:
 _FORMATS = (
     Format("table", ".txt", plain_text, prose=True),
     Format("markdown", ".md", markdown, prose=True),
-    Format("csv", ".csv", lambda table: csv_text(table.records), machine=True),
-    Format("json", ".json", lambda table: json_text(table.records), machine=True),
-    Format("jsonl", ".jsonl", lambda table: jsonl_text(table.records), machine=True),
+    Format("csv", ".csv", lambda table: csv_text(list(table.records)), machine=True),
+    Format("json", ".json", lambda table: json_text(list(table.records)), machine=True),
+    Format("jsonl", ".jsonl", lambda table: jsonl_text(list(table.records)), machine=True),
     Format("latex", ".tex", lambda table: latex.latex(table)),
     Format("latex-siunitx", None, lambda table: latex.latex_siunitx(table)),
     Format("typst", ".typ", lambda table: typst.typst(table)),
