@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import repeat
 from pathlib import Path
-from types import SimpleNamespace
+from threading import Event, Timer
 from typing import Any, Generic, TypeVar
 
 import pytest
 
 import varsim
 from tests.program import VARSIM, environment, here, run, wait_for
-from varsim.compute import ComputeError, EqualJobs, Map, Mapper, ordered_map
-from varsim.compute.cluster import _SECONDS, _check_worker, _seconds, _Task, cluster
+from varsim import Experiment, runner
+from varsim.compute import ComputeError, EqualJobs, Map, Mapper, ordered_map, threads
+from varsim.compute.cluster import _SECONDS, _local, _seconds, cluster
 from varsim.compute.processes import _budget, _group, grouped
-from varsim.compute.provenance import fingerprint
+from varsim.layer.study import LayerStudy
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
@@ -33,7 +36,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 DASK = [str(Path(sys.executable).with_name("dask"))]
-LONG = ("--dim", "300,512", "--scale", "sqrt,he", "--samples", "60000000", "--format", "csv")
+LONG = ("--dim", "256:263", "--scale", "sqrt", "--samples", "5e6", "--format", "csv")
 
 
 @contextmanager
@@ -50,12 +53,12 @@ def process(*command: str, **changes: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def new_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def new_scheduler(folder: Path, **changes: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A real scheduler on loopback: its address and its process."""
     file = folder / "scheduler.json"
     with process(
         *DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-        "--scheduler-file", str(file),
+        "--scheduler-file", str(file), **changes,
     ) as started:  # fmt: skip
         wait_for(lambda: file.exists() and file.stat().st_size > 0)
         yield json.loads(file.read_text(encoding="utf-8"))["address"], started
@@ -63,67 +66,167 @@ def new_scheduler(folder: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a scheduler that tests share."""
-    with new_scheduler(tmp_path_factory.mktemp("dask")) as (address, _):
+    """The address of a scheduler that tests share; each brings its workers.
+
+    It gives up a call after two dead workers, and a worker after five seconds: ten heartbeats are
+    the least time for that.
+    """
+    patience = {
+        "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s",
+    }
+    with new_scheduler(tmp_path_factory.mktemp("dask"), **patience) as (address, _):
         yield address
 
 
-def worker(
-    address: str, name: str, **changes: str
-) -> AbstractContextManager[subprocess.Popen[str]]:
-    return process(
-        *DASK, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard",
-        "--name", name, **changes,
-    )  # fmt: skip
+def worker(address: str, **changes: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """The process of a worker of one thread."""
+    command = (*DASK, "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+    return process(*command, **changes)
 
 
-def wait_for_workers(address: str, number: int) -> None:
+@contextmanager
+def workers(address: str, number: int, **changes: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """The processes of that many workers, all that the scheduler has."""
     from distributed import Client
 
-    with Client(address, timeout=30, set_as_default=False) as client:
-        client.wait_for_workers(number, timeout=60)
+    with Client(address, timeout=30, set_as_default=False) as client, ExitStack() as stack:
+        wait_for(lambda: not client.nthreads())  # those of the test before
+        started = [stack.enter_context(worker(address, **changes)) for _ in range(number)]
+        wait_for(lambda: len(client.nthreads()) == number)
+        yield started
 
 
-def test_one_of_two_workers_is_killed_and_nothing_is_lost(scheduler: str, tmp_path: Path) -> None:
-    """Same bytes as with threads, for a run that loses a worker in the middle of it."""
-    expected = run(*LONG)
-    with worker(scheduler, "one"), worker(scheduler, "two") as second:
-        wait_for_workers(scheduler, 2)
-        file = tmp_path / "sweep.csv"
-        command = [*VARSIM, *LONG, "--scheduler", scheduler, "--output", str(file), "--resume"]
-        with subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as running:
-            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
-            second.send_signal(signal.SIGKILL)
-            stdout, stderr = running.communicate(timeout=100)
-    assert running.returncode == 0, stderr
-    assert stderr == expected.stderr
-    assert stdout == expected.stdout == file.read_text(encoding="utf-8")
+class AfterTheFirst:
+    """A ledger that calls a function when the first row is finished."""
+
+    def __init__(self, event: Callable[[], object]) -> None:
+        self._event, self.finished = event, 0
+
+    def add(self, rows: Sequence[Any]) -> None:
+        """Count a row."""
+        self.finished += 1
+        if self.finished == 1:
+            self._event()
+
+    def failure(self, error: OSError) -> str:
+        """Name an error of the system, which none of these tests expects."""
+        return str(error)
+
+
+def outcome_of(
+    mapper: AbstractContextManager[Mapper], after_the_first: Callable[[], object] = bool
+) -> runner.Outcome[Any]:
+    """The outcome of a run of eight rows, of some tenths of a second each."""
+    asked = [Experiment(dim=dim, scale="sqrt", samples=5_000_000) for dim in range(256, 264)]
+    points = [runner.ResumePoint(LayerStudy(experiment)) for experiment in asked]
+    ledger = AfterTheFirst(after_the_first)
+    return runner.run(points, runner.RunOptions(), mapper, ledger=ledger)
+
+
+@pytest.fixture(scope="module")
+def expected() -> runner.Outcome[Any]:
+    """The outcome with threads."""
+    return outcome_of(threads(2))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["dies", "freezes"])
+def test_a_worker_that_dies_or_freezes_only_delays_a_run(
+    scheduler: str, expected: runner.Outcome[Any], number: int
+) -> None:
+    """Dask computes its blocks again; a frozen one counts as dead after the worker-ttl."""
+    with workers(scheduler, 2) as (_, second):
+        outcome = outcome_of(
+            cluster(scheduler, 0), after_the_first=lambda: second.send_signal(number)
+        )
+    assert outcome.failure is None
+    assert repr(outcome.rows) == repr(expected.rows)
+
+
+def test_a_call_that_kills_several_workers_is_one_sentence(scheduler: str) -> None:
+    """Dask does not try for ever."""
+    with (
+        workers(scheduler, 2),
+        cluster(scheduler, 0) as mapper,
+        pytest.raises(ComputeError, match="several workers died, one after the other"),
+    ):
+        list(mapper(os._exit, EqualJobs([1])))
+
+
+def test_a_cluster_without_its_workers_is_one_sentence(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run does not wait for workers that nobody starts again, but for a minute."""
+    monkeypatch.setattr("varsim.compute.cluster._WORKERLESS_SECONDS", 0.5)
+    monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.1)
+    with workers(scheduler, 1) as (only,), cluster(scheduler, 0) as mapper:
+        results = mapper(time.sleep, EqualJobs([0.05] * 100))
+        next(results)
+        only.kill()
+        with pytest.raises(ComputeError, match="lost all of its workers; start some, and repeat"):
+            list(results)
 
 
 def test_a_cluster_of_processes_here_gives_the_same_bytes() -> None:
     """With a precision too, and quietly."""
-    args = ("--dim", "64,512", "--scale", "sqrt", "--precision", "0.1%", "--histogram")
-    threads, processes = run(*args, "-f", "jsonl"), run(
+    args = ("--dim", "64,512", "--scale", "sqrt", "--precision", "0.5%", "--histogram")
+    plain, processes = run(*args, "-f", "jsonl"), run(
         *args, "-f", "jsonl", "--scheduler", "local", "-j", "2"
     )  # fmt: skip
     assert processes.returncode == 0
-    assert (processes.stdout, processes.stderr) == (threads.stdout, threads.stderr)
+    assert (processes.stdout, processes.stderr) == (plain.stdout, plain.stderr)
 
 
-def test_a_scheduler_without_workers_is_one_sentence(scheduler: str) -> None:
+def test_a_local_cluster_replaces_frozen_processes() -> None:
+    """Its worker-ttl is shorter than Dask's five minutes."""
+    with _local(0) as local:
+        scheduler: Any = local.scheduler
+        assert scheduler.worker_ttl == 30.0
+
+
+def test_a_scheduler_without_workers_is_one_sentence(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within seconds, and with what to do."""
-    assert_refused(run("--scheduler", scheduler), "has no workers; start some with")
+    monkeypatch.setattr("varsim.compute.cluster._CONNECT_SECONDS", 1)
+    with workers(scheduler, 0):
+        assert failure(scheduler).endswith(
+            f"has no workers; start some with: dask worker {scheduler}"
+        )
+
+
+def failure(address: str) -> str:
+    """The sentence of a cluster that cannot be used."""
+    with pytest.raises(ComputeError) as refused, cluster(address, 0):
+        pass
+    return str(refused.value)
+
+
+HURRIED = """
+from varsim.cli import main
+from varsim.compute import cluster
+cluster._CONNECT_SECONDS = 1
+main()
+"""
 
 
 def test_a_scheduler_that_cannot_be_reached_is_one_sentence() -> None:
-    """Within seconds, and without what its library has to say of it."""
-    addresses = ["tcp://127.0.0.1:9", "tcp://nowhere.invalid:8786"]
-    with ThreadPoolExecutor() as waiting:  # at the same time, for each waits for an answer
-        refused = waiting.map(partial(run, "--scheduler"), addresses)
-    for address, done in zip(addresses, refused, strict=True):
-        assert_refused(done, f"no scheduler answers at {address}")
+    """Within seconds, and without its library's words; a program that accepts all is none."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        addresses = [
+            "tcp://127.0.0.1:9", "tcp://nowhere.invalid:8786",
+            f"tcp://127.0.0.1:{silent.getsockname()[1]}",
+        ]  # fmt: skip
+        with ThreadPoolExecutor() as waiting:  # at the same time, for each waits for an answer
+            refused = waiting.map(
+                lambda address: subprocess.run(
+                    [sys.executable, "-c", HURRIED, "--scheduler", address], text=True,
+                    capture_output=True, timeout=60, env=environment(), check=False,
+                ),
+                addresses,
+            )  # fmt: skip
+            for address, done in zip(addresses, refused, strict=True):
+                assert_refused(done, f"no scheduler answers at {address}")
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
@@ -136,122 +239,55 @@ def assert_refused(done: subprocess.CompletedProcess[str], reason: str) -> None:
 
 
 def test_another_version_on_a_worker_is_refused(scheduler: str, tmp_path: Path) -> None:
-    """It could change the numbers."""
+    """It could change the numbers, of a worker that joins later, too."""
     copy = tmp_path / "varsim"
     shutil.copytree(Path(varsim.__file__).parent, copy)
     package = copy / "__init__.py"
     changed = package.read_text(encoding="utf-8").replace(f'"{varsim.__version__}"', '"0.0.7"')
     package.write_text(changed, encoding="utf-8")
-    with worker(scheduler, "old", PYTHONPATH=str(tmp_path)):
-        wait_for_workers(scheduler, 1)
-        done = run("--scheduler", scheduler)
-    assert_refused(done, f"has varsim 0.0.7 and this machine {varsim.__version__}")
-    assert re.search(r"the worker tcp://127\.0\.0\.1:\d+ has", done.stderr)
+    reason = f"has varsim 0.0.7 and this machine {varsim.__version__}"
+    with workers(scheduler, 1), cluster(scheduler, 0) as mapper:
+        results = mapper(time.sleep, EqualJobs(repeat(0.05)))
+        next(results)
+        with (
+            worker(scheduler, PYTHONPATH=str(tmp_path)),
+            pytest.raises(ComputeError, match=f"a worker {reason}"),
+        ):
+            list(results)
+    with workers(scheduler, 1, PYTHONPATH=str(tmp_path)):
+        assert re.match(rf"the worker tcp://127\.0\.0\.1:\d+ {reason}", failure(scheduler))
 
 
-def test_a_worker_without_varsim_is_one_sentence(scheduler: str, tmp_path: Path) -> None:
-    """It says what to install there."""
-    (tmp_path / "varsim.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
-    with worker(scheduler, "bare", PYTHONPATH=str(tmp_path)):
-        wait_for_workers(scheduler, 1)
-        assert_refused(
-            run("--scheduler", scheduler),
-            "cannot load varsim (ImportError('none here')); install varsim",
-        )
-
-
-def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(tmp_path: Path) -> None:
-    """The run ends with a sentence, and the same command goes on without it."""
-    file = tmp_path / "sweep.csv"
-    with new_scheduler(tmp_path) as (address, mortal), worker(address, "only"):
-        wait_for_workers(address, 1)
-        command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
-        with subprocess.Popen(
-            command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True,
-        ) as running:  # fmt: skip
-            wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
-            mortal.kill()
-            _, stderr = running.communicate(timeout=60)
-    assert running.returncode == 1
-    assert stderr.splitlines()[-1] == "Error: the connection to the scheduler was lost."
-    assert 2 <= file.read_bytes().count(b"\n") < 5
-    assert run(*LONG, "--output", str(file), "--resume").stdout == run(*LONG).stdout
-
-
-class Naps(EqualJobs[float]):
-    """Naps of a twentieth of a second, which are wanted for half a minute at most."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__([0.05] * number)
-        self._deadline = time.monotonic() + 30
-
-    def is_wanted(self) -> bool:
-        """Tell whether to go on waiting."""
-        return time.monotonic() < self._deadline
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever gives no sign of life for two seconds is silent."""
-    monkeypatch.setattr("varsim.compute.cluster._SILENT_SECONDS", 2.0)
-    monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.2)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_worker_that_does_not_answer_is_named_and_others_compute_its_blocks(
-    scheduler: str,
+def test_varsim_is_needed_on_every_worker_and_on_the_scheduler(
+    scheduler: str, tmp_path: Path
 ) -> None:
-    """It stays silent to the end, and every result is there."""
-    messages: list[str] = []
-    with worker(scheduler, "one"), worker(scheduler, "two") as second:
-        wait_for_workers(scheduler, 2)
-        with cluster(scheduler, 0, messages.append) as mapper:
-            results = mapper(time.sleep, Naps(100))
-            first = [next(results) for _ in range(20)]
-            second.send_signal(signal.SIGSTOP)
-            assert len([*first, *results]) == 100
-    pattern = r"The worker at tcp://127\.0\.0\.1:\d+ has not answered for 2 s; other workers .*\."
-    assert any(re.fullmatch(pattern, sentence) for sentence in messages), messages
+    """The sentence says what to install there."""
+    (tmp_path / "varsim.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
+    bare = {"PYTHONPATH": str(tmp_path)}
+    reason = r"cannot load varsim \(.*none here.*\); install varsim"
+    with workers(scheduler, 1, **bare):
+        assert re.search(reason, failure(scheduler))
+    with new_scheduler(tmp_path, **bare) as (address, _), workers(address, 1):
+        assert re.search(reason, failure(address))
 
 
-@pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("member", ["scheduler", "worker"])
-def test_a_run_waits_for_whom_it_cannot_do_without(member: str, tmp_path: Path) -> None:
-    """One message for a member that does not answer, and another when it answers again."""
-    messages: list[str] = []
-    with new_scheduler(tmp_path) as (address, head), worker(address, "only") as only:
-        wait_for_workers(address, 1)
-        stopped = {"scheduler": head, "worker": only}[member]
-
-        def tell(sentence: str) -> None:
-            messages.append(sentence)
-            stopped.send_signal(signal.SIGCONT)
-
-        with cluster(address, 0, tell) as mapper:
-            results = mapper(time.sleep, Naps(60))
-            first = [next(results) for _ in range(10)]
-            stopped.send_signal(signal.SIGSTOP)
-            assert len([*first, *results]) == 60
-            wait_for(lambda: mapper_asks_until_it_answers(mapper, messages))
-    where = address if member == "scheduler" else r"tcp://127\.0\.0\.1:\d+"
-    silent = (
-        rf"The {member} at {where} has not answered for 2 s; the run waits, and Ctrl-C ends it .*"
+def test_a_scheduler_that_dies_keeps_the_rows_that_are_done(
+    tmp_path: Path, expected: runner.Outcome[Any]
+) -> None:
+    """The run ends with a sentence; no row is lost, or changed."""
+    with new_scheduler(tmp_path) as (address, mortal), workers(address, 1):
+        outcome = outcome_of(cluster(address, 0), after_the_first=mortal.kill)
+    assert outcome.failure == (
+        "the connection to the scheduler was lost; check the scheduler, and repeat the command, "
+        "with --resume to skip finished rows"
     )
-    assert re.fullmatch(silent, messages[0])
-    assert re.fullmatch(rf"The {member} at {where} answers again\.", messages[1])
-
-
-def mapper_asks_until_it_answers(mapper: Mapper, messages: list[str]) -> bool:
-    list(mapper(abs, EqualJobs(range(2))))
-    return len(messages) >= 2
+    assert 1 <= len(outcome.rows) < len(expected.rows)
 
 
 def test_an_interrupt_ends_a_run_whose_scheduler_does_not_answer(tmp_path: Path) -> None:
     """At once, and the rows that are done are kept."""
     file = tmp_path / "sweep.csv"
-    with new_scheduler(tmp_path) as (address, head), worker(address, "only"):
-        wait_for_workers(address, 1)
+    with new_scheduler(tmp_path) as (address, head), workers(address, 1):
         command = [*VARSIM, *LONG, "--scheduler", address, "--output", str(file), "--resume"]
         with subprocess.Popen(
             command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -260,67 +296,101 @@ def test_an_interrupt_ends_a_run_whose_scheduler_does_not_answer(tmp_path: Path)
             head.send_signal(signal.SIGSTOP)
             running.send_signal(signal.SIGINT)
             stdout, stderr = running.communicate(timeout=60)
+        head.send_signal(signal.SIGCONT)
     assert running.returncode == 130
     assert stdout == file.read_text(encoding="utf-8")
     assert "Interrupted: " in stderr
     assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("error", ["KeyboardInterrupt", "Bang"])
 def test_an_initializer_that_raises_what_ends_programs_is_one_sentence(
-    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a worker it would end the thread, with a traceback, and the next worker's after it."""
-    (tmp_path / "late.py").write_text(
-        "from itertools import count\n"
-        "class Bang(BaseException): pass\n"
-        "def f(rng, shape, calls=count()):\n"
-        f"    if next(calls) > 9: raise {error}('gave up')\n"
-        "    return rng.standard_normal(shape)\n",
-        encoding="utf-8",
-    )
+    for error in ("KeyboardInterrupt", "Bang"):
+        (tmp_path / f"late_{error}.py").write_text(
+            "from itertools import count\n"
+            "class Bang(BaseException): pass\n"
+            "def f(rng, shape, calls=count()):\n"
+            f"    if next(calls) > 9: raise {error}('gave up')\n"
+            "    return rng.standard_normal(shape)\n",
+            encoding="utf-8",
+        )
     monkeypatch.chdir(tmp_path)
-    path = str(Path(varsim.__file__).parents[1])
-    done = run("-d", "64", "-i", "late:f", "--scheduler", "local", "-j", "1", PYTHONPATH=path)
-    assert_refused(done, error)
-    assert len(done.stderr.splitlines()) == 2
+    path = os.pathsep.join([str(Path(varsim.__file__).parents[1]), str(tmp_path)])
+    with workers(scheduler, 1, PYTHONPATH=path):
+        for error in ("KeyboardInterrupt", "Bang"):
+            done = run(
+                "-d", "64", "-i", f"late_{error}:f", "--scheduler", scheduler, PYTHONPATH=path
+            )
+            assert_refused(done, error)
 
 
-class FakeFuture:
-    """Of a call that ends in an error, or of a scheduler that has gone."""
+class FakeClient:
+    """A client of no scheduler; calls run on threads."""
 
-    def __init__(self, status: str, error: Exception) -> None:
-        self.status, self._error = status, error
+    def __init__(self) -> None:
+        self.scheduler_comm = object()
+        self.threads = 1
 
-    def result(self, timeout: float) -> None:
-        raise self._error
+    def nthreads(self, callback_timeout: float) -> dict[str, int]:
+        """Return the threads by worker."""
+        return {"a worker": self.threads}
 
-    exception = result
+    def get_executor(self, **_: object) -> ThreadPoolExecutor:
+        """Return an executor of a thread that is not waited for."""
+        return ThreadPoolExecutor(1)
 
-    def cancel(self) -> None:
-        raise self._error
+    def close(self, timeout: float) -> None:
+        """Do nothing."""
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "expected"),
-    [
-        ("lost", RuntimeError("Cannot change state of expiring Timeout"), ComputeError("the conn")),
-        ("cancelled", OSError("Timed out"), ComputeError("the connection to the scheduler was")),
-        ("error", RuntimeError("can't start new thread"), RuntimeError("can't start new thread")),
-        ("error", ComputeError("a worker has NumPy 1"), ComputeError("a worker has NumPy 1")),
-    ],
-)
-def test_a_lost_connection_is_not_the_error_of_a_call(
-    status: str, error: Exception, expected: Exception
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    """The client of every cluster of a test, which is asked at once."""
+    client = FakeClient()
+    monkeypatch.setattr("varsim.compute.cluster._connect", lambda _: client)
+    monkeypatch.setattr("varsim.compute.cluster._check_workers", lambda _: None)
+    monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.0)
+    return client
+
+
+def test_twice_as_many_calls_as_threads_are_in_flight(
+    client: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A scheduler that dies ends calls in whatever asyncio raises as it closes."""
-    tasks: Any = SimpleNamespace(send=lambda *_: FakeFuture(status, error))
-    task: _Task[int] = _Task(tasks, abs, 1)
-    with pytest.raises(type(expected), match=str(expected)) as raised:
-        task.result()
-    assert type(raised.value) is type(expected)
-    if status != "error":
-        task.cancel()
+    """More of them when workers join, and fewer when they leave."""
+    monkeypatch.setattr("varsim.compute.cluster._seconds", lambda _: (0.0, 0.0))  # a job per call
+    handed_out = 0
+
+    def jobs() -> Iterator[int]:
+        nonlocal handed_out
+        while True:
+            handed_out += 1
+            yield handed_out
+
+    with cluster("tcp://here:1", 0) as mapper:
+        results, ahead = mapper(abs, EqualJobs(jobs())), []
+        for client.threads in (1, 1, 4, 4, 2, 2, 2, 2, 2, 2):
+            done = next(results)
+            ahead.append(handed_out - done + 1)
+    assert ahead == [2, 2, 8, 8, 7, 6, 5, 4, 4, 4]
+
+
+def test_a_result_that_was_on_its_way_as_the_connection_was_lost_is_not_waited_for(
+    client: FakeClient,
+) -> None:
+    """Dask's future of it never ends."""
+    stuck = Event()
+    end_of_patience = Timer(30.0, stuck.set)
+    end_of_patience.start()
+    with cluster("tcp://here:1", 0) as mapper:
+        results = mapper(lambda _: stuck.wait(), EqualJobs(repeat(1)))
+        Timer(0.5, setattr, (client, "scheduler_comm", None)).start()
+        with pytest.raises(ComputeError, match="the connection to the scheduler was lost"):
+            next(results)
+    assert not stuck.is_set()
+    end_of_patience.cancel()
+    stuck.set()
 
 
 def test_without_distributed_it_is_one_sentence(tmp_path: Path) -> None:
@@ -428,10 +498,6 @@ class Items:
     def ask_for(self, cost: float) -> None:
         """Stay as they are."""
 
-    def is_wanted(self) -> bool:
-        """Return True."""
-        return True
-
 
 def sizes_of_groups(
     monkeypatch: pytest.MonkeyPatch, cost: float, remaining: float, first: float = 1.0
@@ -495,16 +561,3 @@ def test_items_that_can_be_large_are_asked_for_in_their_groups_size() -> None:
     rest = Asked(10, 1.0, 100.0)
     assert [item.cost for item in _group(rest, iter(rest), 0.0)] == [1.0]
     assert [item.cost for item in _group(rest, iter(rest), 7.0)] == [7.0]
-
-
-def test_a_group_is_refused_by_a_worker_that_joined_with_other_versions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Every group carries the versions it is to be computed with."""
-    check = partial(_check_worker, fingerprint())
-    mapper = grouped(Recorder().mapper(), capacity=lambda: 1, seconds=_seconds, check=check)
-    results = mapper(abs, EqualJobs(range(50)))
-    next(results)
-    monkeypatch.setattr("varsim.compute.cluster.offered", lambda: {"NumPy": "1.0"})
-    with pytest.raises(ComputeError, match="a worker has varsim None and this machine"):
-        list(results)

@@ -115,7 +115,7 @@ class Session(Generic[B]):
                     with Progress(
                         len(points), quiet=self.options.quiet, columns=live_columns
                     ) as progress:
-                        mapper = self._mapper(planned, progress)
+                        mapper = self._mapper(planned)
                         outcome = planned.measure(mapper, ledger=ledger, progress=progress)
                         signals.armed = False  # until the rows are in their files
                 outcome.left_out = {**(skipped or {}), **outcome.left_out}
@@ -185,17 +185,10 @@ class Session(Generic[B]):
             alpha=self.options.alpha, max_seconds=self.options.max_time, lenient=lenient
         )
 
-    def _mapper(
-        self, planned: Run[Rep, Tot, B], progress: Progress[B]
-    ) -> AbstractContextManager[Mapper]:
+    def _mapper(self, planned: Run[Rep, Tot, B]) -> AbstractContextManager[Mapper]:
         """Return the mapper of a cluster, or of workers on this machine."""
         if self.options.scheduler:
-
-            def say(sentence: str) -> None:
-                progress.clear()
-                self.publisher.say(f"Note: {sentence}")
-
-            return cluster.cluster(self.options.scheduler, self.workers, say)
+            return cluster.cluster(self.options.scheduler, self.workers)
         return local(self.workers, planned.remaining, long_calls=planned.has_long_calls)
 
     def _tables(self, outcome: Outcome[B]) -> list[Table]:

@@ -127,7 +127,8 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
         self._enabled = is_terminal(self._stream) and not quiet
 
     def __exit__(self, *_: object) -> None:
-        self.clear()
+        if self._live is not None:
+            self._live.stop()
 
     def advance(self, work: float) -> None:
         """Advance the bar by ``work`` random numbers."""
@@ -151,12 +152,6 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
     def show(self, groups: Mapping[int, Sequence[R]]) -> None:
         """Show the rows that are done, by the place of their question."""
         self._groups = groups
-
-    def clear(self) -> None:
-        """Clear the drawing for a sentence; the next progress draws it again."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
 
     def _start(self) -> None:
         # Without a width of its own it measures the terminal anew at every refresh.

@@ -73,9 +73,6 @@ class Jobs(Protocol[T]):
     def ask_for(self, cost: float, /) -> None:
         """Let the next item have about this cost, where the size of items is free."""
 
-    def is_wanted(self) -> bool:
-        """Return whether results are still wanted; a mapper may ask during a long wait."""
-
 
 class EqualJobs(Generic[T]):
     """The items of any iterable as jobs of cost 1."""
@@ -97,10 +94,6 @@ class EqualJobs(Generic[T]):
 
     def ask_for(self, cost: float, /) -> None:
         """Ignore the size: that of items is fixed."""
-
-    def is_wanted(self) -> bool:
-        """Return True."""
-        return True
 
 
 class Map(Protocol):
@@ -179,22 +172,23 @@ def check_workers(workers: int | None) -> int:
     return number
 
 
-def _wait_awake(future: futures.Future[R]) -> None:
+def _wait_awake(future: futures.Future[R], poll: Callable[[], object] = bool) -> None:
     """Wait for a call, and handle signals: of two at once, other threads may take both."""
     from concurrent.futures import wait
 
     while not future.done():
+        poll()
         wait([future], timeout=_POLL_SECONDS)
 
 
 class _AwakeTask(Generic[R]):
     """A call of an :class:`AwakeExecutor`."""
 
-    def __init__(self, future: futures.Future[R]) -> None:
-        self._future = future
+    def __init__(self, future: futures.Future[R], poll: Callable[[], object]) -> None:
+        self._future, self._poll = future, poll
 
     def result(self) -> R:
-        _wait_awake(self._future)
+        _wait_awake(self._future, self._poll)
         return self._future.result()
 
     def cancel(self) -> None:
@@ -204,13 +198,13 @@ class _AwakeTask(Generic[R]):
 class AwakeExecutor:
     """An executor of ``concurrent.futures``; signals are handled during waits for results."""
 
-    def __init__(self, executor: futures.Executor) -> None:
-        """Wrap an executor."""
-        self._executor = executor
+    def __init__(self, executor: futures.Executor, poll: Callable[[], object] = bool) -> None:
+        """Wrap an executor; an error of ``poll``, called several times a second, ends a wait."""
+        self._executor, self._poll = executor, poll
 
     def submit(self, function: Callable[[T], R], item: T, /) -> Task[R]:
         """Take a call."""
-        return _AwakeTask(self._executor.submit(function, item))
+        return _AwakeTask(self._executor.submit(function, item), self._poll)
 
 
 @contextmanager
