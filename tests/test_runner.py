@@ -323,32 +323,6 @@ def test_a_row_without_time_ends_at_the_fewest_blocks() -> None:
     )
 
 
-@pytest.mark.parametrize(("blocks", "rows"), [(MIN_BLOCKS - 1, 0), (MIN_BLOCKS + 1, 1)])
-def test_a_row_ends_when_its_time_is_up_though_no_block_comes_back(
-    monkeypatch: pytest.MonkeyPatch, blocks: int, rows: int
-) -> None:
-    """A mapper that waits asks whether it is wanted: no more, once all rows have an error bar."""
-    clock, wanted = 0.0, []
-    monkeypatch.setattr("varsim.runner.time.monotonic", lambda: clock)
-
-    def stalls(function: Callable[[Any], Any], items: Any, /) -> Iterator[Any]:
-        nonlocal clock
-        for _, item in zip(range(blocks), items, strict=False):
-            yield function(item)
-        for now in (4.0, 6.0):
-            clock = now
-            wanted.append(items.is_wanted())
-        if wanted[-1]:
-            raise ComputeError("it waits in vain")
-
-    fine, progress = LayerStudy(Experiment(dim=2, scale="sqrt", precision=0.001)), Recorded()
-    outcome = run_of([fine], stalls, progress=progress, max_seconds=5.0)
-    assert wanted == [True, not rows]
-    assert [row.blocks for row in outcome.rows] == [blocks] * rows
-    assert (outcome.failure is None) == bool(rows)
-    assert progress.done == progress.expected or not rows
-
-
 def test_rows_go_to_the_ledger_when_they_are_done() -> None:
     """In the order in which they end, before their verdicts, and those of a file not again."""
     done = LONG.rows(totals_of(LONG, 100))

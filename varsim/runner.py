@@ -297,12 +297,6 @@ class Run(Generic[Rep, Tot, R]):
         """Set the cost of further pieces of work, an upper bound beyond one batch."""
         self._asked_for = cost
 
-    def is_wanted(self) -> bool:
-        """Return whether any row is unfinished, after rows beyond their time limit are stopped."""
-        for place, measurement in list(self._open.items()):
-            self._change(place, measurement, measurement.expire)
-        return bool(self._waiting or self._open)
-
     @property
     def left(self) -> list[Left]:
         """The remaining work of each unfinished question."""
