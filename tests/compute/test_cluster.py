@@ -153,20 +153,6 @@ def test_a_call_that_kills_several_workers_is_one_sentence(scheduler: str) -> No
         list(mapper(os._exit, EqualJobs([1])))
 
 
-def test_a_cluster_without_its_workers_is_one_sentence(
-    scheduler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A run does not wait for workers that nobody starts again, but for a minute."""
-    monkeypatch.setattr("varsim.compute.cluster._WORKERLESS_SECONDS", 0.5)
-    monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.1)
-    with workers(scheduler, 1) as (only,), cluster(scheduler, 0) as mapper:
-        results = mapper(time.sleep, EqualJobs([0.05] * 100))
-        next(results)
-        only.kill()
-        with pytest.raises(ComputeError, match="lost all of its workers; start some, and repeat"):
-            list(results)
-
-
 def test_a_cluster_of_processes_here_gives_the_same_bytes() -> None:
     """With a precision too, and quietly."""
     args = ("--dim", "64,512", "--scale", "sqrt", "--precision", "0.5%", "--histogram")
@@ -247,7 +233,7 @@ def test_another_version_on_a_worker_is_refused(scheduler: str, tmp_path: Path) 
     package.write_text(changed, encoding="utf-8")
     reason = f"has varsim 0.0.7 and this machine {varsim.__version__}"
     with workers(scheduler, 1), cluster(scheduler, 0) as mapper:
-        results = mapper(time.sleep, EqualJobs(repeat(0.05)))
+        results = mapper(time.sleep, EqualJobs([0.05] * 1000))
         next(results)
         with (
             worker(scheduler, PYTHONPATH=str(tmp_path)),
@@ -347,7 +333,7 @@ class FakeClient:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
-    """The client of every cluster of a test, which is asked at once."""
+    """The client of every cluster of a test; it is asked every time."""
     client = FakeClient()
     monkeypatch.setattr("varsim.compute.cluster._connect", lambda _: client)
     monkeypatch.setattr("varsim.compute.cluster._check_workers", lambda _: None)
@@ -376,17 +362,26 @@ def test_twice_as_many_calls_as_threads_are_in_flight(
     assert ahead == [2, 2, 8, 8, 7, 6, 5, 4, 4, 4]
 
 
-def test_a_result_that_was_on_its_way_as_the_connection_was_lost_is_not_waited_for(
-    client: FakeClient,
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("scheduler_comm", None), "the connection to the scheduler was lost; check the scheduler"),
+        (("threads", 0), "the cluster has lost all of its workers; start some"),
+    ],
+    ids=["connection", "workers"],
+)
+def test_a_call_that_cannot_end_is_not_waited_for(
+    client: FakeClient, monkeypatch: pytest.MonkeyPatch, change: tuple[str, object], sentence: str
 ) -> None:
-    """Dask's future of it never ends."""
+    """Dask's future of a result on its way never ends, nor does a call without workers."""
+    monkeypatch.setattr("varsim.compute.cluster._WORKERLESS_SECONDS", 0.1)
     stuck = Event()
     end_of_patience = Timer(30.0, stuck.set)
     end_of_patience.start()
     with cluster("tcp://here:1", 0) as mapper:
         results = mapper(lambda _: stuck.wait(), EqualJobs(repeat(1)))
-        Timer(0.5, setattr, (client, "scheduler_comm", None)).start()
-        with pytest.raises(ComputeError, match="the connection to the scheduler was lost"):
+        Timer(0.5, setattr, (client, *change)).start()
+        with pytest.raises(ComputeError, match=sentence):
             next(results)
     assert not stuck.is_set()
     end_of_patience.cancel()
