@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from varsim import Experiment
 from varsim.check.question import question
 from varsim.check.study import CheckStudy
+from varsim.fields import CHECKSUM
 from varsim.kinds import SCHEMAS
 from varsim.layer.study import LayerStudy
 from varsim.runner import ResumePoint, RunOptions, run
@@ -22,23 +27,58 @@ from varsim.storage.text import csv_text, json_text, jsonl_text
 TINY = "1e12"
 """A divisor of W that makes variances of about 1e-24."""
 
-_STACK: dict[str, Any] = {"widths": (8, 6), "networks": 16, "batch": 4, "seed": 1}
+_LAYER: dict[str, Any] = {"dim": 7, "scale": "D^0.5", "samples": 640}
+_STACK: dict[str, Any] = {"widths": (8, 6), "networks": 12, "batch": 4, "seed": 1}
+_NORMED: dict[str, Any] = {"norm": "batch", "residual": 0.5, "bias_std": 0.2, "init": "orthogonal"}
+_EXPLODING: dict[str, Any] = {"activation": "relu", "scale": "lecun", "gain": 1e9}
 
 STUDIES: dict[str, Any] = {
-    "crossed": LayerStudy(Experiment(dim=8, scale="sqrt", samples=640), histogram=True),
-    "fixed-x": LayerStudy(Experiment(dim=8, scale="he", design="fixed-x", samples=640)),
-    "tiny": LayerStudy(Experiment(dim=8, scale=TINY, dtype="float64", samples=640)),
-    "init": LayerStudy(Experiment(dim=8, scale="sqrt", init="orthogonal", samples=640)),
-    "tanh": StackStudy(Network(activation="tanh", **_STACK)),
-    "relu": StackStudy(Network(activation="relu", **_STACK), histogram=True),
-    "tiny stack": StackStudy(Network(activation="relu", scale=TINY, dtype="float64", **_STACK)),
-    "orthogonal": CheckStudy(question("orthogonal", 8, 4)),
-    "tiny init": CheckStudy(question("trunc_normal(std=1e-12)", 8, 4, dtype="float64")),
-}
+    "crossed": LayerStudy(Experiment(**_LAYER, x_dist="laplace", x_mean=1.0), histogram=True),
+    "fixed-x": LayerStudy(Experiment(**_LAYER | {"scale": "lecun", "gain": 5 / 3,
+        "w_dist": "laplace", "design": "fixed-x"})),
+    "tiny": LayerStudy(Experiment(**_LAYER | {"scale": TINY, "dtype": "float64"})),
+    "init": LayerStudy(Experiment(dim=8, scale="sqrt", init="orthogonal", samples=4480)),
+    "precise": LayerStudy(Experiment(dim=8, scale="sqrt", precision=0.08, max_samples=10**6)),
+    "tanh": StackStudy(Network(**_STACK, activation="tanh")),
+    "relu": StackStudy(Network(**_STACK, activation="relu"), histogram=True),
+    "tiny stack": StackStudy(
+        Network(**_STACK, activation="relu", scale=TINY, dtype="float64", backward=False)),
+    "normed": StackStudy(Network(**_STACK | _NORMED | {"widths": (6, 6, 6)})),
+    "exploding": StackStudy(Network(**_STACK | _EXPLODING | {"widths": (8,) * 6})),
+    "orthogonal": CheckStudy(question("orthogonal", 8, 4), draws=12),
+    "tiny init": CheckStudy(
+        question("trunc_normal(std=1e-12, bound=3)", 8, 4, dtype="float64"), draws=12),
+}  # fmt: skip
 """Studies of every kind; in their rows every derived field has a value at least once."""
+
+LARGER: dict[str, Any] = {
+    "precise": LayerStudy(replace(STUDIES["precise"].question, precision=0.06)),
+    "tanh": StackStudy(replace(STUDIES["tanh"].question, networks=16)),
+    "orthogonal": replace(STUDIES["orthogonal"], draws=16),
+}
+"""Studies of the same questions with more replicates, at least one of every kind."""
+
+OF_LAST_RUN = {"stack": {"median", "gradient_median", "median_networks", "caveats"}}
+"""Fields of a kind that a resumed row has of its last run alone."""
 
 TEXTS = {".jsonl": jsonl_text, ".csv": csv_text, ".json": json_text}
 """Writers of the formats that hold every digit, by suffix."""
+
+
+def totals_of(study: Any, replicates: int) -> Any:
+    """Totals of the first replicates."""
+    return study.empty().plus(*study.sample(range(replicates)))
+
+
+def numbers_of(value: Any) -> list[float]:
+    """All numbers of totals or of a replicate, one after the other."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return numbers_of([getattr(value, field.name) for field in fields(value)])
+    if isinstance(value, np.ndarray):
+        return numbers_of(value.tolist())
+    if isinstance(value, tuple | list):
+        return [number for each in value for number in numbers_of(each)]
+    return [] if value is None else [value]
 
 
 @cache
@@ -48,10 +88,33 @@ def rows(name: str) -> tuple[Any, ...]:
     return tuple(outcome.rows)
 
 
+@cache
+def names_of(kind: str) -> list[str]:
+    """The names of the studies whose rows are of a kind."""
+    return [name for name in STUDIES if rows(name)[0].schema.name == kind]
+
+
+def rows_of(kind: str) -> list[Any]:
+    """All rows of a kind."""
+    return [row for name in names_of(kind) for row in rows(name)]
+
+
 def record_of(row: Any) -> dict[str, Any]:
     """The record of a row, as JSON holds it."""
     record: dict[str, Any] = json.loads(json.dumps(row.schema.record(row)))
     return record
+
+
+def records(some: Iterable[Any]) -> list[str]:
+    """Rows as text, to the last digit, without verdicts: these depend on the rest of a table."""
+    unjudged = (replace(row, agrees=None, alpha=None) for row in some)
+    return [json.dumps(row.schema.record(row)) for row in unjudged]
+
+
+def resealed(row: Any, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the checksum of what it holds, as one has that varsim never wrote."""
+    stored = {field.name: record[field.name] for field in row.schema.fields if field.stored}
+    return {**record, CHECKSUM: f"crc32:{zlib.crc32(json.dumps(stored).encode()):08x}"}
 
 
 def text_of(some: Sequence[Any], suffix: str = ".jsonl") -> str:

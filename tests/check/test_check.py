@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tests.laws import BOUND
-from tests.program import here, needs, parse, run
-from varsim import Experiment, InputError, runner
+from tests.program import here, needs, run
+from varsim import Experiment, runner
 from varsim.check.question import question
 from varsim.check.result import CHECKS, InitializerCheck
 from varsim.check.study import CheckStudy
@@ -30,7 +29,6 @@ from varsim.layer import sampling
 from varsim.layer.sampling import whole
 from varsim.runner import ResumePoint, RunOptions
 from varsim.statistics import Estimate, judge
-from varsim.storage.text import jsonl_text
 
 Array = NDArray[np.float64]
 
@@ -373,42 +371,6 @@ def test_a_kurtosis_that_is_exact_has_six_digits(
     assert CHECKS.record(row)["kurtosis"] == row.kurtosis == pytest.approx(float(shown), rel=1e-5)
 
 
-def test_workers_do_not_matter() -> None:
-    """One thread and two give the same record, which is that of a plain loop."""
-    asked = question("orthogonal", 16, 8)
-    one, two = (
-        runner.run([ResumePoint(CheckStudy(asked, 16))], RunOptions(), threads(n)).rows
-        for n in (1, 2)
-    )
-    assert list(map(CHECKS.record, one)) == list(map(CHECKS.record, two))
-    assert one == judge([checked(asked, 16)])
-
-
-@pytest.mark.parametrize("init", ["orthogonal", "torch.nn.init.uniform_"])
-@pytest.mark.parametrize("first", [8, 20])
-def test_a_check_that_is_resumed_gives_the_bytes_of_one_run(init: str, first: int) -> None:
-    """Draws are added to the totals of a row that was written and read."""
-    asked = question(needs(init), 16, 8)
-    kept = jsonl_text([CHECKS.record(checked(asked, first))])
-    study, totals, is_done = CheckStudy(asked, 32).resume(parse(kept, ".jsonl"))
-    assert not is_done
-    assert totals is not None
-    assert totals.draws == first
-    (resumed,) = runner.run([ResumePoint(study, totals)], RunOptions(), threads(1)).rows
-    (plain,) = judge([checked(asked, 32)])
-    assert jsonl_text([CHECKS.record(resumed)]) == jsonl_text([CHECKS.record(plain)])
-
-
-def test_a_check_that_is_all_that_was_asked_is_not_run_again() -> None:
-    """A row of another package is stale."""
-    row = checked(question("orthogonal", 16, 8), 16)
-    for draws, is_done in ((8, True), (16, True), (17, False)):
-        study = CheckStudy(row.question, draws)
-        assert study.resume([row]) == (study, row.totals, is_done)
-        other = replace(row, init_package="another 1.0")
-        assert study.resume([other]) == (study, None, False)
-
-
 def test_nothing_is_no_number() -> None:
     """W that does not vary has no kurtosis, and its verdict is still told."""
     needs("torch")
@@ -442,38 +404,3 @@ def test_the_command_s_codes_and_sentences() -> None:
     off = here("init", "keras.initializers.TruncatedNormal", "-d", "32", "--check")
     assert off.returncode == 3
     assert "times the documented 0.05²" in " ".join(off.stderr.split())
-
-
-def test_arguments_are_checked_when_a_question_is_made() -> None:
-    """A wrong one is refused in a sentence."""
-    with pytest.raises(InputError, match="from 0 to below 1"):
-        question("sparse(sparsity=2)", 8, 8)
-
-
-COMMAND = ("init", "orthogonal,sparse", "trunc_normal", "-d", "16,24", "-f", "csv")
-
-
-@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
-def test_resuming_gives_the_bytes_of_a_plain_run(
-    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fewer draws of some rows are added to, and a second call runs nothing."""
-    monkeypatch.chdir(tmp_path)
-    plain = here(*COMMAND, "-o", f"plain.{suffix}")
-    assert plain.returncode == 0, plain.stderr
-    resume = ("-o", f"kept.{suffix}", "--resume")
-    fewer = here(*COMMAND[:2], *COMMAND[3:], "--draws", "9", *resume)
-    assert fewer.returncode == 0, fewer.stderr
-    resumed, again = (here(*COMMAND, *resume) for _ in range(2))
-    assert "are done already" not in resumed.stderr
-    assert "6 of 6 initializers are done already" in again.stderr
-    assert plain.stdout == resumed.stdout == again.stdout
-    assert Path(f"kept.{suffix}").read_bytes() == Path(f"plain.{suffix}").read_bytes()
-
-
-def test_a_cluster_gives_the_bytes_of_a_plain_run() -> None:
-    """W may be drawn anywhere; the rows are those of a plain run."""
-    pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
-    plain, there = run(*COMMAND), run(*COMMAND, "--scheduler", "local", "-j", "2")
-    assert there.returncode == 0, there.stderr
-    assert plain.stdout == there.stdout

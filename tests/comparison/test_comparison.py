@@ -10,7 +10,7 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import astuple, dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
@@ -45,11 +45,8 @@ from varsim.cli.program import varsim as program
 from varsim.comparison import Comparison, Matching, Pair, by_ratio, compare, match
 from varsim.comparison.merging import merge, repeat
 from varsim.compute.streams import generator
-from varsim.errors import InputError
-from varsim.kinds import kind_of
 from varsim.layer import sampling
 from varsim.layer.kind import LAYER, results_table
-from varsim.layer.result import RESULTS
 from varsim.layer.study import LayerStudy
 from varsim.layer.totals import Totals
 from varsim.report.comparison import CELLS, Names, comparison_table, summary
@@ -600,16 +597,6 @@ def test_the_same_file_twice_is_identical(folder: Path, capsys: pytest.CaptureFi
     assert err == "2 of 2 pairs agree: 2 identical.\n"
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json"])
-def test_a_run_is_identical_in_every_format_it_was_kept_in(
-    folder: Path, capsys: pytest.CaptureFixture[str], suffix: str
-) -> None:
-    """No format loses a digit."""
-    varsim("compare", folder / "one.jsonl", folder / f"one{suffix}", "-f", "jsonl")
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["verdict"] for row in found] == ["identical"] * 2
-
-
 def test_check_is_3_only_when_a_pair_differs(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -766,50 +753,6 @@ def test_the_summary_counts_every_verdict() -> None:
 # --- merging
 
 
-def sums(totals: Any) -> list[float]:
-    """All numbers of totals, one after the other."""
-    if is_dataclass(totals) and not isinstance(totals, type):
-        return sums(astuple(totals))
-    if isinstance(totals, tuple):
-        return [value for each in totals for value in sums(each)]
-    return [] if totals is None else [totals]
-
-
-def studies_of(kind: str) -> list[Any]:
-    """The same question with three seeds."""
-    if kind == "results":
-        asked: dict[str, Any] = {"dim": 4, "scale": "sqrt", "x_dist": "laplace", "x_mean": 1.0}
-        return [
-            LayerStudy(Experiment(**asked, samples=640, seed=seed), histogram=True)
-            for seed in range(3)
-        ]
-    if kind == "layers":
-        network = Network(widths=(4, 6, 5), networks=8, batch=3)
-        return [StackStudy(replace(network, seed=seed)) for seed in range(3)]
-    return [CheckStudy(question("sparse(sparsity=0.5)", 6, 4, seed), 8) for seed in range(3)]
-
-
-@pytest.mark.parametrize("kind", ["results", "layers", "checks"])
-def test_pooled_totals_are_those_of_all_replicates(kind: str) -> None:
-    """As if they had been added one by one; sums that are only added up are noticed."""
-    studies = studies_of(kind)
-    parts = [study.empty() for study in studies]
-    whole = studies[0].empty()
-    for place, study in enumerate(studies):
-        replicates = study.sample(range(8 + place))
-        parts[place], whole = parts[place].plus(*replicates), whole.plus(*replicates)
-    rows = [study.rows(totals) for study, totals in zip(studies, parts, strict=True)]
-    together = studies[0].rows(whole)
-    for of_parts, expected in zip(zip(*rows, strict=True), together, strict=True):
-        (row,) = merge(kind_of(of_parts), of_parts).rows
-        assert sums(row.totals) == pytest.approx(sums(expected.totals), rel=1e-11, abs=1e-13)
-        assert row.estimates[0].std_error == pytest.approx(expected.estimates[0].std_error)
-        name = {"results": "m2", "layers": "square_m2"}.get(kind)
-        if name is not None:
-            added = sum(getattr(part.totals, name) for part in of_parts)
-            assert added != pytest.approx(getattr(expected.totals, name), rel=1e-6)
-
-
 def test_a_pooled_row_names_its_seeds_and_is_more_precise() -> None:
     """In a caveat and in its key; the order of the rows changes no digit."""
     rows = [measured(seed=seed) for seed in (2, 0, 1)]
@@ -856,28 +799,6 @@ def test_a_repeat_is_the_first_of_all_pairs(parts: list[tuple[str, set[int]]]) -
         if parts[i][1] & parts[j][1]
     ]
     assert repeat(rows) == next(iter(pairs), None)
-
-
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".json"])
-def test_a_pooled_row_is_read_again(tmp_path: Path, suffix: str) -> None:
-    """As any row, to the last digit."""
-    rows = [measured(seed=0), measured(seed=5), measured(dim=8)]
-    merged = judge(merge(LAYER, rows).rows)
-    again = parse(write(tmp_path / f"merged{suffix}", merged).read_text(), suffix)
-    assert list(map(RESULTS.record, again)) == list(map(RESULTS.record, merged))
-    assert again[0].seeds == (0, 5)
-    assert again[0].key == f"{rows[0].key}+5"
-
-
-@pytest.mark.parametrize("wrong", [[], [6], [5, 6], [5.5], ["5"], "5", 5, None], ids=str)
-def test_changed_seeds_of_a_pooled_row_are_refused(wrong: object) -> None:
-    """What a file says of them is checked; the key follows from them."""
-    (row,) = merge(LAYER, [measured(seed=0), measured(seed=5)]).rows
-    record = RESULTS.record(row)
-    assert record["pooled"] == [5]
-    with pytest.raises(InputError, match=r"row of results|checksum is not that of its values"):
-        RESULTS.row_of(record | {"pooled": wrong})
-    assert RESULTS.record(RESULTS.row_of(record | {"key": "other"})) == record
 
 
 @pytest.fixture(scope="module")
@@ -992,17 +913,6 @@ def test_a_histogram_that_one_file_lacks_is_left_out() -> None:
     merged = merge(LAYER, [a, bare])
     assert merged.rows[0].histogram is None
     assert merged.uncounted == merged.rows
-
-
-def test_a_resumed_run_never_continues_a_pooled_row(parts: Path, tmp_path: Path) -> None:
-    """It measures its own seed, and leaves the merged row in the file."""
-    file = tmp_path / "all.jsonl"
-    here("merge", str(parts / "results0.jsonl"), str(parts / "results1.jsonl"), "-o", str(file))
-    done = here("-d", "16", "-s", "sqrt", "-n", "6400", "-q", "-o", str(file), "--resume")
-    assert done.returncode == 0, done.stderr
-    rows = parse(file.read_text(), ".jsonl")
-    assert [row.seeds for row in rows[:2]] == [(0,), (0, 1)]
-    assert rows[0].totals == measured().totals
 
 
 def test_merge_passes_verdicts_anew(tmp_path: Path) -> None:

@@ -21,27 +21,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are c
 # Many rows of a tenth of a second: processes compute them.
 LONG = [*VARSIM, "--dim", "500:700", "--scale", "sqrt", "--workers", "2", "--resume"]
 
-BOTH = """
-from varsim import Experiment
-from varsim.activations import find_activation
-from varsim.compute import threads
-from varsim.compute.processes import processes
-from varsim.layer.study import LayerStudy
-from varsim.runner import ResumePoint, RunOptions, run
-from varsim.stack.question import Network
-from varsim.stack.study import StackStudy
-
-studies = [LayerStudy(Experiment(dim=dim, scale="sqrt", samples=6400)) for dim in (3, 64, 5000)]
-studies += [LayerStudy(Experiment(dim=64, scale="he", precision=0.005), histogram=True)]
-widths = (16, 16, 16, 16)
-studies += [StackStudy(Network(widths=widths, activation="tanh", scale="xavier", networks=9))]
-points = list(map(ResumePoint, studies))
-one, two = (run(points, RunOptions(), mapper) for mapper in (threads(1), processes(2)))
-assert one.failure is None and two.failure is None, two.failure
-assert len(one.rows) == 7
-print(repr(one.rows) == repr(two.rows))
-"""
-
 
 @contextmanager
 def running(output: Path) -> Iterator[subprocess.Popen[str]]:
@@ -69,15 +48,6 @@ def is_gone(process: int) -> bool:
         return ") Z " in Path(f"/proc/{process}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def test_processes_give_the_rows_of_threads() -> None:
-    """Layers, a precision, a histogram and a stack: all that a row holds is the same."""
-    done = subprocess.run(
-        [sys.executable, "-c", BOTH], capture_output=True, text=True, timeout=120,
-        env=environment(), check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

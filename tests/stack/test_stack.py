@@ -22,23 +22,21 @@ from scipy import integrate, stats
 
 from tests.laws import BOUND
 from tests.program import needs, parse
-from tests.rows import record_of
+from tests.rows import text_of
 from varsim import layers as simulate_layers
 from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
-from varsim.errors import InputError
 from varsim.stack import sampling
 from varsim.stack.question import Network
-from varsim.stack.result import LAYERS, LayerResult
+from varsim.stack.result import LayerResult
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
 from varsim.stack.study import StackStudy, activation_bins
 from varsim.stack.theory import LayerTheory, predict, weights
 from varsim.stack.totals import LayerTotals, StackTotals
 from varsim.statistics import judge
-from varsim.storage.text import csv_text, jsonl_text
 
 Array = NDArray[np.float64]
 
@@ -662,19 +660,6 @@ def test_gradients_go_back_through_the_same_weights(init: str) -> None:
     assert len({each.tobytes() for each in first}) == network.depth
 
 
-def test_rows_of_initializers_are_read_again() -> None:
-    """They are the same for one thread and two, and have no distribution of W."""
-    network = initialized("orthogonal", "tanh", "sqrt", networks=8)
-    one, two = (simulate_layers(network, workers=workers) for workers in (1, 2))
-    assert one == two
-    record = record_of(one[0])
-    assert LAYERS.row_of(record) == one[0]
-    assert record["w_dist"] is None
-    for change in ({"init": None}, {"w_dist": "normal"}, {"init": "sparse"}):
-        with pytest.raises(InputError, match="its checksum is not that of its values"):
-            LAYERS.row_of(record | change)
-
-
 def test_theory_allows_for_what_it_does_not_know_of_an_initializer_and_no_more() -> None:
     """The allowance grows by the whole correction and 1/n per layer where the law is unknown."""
     network = Network(widths=(64,) * 6, scale="xavier")
@@ -686,20 +671,6 @@ def test_theory_allows_for_what_it_does_not_know_of_an_initializer_and_no_more()
         assert a.variance == b.variance
         more = b.variance_slack - a.variance_slack
         assert more == pytest.approx(abs(a.variance / c.variance - 1) + place / 64, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("init", "sentence"),
-    [
-        ("torch.nn.Linear(bias=True)", "makes a bias"),
-        ("orthogonl", "did you mean orthogonal"),
-        ("sparse(sparsity=0.999)", "which zeroes all"),
-    ],
-)
-def test_an_unusable_initializer_is_refused(init: str, sentence: str) -> None:
-    """The network cannot be made, and a sentence says why."""
-    with pytest.raises(InputError, match=sentence):
-        Network(widths=(8, 8), init=init)
 
 
 # Faults.
@@ -810,21 +781,17 @@ def small(**other: Any) -> Network:
     return Network(**{**plain, "networks": 16, **other})
 
 
-@pytest.mark.parametrize("other", [{}, {"norm": "batch"}, {"residual": 0.5, "bias_std": 0.2}])
-def test_rows_are_the_same_for_any_number_of_workers(other: dict[str, Any]) -> None:
-    """They are the same to the last bit."""
-    one = simulate_layers(small(**other), workers=1)
-    assert simulate_layers(small(**other), workers=3) == one
-    assert simulate_layers(small(**other)) == one
-
-
-def test_more_networks_keep_the_first() -> None:
-    """A network depends on what is asked and its index alone."""
-    few, many = list(stream(small())), list(stream(small(networks=32)))
-    (ninth,) = stream(small(), indices=[9])
-    for a, b in zip(few, many[:16], strict=True):
-        np.testing.assert_array_equal(a.moments, b.moments)
-    np.testing.assert_array_equal(ninth.moments, few[9].moments)
+def test_medians_of_a_resumed_stack_are_of_its_last_run() -> None:
+    """They cannot be added up, and the row says so."""
+    study = StackStudy(small())
+    first = study.rows(study.empty().plus(*study.sample(range(10))))
+    resumed, totals, is_done = study.resume(parse(text_of(first), ".jsonl"))
+    assert totals is not None
+    assert not is_done
+    for row in resumed.rows(totals.plus(*resumed.sample(range(10, 16)))):
+        assert (row.networks, row.median_networks) == (16, 6)
+        (message,) = (caveat.message for caveat in row.caveats if caveat.id == "median")
+        assert "of the last 6 networks" in message
 
 
 def test_seeds_and_networks_differ() -> None:
@@ -869,46 +836,15 @@ def test_an_explosion_is_a_caveat() -> None:
     assert "overflow" in ids(rows[-1])
     assert rows[0].gradient is None
     assert "gradients overflow float32" in " ".join(c.message for c in rows[0].caveats)
+    lost = [row.empirical is None or row.gradient is None for row in rows]
+    assert lost == ["overflow" in ids(row) for row in rows]
     double = simulate_layers(small(**explosion, dtype="float64"), workers=1)
     assert all(row.empirical and row.gradient for row in double)
     assert not any("overflow" in ids(row) for row in double)
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
-def test_an_explosion_is_written_and_read_again(suffix: str) -> None:
-    """Rows that are read are written with the same bytes, and networks can be added to them."""
-    explosion = {"activation": "relu", "scale": "lecun", "gain": 300.0, "widths": (8,) * 26}
-    text = {".jsonl": jsonl_text, ".csv": csv_text}[suffix]
-
-    def written(rows: list[LayerResult]) -> str:
-        return text([LAYERS.record(row) for row in rows])
-
-    rows = simulate_layers(small(**explosion, networks=8), workers=1)
-    lost = [row.empirical is None or row.gradient is None for row in rows]
-    assert lost == ["overflow" in ids(row) for row in rows]
-    assert rows[-1].empirical is None
-    again = parse(written(rows), suffix)
-    assert written(again) == written(rows)
-    more = StackStudy(small(**explosion))
-    study, totals, is_done = more.resume(again)
-    assert totals is not None
-    assert not is_done
-    totals = totals.plus(*study.sample(range(8, 16)))
-    both = [list(map(without_medians, each)) for each in (
-        judge(study.rows(totals)), simulate_layers(more.question))]  # fmt: skip
-    assert both[0] == both[1]
-
-
 def ids(row: LayerResult) -> list[str]:
     return [caveat.id for caveat in row.caveats]
-
-
-def without_medians(row: LayerResult) -> dict[str, Any]:
-    """A record without what more networks cannot be added to."""
-    record = LAYERS.record(row)
-    for name in ("median", "gradient_median", "median_networks", "caveats", "checksum"):
-        del record[name]
-    return record
 
 
 def test_heavy_tails_are_said() -> None:
@@ -952,54 +888,6 @@ def test_intervals_are_student_t_over_the_networks() -> None:
 def test_the_key_is_as_it_was_published() -> None:
     """Streams follow from it, so published numbers stay as they are."""
     assert Network(widths=(8, 8, 8)).key == "79e1403a8d52a12153410e9257ef9b51"
-
-
-MISTAKES: list[dict[str, Any]] = [
-    {"widths": (16,)},
-    {"widths": (16, 0)},
-    {"widths": (16, 2.5)},
-    {"widths": (16, True)},
-    {"widths": (16, 2**16 + 1)},
-    {"widths": (4,) * 10_002},
-    {"activation": "tahn"},
-    {"activation": "tanh(2)"},
-    {"scale": "xaver"},
-    {"gain": 0.0},
-    {"scale": "sqrt", "gain": 2.0},
-    {"bias_std": -0.1},
-    {"bias_std": math.inf},
-    {"bias_std": math.nan},
-    {"residual": -1.0},
-    {"residual": math.nan},
-    {"residual": 1.0, "widths": (16, 16, 8)},
-    {"norm": "group"},
-    {"norm": "batch", "batch": 1},
-    {"x_dist": "cauchy"},
-    {"w_dist": "rectified"},
-    {"batch": 0},
-    {"batch": 10**6, "widths": (16, 2**16)},
-    {"networks": 7},
-    {"networks": 64.0},
-    {"networks": 10**7, "widths": (4,) * 100},
-    {"seed": -1},
-    {"dtype": "float16"},
-]
-
-
-@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_a_mistake_is_one_sentence(mistake: dict[str, Any]) -> None:
-    """It says what was given, and what to give instead."""
-    with pytest.raises(InputError, match=r"^[^\n]{20,170}$"):
-        small(**mistake)
-
-
-@pytest.mark.parametrize(
-    "mistake", [{"workers": 0}, {"confidence": 1.0}, {"alpha": 0.0}, {"alpha": 1.5}], ids=str
-)
-def test_a_mistake_in_running_is_one_sentence(mistake: dict[str, Any]) -> None:
-    """It is told before anything is sampled."""
-    with pytest.raises(InputError, match=r"^[^\n]{20,170}$"):
-        simulate_layers(small(), **mistake)
 
 
 def test_p_is_student_s_by_the_larger_of_two_errors() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import varsim
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 HEAD = """
 from __future__ import annotations

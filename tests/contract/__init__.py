@@ -1,0 +1,1 @@
+"""The contract of all studies: what holds for the rows of every kind."""
