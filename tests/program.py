@@ -59,12 +59,12 @@ def run(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def here(*args: str) -> subprocess.CompletedProcess[str]:
+def here(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run varsim in this process, for what needs no process of its own."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with (
         patch.object(sys, "argv", ["varsim", *args]),
-        patch.dict(os.environ, environment(), clear=True),
+        patch.dict(os.environ, environment(**changes), clear=True),
         redirect_stdout(out),
         redirect_stderr(err),
         pytest.raises(SystemExit) as end,
