@@ -245,26 +245,9 @@ def test_topics_are_rendered_on_a_terminal() -> None:
     assert "varsim layers --help" in plain or topic != "layers"
 
 
-def test_help_lists_topics_and_commands() -> None:
-    """Each with what it is for."""
-    done = here("help")
-    assert done.returncode == 0
-    for topic in guide.topics():
-        assert guide.summary(topic) in done.stdout
-    for command in varsim.list_commands(click.Context(varsim)):
-        assert f"| {command} " in done.stdout
-
-
 def test_help_on_a_command_is_its_page_of_options() -> None:
     """Where no topic has its name."""
     assert here("help", "gains").stdout == here("gains", "--help").stdout
-
-
-def test_an_unknown_topic_is_one_sentence() -> None:
-    """With the nearest name."""
-    done = here("help", "sweep")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: topic 'sweep' is unknown; did you mean sweeps?\n"
 
 
 def test_help_starts_without_numpy() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.cli import test_mistakes as mistakes
 from tests.program import here, needs
 from tests.test_docs import assert_same
 from varsim.cli.program import varsim
@@ -33,7 +34,7 @@ FORMATTED = {
     "layer": "-d 8 -s none,he --design crossed,fixed-x -n 640",
     "plan": "-d 8,512 -s none,he --workers 1 --dry-run",
     "stack": "layers --width 8 --depth 2 --networks 8 --batch 4 -a tanh,relu",
-    "check": "init orthogonal trunc_normal(std=0.1) -d 8 --draws 8",
+    "check": "init trunc_normal sparse(std=1) -d 8 --draws 8",
     "gains": "gains relu tanh -v 1,2",
     "critical": "gains relu tanh --critical",
     "comparison": "compare a.jsonl b.csv",
@@ -48,7 +49,7 @@ SHOWN = {
     "comparison-stack": "compare stack.jsonl other.jsonl",
     "columns": "-d 4,16 -s none,sqrt -n 6400 --columns scale,ratio,std_error,agrees --sort -ratio",
     "exponents": "-d 512 -s 1e5,512 -n 6400",
-    "digits": "-d 64 -n 1e5",
+    "digits": "-d 2048 -n 6400 --alpha 5% --confidence 99%",
     "sweep": "-d 8,8 -s sqrt,xavier --fan-out 4 -g 1,5/3 -x normal,laplace --w-std 1,2 -n 640",
     "plot": "-d 8 -s none,sqrt -n 6400 --plot",
     "plot-histogram": "-d 2 -s sqrt -n 6400 --histogram --plot",
@@ -154,7 +155,15 @@ def test_the_program_prints_what_the_file_shows(name: str) -> None:
 
 def test_every_file_is_shown_by_a_command() -> None:
     """Nor is any of them left over from a former one."""
-    assert {file.name for file in FOLDER.iterdir()} == set(CASES)
+    assert {file.name for file in FOLDER.iterdir()} == {*CASES, mistakes.FILE.name}
+
+
+def test_help_fits_a_terminal() -> None:
+    """Its pages have 80 columns, and the short ones fit a screen."""
+    for page in FOLDER.glob("help-*.txt"):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        assert page.stem == "help-topics" or max(map(len, lines)) <= 80
+        assert not page.stem.endswith("-h") or len(lines) <= 40
 
 
 def rewrite() -> None:
@@ -164,6 +173,7 @@ def rewrite() -> None:
             file.unlink()
     for name in CASES:
         (FOLDER / name).write_text(printed(name), encoding="utf-8")
+    mistakes.FILE.write_text(mistakes.sentences(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -613,25 +613,3 @@ def test_critical_tables_fit_a_terminal_of_80_columns(options: list[str]) -> Non
     shown = on_terminal("gains", *options)
     assert "χ∥" in shown.splitlines()[0]
     assert "too narrow" not in shown
-
-
-@pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
-def test_every_format_has_the_gains(name: str) -> None:
-    """The critical points are there too."""
-    done = here("gains", "-f", name)
-    assert done.returncode == 0
-    assert (
-        "1.53353" if name in {"table", "markdown", "latex"} else "1.5335304411955"
-    ) in done.stdout
-    done = here("gains", "--critical", "-f", name)
-    assert "3.56155281" in done.stdout
-    assert name != "latex" or r"$\chi$$_\perp$ & $\chi$$_\parallel$ \\" in done.stdout
-
-
-def test_several_variances_are_rows() -> None:
-    """Lists and ranges are expanded as everywhere."""
-    done = run("gains", "relu,tanh", "--variance", "1:4:x2", "-f", "jsonl")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["activation"], row["variance"]) for row in rows] == [
-        (name, q) for q in (1, 2, 4) for name in ("relu", "tanh")
-    ]

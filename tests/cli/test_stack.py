@@ -2,61 +2,34 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import program
 from tests.program import here, on_terminal, run
 from varsim.stack.result import LAYERS
 
 SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
 
 
-def rows(*args: str) -> list[dict[str, object]]:
-    done = run(*SMALL, *args, "--format", "jsonl")
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_there_is_one_row_per_layer() -> None:
-    """Rows go from the input on, with the names of the schema in their order."""
-    table = rows()
-    assert [row["layer"] for row in table] == [1, 2, 3, 4]
-    assert all(list(row) == LAYERS.names for row in table)
-    assert all(row["agrees"] for row in table)
+def rows(*args: str) -> list[dict[str, Any]]:
+    return program.rows(*SMALL, *args)
 
 
 def test_sweeps_are_stacks() -> None:
-    """Each combination is a stack: a table of its own for people, and rows of one list else."""
+    """Each combination is a stack, and its layers are rows from the input on."""
     args = ("--activation", "relu,tanh", "--scale", "he,xavier")
     assert [(r["activation"], r["scale"], r["layer"]) for r in rows(*args)] == [
         (a, s, layer) for a in ("relu", "tanh") for s in ("he", "xavier") for layer in (1, 2, 3, 4)
     ]
-    done = run(*SMALL, *args)
-    assert done.stdout.count("layer  width") == 4
-    assert "16 of 16 layers agree with theory." in done.stderr
-    cells = list(csv.DictReader(io.StringIO(run(*SMALL, *args, "-f", "csv").stdout)))
-    assert len(cells) == 16
-    assert list(cells[0]) == LAYERS.names
 
 
-def test_widths_name_every_layer() -> None:
-    """The first one is the width of the input."""
-    done = run("layers", "--widths", "16,32,8", "--networks", "16", "-f", "jsonl")
-    table = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["fan_in"], row["width"]) for row in table] == [(16, 32), (32, 8)]
-
-
-def test_the_bytes_do_not_depend_on_workers() -> None:
-    """Rows do not depend on the sweep they stand in either, but for their verdict."""
-    one, two = (run(*SMALL, "-j", n, "-f", "csv").stdout for n in ("1", "2"))
-    assert one == two
+def test_a_stack_is_the_same_alone_and_in_a_sweep() -> None:
+    """But for its verdict."""
     alone, swept = rows(), rows("--gain", "2,1")[4:]
     for row in [*alone, *swept]:
         row.pop("alpha")
@@ -110,8 +83,8 @@ def test_resuming_continues_with_more_networks(
 def test_a_precision_takes_more_networks() -> None:
     """Networks are added until the error of every layer is small enough."""
     table = rows("--precision", "2%", "--no-backward")
-    assert all(row["std_error"] <= 0.02 * row["empirical"] for row in table)  # type: ignore[operator]
-    assert table[0]["networks"] > 32  # type: ignore[operator]
+    assert all(row["std_error"] <= 0.02 * row["empirical"] for row in table)
+    assert table[0]["networks"] > 32
 
 
 def test_a_precision_is_bounded() -> None:
@@ -151,47 +124,25 @@ def test_what_vanishes_or_explodes_is_shown(args: str, caveat: str) -> None:
 
 
 def test_without_gradients_their_cells_are_empty() -> None:
-    """They have no columns in a table either."""
+    """As what is unknown is."""
     (row, *_) = rows("--no-backward")
     assert row["gradient"] is row["gradient_theory"] is row["gradient_z"] is None
-    assert "∂" not in run(*SMALL, "--no-backward").stdout
 
 
-def test_what_is_not_known_is_empty_and_a_caveat_says_why() -> None:
-    """In a batch of three, gradients below batch norm have no mean."""
-    few = "--norm", "batch", "--batch", "3"
-    assert [row["gradient_theory"] for row in rows(*few)] == [None, None, None, 1.0]
-    done = run(*SMALL, *few)
-    assert "theory of batch norm needs a batch of at least 4" in done.stderr
-    assert "pending" not in done.stdout  # what has no claim has no verdict to wait for
-
-
-def test_correlated_inputs_have_columns_of_their_own() -> None:
-    """Their correlation is followed from layer to layer, beside theory and χ⊥."""
+def test_correlated_inputs_are_followed() -> None:
+    """From layer to layer, beside theory and χ⊥."""
     table = rows("--correlation", "0.5")
     assert table[0]["correlation_theory"] == pytest.approx(0.5)
-    assert abs(table[0]["output_correlation"] - 0.5) < 0.2  # type: ignore[operator]
-    assert table[0]["correlation_theory"] > table[3]["correlation_theory"]  # type: ignore[operator]
-    assert 0 < table[0]["chi"] < table[2]["chi"] < 1  # type: ignore[operator]
-    shown = run(*SMALL, "--correlation", "0.5").stdout
-    assert "corr[h]" in shown
-    assert "corr[h]" not in run(*SMALL).stdout
-    refused = here(*SMALL, "--correlation", "0.5", "-x", "uniform")
-    assert "which needs normal inputs" in refused.stderr
-
-
-def test_residuals_have_numbers_and_a_name() -> None:
-    """Without a number it is 1, and gpt2 is 1/√(2L)."""
-    assert [rows("--residual", *more)[0]["residual"] for more in ([], ["1/2"], ["gpt2"])] == [
-        1.0, 0.5, 8**-0.5,
-    ]  # fmt: skip
+    assert abs(table[0]["output_correlation"] - 0.5) < 0.2
+    assert table[0]["correlation_theory"] > table[3]["correlation_theory"]
+    assert 0 < table[0]["chi"] < table[2]["chi"] < 1
 
 
 def test_check_finds_a_scheme_without_its_gain() -> None:
     """The theory of infinite width is refuted at 8 units; the corrected one passes."""
     args = ("--width", "8", "--depth", "6", "-a", "selu", "-s", "lecun", "--networks", "4000")
-    assert run("layers", *args, "--check", "--no-backward").returncode == 0
-    done = run("layers", *args, "--check", "--no-backward", "--infinite-width")
+    assert here("layers", *args, "--check", "--no-backward").returncode == 0
+    done = here("layers", *args, "--check", "--no-backward", "--infinite-width")
     assert done.returncode == 3
     assert "disagree with theory: selu, scale lecun, gain 1, layer" in done.stderr
 
@@ -221,48 +172,9 @@ def test_the_command_takes_initializers(tmp_path: Path, monkeypatch: pytest.Monk
     assert "AssertionError" in late.stderr
 
 
-@pytest.mark.parametrize("name", ["table", "markdown", "csv", "json", "jsonl", "latex"])
-def test_every_format_has_the_layers(name: str, tmp_path: Path) -> None:
-    """A file holds what stdout shows."""
-    suffix = {"table": "txt", "markdown": "md", "latex": "tex"}.get(name, name)
-    file = tmp_path / f"layers.{suffix}"
-    done = run(*SMALL, "--activation", "relu,sin", "-f", name, "-o", str(file))
-    assert done.returncode == 0
-    assert file.read_text(encoding="utf-8") == done.stdout
-    assert done.stdout.isascii() or name in {"table", "markdown"}
-
-
 def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
     """The columns that are left fit, and stderr names the others."""
     shown = on_terminal(*SMALL)
     assert "The terminal is too narrow for:" in shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert max(map(len, plain.splitlines())) <= 80
-
-
-@pytest.mark.parametrize(
-    "args",
-    ["--widths 5", "--widths 5,6 --depth 2", "--depth 0", "--width 0", "--activation reluu",
-     "--norm group", "--residual --widths 4,5,6", "--networks 1", "--batch 0", "--bias-std -1",
-     "--scale sqrt --gain 2", "--precision 0", "--precision 200%", "--norm batch --batch 1",
-     "--max-networks 9", "--max-time 1", "--precision 1% --max-networks 9",
-     "--precision 1% --max-networks 1e6", "--depth 20000", "--scale nope", "--residual x", "512"],
-)  # fmt: skip
-def test_a_mistake_is_one_sentence(args: str) -> None:
-    """It is told before anything is drawn."""
-    done = here("layers", *args.split())
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-
-
-def test_help_loads_neither_numpy_nor_rich() -> None:
-    """So help starts fast."""
-    code = (
-        "import sys; sys.argv = ['varsim', 'layers', '--help']\n"
-        "from varsim.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'numpy', 'rich', 'scipy'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"

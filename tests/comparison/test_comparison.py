@@ -49,7 +49,7 @@ from varsim.layer import sampling
 from varsim.layer.kind import LAYER, results_table
 from varsim.layer.study import LayerStudy
 from varsim.layer.totals import Totals
-from varsim.report.comparison import CELLS, Names, comparison_table, summary
+from varsim.report.comparison import Names, comparison_table, summary
 from varsim.report.formats import FORMATS, SUFFIXES
 from varsim.runner import ResumePoint, RunOptions
 from varsim.runner import run as run_studies
@@ -629,21 +629,6 @@ def test_both_files_the_seeds_and_alpha_are_in_the_caption(
     assert "varsim 0.0.9" in caption[0]
 
 
-@pytest.mark.parametrize("name", SUFFIXES.values())
-def test_every_format_and_file_holds_the_comparison(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    """As for results: stdout and --output are one text."""
-    suffix = next(s for s, format_name in SUFFIXES.items() if format_name == name)
-    file = tmp_path / f"comparison{suffix}"
-    assert varsim("compare", folder / "one.jsonl", folder / "bad.jsonl", "-f", name, "-o", file,
-                  "-q") == 0  # fmt: skip
-    out, err = capsys.readouterr()
-    assert file.read_text(encoding="utf-8") == out
-    assert err == ""
-    assert ("differs" if name in ("csv", "json", "jsonl") else "DIFFERS") in out
-
-
 SCHEMA = (
     "schema kind dim scale init fan_out gain x_dist w_dist x_mean x_std w_mean w_std design "
     "varsim_a seed_a dtype_a blocks_a key_a k_a samples_a theory_a empirical_a std_error_a "
@@ -732,14 +717,6 @@ def test_a_terminal_shows_the_whole_table(folder: Path) -> None:
     assert "\x1b[32midentical" in shown
     assert "\x1b[1;31mDIFFERS" in shown
     assert "too narrow" not in shown
-
-
-def test_help_explains_every_verdict() -> None:
-    """In the words of the table, with an example."""
-    text = here("compare", "--help").stdout
-    assert "varsim compare before.jsonl after.jsonl" in text
-    for verdict in CELLS.values():
-        assert re.search(verdict.replace(" ", r"\s+"), text)
 
 
 def test_the_summary_counts_every_verdict() -> None:
