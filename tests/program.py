@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -24,6 +26,22 @@ from varsim.kinds import SCHEMAS
 from varsim.storage.reading import read
 
 VARSIM = [sys.executable, "-m", "varsim"]
+
+DATA = Path(__file__).parent / "data"
+
+SMALL = ("--samples", "6400")
+
+COMMANDS = {
+    "varsim": "--dim 16,64 --design crossed,fixed-x --scale he,none --samples 6400",
+    "layers": "layers --width 8 --depth 2 --networks 8 --batch 4 --activation tanh,relu",
+    "init": "init orthogonal trunc_normal(std=0.1) --dim 8 --draws 8",
+    "gains": "gains tanh relu --variance 1,2",
+    "compare": f"compare {DATA / 'results.jsonl'} {DATA / 'results.csv'}",
+}
+"""Every command with an --output of rows, on little work."""
+
+MEASURING = ("varsim", "layers", "init")
+"""The commands that sample."""
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -125,3 +143,9 @@ def on_terminal(*args: str, **changes: str) -> str:
             written += chunk
     os.close(leader)
     return written.decode().replace("\r\n", "\n")
+
+
+def visible(text: str) -> str:
+    """What is left on the screen: a slow machine draws a bar, whose lines are erased at the end."""
+    *_, left = text.split("\x1b[2K")
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", left)

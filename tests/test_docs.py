@@ -250,20 +250,6 @@ def test_help_on_a_command_is_its_page_of_options() -> None:
     assert here("help", "gains").stdout == here("gains", "--help").stdout
 
 
-def test_help_starts_without_numpy() -> None:
-    """Off a terminal even without rich."""
-    code = (
-        "import sys; from varsim.cli import main; sys.argv[1:] = ['help', 'layers']\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'numpy', 'rich'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=environment(),
-        check=True,
-    )  # fmt: skip
-    assert done.stdout.endswith("\n[]\n")
-
-
 def test_help_is_ascii_where_the_encoding_is() -> None:
     """Drawings too."""
     done = run("help", "reports", PYTHONUTF8="0", PYTHONIOENCODING="ascii")

@@ -91,3 +91,17 @@ def test_a_mistake_is_one_sentence_and_nothing_else(mistake: str) -> None:
 def test_every_sentence_of_the_file_has_its_mistake() -> None:
     """In the order of the list."""
     assert list(shown()) == MISTAKES
+
+
+@pytest.mark.parametrize("text", ["a" * 6000, "1" * 6000, "a b" * 2000, "\x1b[2J\x07" * 100])
+@pytest.mark.parametrize(
+    "option",
+    [*("--dim", "--scale", "--gain", "--init", "--design", "-x", "-p", "--max-time", "--seed"),
+     *("--dtype", "--scheduler", "--confidence", "-f", "-o", "help", "gains", "layers", "plot")],
+)  # fmt: skip
+def test_a_mistake_is_shown_in_part(option: str, text: str) -> None:
+    """A sentence stays one, and holds no control character."""
+    done = here(option, text)
+    assert done.returncode == 2
+    assert len(done.stderr) < 400
+    assert done.stderr.rstrip("\n").isprintable()

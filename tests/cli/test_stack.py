@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import program
-from tests.program import here, on_terminal, run
+from tests.program import here, on_terminal, run, visible
 from varsim.stack.result import LAYERS
 
 SMALL = ("layers", "--width", "32", "--depth", "4", "--networks", "32", "--batch", "8")
@@ -176,5 +175,4 @@ def test_a_narrow_terminal_drops_columns_but_no_digit() -> None:
     """The columns that are left fit, and stderr names the others."""
     shown = on_terminal(*SMALL)
     assert "The terminal is too narrow for:" in shown
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert max(map(len, plain.splitlines())) <= 80
+    assert max(map(len, visible(shown).splitlines())) <= 80

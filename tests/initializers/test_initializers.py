@@ -16,7 +16,7 @@ from scipy import stats
 
 from varsim import Experiment, InputError, simulate
 from varsim.compute.streams import generator
-from varsim.initializers import builtin, find
+from varsim.initializers import builtin, documented, find
 from varsim.initializers.theory import INITIALIZERS, independent
 from varsim.layer.sampling import stream
 from varsim.layer.theory import predict, predict_given_x
@@ -243,3 +243,10 @@ def test_blocks_are_whole_w(dim: int, n: int, samples: int) -> None:
     assert 64 <= e.blocks <= 1024
     assert e.blocks * e.block.outputs >= samples
     assert Totals.of(stream(e, indices=range(3))).blocks == 3
+
+
+def test_what_completes_an_initializer_is_one() -> None:
+    """The built-ins, and names that are known without their framework."""
+    assert set(INITIALIZERS) <= set(documented.names())
+    for name in documented.names():
+        find(name)

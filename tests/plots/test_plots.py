@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -882,18 +881,3 @@ def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> N
     assert done.returncode == 1
     assert re.fullmatch(r"Error: [^\n]+ run: pip install matplotlib\.\n", done.stderr)
     assert run("--plot", "-n", "640", **hidden).returncode == 0
-
-
-def test_help_of_the_command_is_light() -> None:
-    """It loads neither NumPy nor matplotlib, shows examples first, and fits 80 columns."""
-    code = (
-        "import sys; sys.argv = ['varsim', 'plot', '--help']\n"
-        "from varsim.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print(sorted({'numpy', 'matplotlib'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    assert lines[-1] == "[]"
-    assert max(map(len, lines)) <= 80
-    assert done.stdout.index("Examples:") < done.stdout.index("--output")

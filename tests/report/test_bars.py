@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.plots.test_plots import counted, sweep, swept
-from tests.program import on_terminal, run
+from tests.program import here, on_terminal, run, visible
 from varsim.report.bars import ASCII_INK, INK, drawing
 
 DRAWN = {
@@ -69,13 +69,13 @@ def test_a_drawn_histogram_has_its_density_beside_it() -> None:
 def test_the_option_draws_below_the_table() -> None:
     """The drawing is on stdout for people, fenced in Markdown, and on stderr beside data."""
     args = ("--plot", "-s", "none,sqrt", "-n", "640", "-d", "8")
-    table, markdown, data = (run(*args, "-f", f) for f in ("table", "markdown", "jsonl"))
+    table, markdown, data = (here(*args, "-f", f) for f in ("table", "markdown", "jsonl"))
     assert table.stdout.index("agrees") < table.stdout.index("ratio to theory")
     assert len(re.findall(r"^```$", markdown.stdout, re.MULTILINE)) == 2
     assert "ratio to theory" in markdown.stdout.split("```")[1]
     assert len([json.loads(line) for line in data.stdout.splitlines()]) == 2
     assert "ratio to theory" in data.stderr
-    assert run(*args, "-f", "jsonl", "-q").stderr == ""
+    assert here(*args, "-f", "jsonl", "-q").stderr == ""
 
 
 def test_the_option_draws_for_every_stream() -> None:
@@ -85,5 +85,5 @@ def test_the_option_draws_for_every_stream() -> None:
     assert done.returncode == 0
     assert done.stdout.isascii()
     assert "?" not in done.stdout
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", on_terminal(*args, COLUMNS="40"))
+    shown = visible(on_terminal(*args, COLUMNS="40"))
     assert max(map(len, shown[shown.index("Var[x") :].splitlines())) <= 40
