@@ -382,20 +382,11 @@ def test_nothing_is_no_number() -> None:
 
 
 def test_the_command_s_codes_and_sentences() -> None:
-    """They are 0, 2 for a name that cannot be used, and 3 with --check."""
+    """They are 0, and 3 with --check."""
     done = here("init", "orthogonal,sparse", "trunc_normal", "-d", "16,32", "--check", "-f", "csv")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 7
     assert "nan" not in done.stdout.lower()
-    for args, sentence in (
-        (("orthogonl",), "did you mean orthogonal"),
-        (("orthogonal", "--draws", "7"), "draws is 7; give a whole number from 8"),
-        (("f(",), "not a name or a call"),
-        (("orthogonal", "-d", "1e5"), "take a smaller dim"),
-    ):
-        refused = here("init", *args)
-        assert refused.returncode == 2
-        assert sentence in " ".join(refused.stderr.split())
     needs("torch")
     cut = here("init", "torch.nn.init.trunc_normal_", "-d", "32", "--check")
     assert cut.returncode == 0

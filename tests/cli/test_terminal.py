@@ -111,7 +111,7 @@ def test_colour_only_where_it_is_wanted() -> None:
 
 def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
     """Rows appear as they are done, with the time left; none of it stays."""
-    long = ("--dim", "64,2048", "--design", "paired", "--scale", "sqrt", "--samples", "200000")
+    long = ("-d", "64,2048", "--design", "paired", "-s", "sqrt", "-n", "100000", "-j", "1")
     shown = on_terminal(*long)
     assert "row 2 of 2" in shown
     assert shown.index("pending") < shown.index("agrees")
