@@ -81,7 +81,7 @@ def test_only_long_names_are_cut_and_an_ellipsis_says_so(columns: list[Column], 
 
 # --- which columns, and in which order the rows
 
-FEW = ("-d", "4,16", "-s", "none,sqrt", "-n", "256", "-q")
+FEW = ("-d", "4,16", "-s", "none,sqrt", "-n", "256", "--seed", "2", "-q")
 
 
 SHALLOW = ("layers", "--width", "8", "--depth", "2", "--networks", "8", "-q")
