@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 import pytest
 
+from tests import tiers
 from varsim.cli import main
 from varsim.compute.provenance import FRAMEWORKS
 from varsim.kinds import SCHEMAS
@@ -42,6 +43,8 @@ COMMANDS = {
 
 MEASURING = ("varsim", "layers", "init")
 """The commands that sample."""
+PATIENCE = 600
+"""Seconds to wait for a process: a busy machine is no defect, a process that never ends is one."""
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -71,7 +74,7 @@ def run(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         encoding="utf-8",
         env=environment(**changes),
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -96,18 +99,21 @@ def here(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait for what another process does, a minute at most."""
-    deadline = time.monotonic() + 60
+    """Wait for what another process does."""
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def needs(name: str) -> str:
-    """Skip where the framework of that name, or of an initializer's, is not installed."""
+    """Skip in the quick tier, or where the framework, or that of an initializer, is missing."""
     framework = name.partition(".")[0]
-    if framework in FRAMEWORKS and find_spec(framework) is None:
-        pytest.skip(f"{framework} is not installed")
+    if framework in FRAMEWORKS:
+        if not tiers.everything:
+            pytest.skip("frameworks are loaded with --all alone")
+        if find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")
     return name
 
 
@@ -133,7 +139,7 @@ def on_terminal(*args: str, **changes: str) -> str:
         os.close(follower)
         written = b""
         while True:
-            ready, _, _ = select.select([leader], [], [], 60)
+            ready, _, _ = select.select([leader], [], [], PATIENCE)
             try:
                 chunk = os.read(leader, 65536) if ready else b""
             except OSError:  # the program has closed its side

@@ -28,6 +28,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(dist: Path) -> None:
     """All modules, the topics of varsim help, the marker of types, and no tests."""
     (wheel,) = dist.glob("*.whl")
@@ -38,6 +39,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(dist: Path) -> None:
     assert names == expected | {"varsim/py.typed"}
 
 
+@pytest.mark.slow
 def test_the_sdist_can_be_tested(dist: Path) -> None:
     """It holds tests, scripts and README beside the package."""
     (sdist,) = dist.glob("*.tar.gz")
@@ -46,6 +48,7 @@ def test_the_sdist_can_be_tested(dist: Path) -> None:
     assert {"varsim", "tests", "scripts", "README.md", "pyproject.toml"} <= tops
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_runs(dist: Path, tmp_path: Path) -> None:
     """In an environment of its own, from another folder, as a command, a module and a library."""
     (wheel,) = dist.glob("varsim_simulator-*.whl")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.program import VARSIM, environment, wait_for
+from tests.program import PATIENCE, VARSIM, environment, wait_for
 from varsim.compute import mapper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are copies on Linux")
@@ -58,12 +58,12 @@ def test_a_signal_ends_them_all_and_keeps_the_rows(tmp_path: Path, number: int) 
         children = children_of(program)
         program.send_signal(number)
         program.send_signal(signal.SIGTERM)  # a hang-up may be ignored: nohup
-        _, stderr = program.communicate(timeout=30)
+        _, stderr = program.communicate(timeout=PATIENCE)
     assert len(children) == 2
     assert program.returncode == 130
     assert "rows were done" in stderr
     assert "Traceback" not in stderr
-    assert all(map(is_gone, children))
+    wait_for(lambda: all(map(is_gone, children)))
     assert output.read_bytes().endswith(b"}\n")
 
 
@@ -77,7 +77,7 @@ def test_they_end_when_the_program_is_killed_and_its_file_is_free(tmp_path: Path
         program.wait()
         again = subprocess.run(
             [*LONG, "--output", str(output), "--dry-run"], env=environment(), text=True,
-            capture_output=True, timeout=60, check=False,
+            capture_output=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         os.kill(children[0], signal.SIGCONT)
         wait_for(lambda: all(map(is_gone, children)))
@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_ends_the_run_with_a_sentence(tmp_path: Path) -
     output = tmp_path / "rows.jsonl"
     with running(output) as program:
         os.kill(children_of(program)[1], signal.SIGKILL)
-        _, stderr = program.communicate(timeout=30)
+        _, stderr = program.communicate(timeout=PATIENCE)
     assert program.returncode == 1
     assert "a process that computes was ended" in stderr
     assert "Traceback" not in stderr

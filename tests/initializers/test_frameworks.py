@@ -440,6 +440,7 @@ def test_an_exact_variance_is_computed_and_not_read() -> None:
     assert record["init_theory"] != 7.0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("user_code")
 def test_a_cluster_computes_the_same() -> None:
     """User code gives the same bytes there, and a failure the same sentence."""
@@ -541,6 +542,7 @@ def test_names_are_checked_without_frameworks_and_numpy() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("init", CLAIMS)
 def test_claims_are_under_canonical_names(init: str) -> None:
     """Every claim is of an initializer that exists."""
@@ -574,6 +576,7 @@ def test_claims_know_aliases_and_defaults(text: str, claim: str | type | None) -
         assert find(needs(text)).claim is (None if claim is None else CLAIMS[str(claim)])
 
 
+@pytest.mark.slow
 def test_every_installed_framework_offers_initializers() -> None:
     """They come in the order of the table, with what they need to be called."""
     names = list(installed())

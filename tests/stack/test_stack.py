@@ -23,6 +23,7 @@ from scipy import integrate, stats
 from tests.laws import BOUND
 from tests.program import needs, parse
 from tests.rows import text_of
+from tests.tiers import share
 from varsim import layers as simulate_layers
 from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains
@@ -37,6 +38,8 @@ from varsim.stack.study import StackStudy, activation_bins
 from varsim.stack.theory import LayerTheory, predict, weights
 from varsim.stack.totals import LayerTotals, StackTotals
 from varsim.statistics import judge
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 Array = NDArray[np.float64]
 
@@ -134,7 +137,7 @@ DEPTHS = {
 }
 """Layers by width; few where E q is carried by few networks, as it is below ReLU and GELU."""
 
-GROUP, GROUPS = 60, 28
+GROUP = 60
 
 
 def test_forward_is_calibrated_to_the_standard_error() -> None:
@@ -142,14 +145,17 @@ def test_forward_is_calibrated_to_the_standard_error() -> None:
 
     Of one group, z² is averaged over the layers; the 420 groups are independent, and the spread
     between them gives the standard error of the deviation, about 0.022: it is held to 0.9 to 1.1,
-    and the mean of every configuration over all its networks to 6.2 standard errors.
+    and the mean of every configuration over all its networks to 6.2 standard errors. A fifth of
+    the groups has errors that are larger by √5, and so are the bounds.
     """
     found = []
+    groups = share(28)
+    wider = math.sqrt(28 / groups)
     for activation, depths in DEPTHS.items():
         for width, depth in depths.items():
             network = stack(
                 activation, *(width,) * (depth + 1), batch=1, backward=False,
-                networks=GROUP * GROUPS,
+                networks=GROUP * groups,
             )  # fmt: skip
             samples = list(stream(network))
             found.append(calibration(network, samples, GROUP))
@@ -158,12 +164,13 @@ def test_forward_is_calibrated_to_the_standard_error() -> None:
             assert abs(z_of(relative.mean(axis=1), 1.0)) < BOUND, (activation, width)
             assert all(abs(z_of(one, 1.0)) < BOUND for one in relative.T), (activation, width)
     together = Calibration(*map(np.concatenate, zip(*found, strict=True)))
-    assert together.error < 0.03
-    assert 0.9 < together.deviation < 1.1
+    assert together.error < 0.03 * wider
+    assert abs(together.deviation - 1.0) < 0.1 * wider
     # Of skewed values, t has a mean of about -skewness / 2 √60.
-    assert abs(float(together.means.mean())) < 0.1
+    assert abs(float(together.means.mean())) < 0.1 * wider
 
 
+@pytest.mark.slow
 def test_networks_of_one_stream_break_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs of equal networks leave the mean right and every standard error too small by √2."""
     honest = generator
@@ -176,6 +183,7 @@ def test_networks_of_one_stream_break_the_calibration(monkeypatch: pytest.Monkey
     assert found.deviation == pytest.approx(math.sqrt(2), abs=BOUND * found.error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "width"), [("selu", 64), ("tanh", 32)])
 def test_infinite_width_alone_is_rejected(activation: str, width: int) -> None:
     """The correction for finite width is measurable, and it is right.
@@ -198,6 +206,7 @@ def test_infinite_width_alone_is_rejected(activation: str, width: int) -> None:
     assert z_of(infinite.mean(axis=1), 1.0) < -BOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", SCHEMES)
 def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
     """For one input, Σh²/n varies by the kernel's variance and 2/n, and by neither alone."""
@@ -216,6 +225,7 @@ def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
             assert measured - (spread - unit) > BOUND * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "correlation"), [("relu", 0.0), ("relu", 0.6), ("tanh", 0.6), ("gelu", 0.0)]
 )
@@ -297,7 +307,7 @@ def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: s
     scheme = {"scale": "lecun"} if activation == "identity" else {"scale": "he"}
     widths = (16, 24, 40, 32, 48)
     network = stack(
-        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=8000
+        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=share(8000)
     )
     squares = field(list(stream(network)), "square")
     mean = 1.0 if activation == "identity" else 2.0
@@ -437,13 +447,14 @@ def test_mean_squares_of_what_is_not_finite_are_not(value: float) -> None:
 def test_gradients_agree_with_theory_within_the_allowance(activation: str) -> None:
     """Both ways agree at width 64 and depth 10, at GELU's critical point too."""
     scheme = CRITICAL_GELU if activation == "gelu" else None
-    network = stack(activation, *(64,) * 11, scheme=scheme, batch=8, networks=600)
+    network = stack(activation, *(64,) * 11, scheme=scheme, batch=8, networks=share(600))
     rows = judge(infer(network, list(stream(network))), ALPHA)
     assert all(row.agrees for row in rows)
     assert all(row.gradient_slack < 1e-3 and row.theory_slack < 1e-3 for row in rows)
     assert not any(row.lacks_theory for row in rows)
 
 
+@pytest.mark.slow
 def test_the_correction_of_gradients_is_measurable() -> None:
     """For tanh of width 64 theory holds without an allowance; infinite width is rejected."""
     network = stack("tanh", *(64,) * 8, batch=16, networks=4000)
@@ -456,6 +467,7 @@ def test_the_correction_of_gradients_is_measurable() -> None:
     assert z_of((measured / infinite)[:, 0], 1.0) > BOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "gain", "depth"), [("elu", 2.0, 8), ("gelu", 3.0, 40), ("relu", 3.0, 24)]
 )
@@ -501,6 +513,7 @@ LEADING = [
 """Small or unequal widths, and terms that cancel: where a leading correction alone is wrong."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", LEADING, ids=lambda n: f"{n.activation}-{n.norm}-{n.widths[0]}")
 def test_small_and_unequal_widths_agree(network: Network) -> None:
     """Every cell that a few networks do not carry agrees, with hardly an allowance."""
@@ -518,6 +531,7 @@ def test_gradients_of_dead_layers_are_missing() -> None:
 # Weights that are not normal.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("w", "activation", "width"),
     [("rademacher", "tanh", 16), ("rademacher", "sin", 16), ("laplace", "tanh", 32),
@@ -544,7 +558,7 @@ def test_the_kurtosis_of_weights_counts(
 @pytest.mark.parametrize("width", [64, 256])
 def test_skewed_weights_agree(activation: str, width: int) -> None:
     """Theory knows the shift of order 1/√n that exponential weights cause where φ is not odd."""
-    network = stack(activation, *(width,) * 5, w_dist="exponential", batch=8, networks=300)
+    network = stack(activation, *(width,) * 5, w_dist="exponential", batch=8, networks=share(300))
     assert agrees(network)
 
 
@@ -615,12 +629,13 @@ def test_a_right_claim_of_an_initializer_is_not_called_wrong(
     init: str, activation: str, scale: str, width: int
 ) -> None:
     """It agrees forward and backward, whatever a finite width does: 256 networks, alpha = 1e-6."""
-    network = initialized(init, activation, scale, width, networks=256)
+    network = initialized(init, activation, scale, width, networks=share(256))
     rows = simulate_layers(network, alpha=1e-6)
     assert all(row.agrees for row in rows)
     assert all(row.w_dist is None and row.init == network.init for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("init", "activation", "claimed"),
     [("orthogonal", "tanh", 1.05), ("orthogonal", "sin", 1.05),
@@ -968,12 +983,12 @@ def test_what_is_said_of_units_is_that_of_a_normal(activation: str) -> None:
     # Within 3 % of half the range to a bound: |tanh h| > 0.97, and the same of 2 sigmoid - 1.
     reach = {"tanh": math.atanh(0.97), "sigmoid": 2 * math.atanh(0.97)}.get(activation)
     saturated = None if reach is None else 2 * float(stats.norm.sf(reach, scale=2))
-    for share, truth in (
+    for found, truth in (
         (row.saturated, saturated), (row.dead, 0.5 if activation == "relu" else None)
     ):  # fmt: skip
-        assert (share is None) == (truth is None)
-        if share is not None and truth is not None:
-            assert abs(share - truth) <= BOUND * math.sqrt(truth * (1 - truth) / 65_536)
+        assert (found is None) == (truth is None)
+        if found is not None and truth is not None:
+            assert abs(found - truth) <= BOUND * math.sqrt(truth * (1 - truth) / 65_536)
 
 
 def normal(h: float) -> float:

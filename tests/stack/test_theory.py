@@ -5,7 +5,7 @@ theory has to lie within its allowance and 4.5 standard errors of it (two-sided 
 and about 1,500 cells: a right theory fails in one run of a hundred; seeds are fixed). What theory
 allows for is at most 1 %, and 3 % below batch norm and with skewed weights.
 
-CI takes a part of the table; ``pytest -m table`` takes all of it.
+CI takes a part of the table, and the quick tier a fifth of that; ``pytest -m table`` takes all.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
+from tests.tiers import share
 from varsim.stack.question import Network
 from varsim.stack.theory import LayerTheory, batch, chain, laws, predict, sphere
 from varsim.stack.theory.limit import layers_in_limit
+
+pytestmark = pytest.mark.usefixtures("one_blas_thread")
 
 Array = NDArray[np.float64]
 Single = NDArray[Any]
@@ -256,12 +259,13 @@ def check(config: Config, networks: int) -> list[Cell]:
     return found
 
 
-@pytest.mark.parametrize("config", PART, ids=str)
+@pytest.mark.parametrize("config", PART[:: len(PART) // share(len(PART))], ids=str)
 def test_theory_is_within_its_allowance(config: Config) -> None:
     """Of every cell of the part of the table that CI takes."""
     check(config, 400)
 
 
+@pytest.mark.slow
 def test_most_cells_have_a_theory() -> None:
     """Of the part of the table that CI takes, two thirds: an empty cell cannot be wrong."""
     layers = [layer for config in PART for layer in predict(asked(config))]
@@ -277,7 +281,7 @@ def test_unequal_widths_and_biases_are_within_the_allowance(activation: str, nor
         widths=(7, 40, 24, 64, 32), activation=activation, scale="lecun", bias_std=0.3, norm=norm,
         batch=INPUTS,
     )  # fmt: skip
-    found = list(cells(network, 1500))
+    found = list(cells(network, share(1500)))
     assert norm == "batch" or len(found) == 2 * network.depth - 1
     assert all(cell.beyond < SIGMAS for cell in found)
 
@@ -337,6 +341,7 @@ def clear() -> None:
         cached.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["rms", "layer"])
 def test_a_gradient_without_its_projection_is_rejected(
     monkeypatch: pytest.MonkeyPatch, norm: str
@@ -363,6 +368,7 @@ def test_the_normal_density_in_place_of_the_sphere_s_is_rejected(
     assert is_rejected(network, predict(network))
 
 
+@pytest.mark.slow
 def test_a_batch_with_one_dimension_too_many_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batch norm hands on a point of a sphere in B - 1 dimensions."""
     network = asked(Config("relu2", "batch", width=256, depth=2), batch=8)
@@ -392,6 +398,7 @@ EXACT = [
 ]
 
 
+@pytest.mark.slow
 def test_z_of_true_theory_has_unit_spread() -> None:
     """Of 48 stacks whose theory is exact, at layer 3 and on the way back to layer 2.
 

@@ -1,0 +1,35 @@
+"""The option ``--all``, without which slow tests are left out, and fixtures of many files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import tiers
+from varsim.compute import one_blas_thread as blas
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="slow tests and all replicates too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    tiers.everything = config.getoption("--all")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not tiers.everything:
+        config.hook.pytest_deselected(items=[item for item in items if is_slow(item)])
+        items[:] = [item for item in items if not is_slow(item)]
+
+
+def is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
+@pytest.fixture(scope="module")
+def one_blas_thread() -> Iterator[None]:
+    """For tests that sample without a run: more threads would fight other workers for the cores."""
+    with blas:
+        yield
