@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.rows import record_of
+from tests.tiers import share
 from varsim import Experiment, Result, conclude, measure, simulate, stream
 from varsim.compute import threads
 from varsim.layer.question import MIN_BLOCKS
@@ -180,7 +181,7 @@ def test_double_precision_goes_finer_than_single() -> None:
     assert Experiment(dim=512, scale="sqrt", precision=5e-6, dtype="float64").precision == 5e-6
 
 
-SEEDS = {0.05: 400, 0.01: 400, 0.002: 200}
+SEEDS = {0.05: share(400), 0.01: share(400), 0.002: share(200)}
 
 
 def covers(experiment: Experiment, rule: Any = measure) -> bool:
@@ -202,6 +203,7 @@ def test_intervals_cover_after_stopping(precision: float) -> None:
     assert abs(covered - 0.95 * seeds) < 4 * math.sqrt(seeds * 0.95 * 0.05)
 
 
+@pytest.mark.slow
 def test_stopping_at_the_first_lucky_error_is_noticed() -> None:
     """Checking after every block from the third on, for some fifteen, covers less than allowed."""
 
