@@ -207,12 +207,7 @@ class Measurement(Generic[Rep, Tot, R]):
         if self.count >= self.target:
             self.target = self.study.next_check(self.totals)
             self._store_next_check(self.target)
-        else:
-            self.expire()
-
-    def expire(self) -> None:
-        """Stop if the time is up and there are enough replicates for an error bar."""
-        if self.count >= self.study.minimum and self.time_is_up():
+        elif self.count >= self.study.minimum and self.time_is_up():
             self.stop()
 
     def stop(self) -> bool:
