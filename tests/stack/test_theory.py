@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tests.tiers import share
+from varsim import layers
 from varsim.stack.question import Network
 from varsim.stack.theory import LayerTheory, batch, chain, laws, predict, sphere
 from varsim.stack.theory.limit import layers_in_limit
@@ -456,6 +457,44 @@ def test_relu_correlations_are_those_of_the_arc_cosine() -> None:
     for found in layers_in_limit(network).correlations:
         assert found == pytest.approx(c, abs=2e-4)
         c = (math.sqrt(1 - c * c) + c * (math.pi - math.acos(c))) / math.pi
+
+
+# Roots of variances.
+
+
+@pytest.mark.parametrize("norm", ["none", "rms", "layer"])
+@pytest.mark.parametrize("activation", ["abs", "identity", "relu", "tanh"])
+def test_no_spread_and_no_allowance_is_below_zero(norm: str, activation: str) -> None:
+    """Isometries of inputs of one length do not vary, and rounding does not say otherwise."""
+    laws_of_weights: tuple[dict[str, Any], ...] = ({"init": "orthogonal"}, {"w_dist": "rademacher"})
+    for law, x_dist, residual, width in product(
+        laws_of_weights, ("normal", "rademacher"), (None, 1.0), (32, 100, 153, 256, 512)
+    ):
+        network = Network(
+            widths=(width,) * 4, activation=activation, norm=norm, scale="sqrt", x_dist=x_dist,
+            residual=residual, **law,
+        )  # fmt: skip
+        for layer in predict(network):
+            assert residual or layer.spread is not None
+            assert min(layer.spread or 0.0, layer.batch_spread or 0.0) >= 0.0
+            assert min(layer.variance_slack, layer.gradient_slack) >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("norm", "widths"), [("none", (100,)), ("rms", (100, 256)), ("layer", (32, 153))]
+)
+@pytest.mark.parametrize("activation", ["abs", "identity", "relu", "tanh"])
+@pytest.mark.parametrize("x_dist", ["normal", "rademacher"])
+def test_stacks_of_isometries_are_tested(
+    norm: str, widths: tuple[int, ...], activation: str, x_dist: str
+) -> None:
+    """Each has a verdict, with an error of theory that may be 0."""
+    for width in widths:
+        network = Network(
+            widths=(width,) * 3, activation=activation, norm=norm, scale="sqrt", x_dist=x_dist,
+            init="orthogonal", networks=8, batch=4,
+        )  # fmt: skip
+        assert all(row.agrees for row in layers(network, alpha=1e-9))
 
 
 # Known figures.

@@ -522,8 +522,8 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     totals = _totals(network, values["totals"])
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, prediction.variance_slack,
-               prediction.gradient_slack, prediction.spread, values["median"],
-               values["gradient_median"])  # fmt: skip
+               prediction.gradient_slack, prediction.spread, prediction.batch_spread,
+               values["median"], values["gradient_median"])  # fmt: skip
     shares = [share for share in (totals.saturated, totals.dead) if share is not None]
     if (
         totals.networks < 2

@@ -24,7 +24,7 @@ from varsim.activations import Activation
 from varsim.stack.question import Network
 from varsim.stack.theory.cells import Correction
 from varsim.stack.theory.chain import Grid
-from varsim.stack.theory.laws import ORDERS, Array, hermite, resolved_rule
+from varsim.stack.theory.laws import ORDERS, Array, hermite, positive_part, resolved_rule
 from varsim.stack.theory.limit import Limit, stream_factors, variance_of_weights
 from varsim.stack.theory.sphere import Branch
 
@@ -196,8 +196,7 @@ class Expansion:
     @cached_property
     def kernel_variance(self) -> Array:
         """Relative variance of K, of shape (M,)."""
-        variance: Array = np.diag(self.fluctuations)[:-1] / self.kernel**2
-        return variance
+        return positive_part(np.diag(self.fluctuations)[:-1] / self.kernel**2)
 
     def _by_history(self, curvature: Array) -> Array:
         """Return Σ_m ∂K_k/∂ξ_m E[f″(y_k) ξ(y_m)] / (2 n K_k), of shape (M,).
@@ -222,8 +221,7 @@ class Expansion:
         if not self.normed:
             both = (self.response * (self.square[2] * math.sqrt(2) * self.kernel)).sum(axis=1)
         log = (np.diag(self.fluctuations) + 2 * (kernels**2 + both) / self.n) / kernels**2
-        spread: Array = np.expm1(np.minimum(log, 100.0))
-        return spread
+        return positive_part(np.expm1(np.minimum(log, 100.0)))
 
     @cached_property
     def backward(self) -> Array:

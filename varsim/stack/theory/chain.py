@@ -35,6 +35,7 @@ from varsim.stack.theory.laws import (
     LayerRules,
     layer_rules,
     nearest,
+    positive_part,
     resolved_rule,
 )
 
@@ -81,7 +82,7 @@ class PlainStack(NamedTuple):
         """
         widths = np.array([layer.fan_out for layer in self.layers], float)
         units = 1.0 if self.orthogonal else 1 + 2 / widths
-        spread = np.array(squares) / np.array(means) ** 2 * units - 1
+        spread = positive_part(np.array(squares) / np.array(means) ** 2 * units - 1)
         return Cells.of(np.array([means, gradients]), spread)
 
 

@@ -135,7 +135,6 @@ def _residual(network: Network, at_limit: Limit, law: Law) -> Cells:
     if network.widths[1] < least:
         return _too_narrow(at_limit, least)
     first = _first_kernel(network, variance_of_weights(network)[0], isometric=False)
-    inputs = first.mean_square - first.mean**2
     on_sphere, rule_error, dead = None, 0.0, 0.0
     if network.norm != "none":
         isometric = law.kind == "orthogonal" and network.bias_std == 0.0
@@ -146,7 +145,7 @@ def _residual(network: Network, at_limit: Limit, law: Law) -> Cells:
         if on_sphere.growth:
             rule_error = abs(coarse.growth / on_sphere.growth - 1)
             dead = _probability_of_zero(network, at_limit)
-    expansion = branches.Expansion(network, at_limit, inputs, on_sphere)
+    expansion = branches.Expansion(network, at_limit, first.variance, on_sphere)
     correction = expansion.correction()
     correction.rest[GRADIENT, 0] += rule_error
     cells = at_limit.cells.corrected(correction).allowing(dead)

@@ -50,6 +50,12 @@ _MAX_HALVINGS = 6
 _ROUNDING = 1e-6
 
 
+def positive_part(variance: Array | float) -> Array:
+    """Return a variance that was computed as a difference; 0 where rounding puts it below 0."""
+    part: Array = np.maximum(variance, 0.0)
+    return part
+
+
 class GaussRule(NamedTuple):
     """A Gauss rule over the mean of φ²; arrays have the shape (nodes,).
 
@@ -80,6 +86,11 @@ class GaussRule(NamedTuple):
     def mean_square(self) -> float:
         """The mean square, for the factor 1."""
         return float(self.means**2 @ self.weights)
+
+    @property
+    def variance(self) -> float:
+        """The variance, for the factor 1."""
+        return float(positive_part(self.mean_square - self.mean**2))
 
     @property
     def inverse(self) -> float:
@@ -301,7 +312,7 @@ def rule_of_mean(moments: Sequence[float], n: int, nodes: int = NODES) -> GaussR
             for k in range(_MOMENTS)
         ]
     )
-    spread = math.sqrt(max(0.0, central[2])) or 1.0
+    spread = math.sqrt(positive_part(central[2])) or 1.0
     series = (central / spread ** np.arange(_MOMENTS) / _FACTORIALS)[None]
     scaled = _power(series, n)[0] * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
     return _rule(scaled, center, spread, n, nodes)
@@ -313,7 +324,7 @@ def _unit_series(phi: Activation, kernel: float, n: int, bond: Bond) -> _UnitSer
     value, slope = phi.phi(h), phi.derivative(h)
     z, square = h / math.sqrt(kernel), value * value
     center = float(square @ mass)
-    spread = math.sqrt(max(0.0, float((square - center) ** 2 @ mass))) or 1.0
+    spread = math.sqrt((square - center) ** 2 @ mass) or 1.0
     powers = ((square - center) / spread) ** np.arange(_MOMENTS)[:, None] / _FACTORIALS[:, None]
     slopes, cross = slope * slope, slope * value
     factors = np.stack(
