@@ -31,6 +31,7 @@ from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
 from varsim.stack import sampling
+from varsim.stack.kind import layers_in_words, stack_table
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
@@ -856,6 +857,45 @@ def test_an_explosion_is_a_caveat() -> None:
     double = simulate_layers(small(**explosion, dtype="float64"), workers=1)
     assert all(row.empirical and row.gradient for row in double)
     assert not any("overflow" in ids(row) for row in double)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "gain", "what"),
+    [("float32", 100.0, "values"), ("float64", 1e12, "squares of the values")],
+)
+def test_caveats_name_the_layers_that_have_them(dtype: str, gain: float, what: str) -> None:
+    """An overflow of signals has the layers from the first one on, that of gradients those below.
+
+    Floats of double precision hold values whose squares, of the same precision, overflow.
+    """
+    explosion = {"activation": "identity", "scale": "lecun", "gain": gain, "widths": (8,) * 26}
+    rows = simulate_layers(small(**explosion, dtype=dtype), workers=1)
+    first = next(row.layer for row in rows if row.forward is None)
+    assert 1 < first < 25
+    sentences = [sentence for sentence in stack_table(rows).caveats if "overflow" in sentence]
+    (below,) = [sentence for sentence in sentences if "gradients overflow" in sentence]
+    (above,) = [sentence for sentence in sentences if sentence != below]
+    assert f": layers 1 to {first - 1}: " in below
+    assert f": layers {first} to 25: the {what} overflow {dtype}" in above
+
+
+def test_a_caveat_with_numbers_says_of_which_layer_they_are() -> None:
+    """It names all layers that have it, and its numbers are those of the last."""
+    rows = simulate_layers(stack("relu", *(32,) * 51, batch=8, networks=16))
+    heavy = [row.layer for row in rows if "heavy-tails" in ids(row)]
+    (sentence,) = [each for each in stack_table(rows).caveats if "carry the mean (" in each]
+    assert f": {layers_in_words(heavy)}: " in sentence
+    assert sentence.endswith(f"the typical network has {rows[-1].median:.3g} (in layer 50).")
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [([7], "layer 7"), ([7, 8], "layers 7 to 8"), ([1, 7], "layers 1 and 7"),
+     ([1, 3, 4, 9], "layers 1, 3 to 4 and 9"), ([1, 3, 5, 7, 9], "some of layers 1 to 9")],
+)  # fmt: skip
+def test_layers_are_listed_by_runs(layers: list[int], words: str) -> None:
+    """Up to four runs of neighbours; of more the range."""
+    assert layers_in_words(layers) == words
 
 
 def ids(row: LayerResult) -> list[str]:

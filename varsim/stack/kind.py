@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from varsim.compute import lazy
@@ -22,6 +23,12 @@ else:
 
 # Characters of the chart column.
 _AXIS = 15
+
+# Caveats with numbers of their layer.
+_WITH_NUMBERS = {"heavy-tails", "heavy-tailed-gradients", "precision-unmet"}
+
+# Most runs of neighbouring layers that a caveat lists.
+_MOST_RUNS = 4
 
 # Relative tolerance of theory between two math libraries.
 _SAME_THEORY = 1e-6
@@ -69,13 +76,37 @@ def _chart(rows: Sequence[LayerResult]) -> Column:
 
 
 def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
-    """Yield one caveat per kind: the one of the last layer in the direction of the signal."""
-    last = {c.id: f"layer {row.layer}: {c.message}." for row in rows for c in row.caveats}
-    first = {c.id: f"layer {row.layer}: {c.message}." for row in rows[::-1] for c in row.caveats}
-    last |= {id_: first[id_] for id_ in first if "gradient" in id_}
-    gaps = {c.id: f"{c.message}." for row in rows for c in row.caveats if c.id == "no-theory"}
-    for sentence in (last | gaps).values():
-        yield f"{row_name(rows[0])}: {sentence}"
+    """Yield one caveat per kind, with the layers that have it.
+
+    Where messages differ by numbers, it is that of the last layer in the direction of the signal.
+    """
+    kinds: dict[tuple[str, str], dict[int, str]] = {}
+    for row in rows:
+        for caveat in row.caveats:
+            kind = caveat.id, "" if caveat.id in _WITH_NUMBERS else caveat.message
+            kinds.setdefault(kind, {})[row.layer] = caveat.message
+    for (id_, _message), messages in kinds.items():
+        last = min(messages) if "gradient" in id_ else max(messages)
+        source = f" (in layer {last})" if len(set(messages.values())) > 1 else ""
+        where = "" if id_ == "no-theory" else f"{layers_in_words(list(messages))}: "
+        yield f"{row_name(rows[0])}: {where}{messages[last]}{source}."
+
+
+def layers_in_words(layers: Sequence[int]) -> str:
+    """Return ascending layers in words: every run of neighbours, or their range if there are many.
+
+    >>> layers_in_words([5]), layers_in_words([1, 28, 29, 30])
+    ('layer 5', 'layers 1 and 28 to 30')
+    """
+    runs = [
+        [layer for _, layer in run]
+        for _, run in groupby(enumerate(layers), lambda each: each[1] - each[0])
+    ]
+    if len(runs) > _MOST_RUNS:
+        return f"some of layers {layers[0]} to {layers[-1]}"
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return f"layer{'s' * (len(layers) > 1)} {listed}"
 
 
 def _obstacle(a: LayerResult, b: LayerResult) -> str | None:

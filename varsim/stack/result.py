@@ -422,19 +422,21 @@ def _estimate(
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
-    wider = "; take dtype float64" if network.dtype == "float32" else ""
+    wider, values, gradients = "; take dtype float64", "values", "gradients"
+    if network.dtype == "float64":  # squares are of this type, and overflow first
+        wider, values, gradients = "", "squares of the values", "squares of gradients"
     if row.forward is None:
         yield Caveat(
             "overflow",
             f"{network.activation} gives values that are not finite, or that overflow "
             f"{network.dtype} further up"
             if ":" in network.activation
-            else f"the values overflow {network.dtype}{wider}",
+            else f"the {values} overflow {network.dtype}{wider}",
         )
     elif row.back is None and network.backward:
         yield Caveat(
             "overflow",
-            f"gradients overflow {network.dtype}, or signals above them do{wider}",
+            f"{gradients} overflow {network.dtype}, or signals above them do{wider}",
         )
     if row.underflows:
         yield Caveat("underflow", f"the values fall below what {network.dtype} holds{wider}")
