@@ -37,6 +37,7 @@ from varsim.stack.theory.laws import (
     nearest,
     positive_part,
     resolved_rule,
+    rules_at,
 )
 
 Indices: TypeAlias = "NDArray[np.intp]"
@@ -248,33 +249,29 @@ class _Chain:
         self._bond: Bond = "sphere" if stack.orthogonal else "free"
         kernels, reach = stack.kernels, _reach(stack)
         self.grid = Grid(math.log(min(kernels)) - reach, math.log(max(kernels)) + reach)
-        self._places = self.grid.near(np.log(kernels), reach)
+        near = self.grid.near(np.log(kernels), reach)
+        self._places, self._at = np.unique(near, return_inverse=True)
         self._steps: dict[tuple[int, float], _Steps] = {}
-        self._rules: dict[int, list[LayerRules]] = {}
+        self._rules: dict[int, LayerRules] = {}
 
     def steps(self, place: int) -> _Steps:
         """Return the steps from the layer before to layer ``place``, counted from 0."""
         n, variance = self._stack.layers[place].fan_in, self._stack.variances[place]
         if (n, variance) not in self._steps:
-            by_factor = zip(*self._rules_of_width(n), strict=True)
-            steps = _Steps(*(self._step(variance, rules) for rules in by_factor))
+            steps = _Steps(*(self._step(variance, rule) for rule in self._rules_of_width(n)))
             self._steps[n, variance] = steps
         return self._steps[n, variance]
 
-    def _step(self, variance: float, rules: Sequence[GaussRule]) -> _Step:
-        means = np.stack([rule.means for rule in rules])
-        weights = np.stack([rule.weights for rule in rules])
+    def _step(self, variance: float, rule: GaussRule) -> _Step:
+        means, weights = rule.means[self._at], rule.weights[self._at]
         kernels = variance * means + self._stack.bias
         return _Step(means, weights, kernels, *self.grid.places(kernels))
 
-    def _rules_of_width(self, n: int) -> list[LayerRules]:
-        if n not in self._rules:  # a deep stack has more of them than the cache holds
-            kernels, nodes = self.grid.kernels.tolist(), self._stack.nodes
-            by_place = {
-                place: layer_rules(self._stack.phi, kernels[place], n, self._bond, nodes)
-                for place in dict.fromkeys(self._places)
-            }
-            self._rules[n] = [by_place[place] for place in self._places]
+    def _rules_of_width(self, n: int) -> LayerRules:
+        """Return the rules at the places, with arrays of the shape (places, nodes)."""
+        if n not in self._rules:
+            kernels = self.grid.kernels[self._places].tolist()
+            self._rules[n] = rules_at(self._stack.phi, kernels, n, self._bond, self._stack.nodes)
         return self._rules[n]
 
     def growths(self) -> list[Array]:

@@ -173,29 +173,50 @@ def layer_rules(
     Raises:
         FloatingPointError: Floats cannot hold a moment.
     """
-    if phi.homogeneous and kernel != 1.0:
-        return _scaled(layer_rules(phi, 1.0, n, bond, nodes), kernel)
-    # Series of free units are small, do not depend on n, and are needed again.
-    unit = (
-        _free_series(phi, kernel, 1, bond)
-        if bond == "free"
-        else _bound_series(phi, kernel, n, bond)
-    )
-    series = _layer_series(unit, n, bond)
-    overlap = _moments(unit, series.overlap, n)
-    if overlap[0] <= 1e-9 * np.real(unit.weights @ series.unprojected[:, 0]):
-        overlap[:] = 0.0  # the difference is rounding
+    rules = rules_at(phi, [kernel], n, bond, nodes)
+    return LayerRules(*(GaussRule(rule.means[0], rule.weights[0]) for rule in rules))
 
-    def rule(moments: Array) -> GaussRule:
-        return _rule(moments, unit.center, unit.spread, n, nodes)
 
-    return LayerRules(
-        signal=rule(_moments(unit, series.signal, n)),
-        trace=rule(_moments(unit, series.trace, n)),
-        overlap=rule(overlap),
-        radial=rule(_moments(unit, series.radial, n)),
-        radial_overlap=rule(_moments(unit, series.radial_overlap, n)),
-    )
+def rules_at(
+    phi: Activation, kernels: Sequence[float], n: int, bond: Bond, nodes: int = NODES
+) -> LayerRules:
+    """Return the rules at several kernels, with arrays of the shape (kernels, nodes).
+
+    Raises:
+        FloatingPointError: Floats cannot hold a moment.
+    """
+    if phi.homogeneous and set(kernels) != {1.0}:
+        return _scaled(layer_rules(phi, 1.0, n, bond, nodes), np.array(kernels)[:, None])
+    center, spread, moments = _moments_at(phi, tuple(kernels), n, bond)
+    rules = _rule(moments, center, spread, n, nodes)
+    return LayerRules(*map(GaussRule, rules.means, rules.weights))
+
+
+@lru_cache(maxsize=128)
+def _moments_at(
+    phi: Activation, kernels: tuple[float, ...], n: int, bond: Bond
+) -> tuple[Array, Array, Array]:
+    """Return centers, spreads, and moments by factor, of shape (factors, kernels, orders)."""
+    if bond == "free":
+        # Series of free units are small, do not depend on n, and are needed again.
+        units = [_free_series(phi, kernel, 1, bond) for kernel in kernels]
+        _centers, _spreads, weights, *series = zip(*units, strict=True)
+        together = _UnitSeries(0.0, 1.0, weights[0], *map(np.stack, series))  # scales differ
+        moments = _layer_moments(together, n, bond)
+    else:
+        units = [_bound_series(phi, kernel, n, bond) for kernel in kernels]
+        moments = np.stack([_layer_moments(unit, n, bond) for unit in units], axis=1)
+    center, spread = np.array([(unit.center, unit.spread) for unit in units]).T
+    return center, spread, moments
+
+
+def _layer_moments(unit: _UnitSeries, n: int, bond: Bond) -> Array:
+    """Return the moments of n units with each factor, of shape (factors, ..., orders)."""
+    series = (_moments(unit, each, n) for each in _layer_series(unit, n, bond))
+    signal, trace, overlap, radial, radial_overlap, unprojected = series
+    is_rounding = overlap[..., :1] <= 1e-9 * unprojected[..., :1]
+    overlap = np.where(is_rounding, 0.0, overlap)
+    return np.stack([signal, trace, overlap, radial, radial_overlap])
 
 
 def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
@@ -223,20 +244,23 @@ def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
 
 
 def _moments(unit: _UnitSeries, series: Complex, n: int) -> Array:
-    """Return the moments of Σ(φ² - center)/(spread √n) with a factor, of shape (orders,)."""
+    """Return the moments of Σ(φ² - center)/(spread √n) with a factor, of shape (..., orders)."""
     moments: Array = (
         np.real(unit.weights @ series) * _FACTORIALS / float(n) ** (np.arange(_MOMENTS) / 2)
     )
     return moments
 
 
-def _rule(moments: Array, center: float, spread: float, n: int, nodes: int) -> GaussRule:
+def _rule(
+    moments: Array, center: Array | float, spread: Array | float, n: int, nodes: int
+) -> GaussRule:
     """Return the rule of a mean, from the moments of Σ(φ² - center)/(spread √n)."""
     x, weights = gauss(moments, nodes)
+    center, spread = np.asarray(center)[..., None], np.asarray(spread)[..., None]
     return GaussRule(np.maximum(center + spread / math.sqrt(n) * x, 0.0), weights)
 
 
-def _scaled(unit: LayerRules, kernel: float) -> LayerRules:
+def _scaled(unit: LayerRules, kernel: Array) -> LayerRules:
     """Return the rules of a homogeneous φ from those at variance 1; its φ′ has no scale."""
     powers = 0, 0, 1, 0, 1  # of φ², in each factor
     return LayerRules(
@@ -248,42 +272,53 @@ def _scaled(unit: LayerRules, kernel: float) -> LayerRules:
 
 
 def gauss(moments: Array, nodes: int) -> tuple[Array, Array]:
-    """Return nodes and weights of the Gauss rule of a measure, from its first 2 nodes moments.
+    """Return nodes and weights of the Gauss rules of measures, from their first 2 nodes moments.
 
     The recurrence of its orthogonal polynomials by Chebyshev's algorithm, then Golub & Welsch
     (1969). A measure on fewer points has fewer nodes; the others get no weight.
+
+    Args:
+        moments: Of shape (..., orders).
+        nodes: Number of nodes; the results have the shape (..., nodes).
 
     Raises:
         FloatingPointError: A moment is not finite.
     """
     if not np.isfinite(moments).all():
         raise FloatingPointError
-    mass = moments[0]
-    if not mass:
-        return np.zeros(nodes), np.zeros(nodes)
-    before, now = np.zeros(2 * nodes), moments / mass
-    diagonal = np.full(nodes, now[1])
-    squares = np.zeros(nodes)
+    mass = moments[..., :1]
+    now = moments / np.where(mass, mass, 1.0)
+    before = np.zeros_like(now)
+    diagonal = np.repeat(now[..., 1:2], nodes, axis=-1)
+    squares = np.zeros_like(diagonal)
+    has_more = mass[..., 0] != 0.0
     for k in range(1, nodes):
-        lower, upper = k, 2 * nodes - k
-        after = np.zeros(2 * nodes)
-        after[lower:upper] = (
-            now[lower + 1 : upper + 1]
-            - diagonal[k - 1] * now[lower:upper]
-            - squares[k - 1] * before[lower:upper]
+        some = slice(k, 2 * nodes - k)
+        after = np.zeros_like(now)
+        after[..., some] = (
+            now[..., k + 1 : 2 * nodes - k + 1]
+            - diagonal[..., k - 1, None] * now[..., some]
+            - squares[..., k - 1, None] * before[..., some]
         )
-        if not after[k] > _ROUNDING:  # a polynomial's mean square, which is rounding from here on
-            break
-        squares[k] = after[k] / now[k - 1]
-        diagonal[k] = after[k + 1] / after[k] - now[k] / now[k - 1]
+        # A polynomial's mean square, which is rounding from the number of points on.
+        has_more &= after[..., k] > _ROUNDING
+        with np.errstate(all="ignore"):
+            square = after[..., k] / now[..., k - 1]
+            middle = after[..., k + 1] / after[..., k] - now[..., k] / now[..., k - 1]
+        squares[..., k] = np.where(has_more, square, 0.0)
+        diagonal[..., k] = np.where(has_more, middle, diagonal[..., k])
         before, now = now, after
-    x, weights = _golub_welsch(diagonal, np.sqrt(squares[1:]))
-    return x, weights * mass
+    x, weights = _golub_welsch(diagonal, np.sqrt(squares[..., 1:]))
+    return np.where(mass, x, 0.0), weights * mass
 
 
 def _golub_welsch(diagonal: Array, beside: Array) -> tuple[Array, Array]:
-    x, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-    return x, vectors[0] ** 2
+    i = np.arange(diagonal.shape[-1])
+    matrix = np.zeros((*diagonal.shape, i.size))
+    matrix[..., i, i] = diagonal
+    matrix[..., i[1:], i[:-1]] = beside  # the upper triangle is not read
+    x, vectors = np.linalg.eigh(matrix)
+    return x, vectors[..., 0, :] ** 2
 
 
 def chi_square_rule(dof: float, nodes: int = 16) -> GaussRule:
@@ -422,19 +457,20 @@ def hermite(z: Array, weighted: Array, orders: int = ORDERS) -> Array:
 
 
 def _product(a: Complex, b: Complex) -> Complex:
-    """Return the product of two truncated series, of shape (points, orders)."""
+    """Return the product of two truncated series, of shape (..., orders)."""
     out = np.zeros_like(a * b)
     for k in range(_MOMENTS):
-        out[:, k:] += a[:, k : k + 1] * b[:, : _MOMENTS - k]
+        out[..., k:] += a[..., k : k + 1] * b[..., : _MOMENTS - k]
     return out
 
 
 def _power(series: Complex, n: int) -> Complex:
     """Return the n-th power of a truncated series by J. C. P. Miller's recurrence."""
-    lead = series[:, :1]
+    lead = series[..., :1]
     unit = series / lead
     out = np.zeros_like(unit)
-    out[:, 0] = 1
+    out[..., 0] = 1
     for k in range(1, _MOMENTS):
-        out[:, k] = sum((n * j - k + j) * unit[:, j] * out[:, k - j] for j in range(1, k + 1)) / k
+        terms = ((n * j - k + j) * unit[..., j] * out[..., k - j] for j in range(1, k + 1))
+        out[..., k] = sum(terms) / k
     return out * lead**n
