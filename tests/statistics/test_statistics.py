@@ -184,15 +184,15 @@ def test_an_estimate_is_compared_with_its_claim() -> None:
     assert estimate.ratio_interval(0.9) == pytest.approx((low / 3.0, high / 3.0))
 
 
-def test_an_allowance_is_taken_off_before_the_p_value() -> None:
+def test_an_allowance_is_taken_off_before_z_and_p() -> None:
     """Only what lies beyond the relative allowance counts, on either side of the claim."""
     for value in (2.4, 3.6):
         beyond = Estimate(value=value, std_error=0.1, dof=63, claim=3.0, slack=0.1)
         assert beyond.p == pytest.approx(2 * stats.t.sf(3.0, 63))
         assert beyond.joint_p == beyond.p
-        assert abs(beyond.z or 0.0) == pytest.approx(6.0)
+        assert beyond.z == pytest.approx(3.0 if value > 3 else -3.0)
         within = Estimate(value=value, std_error=0.1, dof=63, claim=3.0, slack=0.2)
-        assert (within.p, within.joint_p) == (1.0, 1.0)
+        assert (within.z, within.p, within.joint_p) == (0.0, 1.0, 1.0)
 
 
 def test_without_a_claim_nothing_is_compared() -> None:

@@ -296,9 +296,10 @@ class LayerResult(RowBase):
         optional(NUMBER), "Standard error of empirical, from the spread between networks.",
         lambda r: None if r.forward is None else r.forward.std_error)
     z = _column(
-        optional(NUMBER), "Difference from theory in standard errors.",
+        optional(NUMBER), "Difference from theory, beyond the allowance, in standard errors.",
         lambda r: None if r.forward is None else r.forward.z, header="z", show="{:+.2f}".format,
-        drop_priority=6, note="z = (empirical - theory) / standard error")
+        drop_priority=6,
+        note="z = (empirical - theory) / standard error, beyond the allowance")
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference at least as far beyond the allowance; of this row "
@@ -365,7 +366,7 @@ class LayerResult(RowBase):
         optional(NUMBER), "Standard error of gradient.",
         lambda r: None if r.back is None else r.back.std_error)
     gradient_z = _column(
-        optional(NUMBER), "Difference from theory in standard errors.",
+        optional(NUMBER), "Difference from theory, beyond the allowance, in standard errors.",
         lambda r: None if r.back is None else r.back.z, header="∂h z", show="{:+.2f}".format,
         drop_priority=6)
     gradient_p = _column(

@@ -70,10 +70,11 @@ class Estimate:
 
     @property
     def z(self) -> float | None:
-        """The difference from the claim in standard errors."""
+        """The difference from the claim, beyond the allowance, in standard errors."""
         if self.claim is None or not self.std_error:
             return None
-        return (self.value - self.claim) / self.std_error
+        side = 1.0 if self.value >= self.claim else -1.0
+        return side * self._beyond(self.claim) / self.std_error + 0.0  # no -0
 
     @property
     def p(self) -> float | None:
