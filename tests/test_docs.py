@@ -86,7 +86,11 @@ def listed() -> str:
 
 
 BLOCKS = [
-    pytest.param(block, id=f"{page}: {commands_of(block)[0]}")
+    pytest.param(
+        block,
+        id=f"{page}: {commands_of(block)[0]}",
+        marks=() if page == "README" else pytest.mark.slow,
+    )
     for page, text in TEXT.items()
     for block in CONSOLE.findall(text)
 ]
@@ -233,6 +237,7 @@ def test_a_topic_is_readable_in_ascii(topic: str) -> None:
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x1b]*\x1b\\")
 
 
+@pytest.mark.slow
 def test_topics_are_rendered_on_a_terminal() -> None:
     """With colours, unless NO_COLOR is set, in 80 columns; tables are drawn, not spelled."""
     for topic in guide.topics():
@@ -258,6 +263,7 @@ def test_help_is_ascii_where_the_encoding_is() -> None:
     assert "###" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_worked_report_is_a_report(tmp_path: Path) -> None:
     """Three layers, four schemes each, all in agreement."""
     varsim = str(Path(sys.executable).with_name("varsim"))

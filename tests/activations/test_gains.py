@@ -269,6 +269,7 @@ def test_fast_oscillations_are_resolved(variance: float) -> None:
         gains(ACTIVATIONS["sin"], 1e10)
 
 
+@pytest.mark.slow
 def test_functions_of_single_precision_have_theory_but_no_ten_digits() -> None:
     """A stack of them is predicted as tanh is; a gain is refused. Their step is a larger one."""
     single = find_activation("tests.activations.test_gains:in_single")

@@ -119,6 +119,7 @@ def laws(estimates: Sequence[Estimate]) -> dict[str, float]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "number"), [("estimate", 3), ("back", 2), ("square", 2)])
 def test_errors_are_the_spread_between_seeds(side: str, number: int) -> None:
     """And no mean is off: 7 z-scores within 6.2, so a right program fails in 4e-9 of all runs."""
@@ -140,6 +141,7 @@ def test_errors_that_are_off_are_caught(side: str) -> None:
         assert all(abs(z) > BOUND for z in scores.values()), scores
 
 
+@pytest.mark.slow
 def test_inputs_do_not_share_the_stream_of_w(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one column, an x from the stream of W would be W itself, and caught."""
     independent = laws([row.estimate for row in many(200, fan_out=1)])
@@ -262,6 +264,7 @@ def test_a_row_that_is_held_to_a_former_claim_is_concluded_again() -> None:
     assert (row.draws, row.claim, row.agrees) == (16, "0.774", True)
 
 
+@pytest.mark.slow
 def test_every_installed_initializer_is_in_the_table() -> None:
     """It has one row, or is left out with a reason; every known claim has a row."""
     done = here("init", "-d", "12", "--fan-out", "8", "--draws", "8", "-f", "json")

@@ -35,6 +35,7 @@ def test_a_stack_is_the_same_alone_and_in_a_sweep() -> None:
     assert alone == swept
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks may be computed anywhere; no worker imports the files of its folder."""
     pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
@@ -137,6 +138,7 @@ def test_correlated_inputs_are_followed() -> None:
     assert 0 < table[0]["chi"] < table[2]["chi"] < 1
 
 
+@pytest.mark.slow
 def test_check_finds_a_scheme_without_its_gain() -> None:
     """The theory of infinite width is refuted at 8 units; the corrected one passes."""
     args = ("--width", "8", "--depth", "6", "-a", "selu", "-s", "lecun", "--networks", "4000")

@@ -109,6 +109,7 @@ def test_colour_only_where_it_is_wanted() -> None:
         assert "\x1b[3" not in shown
 
 
+@pytest.mark.slow
 def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
     """Rows appear as they are done, with the time left; none of it stays."""
     long = ("-d", "64,2048", "--design", "paired", "-s", "sqrt", "-n", "100000", "-j", "1")

@@ -32,6 +32,8 @@ from varsim.layer.study import LayerStudy
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -50,6 +50,7 @@ def test_half_a_percent_in_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("mean" in violation for violation in laws.violations(some_replicates()))
 
 
+@pytest.mark.slow
 def test_a_reused_stream_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two blocks that draw from one stream leave the mean right and the error bar wrong."""
     honest = generator

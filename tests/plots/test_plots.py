@@ -723,6 +723,7 @@ def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str
 # --- the command
 
 
+@pytest.mark.slow
 def test_a_figure_has_the_same_bytes_tomorrow(tmp_path: Path) -> None:
     """Two processes at different times, and two formats of rows, give the same valid files."""
     runs = []
@@ -738,6 +739,7 @@ def test_a_figure_has_the_same_bytes_tomorrow(tmp_path: Path) -> None:
         assert content.startswith(start)
 
 
+@pytest.mark.slow
 def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path) -> None:
     """So it has in the program's process, whatever other files are asked for."""
     files = [file_of(tmp_path, counted_stack(), f"layers{suffix}") for suffix in TEXTS]

@@ -149,6 +149,7 @@ DEPTHS = {
 GROUP = 60
 
 
+@pytest.mark.slow
 def test_forward_is_calibrated_to_the_standard_error() -> None:
     """Over activations, widths and seeds, theory is unbiased and z has a deviation of 0.9 to 1.1.
 

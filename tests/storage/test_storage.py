@@ -82,6 +82,7 @@ def test_rows_are_in_the_order_of_the_sweep(whole: Path, tmp_path: Path) -> None
     assert file.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_run_that_is_killed_at_any_moment_continues(suffix: str, tmp_path: Path) -> None:
     """Killed 25 times for each format: no row is lost, and the end is byte for byte the same."""
@@ -143,6 +144,7 @@ def running(*args: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_writers_never_interleave(tmp_path: Path) -> None:
     """While one adds rows, another is refused with a sentence, with --resume or without."""
     file = tmp_path / "sweep.jsonl"
