@@ -128,6 +128,7 @@ def test_errors_are_the_spread_between_seeds(side: str, number: int) -> None:
     assert all(abs(z) <= BOUND for z in scores.values()), scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["estimate", "back", "square"])
 def test_errors_that_are_off_are_caught(side: str) -> None:
     """Half as large again, or two thirds; measured or expected."""

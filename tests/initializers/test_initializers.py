@@ -53,6 +53,7 @@ def test_every_initializer_has_theory_and_draws() -> None:
     assert list(INITIALIZERS) == list(builtin.DRAWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("init", CALLS)
 def test_moments_are_those_of_what_is_drawn(init: str, shape: tuple[int, int]) -> None:
@@ -76,6 +77,7 @@ def test_moments_of_independent_entries_give_the_known_spread() -> None:
     assert independent(3, 5) == find("truncated_normal(bound=40)").moments(3, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x", ["normal", "laplace", "exponential", "rectified"])
 @pytest.mark.parametrize("init", CALLS)
 def test_the_spread_between_blocks_is_as_predicted(init: str, x: str) -> None:

@@ -95,6 +95,7 @@ def test_coins_leave_the_other_distribution_as_it_is() -> None:
     assert two.heights == pytest.approx(np.diff(law) / 0.1, abs=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_a_density_has_one_unit_of_mass_and_the_variance_of_theory(pair: tuple[str, str]) -> None:
     """For all pairs of distributions, with means and without, from few products and many."""

@@ -30,7 +30,9 @@ def some_replicates() -> list[laws.Replicates]:
 sound_replicates = cache(some_replicates)
 
 
-@pytest.mark.parametrize("dim", DIMS)
+@pytest.mark.parametrize(
+    "dim", [pytest.param(dim, marks=pytest.mark.slow if dim > 100 else ()) for dim in DIMS]
+)
 @pytest.mark.parametrize("design", DESIGNS)
 def test_mean_spread_and_coverage_are_those_of_theory(design: str, dim: int) -> None:
     """For every pair of distributions: unbiased, spread by the formula, 95 % covered."""
@@ -62,6 +64,7 @@ def test_a_reused_stream_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"spread", "coverage"} <= broken
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [lambda z: z * 1.005, lambda z: z + 0.1, lambda z: z.clip(-2, 2)])
 def test_a_biased_sampler_is_caught(monkeypatch: pytest.MonkeyPatch, fault) -> None:  # type: ignore[no-untyped-def]
     """A normal sampler half a percent too wide, shifted, or cut off is noticed."""

@@ -700,6 +700,7 @@ def drawn_as(name: str, width: float, title: str) -> Drawn:
     return draw(stack_figure, STACKS[name](), width, title=title)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "title"), [(3.4, ""), (2.0, "A title of more than one line")])
 @pytest.mark.parametrize("name", [*LAYERS, *STACKS])
 def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str) -> None:

@@ -306,6 +306,7 @@ def test_chi_is_the_growth_of_squared_gradients() -> None:
     assert predict(he)[0].chi == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "growth"), [("identity", 2), ("relu", 5)])
 @pytest.mark.parametrize("x", ["normal", "rademacher"])
 def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: str) -> None:
@@ -633,6 +634,7 @@ def initialized(init: str, activation: str, scale: str, width: int = 48, **other
     return stack(activation, *(width,) * 9, scheme=scheme, **other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("init", "activation", "scale"), RIGHT)
 @pytest.mark.parametrize("width", [24, 96])
 def test_a_right_claim_of_an_initializer_is_not_called_wrong(
