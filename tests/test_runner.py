@@ -141,6 +141,22 @@ def test_a_measurement_hands_out_no_more_than_the_next_check_needs() -> None:
     assert measurement.hand_out() is None
 
 
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_resumed_row_ends_its_batch_first(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No batch is drawn twice but the one in which the row was left."""
+    monkeypatch.setattr(sampling, "_NUMBERS_PER_BATCH", 2**18)
+    study = LayerStudy(Experiment(dim=8, scale="sqrt", precision=0.05))
+    cost = batches * study.batch * study.cost
+    measurement = Measurement(study, totals_of(study, 5))
+    ends = []
+    while (work := measurement.hand_out(cost)) is not None:
+        ends.append(work.indices.stop)
+    assert study.batch > 1
+    assert len(ends) > 1
+    assert all(end % study.batch == 0 for end in ends[:-1])
+    assert ends[-1] == measurement.target
+
+
 def test_what_comes_back_after_the_end_is_not_added() -> None:
     """A row whose time was up stays as it was, whatever was in flight."""
     time_is_up = iter([False] * 3 + [True])

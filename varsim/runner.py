@@ -190,13 +190,14 @@ class Measurement(Generic[Rep, Tot, R]):
     def hand_out(self, cost: float = 0.0) -> Work[Rep] | None:
         """Return the next replicates, or None if the next check needs no more.
 
-        They are one batch, or more batches up to a total cost of ``cost`` random numbers.
+        They are the rest of a batch, or more batches up to about ``cost`` random numbers. They end
+        where a batch ends, since a batch is always drawn whole.
         """
         if self.target is None or self.handed_out >= self.target:
             return None
         first, batch = self.handed_out, self.study.batch
-        batches = max(1, int(cost // (batch * self.study.cost)))
-        self.handed_out = min(self.target, (first // batch + batches) * batch)
+        count = max(1, int(cost // (batch * self.study.cost)))
+        self.handed_out = min(self.target, (first // batch + count) * batch)
         return Work(self.study, range(first, self.handed_out))
 
     def add(self, *replicates: Rep) -> None:
