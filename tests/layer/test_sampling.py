@@ -47,14 +47,14 @@ CASES: list[dict[str, Any]] = [
 
 def reference_outputs(experiment: Experiment, index: int) -> list[float]:
     """The outputs of a block by three loops of plain Python over the draws of its batch."""
-    words = [int(experiment.key[i : i + 8], 16) for i in (0, 8, 16, 24)]
+    key = int(experiment.key, 16)
     groups, rows, columns = experiment.block
     size = sampling.batch_size(experiment)
     batch, place = divmod(index, size)
     fixed_x = experiment.design == "fixed-x"
 
     def generator(*extra: int) -> np.random.Generator:
-        sequence = np.random.SeedSequence(experiment.seed, spawn_key=(*words, *extra))
+        sequence = np.random.SeedSequence(experiment.seed, spawn_key=(key, *extra))
         return np.random.Generator(np.random.SFC64(sequence))
 
     def entries(name: str, count: int, rng: np.random.Generator) -> list[float]:

@@ -10,5 +10,4 @@ BIT_GENERATOR = SFC64
 
 def generator(key: str, seed: int, *index: int) -> Generator:
     """Return the random stream of a key (32 hexadecimal digits) and an index."""
-    words = (int(key[i : i + 8], 16) for i in range(0, 32, 8))
-    return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(*words, *index))))
+    return Generator(BIT_GENERATOR(SeedSequence(seed, spawn_key=(int(key, 16), *index))))
