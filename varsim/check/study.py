@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from varsim.check.question import MAX_DRAWS, MIN_DRAWS
+from varsim.check.question import BATCH, MAX_DRAWS, MIN_DRAWS
 from varsim.check.result import InitializerCheck
 from varsim.check.sampling import draw
 from varsim.check.totals import CheckTotals, Draw
@@ -48,8 +48,13 @@ class CheckStudy:
 
     @property
     def memory(self) -> int:
-        """Approximate bytes of arrays per worker: W, its entries as float64, and their squares."""
-        return self.cost * (2 * np.dtype(self.question.dtype).itemsize + 16)
+        """Approximate bytes of arrays per worker.
+
+        These are W with its proposals, its entries as float64 and their squares; x, g and x @ W.
+        """
+        itemsize = np.dtype(self.question.dtype).itemsize
+        outputs = BATCH * (self.question.dim + 2 * self.question.n)
+        return self.cost * (2 * itemsize + 16) + outputs * itemsize
 
     def prepare(self) -> None:
         """Load and check the initializer, or raise an InputError."""
