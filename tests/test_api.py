@@ -178,7 +178,7 @@ def test_critical_points_are_those_of_the_table() -> None:
 def test_a_row_is_one_line() -> None:
     """Its settings, what was measured, theory and verdict; without totals, its settings."""
     result, layer, check = map(repr, one_of_each())
-    assert result == "Result(D = 64, scale sqrt: 0.99 ± 0.04, theory 1, agrees)"
+    assert result == "Result(D = 64, scale sqrt: 0.98 ± 0.04, theory 1, agrees)"
     assert layer.startswith("LayerResult(tanh, scale xavier, gain 1: layer 2, ")
     assert layer.endswith("theory 1, agrees)")
     assert check.startswith("InitializerCheck(orthogonal, D = 8, fan-out 8: x@W ")

@@ -138,8 +138,8 @@ def sweep(
 
     >>> from varsim import sweep
     >>> sweep(dim=[64, 512], scale="sqrt", samples=10_000)
-    [Result(D = 64, scale sqrt: 1.028 ± 0.035, theory 1, agrees),
-     Result(D = 512, scale sqrt: 0.984 ± 0.028, theory 1, agrees)]
+    [Result(D = 64, scale sqrt: 1.020 ± 0.035, theory 1, agrees),
+     Result(D = 512, scale sqrt: 0.991 ± 0.031, theory 1, agrees)]
     """
     confidence = check_probability("confidence", confidence)
     asked = _questions(LAYER, read_settings(LAYER, settings), Experiment)

@@ -23,7 +23,7 @@ class Rows(list[Row]):
     >>> from varsim import sweep
     >>> rows = sweep(dim=64, scale=["sqrt", "he"], samples=10_000)
     >>> rows[1:]
-    [Result(D = 64, scale he: 1.98 ± 0.06, theory 2, agrees)]
+    [Result(D = 64, scale he: 2.01 ± 0.07, theory 2, agrees)]
     """
 
     @overload

@@ -76,7 +76,7 @@ def breaks(rng, shape):
 
 def late(rng, shape):
     w = good(rng, shape)
-    if w[0, 0] > 0.3:
+    if w[0, 0] > 0.2:
         raise RuntimeError("late")
     return w
 

@@ -70,7 +70,7 @@ def test_going_on_is_as_not_having_stopped() -> None:
     Also between a first check that was too early and the next one.
     """
     experiment = Experiment(
-        dim=1, scale="sqrt", precision=0.2, x_dist="exponential", w_dist="exponential", seed=563
+        dim=1, scale="sqrt", precision=0.2, x_dist="exponential", w_dist="exponential", seed=613
     )
     blocks = partial(stream, experiment, map)
     checks = [totals.blocks for totals in measure(experiment, blocks)]

@@ -756,8 +756,11 @@ class _Faulty(Network):
 
 
 def test_weights_shared_between_layers_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One stream for all layers makes a recurrent network, which has other gradients."""
-    network = stack("relu", *(64,) * 9, batch=16, networks=256)
+    """One stream for all layers makes a recurrent network, which has other signals and gradients.
+
+    Both are about 6 standard errors off, where 4.2 are enough for a verdict.
+    """
+    network = stack("relu", *(64,) * 13, batch=4, networks=512)
     assert agrees(network, alpha=0.001)
     honest = generator
 
@@ -974,7 +977,7 @@ def test_p_is_student_s_by_the_larger_of_two_errors() -> None:
 
 def test_networks_that_miss_what_carries_the_mean_are_no_alarm() -> None:
     """50 ReLU layers of width 64 agree, though by the measured error alone some would not."""
-    rows = simulate_layers(Network(widths=(64,) * 51, activation="relu", scale="xavier"))
+    rows = simulate_layers(Network(widths=(64,) * 51, activation="relu", scale="xavier", seed=3))
     assert all(row.agrees for row in rows)
     by_the_measured_error = [
         2 * float(stats.t.sf(abs(z_by_the_measured_error(row)), 63)) for row in rows

@@ -290,7 +290,7 @@ def infer(experiment: Experiment, blocks: Iterable[Block], confidence: float = 0
     >>> from varsim import judge, stream
     >>> experiment = Experiment(dim=64, scale="sqrt", samples=6400)
     >>> judge([infer(experiment, stream(experiment))])
-    [Result(D = 64, scale sqrt: 0.99 ± 0.04, theory 1, agrees)]
+    [Result(D = 64, scale sqrt: 0.98 ± 0.04, theory 1, agrees)]
     """
     return conclude(experiment, Totals.of(blocks), confidence)
 
