@@ -51,7 +51,7 @@ class OneThread:
 def loaded_libraries() -> frozenset[str]:
     """Return the loaded libraries that have a BLAS or threads of their own."""
     known = {"scipy.linalg", "scipy.special", "torch", "jax", "tensorflow"}
-    return frozenset(known.intersection(sys.modules))
+    return frozenset(sys.modules.keys() & known)
 
 
 _BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
