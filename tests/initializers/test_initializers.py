@@ -65,10 +65,10 @@ def test_every_initializer_has_theory_and_draws() -> None:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("init", CALLS)
 def test_moments_are_those_of_what_is_drawn(init: str, shape: tuple[int, int]) -> None:
-    """All four moments of M = W Wᵀ agree with 4,000 W, or a share of them."""
+    """All four moments of M = W Wᵀ agree with 4,000 W."""
     expected = find(init).moments(*shape)
     assert expected is not None
-    count, (dim, n) = share(4000), shape
+    count, (dim, n) = 4000, shape
     if init.startswith("orthogonal") or 'std="' in init:
         w = drawn(init, dim, n, count)
     else:  # rows are independent, and D changes none of them: one draw has those of all W
@@ -99,7 +99,7 @@ def test_the_spread_between_blocks_is_as_predicted(init: str, x: str) -> None:
         predicted = predict(e)
         actual = predicted.init_variance
         assert actual is not None
-        blocks = stream(e, indices=range(share(2000)))
+        blocks = stream(e, indices=range(2000))
         squares = np.array([b.moments.variance + b.moments.mean**2 for b in blocks]) / actual
         assert_mean(squares, 1.0)
         assert_mean((squares - 1.0) ** 2, predicted.block_error2)

@@ -138,11 +138,11 @@ def calibration(network: Network, samples: list[Sampled], group: int) -> Calibra
 
 
 DEPTHS = {
-    "tanh": {32: 20, 64: 12, 256: 2},
-    "selu": {32: 12, 64: 20, 256: 2},
-    "sin": {32: 20, 64: 8, 256: 2},
-    "relu": {32: 2, 64: 4, 256: 3},
-    "gelu": {32: 2, 64: 4, 256: 3},
+    "tanh": {32: 10, 64: 6, 128: 2},
+    "selu": {32: 6, 64: 10, 128: 2},
+    "sin": {32: 10, 64: 4, 128: 2},
+    "relu": {32: 2, 64: 4, 128: 3},
+    "gelu": {32: 2, 64: 4, 128: 3},
 }
 """Layers by width; few where E q is carried by few networks, as it is below ReLU and GELU."""
 
@@ -153,19 +153,16 @@ GROUP = 60
 def test_forward_is_calibrated_to_the_standard_error() -> None:
     """Over activations, widths and seeds, theory is unbiased and z has a deviation of 0.9 to 1.1.
 
-    Of one group, z² is averaged over the layers; the 420 groups are independent, and the spread
-    between them gives the standard error of the deviation, about 0.022: it is held to 0.9 to 1.1,
-    and the mean of every configuration over all its networks to 6.2 standard errors. A fifth of
-    the groups has errors that are larger by √5, and so are the bounds.
+    Of one group, z² is averaged over the layers; the 480 groups are independent, and the spread
+    between them gives the standard error of the deviation, about 0.024: it is held to 0.9 to 1.1,
+    and the mean of every configuration over all its networks to 6.2 standard errors.
     """
     found = []
-    groups = share(28)
-    wider = math.sqrt(28 / groups)
     for activation, depths in DEPTHS.items():
         for width, depth in depths.items():
             network = stack(
                 activation, *(width,) * (depth + 1), batch=1, backward=False,
-                networks=GROUP * groups,
+                networks=GROUP * 32,
             )  # fmt: skip
             samples = list(stream(network))
             found.append(calibration(network, samples, GROUP))
@@ -174,10 +171,10 @@ def test_forward_is_calibrated_to_the_standard_error() -> None:
             assert abs(z_of(relative.mean(axis=1), 1.0)) < BOUND, (activation, width)
             assert all(abs(z_of(one, 1.0)) < BOUND for one in relative.T), (activation, width)
     together = Calibration(*map(np.concatenate, zip(*found, strict=True)))
-    assert together.error < 0.03 * wider
-    assert abs(together.deviation - 1.0) < 0.1 * wider
+    assert together.error < 0.03
+    assert abs(together.deviation - 1.0) < 0.1
     # Of skewed values, t has a mean of about -skewness / 2 √60.
-    assert abs(float(together.means.mean())) < 0.1 * wider
+    assert abs(float(together.means.mean())) < 0.1
 
 
 @pytest.mark.slow
@@ -220,7 +217,7 @@ def test_infinite_width_alone_is_rejected(activation: str, width: int) -> None:
 @pytest.mark.parametrize("activation", SCHEMES)
 def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
     """For one input, Σh²/n varies by the kernel's variance and 2/n, and by neither alone."""
-    network = stack(activation, *(128,) * 5, batch=1, backward=False, networks=3000)
+    network = stack(activation, *(128,) * 4, batch=1, backward=False, networks=3000)
     relative = field(list(stream(network)), "square")
     relative /= relative.mean(axis=0)
     deviations = (relative - 1) ** 2
@@ -237,7 +234,7 @@ def test_spread_between_networks_is_that_of_theory(activation: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("activation", "correlation"), [("relu", 0.0), ("relu", 0.6), ("tanh", 0.6), ("gelu", 0.0)]
+    ("activation", "correlation"), [("gelu", 0.0), ("relu", 0.6), ("tanh", 0.6)]
 )
 def test_spread_of_a_batch_is_that_of_theory(activation: str, correlation: float) -> None:
     """Inputs share W and their common part alone: within a quarter, where one input has 2 to 30 x.
@@ -307,8 +304,9 @@ def test_chi_is_the_growth_of_squared_gradients() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("activation", "growth"), [("identity", 2), ("relu", 5)])
-@pytest.mark.parametrize("x", ["normal", "rademacher"])
+@pytest.mark.parametrize(
+    ("activation", "growth", "x"), [("identity", 2, "rademacher"), ("relu", 5, "normal")]
+)
 def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: str) -> None:
     """E q is constant, and E q² grows by 1 + 2/n or 1 + 5/n per layer, exactly, at any width.
 
@@ -318,7 +316,7 @@ def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: s
     scheme = {"scale": "lecun"} if activation == "identity" else {"scale": "he"}
     widths = (16, 24, 40, 32, 48)
     network = stack(
-        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=share(8000)
+        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=8000
     )
     squares = field(list(stream(network)), "square")
     mean = 1.0 if activation == "identity" else 2.0
@@ -545,9 +543,8 @@ def test_gradients_of_dead_layers_are_missing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("w", "activation", "width"),
-    [("rademacher", "tanh", 16), ("rademacher", "sin", 16), ("laplace", "tanh", 32),
-     ("laplace", "sin", 32)],
-)  # fmt: skip
+    [("rademacher", "tanh", 16), ("laplace", "sin", 32)],
+)
 def test_the_kurtosis_of_weights_counts(
     monkeypatch: pytest.MonkeyPatch, w: str, activation: str, width: int
 ) -> None:
@@ -622,6 +619,8 @@ RIGHT = [
     ("orthogonal(gain=1.4142135623730951)", "relu", "he"),
     ('truncated_normal(std="he")', "relu", "he"),
     ('trunc_normal(std="xavier")', "gelu", "xavier"),
+]
+RIGHT_OF_FRAMEWORKS = [
     ("torch.nn.init.xavier_uniform_", "tanh", "xavier"),
     ("torch.nn.Linear", "tanh", "torch-linear"),
     ("jax.nn.initializers.he_normal", "relu", "he"),
@@ -635,13 +634,18 @@ def initialized(init: str, activation: str, scale: str, width: int = 48, **other
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("init", "activation", "scale"), RIGHT)
-@pytest.mark.parametrize("width", [24, 96])
+@pytest.mark.parametrize(
+    ("width", "init", "activation", "scale"),
+    [
+        *((width, *claim) for width in (24, 96) for claim in RIGHT),
+        *((24, *claim) for claim in RIGHT_OF_FRAMEWORKS),
+    ],
+)
 def test_a_right_claim_of_an_initializer_is_not_called_wrong(
-    init: str, activation: str, scale: str, width: int
+    width: int, init: str, activation: str, scale: str
 ) -> None:
-    """It agrees forward and backward, whatever a finite width does: 256 networks, alpha = 1e-6."""
-    network = initialized(init, activation, scale, width, networks=share(256))
+    """It agrees forward and backward, whatever a finite width does: 128 networks, alpha = 1e-6."""
+    network = initialized(init, activation, scale, width, networks=128)
     rows = simulate_layers(network, alpha=1e-6)
     assert all(row.agrees for row in rows)
     assert all(row.w_dist is None and row.init == network.init for row in rows)
