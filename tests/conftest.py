@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests import tiers
 from varsim.compute import one_blas_thread as blas
+
+ROOT = Path(__file__).parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,3 +37,12 @@ def one_blas_thread() -> Iterator[None]:
     """For tests that sample without a run: more threads would fight other workers for the cores."""
     with blas:
         yield
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the repository without its virtual environment, under a name with a space."""
+    copy = tmp_path_factory.mktemp("some where") / "varsim"
+    ignore = shutil.ignore_patterns(".venv", ".git", "*cache*", ".hypothesis", "dist")
+    shutil.copytree(ROOT, copy, ignore=ignore)
+    return copy

@@ -80,6 +80,16 @@ def run(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def run_script(
+    checkout: Path, *args: str, script: str = "varsim", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a script of a copy of the repository."""
+    return subprocess.run(
+        [str(checkout / "scripts" / script), *args],
+        capture_output=True, encoding="utf-8", env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+
+
 def here(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run varsim in this process, for what needs no process of its own."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))

@@ -1,4 +1,4 @@
-"""The package: wheel and sdist build, and the installed wheel runs without the test extra."""
+"""The package: wheel and sdist build, and both the wheel and a checkout run without an extra."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import re
 import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 import varsim
+from tests.program import environment, run_script
 
 ROOT = Path(__file__).parent.parent
+SQRT = ("-s", "sqrt", "-n", "6400")
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +49,38 @@ def test_the_sdist_can_be_tested(dist: Path) -> None:
     assert {"varsim", "tests", "scripts", "README.md", "pyproject.toml"} <= tops
 
 
+@pytest.fixture(scope="module")
+def first_call(checkout: Path) -> subprocess.CompletedProcess[str]:
+    """scripts/varsim, called where there is no virtual environment."""
+    # Falsy turns compiling off, of which most would be in vain: what is loaded is compiled then.
+    return run_script(checkout, *SQRT, PYTHON=sys.executable, PIP_NO_COMPILE="0")
+
+
 @pytest.mark.slow
-def test_the_installed_wheel_runs(dist: Path, tmp_path: Path) -> None:
-    """In an environment of its own, from another folder, as a command, a module and a library."""
+def test_a_fresh_checkout_runs_and_a_second_call_is_quick(
+    checkout: Path, first_call: subprocess.CompletedProcess[str]
+) -> None:
+    """The first call installs, the second needs no Python to set up, and a link works too."""
+    assert first_call.returncode == 0, first_call.stderr
+    assert " sqrt " in first_call.stdout
+    second = run_script(checkout, *SQRT, PYTHON="/nonexistent")
+    assert (second.stdout, second.stderr) == (first_call.stdout, "1 of 1 agree with theory.\n")
+    interpreter = checkout / ".venv" / "bin" / "python"
+    aside = interpreter.rename(interpreter.with_name("aside"))
+    subprocess.run([checkout / "scripts" / "setup"], check=True)
+    aside.rename(interpreter)
+    link = checkout.parent / "link"
+    link.symlink_to(checkout / "scripts" / "varsim")
+    linked = subprocess.run([link, "--version"], capture_output=True, text=True, check=True)
+    assert linked.stdout.startswith("varsim ")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_call")
+def test_the_installed_wheel_runs(dist: Path, checkout: Path, tmp_path: Path) -> None:
+    """With its dependencies alone, from another folder, as a command, a module and a library."""
     (wheel,) = dist.glob("varsim_simulator-*.whl")
-    home = tmp_path / "home"
-    venv.create(home, with_pip=True)
-    python = home / "bin" / "python"
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-compile", str(wheel)],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    python, site = checkout / ".venv" / "bin" / "python", tmp_path / "site"
     installed = subprocess.run(
         [python, "-m", "pip", "list", "--format", "freeze"],
         check=True, capture_output=True, text=True,
@@ -66,18 +88,34 @@ def test_the_installed_wheel_runs(dist: Path, tmp_path: Path) -> None:
     assert not re.search(
         r"^(pytest|hypothesis|mypy|ruff|distributed|matplotlib)==", installed, re.MULTILINE
     )
-    code = "from varsim import *; print(simulate(dim=8, scale='sqrt').agrees)"
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    code = "import varsim; print(varsim.__file__, varsim.simulate(dim=8, scale='sqrt').agrees)"
     commands: list[tuple[list[str | Path], str]] = [
-        ([home / "bin" / "varsim", "--scale", "sqrt"], "agrees"),
-        ([python, "-m", "varsim", "--version"], f"varsim {varsim.__version__}"),
-        ([home / "bin" / "varsim", "help", "sweeps"], "# Sweeps"),
-        ([python, "-c", code], "True"),
+        ([site / "bin" / "varsim", "--scale", "sqrt"], "agrees"),
+        (["-m", "varsim", "--version"], f"varsim {varsim.__version__}"),
+        ([site / "bin" / "varsim", "help", "sweeps"], "# Sweeps"),
+        (["-c", code], f"{site / 'varsim' / '__init__.py'} True"),
     ]
     for command, expected in commands:
         done = subprocess.run(
-            command, cwd=tmp_path, check=True, capture_output=True, encoding="utf-8"
-        )
+            [python, *command], cwd=tmp_path, check=True, capture_output=True, encoding="utf-8",
+            env=environment(PYTHONPATH=str(site)),
+        )  # fmt: skip
         assert expected in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_call")
+def test_a_changed_pyproject_is_installed_again(checkout: Path) -> None:
+    """So that a pull with a new dependency works."""
+    with (checkout / "pyproject.toml").open("a") as file:
+        file.write("\n# changed\n")
+    done = run_script(checkout, "--help")
+    assert done.returncode == 0
+    assert "setting up" in done.stderr
 
 
 def test_the_version_stands_in_one_place() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,27 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.program import run_script
 from tests.tiers import share
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository without its virtual environment, under a name with a space."""
-    copy = tmp_path_factory.mktemp("some where") / "varsim"
-    ignore = shutil.ignore_patterns(".venv", ".git", "*cache*", ".hypothesis", "dist")
-    shutil.copytree(ROOT, copy, ignore=ignore)
-    return copy
-
-
-def run_script(
-    checkout: Path, *args: str, script: str = "varsim", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(checkout / "scripts" / script), *args],
-        capture_output=True, encoding="utf-8", env={**os.environ, **environment}, check=False,
-    )  # fmt: skip
 
 
 def stand_in(folder: Path, body: str) -> str:
@@ -66,39 +48,6 @@ def test_no_python_is_one_sentence(checkout: Path) -> None:
     done = run_script(checkout, PYTHON="python-that-is-not-there")
     assert done.returncode == 1
     assert done.stderr.startswith("varsim: there is no python-that-is-not-there; install")
-
-
-@pytest.mark.slow
-def test_a_fresh_checkout_runs_and_a_second_call_is_quick(checkout: Path) -> None:
-    """The first call installs, the second needs no Python to set up, and a link works too."""
-    # Falsy turns compiling off, of which most would be in vain: what is loaded is compiled then.
-    first = run_script(
-        checkout, "-s", "sqrt", "-n", "6400", PYTHON=sys.executable, PIP_NO_COMPILE="0"
-    )
-    assert first.returncode == 0, first.stderr
-    assert " sqrt " in first.stdout
-    second = run_script(checkout, "-s", "sqrt", "-n", "6400", PYTHON="/nonexistent")
-    assert (second.stdout, second.stderr) == (first.stdout, "1 of 1 agree with theory.\n")
-    interpreter = checkout / ".venv" / "bin" / "python"
-    aside = interpreter.rename(interpreter.with_name("aside"))
-    subprocess.run([checkout / "scripts" / "setup"], check=True)
-    aside.rename(interpreter)
-    link = checkout.parent / "link"
-    link.symlink_to(checkout / "scripts" / "varsim")
-    linked = subprocess.run([link, "--version"], capture_output=True, text=True, check=True)
-    assert linked.stdout.startswith("varsim ")
-
-
-@pytest.mark.slow
-def test_a_changed_pyproject_is_installed_again(checkout: Path) -> None:
-    """So that a pull with a new dependency works."""
-    if not (checkout / ".venv").exists():
-        pytest.skip("the test above makes the environment")
-    with (checkout / "pyproject.toml").open("a") as file:
-        file.write("\n# changed\n")
-    done = run_script(checkout, "--help")
-    assert done.returncode == 0
-    assert "setting up" in done.stderr
 
 
 STAND_IN = """#!/bin/bash
