@@ -98,8 +98,9 @@ def test_coins_leave_the_other_distribution_as_it_is() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_a_density_has_one_unit_of_mass_and_the_variance_of_theory(pair: tuple[str, str]) -> None:
-    """For all pairs of distributions, with means and without, from few products and many."""
-    for dim, means in [(3, (-0.7, 1.3)), (512, (0.0, 0.0))]:
+    """For all pairs of distributions with means; equal ones also without, from many products."""
+    many = [(512, (0.0, 0.0))] if pair[0] == pair[1] else []
+    for dim, means in [(3, (-0.7, 1.3)), *many]:
         experiment = Experiment(
             dim=dim, scale="sqrt", x_dist=pair[0], w_dist=pair[1], x_mean=means[0], w_mean=means[1]
         )
