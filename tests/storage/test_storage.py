@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import VARSIM, environment, here, parse, run, wait_for
+from tests.program import VARSIM, environment, here, parse, wait_for
 from tests.rows import record_of
 from tests.runs import Ending, extend
 from varsim import Experiment, InputError, Result, judge, simulate
@@ -43,7 +43,7 @@ SUFFIXES = ["jsonl", "csv"]
 
 def resume(file: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Run a sweep that continues a file."""
-    return run(*args, "--output", str(file), "--resume")
+    return here(*args, "--output", str(file), "--resume")
 
 
 def lines(file: Path) -> list[str]:
@@ -61,10 +61,10 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_a_ledger_ends_with_the_bytes_of_an_output(whole: Path, tmp_path: Path) -> None:
     """They are those that --output alone writes, and a second run leaves the file alone."""
     plain = tmp_path / whole.name
-    assert run(*SWEEP, "--output", str(plain)).returncode == 0
+    assert here(*SWEEP, "--output", str(plain)).returncode == 0
     assert plain.read_bytes() == whole.read_bytes()
     before = whole.stat().st_mtime_ns
-    done = run(*(a for a in SWEEP if a != "--quiet"), "--output", str(whole), "--resume")
+    done = here(*(a for a in SWEEP if a != "--quiet"), "--output", str(whole), "--resume")
     assert "12 of 12 rows are done already" in done.stderr
     assert whole.stat().st_mtime_ns == before
 
@@ -87,7 +87,7 @@ def test_rows_are_in_the_order_of_the_sweep(whole: Path, tmp_path: Path) -> None
 def test_a_run_that_is_killed_at_any_moment_continues(suffix: str, tmp_path: Path) -> None:
     """Killed 25 times for each format: no row is lost, and the end is byte for byte the same."""
     expected = tmp_path / f"expected.{suffix}"
-    assert run(*MANY, "--output", str(expected)).returncode == 0
+    assert here(*MANY, "--output", str(expected)).returncode == 0
     whole_rows = sorted(without_verdicts(expected))
     file, rng, kills = tmp_path / f"sweep.{suffix}", random.Random(suffix), 0
     for attempt in count():
@@ -129,7 +129,18 @@ def without_verdicts(file: Path) -> list[str]:
 def test_a_row_is_on_disk_the_moment_it_is_done(suffix: str, tmp_path: Path) -> None:
     """While the second row takes its time, the first one is there already, without a verdict."""
     file = tmp_path / f"sweep.{suffix}"
-    args = ("--dim", "4,4096", "--scale", "sqrt", "--samples", "1e6", "--design", "paired")
+    args = (
+        "--dim",
+        "4,4096",
+        "--scale",
+        "sqrt",
+        "--samples",
+        "1e6",
+        "-j",
+        "1",
+        "--design",
+        "paired",
+    )
     with running(*args, "--output", str(file), "--resume") as process:
         wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") > (suffix == "csv"))
         process.kill()
@@ -148,11 +159,22 @@ def running(*args: str) -> subprocess.Popen[str]:
 def test_two_writers_never_interleave(tmp_path: Path) -> None:
     """While one adds rows, another is refused with a sentence, with --resume or without."""
     file = tmp_path / "sweep.jsonl"
-    args = ("--dim", "4,4096", "--scale", "sqrt", "--samples", "1e6", "--design", "paired")
+    args = (
+        "--dim",
+        "4,4096",
+        "--scale",
+        "sqrt",
+        "--samples",
+        "1e6",
+        "-j",
+        "1",
+        "--design",
+        "paired",
+    )
     with running(*args, "--output", str(file), "--resume") as first:
         wait_for(lambda: file.exists() and file.stat().st_size > 0)
         for option in (["--resume"], []):
-            second = run("--samples", "6400", "--output", str(file), *option)
+            second = here("--samples", "6400", "--output", str(file), *option)
             assert second.returncode == 1
             assert "in use by another varsim" in second.stderr
         first.kill()
@@ -245,7 +267,7 @@ def test_a_last_line_without_its_end_is_whole_in_jsonl(whole: Path, tmp_path: Pa
     """An editor may remove it: a closing brace shows that the row is whole, a digit does not."""
     file = tmp_path / whole.name
     file.write_bytes(whole.read_bytes()[:-1])
-    done = run(*(a for a in SWEEP if a != "--quiet"), "--output", str(file), "--resume")
+    done = here(*(a for a in SWEEP if a != "--quiet"), "--output", str(file), "--resume")
     assert ("was cut off" in done.stderr) == (whole.suffix == ".csv")
     assert file.read_bytes() == whole.read_bytes()
 
@@ -467,10 +489,10 @@ def test_a_dry_run_shows_what_is_left(whole: Path, tmp_path: Path) -> None:
 def test_an_unmet_precision_ends_with_4() -> None:
     """The rows are written first; a verdict that disagrees ends it with 3 instead."""
     args = ("--dim", "64", "--scale", "sqrt", "--precision", "0.1%", "--max-samples", "1e4")
-    done = run(*args)
+    done = here(*args)
     assert done.returncode == 4
     assert "agrees" in done.stdout
-    assert run(*args, "--check", "--alpha", "0.999999").returncode == 3
+    assert here(*args, "--check", "--alpha", "0.999999").returncode == 3
 
 
 def test_an_empty_ledger_leaves_no_file(tmp_path: Path) -> None:
