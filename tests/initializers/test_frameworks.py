@@ -169,7 +169,7 @@ def test_global_state_stays_as_it_is(init: str) -> None:
 def test_frameworks_do_what_they_say(init: str, scale: str) -> None:
     """They fit their scheme where the fans differ, so a transposed W would not pass."""
     gain = 5 / 3 if "5/3" in init else None
-    fields = {"dim": 96, "fan_out": 160, "gain": gain, "init": needs(init), "samples": 400_000}
+    fields = {"dim": 96, "fan_out": 160, "gain": gain, "init": needs(init), "samples": 100_000}
     assert simulate(Experiment(scale=scale, **fields)).agrees  # type: ignore[arg-type]
     wrong = simulate(Experiment(scale="D^0.55", **fields | {"gain": None}))  # type: ignore[arg-type]
     assert not wrong.agrees

@@ -316,7 +316,7 @@ def test_exact_laws_of_linear_and_relu_stacks(activation: str, growth: int, x: s
     scheme = {"scale": "lecun"} if activation == "identity" else {"scale": "he"}
     widths = (16, 24, 40, 32, 48)
     network = stack(
-        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=8000
+        activation, *widths, scheme=scheme, x_dist=x, batch=1, backward=False, networks=5000
     )
     squares = field(list(stream(network)), "square")
     mean = 1.0 if activation == "identity" else 2.0
@@ -466,7 +466,7 @@ def test_gradients_agree_with_theory_within_the_allowance(activation: str) -> No
 @pytest.mark.slow
 def test_the_correction_of_gradients_is_measurable() -> None:
     """For tanh of width 64 theory holds without an allowance; infinite width is rejected."""
-    network = stack("tanh", *(64,) * 8, batch=16, networks=4000)
+    network = stack("tanh", *(64,) * 8, batch=16, networks=2000)
     measured = field(list(stream(network)), "gradient_square")
     corrected, infinite = (
         np.array([layer.gradient for layer in predict(network, infinite_width=alone)])
