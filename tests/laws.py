@@ -9,7 +9,7 @@ written here, independently of ``varsim.layer.theory``:
 * the mean of the squared standard errors that were claimed with the same;
 * the share of 95 % intervals that hold the truth.
 
-Every check is a z-score. There are about 1,750 of them in the suite, so the bound of 6.2 standard
+Every check is a z-score. There are about 1,350 of them in the suite, so the bound of 6.2 standard
 errors (two-sided p = 5.7e-10) keeps the chance that a right program fails under 1e-6 in all.
 Seeds are fixed, so a check that has passed passes again.
 
@@ -18,8 +18,8 @@ where 80 seeds show gross faults only, and then by distribution and all together
 add up. Of all pairs together, in one design and dimension, the standard errors are 0.08 % of the
 variance, 1 % of the claimed squared error and 3 % of the squared deviations, or less. Faults that
 were put in are found by every design and dimension alone: 0.5 % in k, an error bar 3 % off either
-way, deviations a fifth larger than claimed (by all but one of the twelve: a seventh). A sampler
-that is 0.5 % too wide is found by some of them at least, whichever distribution has it.
+way, deviations a seventh larger than claimed. A sampler that is 0.5 % too wide is found by some of
+them at least, whichever distribution has it.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def test_inputs_do_not_share_the_stream_of_w(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_intervals_are_student_s() -> None:
     """Of 16 draws, as SciPy has them: from the values of each W, and by their width in errors."""
-    row = sound()[0]
+    (row,) = many(1)
     squares = [np.mean(whole(row.question, index).weights ** 2) for index in range(16)]
     about = {"loc": np.mean(squares), "scale": stats.sem(squares)}
     assert row.square.interval(0.95) == pytest.approx(stats.t.interval(0.95, 15, **about))
