@@ -15,6 +15,7 @@ polynomial; layer norm removes their mean, the first one, too.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -64,6 +65,7 @@ class Expansion:
         square: Coefficients of φ² in Hermite polynomials, of shape (orders, M).
         slope: Coefficients of φ′², of shape (orders, M).
         cross: Coefficients of φφ′, of shape (orders, M).
+        derivative: Coefficients of φ′, of shape (orders, M).
         square_noise: Coefficients of one unit's part in ξ, of shape (orders, M).
         slope_noise: Coefficients of its part in the fluctuation of the mean of φ′²/divisor.
         cross_noise: Coefficients of its part in the fluctuation of the mean of φφ′t.
@@ -74,7 +76,12 @@ class Expansion:
     """
 
     def __init__(
-        self, network: Network, at_limit: Limit, inputs: float, on_sphere: Branch | None
+        self,
+        network: Network,
+        at_limit: Limit,
+        inputs: float,
+        on_sphere: Branch | None,
+        powers: Sequence[Array] | None = None,
     ) -> None:
         """Expand about the limit of a residual stack without batch norm.
 
@@ -84,6 +91,8 @@ class Expansion:
             inputs: Variance of the first layer's kernel between inputs.
             on_sphere: The first branch on a sphere in n dimensions, as below a norm; None without
                 one.
+            powers: E c^p of two inputs of the batch, layer by layer, each of shape
+                (orders + 1,), for covariances of two inputs; by default they are of one.
         """
         _, factor = stream_factors(network)
         self.n, self.norm = network.widths[1], network.norm
@@ -95,12 +104,16 @@ class Expansion:
         self.divisor = self.kernel if self.normed else np.ones_like(self.kernel)
         orders = ORDERS if self.kernel.size <= _MANY else _FEWER_ORDERS
         coefficients = _coefficients(network.phi, self.kernel / self.divisor)[:, :, :orders]
-        self.square, self.slope, self.cross = coefficients.transpose(1, 2, 0)
+        self.square, self.slope, self.cross, self.derivative = coefficients.transpose(1, 2, 0)
         self._set_noise()
         size = len(self.kernel)
         self.earlier = np.tri(size, size, -1)
         low, high = (f.outer(self.kernel, self.kernel) for f in (np.minimum, np.maximum))
         self.rho = np.sqrt(low / high)
+        self.powers: Array = np.ones((orders, size))
+        if powers is not None:
+            self.powers = np.array(powers).T[:orders, :-1]
+        self._lower = np.minimum.outer(np.arange(size), np.arange(size))
         # a ∂E φ²/∂K, by which a branch amplifies a fluctuation of K; below a norm it is 0.
         chi = 0.0 if self.normed else self.amplitude * self.square[2] / math.sqrt(2) / self.kernel
         self.kernel_growth = np.cumprod(np.append(1.0, 1.0 + chi + 0.0 * self.kernel))
@@ -123,7 +136,9 @@ class Expansion:
             self.square_noise[1] = self.slope_noise[1] = self.cross_noise[0] = 0.0
 
     def covariance(self, above: Array, below: Array, start: int = 1) -> Array:
-        """Return Σ_p a_p(k) b_p(m) ρ^p, which is E[a(y_k) b(y_m)], from p = ``start`` on.
+        """Return Σ_p a_p(k) b_p(m) E c^p ρ^p, which is E[a(y_k) b(y_m)], from p = ``start`` on.
+
+        c is that of the lower layer; 1 for one input.
 
         Args:
             above: Coefficients of the function at layer k, of shape (orders, M).
@@ -132,7 +147,7 @@ class Expansion:
         """
         total, power = np.zeros_like(self.rho), self.rho**start
         for p in range(start, len(above)):
-            total += np.outer(above[p], below[p]) * power
+            total += np.outer(above[p], below[p]) * power * self.powers[p][self._lower]
             power = power * self.rho
         return total
 
@@ -211,17 +226,68 @@ class Expansion:
         result: Array = pairs.sum(axis=1) / (2 * self.n * self.kernel)
         return result
 
-    def spread(self) -> Array:
-        """Return the relative variance of Σh²/n, of shape (L,).
+    def log_variances(self, *, one_cotangent: bool) -> Array:
+        """Return the variances of log Σh²/n and log Σ(∂h)²/n, of shape (2, L): eq. (20), (21).
 
-        Its logarithm's variance is the sum of those of the kernel, of the units, and of both.
+        Args:
+            one_cotangent: Whether they are of one input; else they are covariances of two, with
+                independent cotangents.
         """
-        kernels = self.kernels
-        both = 0.0 * kernels
+        kernels, squares, both = self.kernels, np.append(self.powers[2], self.powers[2, -1:]), 0.0
         if not self.normed:
-            both = (self.response * (self.square[2] * math.sqrt(2) * self.kernel)).sum(axis=1)
-        log = (np.diag(self.fluctuations) + 2 * (kernels**2 + both) / self.n) / kernels**2
-        return positive_part(np.expm1(np.minimum(log, 100.0)))
+            parts = self.square[2] * math.sqrt(2) * self.kernel * self.powers[2]
+            both = (self.response * parts).sum(axis=1)
+        signals = np.diag(self.fluctuations) + 2 * (kernels**2 * squares + both) / self.n
+        growths = self._growth_fluctuations()
+        of_cotangent = 2 / self.n if one_cotangent else 0.0
+        from_start = np.cumsum(np.cumsum(growths[::-1, ::-1], axis=0), axis=1)
+        gradients = np.append(np.diag(from_start)[::-1], 0.0) + of_cotangent
+        gradients += self._of_gradients(one_cotangent=one_cotangent)
+        return np.stack([signals / kernels**2, gradients])
+
+    def _growth_fluctuations(self) -> Array:
+        """Covariances of log g of layers between networks, given the tangent, of shape (M, M)."""
+        response, s2 = self._growth_response, self.slope[2] * math.sqrt(2)
+        by_kernel = response * (-self.slope[0] if self.normed else s2 / 2) / self.kernel
+        kernels, from_units = self.fluctuations[:-1, :-1], self.response[:-1]
+        mixed = from_units @ self.covariance(self.square_noise, self.slope_noise) / self.n
+        mixed = by_kernel[:, None] * mixed * response
+        slopes = self.covariance(self.slope_noise, self.slope_noise) / self.n
+        result: Array = (
+            np.outer(by_kernel, by_kernel) * kernels
+            + mixed
+            + mixed.T
+            + np.outer(response, response) * slopes
+        )
+        return result
+
+    def _of_gradients(self, *, one_cotangent: bool) -> Array:
+        """Return the part of the gradients' correlation γ in log_variances, of shape (L,)."""
+        amplitude, size = self.amplitude / self.divisor, self.kernel.size
+        slopes = (self.derivative**2 * self.powers).sum(axis=0) * amplitude
+        squares = (self.slope**2 * self.powers).sum(axis=0) * amplitude**2
+        along = self._weighted_slopes() * amplitude
+        fresh = (2 * along + squares) / self._tangent_growth**2 / self.n
+        kept = ((1 + slopes) / self._tangent_growth) ** 2
+        crossed = along if one_cotangent else slopes
+        parts = (4 * crossed + 2 * squares) / self._tangent_growth**2 / self.n
+        result, gamma_square = np.zeros(size + 1), 1.0 if one_cotangent else 1 / self.n
+        for k in range(size - 1, -1, -1):
+            result[k] = result[k + 1] + gamma_square * parts[k]
+            if not one_cotangent:
+                gamma_square = kept[k] * gamma_square + fresh[k]
+        return result
+
+    def _weighted_slopes(self) -> Array:
+        """Return E g²φ′²/E g² of every layer, for g the gradient of the next layer: eq. (22).
+
+        A unit with a large φ′ has received more gradient from the branches above.
+        """
+        gradients = np.cumprod(np.append(1.0, self._tangent_growth[::-1]))[-2::-1]
+        received = self.amplitude / self.divisor * gradients
+        together = self.covariance(self.slope, self.slope, 0) * self.earlier
+        weighted: Array = (self.slope[0] + received @ together) / gradients
+        return weighted
 
     @cached_property
     def backward(self) -> Array:
@@ -356,18 +422,19 @@ class Expansion:
 
 
 def _coefficients(phi: Activation, kernels: Array) -> Array:
-    """Return the coefficients of φ², φ′² and φφ′ in Hermite polynomials of h/√K.
+    """Return the coefficients of φ², φ′², φφ′ and φ′ in Hermite polynomials of h/√K.
 
-    Their shape is (kernels, 3, orders). For many kernels they are interpolated.
+    Their shape is (kernels, 4, orders). For many kernels they are interpolated.
     """
     if phi.homogeneous:
-        scales = np.stack([kernels, np.ones_like(kernels), np.sqrt(kernels)], axis=1)
+        ones = np.ones_like(kernels)
+        scales = np.stack([kernels, ones, np.sqrt(kernels), ones], axis=1)
         scaled: Array = scales[:, :, None] * _coefficients_at(phi, 1.0)
         return scaled
     distinct = sorted(set(kernels.tolist()))
     if len(distinct) <= _MANY:
         by_kernel = {kernel: _coefficients_at(phi, kernel) for kernel in distinct}
-        return np.array([by_kernel[k] for k in kernels.tolist()]).reshape(-1, 3, ORDERS)
+        return np.array([by_kernel[k] for k in kernels.tolist()]).reshape(-1, 4, ORDERS)
     grid = Grid(math.log(distinct[0]), math.log(distinct[-1]))
     at, shares = grid.places(kernels)
     on_grid = np.array([_coefficients_at(phi, float(kernel)) for kernel in grid.kernels])
@@ -379,7 +446,7 @@ def _coefficients(phi: Activation, kernels: Array) -> Array:
 def _coefficients_at(phi: Activation, kernel: float) -> Array:
     h, mass = resolved_rule(phi, kernel)
     value, slope = phi.phi(h), phi.derivative(h)
-    functions = np.stack([value**2, slope**2, value * slope]) * mass
+    functions = np.stack([value**2, slope**2, value * slope, slope]) * mass
     coefficients = hermite(h / math.sqrt(kernel), functions)
     if not np.isfinite(coefficients).all():
         raise FloatingPointError

@@ -1,8 +1,8 @@
 """Cells of theory: E h² and E (∂h)² of every layer, each with its allowance.
 
-Values, allowances and corrections are arrays of the shape (2, layers): the row ``VARIANCE`` is of
-signals, E h²; the row ``GRADIENT`` is of gradients, E (∂h)². An allowance is added by
-:meth:`Cells.allowing`, and a cell is emptied by :meth:`Cells.only`.
+Values, allowances, spreads and corrections are arrays of the shape (2, layers): the row
+``VARIANCE`` is of signals, E h²; the row ``GRADIENT`` is of gradients, E (∂h)². An allowance is
+added by :meth:`Cells.allowing`, and a cell is emptied by :meth:`Cells.only`.
 """
 
 from __future__ import annotations
@@ -49,21 +49,23 @@ class Cells(NamedTuple):
         value: E h² and E (∂h)², from a cotangent of variance 1 on top, of shape (2, layers); NaN in
             an empty cell.
         slack: Relative allowances for the terms that theory omits, of shape (2, layers).
-        spread: Relative variance of Σh²/n between networks, for one input, of shape (layers,); NaN
-            where unknown.
+        spread: Relative variance of Σh²/n and Σ(∂h)²/n between networks, for one input, of shape
+            (2, layers); NaN where unknown.
+        batch_spread: The same for the batch's mean.
         gap: Reason of the empty cells, or None.
     """
 
     value: Array
     slack: Array
     spread: Array
+    batch_spread: Array
     gap: str | None = None
 
     @classmethod
-    def of(cls, value: Array, spread: Array | None = None) -> Cells:
-        """Return cells without allowances; by default their spread is unknown."""
-        unknown = np.full(value.shape[1], np.nan)
-        return cls(value, np.zeros(value.shape), unknown if spread is None else spread)
+    def of(cls, value: Array) -> Cells:
+        """Return cells without allowances, whose spread is unknown."""
+        unknown = np.full(value.shape, np.nan)
+        return cls(value, np.zeros(value.shape), unknown, unknown)
 
     def corrected(self, by: Correction) -> Cells:
         """Return the cells with a correction, whose next terms enter the allowances."""

@@ -17,7 +17,7 @@ here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from varsim.activations import Activation
 from varsim.stack.question import Layer
-from varsim.stack.theory.cells import GRADIENT, Cells
+from varsim.stack.theory.cells import GRADIENT
 from varsim.stack.theory.laws import (
     NODES,
     STEP,
@@ -74,17 +74,29 @@ class PlainStack(NamedTuple):
     orthogonal: bool = False
     nodes: int = NODES
 
-    def cells(
-        self, means: Sequence[float], squares: Sequence[float], gradients: Sequence[float]
-    ) -> Cells:
-        """Return the cells, from E q, E q² and E (∂h)² of every layer.
+    def spread(self, means: Sequence[float], squares: Sequence[float]) -> Array:
+        """Return the relative variance of Σh²/n, from E q and E q² of every layer.
 
         Normal units add to the relative variance of q; orthogonal W gives Σh²/n = q.
         """
         widths = np.array([layer.fan_out for layer in self.layers], float)
         units = 1.0 if self.orthogonal else 1 + 2 / widths
-        spread = positive_part(np.array(squares) / np.array(means) ** 2 * units - 1)
-        return Cells.of(np.array([means, gradients]), spread)
+        return positive_part(np.array(squares) / np.array(means) ** 2 * units - 1)
+
+
+class Finite(NamedTuple):
+    """Theory at finite width, by layer.
+
+    Attributes:
+        value: E h² and E (∂h)², of shape (2, layers).
+        spread: Relative variance of Σh²/n and of Σ(∂h)²/n between networks, for one input, of shape
+            (2, layers); NaN where unknown.
+        equal: Their relative covariance for two equal inputs with independent cotangents.
+    """
+
+    value: Array
+    spread: Array
+    equal: Array
 
 
 class _Step(NamedTuple):
@@ -104,6 +116,11 @@ class _Step(NamedTuple):
     at: Indices
     shares: Array
 
+    def expected(self, above: Array) -> Array:
+        """Return E[factor · f(q')] from f on the grid, of the same shape (grid,)."""
+        result: Array = (self.weights * (above[self.at] * self.shares).sum(axis=-1)).sum(axis=-1)
+        return result
+
 
 class _Steps(NamedTuple):
     """Steps to the next layer, by the factor of :class:`varsim.stack.theory.laws.LayerRules`."""
@@ -113,6 +130,8 @@ class _Steps(NamedTuple):
     overlap: _Step
     radial: _Step
     radial_overlap: _Step
+    pair: _Step
+    fourth: _Step
 
 
 class Grid:
@@ -156,17 +175,17 @@ class Grid:
         return nearest_points
 
 
-def finite(stack: PlainStack) -> Cells:
-    """Return the cells at finite width; values that floats cannot hold are not finite.
+def finite(stack: PlainStack) -> Finite:
+    """Return theory at finite width; values that floats cannot hold are not finite.
 
     Raises:
         ArithmeticError: A mean of φ is not finite.
     """
     scale_free = stack.phi.homogeneous and not stack.bias
-    cells = _scale_free(stack) if scale_free else _on_grid(stack)
+    result = _scale_free(stack) if scale_free else _on_grid(stack)
     alive = survival_probabilities(stack)
-    cells.value[GRADIENT, :-1] *= alive[:-1]  # on top the gradient is given
-    return cells
+    result.value[GRADIENT, :-1] *= alive[:-1]  # on top the gradient is given
+    return result
 
 
 def survival_probabilities(stack: PlainStack) -> list[float]:
@@ -185,8 +204,8 @@ def survival_probabilities(stack: PlainStack) -> list[float]:
     return probabilities
 
 
-def _on_grid(stack: PlainStack) -> Cells:
-    """Return the cells of any stack, from laws and functions of q on a grid."""
+def _on_grid(stack: PlainStack) -> Finite:
+    """Return theory of any stack, from laws and functions of q on a grid."""
     chain, first = _Chain(stack), stack.first
     at, shares = chain.grid.places(first.means)
     law = np.bincount(at.ravel(), (shares * first.weights[:, None]).ravel(), chain.grid.size)
@@ -202,11 +221,30 @@ def _on_grid(stack: PlainStack) -> Cells:
         )
         laws.append(law)
     gradients = [float(law @ growth) for law, growth in zip(laws, chain.growths(), strict=True)]
-    return stack.cells(means, squares, gradients)
+    moments = np.array([each @ law for law, each in zip(laws, chain.moments(), strict=True)])
+    return _finite(stack, means, squares, gradients, moments)
 
 
-def _scale_free(stack: PlainStack) -> Cells:
-    """Return the cells for homogeneous φ: q is a product of factors, and A, B do not depend on q.
+def _finite(
+    stack: PlainStack,
+    means: Sequence[float],
+    squares: Sequence[float],
+    gradients: Sequence[float],
+    moments: Array,
+) -> Finite:
+    """Return theory from E q, E q², E (∂h)² of every layer, and :meth:`_Chain.moments`."""
+    forward = stack.spread(means, squares)
+    mean, square, pair = moments.T
+    if stack.orthogonal:  # cotangents are normal
+        square = square * (1 + 2 / np.array([layer.fan_out for layer in stack.layers]))
+    one, equal = (positive_part(each / mean**2 - 1) for each in (square, pair))
+    return Finite(
+        np.array([means, gradients]), np.array([forward, one]), np.array([forward, equal])
+    )
+
+
+def _scale_free(stack: PlainStack) -> Finite:
+    """Return theory for homogeneous φ: q is a product of factors, and A, B do not depend on q.
 
     A bias breaks that.
     """
@@ -220,6 +258,7 @@ def _scale_free(stack: PlainStack) -> Cells:
         squares.append(squares[-1] * variance**2 * rules.signal.mean_square)
     along = across = 1.0
     gradients, top = [1.0], stack.layers[-1].fan_out
+    moments = [_moments_on_top(stack)]
     for variance, rules, layer in zip(
         stack.variances[:0:-1], by_layer[::-1], stack.layers[:0:-1], strict=True
     ):
@@ -232,7 +271,35 @@ def _scale_free(stack: PlainStack) -> Cells:
             across = across * (n / (n - 1))
             start = along / n + across * (1 - 1 / n)
         gradients.append(start * top / n)
-    return stack.cells(means, squares, gradients[::-1])
+        factors = [rule.total.__mul__ for rule in (rules.trace, rules.pair, rules.fourth)]
+        moments.append(
+            _moments_below(stack, len(stack.layers) - len(moments), moments[-1], factors)
+        )
+    return _finite(stack, means, squares, gradients[::-1], np.array(moments[::-1]))
+
+
+def _moments_on_top(stack: PlainStack) -> Array:
+    """Return the moments of :meth:`_Chain.moments` on top, where tangents are their start."""
+    return np.array([1.0, 1.0 if stack.orthogonal else 1 + 2 / stack.layers[-1].fan_out, 1.0])
+
+
+def _moments_below(
+    stack: PlainStack, place: int, above: Array, factors: Sequence[Callable[[Array], Array]]
+) -> Array:
+    """Return the moments of :meth:`_Chain.moments` below layer ``place``: chain.md, eq. (8).
+
+    Args:
+        stack: The stack.
+        place: The layer above, counted from 0.
+        above: Its moments.
+        factors: Functions that give E[factor · f(q')] for f of the layer above, with the factors
+            trace, pair and fourth of :class:`varsim.stack.theory.laws.LayerRules`.
+    """
+    (mean, square, pair), (trace, both, fourth) = above, factors
+    variance, n = stack.variances[place], stack.layers[place].fan_in
+    normal = n / (n + 2) if stack.orthogonal else 1.0
+    square = (both(square) + 2 * fourth(square)) * normal
+    return np.stack([variance * trace(mean), variance**2 * square, variance**2 * both(pair)])
 
 
 def _share(overlap: GaussRule) -> float:
@@ -297,6 +364,21 @@ class _Chain:
             growths.append(start * (top / n))
         return growths[::-1]
 
+    def moments(self) -> list[Array]:
+        """Return moments of tangents for every layer, as functions of its kernel: (3, grid).
+
+        Of normal tangents t, t′ that start there with a mean square of 1, they are E |t|²/n,
+        E |t|⁴/n² and E |t|²|t′|²/n² at the top. Their parts along h are not followed: relative to
+        the first, they change the others by the order 1/n²: chain.md, eq. (9).
+        """
+        on_top = _moments_on_top(self._stack)
+        result, layers = [np.repeat(on_top[:, None], self.grid.size, axis=1)], self._stack.layers
+        for place in range(len(layers) - 1, 0, -1):
+            steps = self.steps(place)
+            factors = [step.expected for step in (steps.trace, steps.pair, steps.fourth)]
+            result.append(_moments_below(self._stack, place, result[-1], factors))
+        return result[::-1]
+
     def _expected_square(
         self, variance: float, whole: _Step, overlap: _Step, along: Array, across: Array
     ) -> Array:
@@ -304,14 +386,11 @@ class _Chain:
 
         The steps are those of |s|² and (s·r)² in the module's formula.
         """
-        squares = (across[whole.at] * whole.shares).sum(axis=-1)
         gain = ((along - across)[overlap.at] * overlap.shares).sum(axis=-1)
         not_bias = (overlap.kernels - self._stack.bias) / np.maximum(overlap.kernels, 1e-300)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(overlap.means > 0.0, overlap.weights / overlap.means, 0.0)
-        result: Array = variance * (
-            (whole.weights * squares).sum(axis=-1) + (ratio * not_bias * gain).sum(axis=-1)
-        )
+        result: Array = variance * (whole.expected(across) + (ratio * not_bias * gain).sum(axis=-1))
         return result
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.stack.question import Network
-from varsim.stack.theory import batch, branches, chain, sphere
+from varsim.stack.theory import batch, branches, chain, sphere, spread
 from varsim.stack.theory.cells import GRADIENT, Cells
 from varsim.stack.theory.chain import PlainStack
 from varsim.stack.theory.laws import (
@@ -49,12 +49,17 @@ def _plain(network: Network, at_limit: Limit, law: Law) -> Cells:
     least = _LEAST_UNITS[network.norm] if network.norm != "none" or isometric else 0
     if min(network.widths[1:-1], default=math.inf) < least:
         return _too_narrow(at_limit, least)
-    cells, coarse = (
+    exact, coarse = (
         chain.finite(stack) if network.norm == "none" else sphere.finite(stack, network.norm)
         for stack in _plain_stacks(network, at_limit, isometric)
     )
-    with_other_rule = np.where(cells.value == coarse.value, 1.0, coarse.value / cells.value)
-    cells = cells.allowing(np.abs(with_other_rule - 1))
+    with_other_rule = np.where(exact.value == coarse.value, 1.0, coarse.value / exact.value)
+    cells = Cells.of(exact.value).allowing(np.abs(with_other_rule - 1))
+    logs = spread.log_variances(network, at_limit, isometric=isometric)
+    one = np.where(np.isnan(exact.spread), np.expm1(logs.one), exact.spread)
+    equal = np.where(np.isnan(exact.equal), np.expm1(logs.equal), exact.equal)
+    batch_spread = spread.of_batch(one, logs.pair_of(equal), network.batch)
+    cells = cells._replace(spread=one, batch_spread=batch_spread)
     if network.norm != "none":
         cells = cells.allowing(_probability_of_zero(network, at_limit))
     if law.kind != "independent" and not isometric:
@@ -150,10 +155,34 @@ def _residual(network: Network, at_limit: Limit, law: Law) -> Cells:
     correction.rest[GRADIENT, 0] += rule_error
     cells = at_limit.cells.corrected(correction).allowing(dead)
     if law.kind == "independent":
-        cells = cells._replace(spread=expansion.spread())
+        cells = _with_spread(network, at_limit, first.variance, expansion, cells)
     else:  # the correction is that of normal weights
         cells = cells.allowing(np.sqrt(cells.slack))
     return with_weight_law(network, at_limit, law, cells)
+
+
+def _with_spread(
+    network: Network, at_limit: Limit, inputs: float, expansion: branches.Expansion, cells: Cells
+) -> Cells:
+    """Return the cells of a residual stack with their spread.
+
+    Args:
+        network: The question.
+        at_limit: Its layers at infinite width.
+        inputs: Variance of the first layer's kernel between inputs.
+        expansion: The expansion for one input.
+        cells: The cells.
+    """
+    powers = spread.powers_of_pair(network, at_limit)
+    of_pair = branches.Expansion(network, at_limit, inputs * network.correlation**2, None, powers)
+    one, pair = (
+        np.expm1(np.minimum(logs, 100.0))
+        for logs in (
+            expansion.log_variances(one_cotangent=True),
+            of_pair.log_variances(one_cotangent=False),
+        )
+    )
+    return cells._replace(spread=one, batch_spread=spread.of_batch(one, pair, network.batch))
 
 
 def _batch_norm(network: Network, at_limit: Limit, law: Law) -> Cells:

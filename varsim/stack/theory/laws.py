@@ -109,6 +109,8 @@ class LayerRules(NamedTuple):
         overlap: r D P D r / n²: mean square of D t along r, over n.
         radial: |D h|² / (n K): as ``trace`` for a tangent along h.
         radial_overlap: (r D h)² / (n² K): as ``overlap`` for a tangent along h.
+        pair: (tr D²)² / n²: mean of |D t|²|D t′|²/n² for two independent normal tangents.
+        fourth: tr D⁴ / n²: half of what |D t|⁴/n² adds to that for one normal tangent.
     """
 
     signal: GaussRule
@@ -116,6 +118,8 @@ class LayerRules(NamedTuple):
     overlap: GaussRule
     radial: GaussRule
     radial_overlap: GaussRule
+    pair: GaussRule
+    fourth: GaussRule
 
 
 class _UnitSeries(NamedTuple):
@@ -131,6 +135,7 @@ class _UnitSeries(NamedTuple):
         weights: Weights of the points, of shape (points,).
         one: Series of the factor 1.
         slope: Of φ′².
+        slope_square: Of φ′⁴.
         slope_h: Of φ′² z².
         slope_phi: Of φ′² φ².
         both: Of (φ′ φ z)².
@@ -143,6 +148,7 @@ class _UnitSeries(NamedTuple):
     weights: Array
     one: Complex
     slope: Complex
+    slope_square: Complex
     slope_h: Complex
     slope_phi: Complex
     both: Complex
@@ -161,6 +167,8 @@ class _LayerSeries(NamedTuple):
     overlap: Complex
     radial: Complex
     radial_overlap: Complex
+    pair: Complex
+    fourth: Complex
     unprojected: Complex
 
 
@@ -213,10 +221,10 @@ def _moments_at(
 def _layer_moments(unit: _UnitSeries, n: int, bond: Bond) -> Array:
     """Return the moments of n units with each factor, of shape (factors, ..., orders)."""
     series = (_moments(unit, each, n) for each in _layer_series(unit, n, bond))
-    signal, trace, overlap, radial, radial_overlap, unprojected = series
+    signal, trace, overlap, radial, radial_overlap, pair, fourth, unprojected = series
     is_rounding = overlap[..., :1] <= 1e-9 * unprojected[..., :1]
     overlap = np.where(is_rounding, 0.0, overlap)
-    return np.stack([signal, trace, overlap, radial, radial_overlap])
+    return np.stack([signal, trace, overlap, radial, radial_overlap, pair, fourth])
 
 
 def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
@@ -226,6 +234,8 @@ def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
     """
     power, others, all_but_two = (_power(unit.one, n - k) for k in range(3))
     trace, unprojected = _product(unit.slope, others), _product(unit.slope_phi, others)
+    fourth = _product(unit.slope_square, others) / n
+    pair = fourth + (1 - 1 / n) * _product(_product(unit.slope, unit.slope), all_but_two)
     radial = _product(unit.slope_h, others)
     radial_overlap = _product(unit.both, others) + (n - 1) * _product(
         _product(unit.cross, unit.cross), all_but_two
@@ -240,7 +250,9 @@ def _layer_series(unit: _UnitSeries, n: int, bond: Bond) -> _LayerSeries:
             _product(unit.across, unit.across), all_but_two
         )
         overlap = overlap - along_mean / n
-    return _LayerSeries(power, trace, overlap / n, radial, radial_overlap / n, unprojected / n)
+    return _LayerSeries(
+        power, trace, overlap / n, radial, radial_overlap / n, pair, fourth, unprojected / n
+    )
 
 
 def _moments(unit: _UnitSeries, series: Complex, n: int) -> Array:
@@ -262,7 +274,7 @@ def _rule(
 
 def _scaled(unit: LayerRules, kernel: Array) -> LayerRules:
     """Return the rules of a homogeneous φ from those at variance 1; its φ′ has no scale."""
-    powers = 0, 0, 1, 0, 1  # of φ², in each factor
+    powers = 0, 0, 1, 0, 1, 0, 0  # of φ², in each factor
     return LayerRules(
         *(
             GaussRule(rule.means * kernel, rule.weights * kernel**power)
@@ -363,8 +375,11 @@ def _unit_series(phi: Activation, kernel: float, n: int, bond: Bond) -> _UnitSer
     powers = ((square - center) / spread) ** np.arange(_MOMENTS)[:, None] / _FACTORIALS[:, None]
     slopes, cross = slope * slope, slope * value
     factors = np.stack(
-        [np.ones_like(z), slopes, slopes * z * z, cross * cross, (cross * z) ** 2, cross * z, cross]
-    )
+        [
+            np.ones_like(z), slopes, slopes**2, slopes * z * z, cross * cross, (cross * z) ** 2,
+            cross * z, cross,
+        ]
+    )  # fmt: skip
     table = (factors[:, None] * powers * mass).reshape(-1, z.size).T
     if not np.isfinite(table).all():
         raise FloatingPointError

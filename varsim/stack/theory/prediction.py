@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from varsim.stack.question import Network
-from varsim.stack.theory.cells import Cells
+from varsim.stack.theory.cells import VARIANCE, Cells
 from varsim.stack.theory.finite_width import cells_at_finite_width
 from varsim.stack.theory.laws import Array
-from varsim.stack.theory.limit import Limit, layers_in_limit, shares_of_batch
+from varsim.stack.theory.limit import Limit, layers_in_limit
 
 
 class LayerTheory(NamedTuple):
@@ -25,6 +25,7 @@ class LayerTheory(NamedTuple):
         gradient: E (∂h)², from a cotangent of variance 1 on top.
         gradient_slack: Relative allowance for the terms that ``gradient`` omits.
         batch_spread: Relative variance of the batch's mean of Σh²/n between networks.
+        gradient_spread: Relative variance of the batch's mean of Σ(∂h)²/n between networks.
         gap: Reason of an unknown variance or gradient, or None.
         correlation: c, the correlation of h between two inputs of a batch, at infinite width.
         chi: χ⊥, the growth of squared gradients from the next layer down to this one, at infinite
@@ -37,6 +38,7 @@ class LayerTheory(NamedTuple):
     gradient: float | None = None
     gradient_slack: float = 0.0
     batch_spread: float | None = None
+    gradient_spread: float | None = None
     gap: str | None = None
     correlation: float | None = None
     chi: float | None = None
@@ -103,12 +105,13 @@ def _layers(network: Network, at_limit: Limit, cells: Cells) -> list[LayerTheory
     """Return the cells layer by layer, with an allowance for rounding."""
     variance, gradient = map(_none_unless_finite, cells.value)
     variance_slack, gradient_slack = (cells.slack + _rounding(network)).tolist()
-    of_batch = cells.spread * shares_of_batch(network, at_limit)
+    batch_spread, gradient_spread = map(_none_unless_finite, cells.batch_spread)
     return [
         LayerTheory(*layer)
         for layer in zip(
-            variance, variance_slack, _none_unless_finite(cells.spread), gradient, gradient_slack,
-            _none_unless_finite(of_batch), repeat(cells.gap), at_limit.correlations, at_limit.chis,
+            variance, variance_slack, _none_unless_finite(cells.spread[VARIANCE]), gradient,
+            gradient_slack, batch_spread, gradient_spread, repeat(cells.gap),
+            at_limit.correlations, at_limit.chis,
         )
     ]  # fmt: skip
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from varsim.stack.theory.cells import Cells
-from varsim.stack.theory.chain import PlainStack
+import numpy as np
+
+from varsim.stack.theory.chain import Finite, PlainStack
 from varsim.stack.theory.laws import Bond, LayerRules, layer_rules
 
 _BONDS: dict[str, Bond] = {"rms": "sphere", "layer": "centred sphere"}
@@ -33,8 +34,8 @@ class Branch(NamedTuple):
     growth: float
 
 
-def finite(stack: PlainStack, norm: str) -> Cells:
-    """Return the cells at finite width.
+def finite(stack: PlainStack, norm: str) -> Finite:
+    """Return theory at finite width, without the spread of gradients.
 
     The gradient of a layer follows from a tangent that starts there and goes up. The norm above
     divides it by ρ, the root mean square of h, and removes its part along h. No norm follows on
@@ -68,7 +69,9 @@ def finite(stack: PlainStack, norm: str) -> Cells:
         growth = inverse(n) * inverse_kernel * factor
         gradients.append(growth * layers[-1].fan_out / n)
     means, squares = [kernel.mean for kernel in kernels], [kernel.mean_square for kernel in kernels]
-    return stack.cells(means, squares, gradients[::-1])
+    forward = stack.spread(means, squares)
+    spread = np.stack([forward, np.full_like(forward, np.nan)])
+    return Finite(np.array([means, gradients[::-1]]), spread, spread)
 
 
 def branch(stack: PlainStack, norm: str) -> Branch:
