@@ -940,9 +940,10 @@ def test_a_layers_row_is_consistent() -> None:
         assert row.std_error == pytest.approx(q.std(ddof=1) / math.sqrt(40))
         assert row.theory is not None
         assert row.std_error is not None
-        far = z_of(q, row.theory)
-        allowed = row.theory_slack * row.theory / row.std_error
-        assert row.z == pytest.approx(math.copysign(max(0.0, abs(far) - allowed), far))
+        assert row.batch_spread_theory is not None
+        error = max(row.std_error, row.theory * math.sqrt(row.batch_spread_theory / 40))
+        far, allowed = q.mean() - row.theory, row.theory_slack * row.theory
+        assert row.z == pytest.approx(math.copysign(max(0.0, abs(far) - allowed), far) / error)
         assert row.spread == pytest.approx(q.var(ddof=1) / q.mean() ** 2)
         assert row.median == pytest.approx(np.median(q))
         assert row.within == pytest.approx((q - m**2).mean())

@@ -131,8 +131,9 @@ class LayerResult(RowBase):
     def back(self) -> Estimate | None:
         """E (∂h)² with its error and its claim; None without the backward pass."""
         theory, totals = self.prediction, self.totals
+        measured = totals.gradient_square, totals.gradient_m2
         claim = self._testable(theory.gradient), theory.gradient_slack
-        return _estimate(totals, (totals.gradient_square, totals.gradient_m2), claim)
+        return _estimate(totals, measured, claim, theory.gradient_spread or 0.0)
 
     def _testable(self, claim: float | None) -> float | None:
         """Return a claim, or None if such values lose digits to underflow."""
@@ -179,8 +180,13 @@ class LayerResult(RowBase):
 
     @property
     def gradients_are_heavy(self) -> bool:
-        """Whether a few networks carry the mean gradient; theory does not predict that spread."""
-        return (self.gradient_spread or 0.0) > HEAVY
+        """Whether a few networks carry the mean gradient."""
+        return self._largest_spread > HEAVY
+
+    @property
+    def _largest_spread(self) -> float:
+        """The larger of the measured and the expected spread of gradients."""
+        return max(self.prediction.gradient_spread or 0.0, self.gradient_spread or 0.0)
 
     @property
     def relative_error(self) -> float:
@@ -296,9 +302,11 @@ class LayerResult(RowBase):
         optional(NUMBER), "Standard error of empirical, from the spread between networks.",
         lambda r: None if r.forward is None else r.forward.std_error)
     z = _column(
-        optional(NUMBER), "Difference from theory, beyond the allowance, in standard errors.",
-        lambda r: None if r.forward is None else r.forward.z, header="z", show="{:+.2f}".format,
-        drop_priority=6,
+        optional(NUMBER),
+        "Difference from theory, beyond the allowance, in standard errors: the measured one, or "
+        "that by theory if it is larger.",
+        lambda r: None if r.forward is None else r.forward.joint_z, header="z",
+        show="{:+.2f}".format, drop_priority=6,
         note="z = (empirical - theory) / standard error, beyond the allowance")
     p = _column(
         optional(NUMBER),
@@ -362,13 +370,16 @@ class LayerResult(RowBase):
         optional(NUMBER), "Mean of (∂h)²; empty where gradients are not followed.",
         lambda r: finite(r.totals.gradient_square), header="∂h ± {level}", measured=_back,
         interval=True, axis="Var[∂h]")
+    gradient_spread_theory = _column(
+        optional(NUMBER), "Relative variance of gradient between networks by theory.",
+        lambda r: r.prediction.gradient_spread, stored=True)
     gradient_std_error = _column(
         optional(NUMBER), "Standard error of gradient.",
         lambda r: None if r.back is None else r.back.std_error)
     gradient_z = _column(
-        optional(NUMBER), "Difference from theory, beyond the allowance, in standard errors.",
-        lambda r: None if r.back is None else r.back.z, header="∂h z", show="{:+.2f}".format,
-        drop_priority=6)
+        optional(NUMBER), "As z.",
+        lambda r: None if r.back is None else r.back.joint_z, header="∂h z",
+        show="{:+.2f}".format, drop_priority=6)
     gradient_p = _column(
         optional(NUMBER), "As p; empty where a few networks carry the mean.",
         lambda r: None if r.back is None or r.gradients_are_heavy else r.back.joint_p)
@@ -452,7 +463,7 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
         yield Caveat(
             "heavy-tailed-gradients",
             f"a few networks carry the mean gradient (relative variance between them "
-            f"{row.gradient_spread:.2g}), so there is no verdict on it; the typical network has "
+            f"{row._largest_spread:.2g}), so there is no verdict on it; the typical network has "
             f"{row.gradient_median:.3g}",
         )
     if row.prediction.gap is not None and row.lacks_theory:
@@ -516,7 +527,7 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     prediction = LayerTheory(
         values["theory"], values["theory_slack"], values["spread_theory"],
         values["gradient_theory"], values["gradient_slack"],
-        values["batch_spread_theory"], values["theory_gap"],
+        values["batch_spread_theory"], values["gradient_spread_theory"], values["theory_gap"],
         values["correlation_theory"], values["chi"],
     )  # fmt: skip
     bins, counts = values["histogram"], values["counts"]
@@ -526,6 +537,7 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
                totals.square_m2, totals.gradient_m2, prediction.variance_slack,
                prediction.gradient_slack, prediction.spread, prediction.batch_spread,
+               prediction.gradient_spread,
                values["median"], values["gradient_median"])  # fmt: skip
     shares = [share for share in (totals.saturated, totals.dead) if share is not None]
     if (

@@ -77,6 +77,12 @@ class Estimate:
         return side * self._beyond(self.claim) / self.std_error + 0.0  # no -0
 
     @property
+    def joint_z(self) -> float | None:
+        """:attr:`z` in units of the larger of the measured and the expected error."""
+        error = max(self.std_error, self.expected_error)
+        return self.z * self.std_error / error + 0.0 if self.z is not None else None
+
+    @property
     def p(self) -> float | None:
         """Two-sided probability of a difference as far beyond the allowance, by Student's t."""
         if self.claim is None or not self.std_error:
