@@ -1,15 +1,9 @@
 """Residual stacks of finite width: the correction of order 1/n to the limit.
 
-Branch m leads from h_m to h_{m+1}, and layers are counted from 0 here. Given the variances v_m of
-the branches, units are independent sums of normal variables; but each v_m is a mean over units, and
-fluctuates. Expanding in these fluctuations gives E h² and E (∂h)² to the order 1/n. A unit's h at
-two layers has the squared correlation ρ² = K_m / K_k, so the values of φ² are correlated, too: by
-Mehler's formula, from the coefficients of functions in Hermite polynomials. The gradient at a layer
-follows from a tangent t that starts there. Derived here; the limit without a norm is that of Yang &
+Branch m leads from h_m to h_{m+1}, and layers are counted from 0 here. The variances of the
+branches are means over units and fluctuate; E h² and E (∂h)² are expanded in these fluctuations.
+Derived in ``branches.md``, whose equations are cited; the limit without a norm is that of Yang &
 Schoenholz (2017).
-
-An RMS norm makes φ blind to the scale of h, so fluctuations have no part in the second Hermite
-polynomial; layer norm removes their mean, the first one, too.
 """
 
 from __future__ import annotations
@@ -34,7 +28,7 @@ _MANY, _FEWER_ORDERS = 128, 24
 
 
 class _Terms(NamedTuple):
-    """Changes of E φ′²/divisor at a layer k, by cause.
+    """Changes of E φ′²/divisor at a layer k, by cause: eq. (11) to (14).
 
     Attributes:
         by_variance: By the variance of K_k, of shape (M,).
@@ -71,8 +65,9 @@ class Expansion:
         cross_noise: Coefficients of its part in the fluctuation of the mean of φφ′t.
         earlier: 1 where m < k and 0 elsewhere, of shape (M, M).
         rho: ρ, the correlation of a unit's h at two layers, of shape (M, M).
+        powers: E c^p of two inputs by layer, of shape (orders, M); 1 for one input.
         kernel_growth: η_k = ∂K_k/∂K_0, of shape (L,).
-        response: ∂K_k/∂ξ_m = a_m η_k/η_{m+1} for m < k, of shape (L, M).
+        response: R, with ∂K_k/∂ξ_m = a_m η_k/η_{m+1} for m < k, of shape (L, M): eq. (4).
     """
 
     def __init__(
@@ -136,7 +131,7 @@ class Expansion:
             self.square_noise[1] = self.slope_noise[1] = self.cross_noise[0] = 0.0
 
     def covariance(self, above: Array, below: Array, start: int = 1) -> Array:
-        """Return Σ_p a_p(k) b_p(m) E c^p ρ^p, which is E[a(y_k) b(y_m)], from p = ``start`` on.
+        """Return E[a(y_k) b(y_m)] = Σ_p a_p b_p E c^p ρ^p from p = ``start`` on: eq. (3).
 
         c is that of the lower layer; 1 for one input.
 
@@ -153,7 +148,7 @@ class Expansion:
 
     @cached_property
     def fluctuations(self) -> Array:
-        """Covariances of the kernels of all layers between networks, of shape (L, L)."""
+        """Covariances of the kernels of all layers between networks, of shape (L, L): eq. (5)."""
         branches = self.covariance(self.square_noise, self.square_noise) / self.n
         inputs = self.inputs * np.outer(self.kernel_growth, self.kernel_growth)
         result: Array = self.response @ branches @ self.response.T + inputs
@@ -162,17 +157,17 @@ class Expansion:
     def correction(self) -> Correction:
         """Return the correction of order 1/n.
 
-        Its rest is the sum of the squares of all corrections and of each branch's part in them, by
-        the sizes of their terms; these times the relative variance of the branch; and the next
-        power of a kernel's relative variance v in functions of it: E 1/(1+δ) is 1 + v + 3v² for a
-        normal δ.
+        Its rest is an estimate of the order 1/n²: branches.md, section 6.
         """
         change, rest = np.stack([self.forward, self.backward], axis=1)
         return Correction(change, rest)
 
     @cached_property
     def forward(self) -> Array:
-        """The relative correction of E h² and the size of its next terms, of shape (2, L)."""
+        """The relative correction of E h² and the size of its next terms, of shape (2, L).
+
+        See eq. (6) and (9).
+        """
         mean_square, curvature = self.square[0], _second_derivative(self.square)
         response = by_variance = next_power = np.zeros_like(self.kernel)
         if self.on_sphere is not None:
@@ -214,10 +209,7 @@ class Expansion:
         return positive_part(np.diag(self.fluctuations)[:-1] / self.kernel**2)
 
     def _by_history(self, curvature: Array) -> Array:
-        """Return Σ_m ∂K_k/∂ξ_m E[f″(y_k) ξ(y_m)] / (2 n K_k), of shape (M,).
-
-        A unit's h at layer k depends on its part in ξ_m of the branches below. To second order this
-        changes the mean of a function f there.
+        """Return the change of E f(y_k) by a unit's part in ξ below, of shape (M,): eq. (7), (8).
 
         Args:
             curvature: Coefficients of f″, below a norm of f″ along the sphere.
@@ -246,7 +238,7 @@ class Expansion:
         return np.stack([signals / kernels**2, gradients])
 
     def _growth_fluctuations(self) -> Array:
-        """Covariances of log g of layers between networks, given the tangent, of shape (M, M)."""
+        """Covariances of log g of layers between networks, of shape (M, M): eq. (15)."""
         response, s2 = self._growth_response, self.slope[2] * math.sqrt(2)
         by_kernel = response * (-self.slope[0] if self.normed else s2 / 2) / self.kernel
         kernels, from_units = self.fluctuations[:-1, :-1], self.response[:-1]
@@ -262,7 +254,7 @@ class Expansion:
         return result
 
     def _of_gradients(self, *, one_cotangent: bool) -> Array:
-        """Return the part of the gradients' correlation γ in log_variances, of shape (L,)."""
+        """Return the last sum of eq. (21), of shape (L,)."""
         amplitude, size = self.amplitude / self.divisor, self.kernel.size
         slopes = (self.derivative**2 * self.powers).sum(axis=0) * amplitude
         squares = (self.slope**2 * self.powers).sum(axis=0) * amplitude**2
@@ -279,10 +271,7 @@ class Expansion:
         return result
 
     def _weighted_slopes(self) -> Array:
-        """Return E g²φ′²/E g² of every layer, for g the gradient of the next layer: eq. (22).
-
-        A unit with a large φ′ has received more gradient from the branches above.
-        """
+        """Return E g²φ′²/E g² of every layer, for g the gradient of the next layer: eq. (22)."""
         gradients = np.cumprod(np.append(1.0, self._tangent_growth[::-1]))[-2::-1]
         received = self.amplitude / self.divisor * gradients
         together = self.covariance(self.slope, self.slope, 0) * self.earlier
@@ -291,7 +280,10 @@ class Expansion:
 
     @cached_property
     def backward(self) -> Array:
-        """The relative correction of E (∂h)² and the size of its next terms, of shape (2, L)."""
+        """The relative correction of E (∂h)² and the size of its next terms, of shape (2, L).
+
+        See eq. (10) and what follows.
+        """
         terms = self._normed_terms() if self.normed else self._plain_terms()
         steps = np.stack([terms.by_variance, *terms.steps])
         pairs = np.stack([terms.by_covariance, *terms.pairs])
@@ -337,7 +329,7 @@ class Expansion:
         return response
 
     def _plain_terms(self) -> _Terms:
-        """Return the terms without a norm, with s_p = E φ′² He_p."""
+        """Return the terms without a norm, eq. (11) to (14), with s_p = E φ′² He_p."""
         kernel, s2, s4 = self.kernel, self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
         kernel_response = self._growth_response * s2 / (2 * kernel)
@@ -353,7 +345,7 @@ class Expansion:
         )
 
     def _normed_terms(self) -> _Terms:
-        """Return the terms below a norm, whose divisor counts as part of φ′²."""
+        """Return the terms below a norm, whose divisor counts as part of φ′²: eq. (18), (19)."""
         kernel, n, s0 = self.kernel, self.n, self.slope[0]
         s2, s4 = self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
         shift = self.forward[0][:-1] * kernel
@@ -376,7 +368,7 @@ class Expansion:
         )
 
     def _growth_covariances(self, kernel_response: Array) -> tuple[Array, Array]:
-        """Return covariances of log g_m with K_k, and with φ′² at k, both of shape (M, M).
+        """Return covariances of log g_m, eq. (15), with K_k and with φ′² at k, each (M, M).
 
         Args:
             kernel_response: ∂log g/∂K, of shape (M,).
@@ -390,19 +382,12 @@ class Expansion:
         return with_kernel, ((mixed @ response.T) * kernel_response + slopes) / self.n
 
     def _tangent_signal_covariance(self, derivative: Array) -> tuple[Array, Array]:
-        """Return E X_k²/T_k, and the covariance of X_k with a unit's φ′² t, each by branches m < k.
+        """Return E X_k²/T_k, eq. (16), and ``with_slope`` of eq. (17), each of shape (M, M).
 
-        X_k is a unit's covariance of t and h at layer k, given the layers below, and T_k is its
-        variance of t. With w_m = a_m / (√divisor_m η_{m+1}) and ζ_m the fluctuation of the mean of
-        φφ′t in branch m, to leading order
+        An element k, m is the term of m, the earliest branch in it: with c the covariances of a
+        unit's part in ζ, E X_k²/T_k is Σ_m of
 
-            X_k = η_k Σ_{m<k} w_m ζ_m,
-            E X_k²/T_k = η_k²/n Σ_{m<k} T_m/T_k (w_m² c_mm + 2 Σ_{m<m'<k} w_m w_m' c_mm'),
-
-        with c the covariances of a unit's part in ζ. An element k, m is the term of m, the earliest
-        branch in it. Those with φ′² t are
-
-            2 η_k w_m T_m/T_k E[(φ′²)′(y_k) ζ(y_m)] / (n √K_k).
+            η_k²/n T_m/T_k (w_m² c_mm + 2 Σ_{m<m'<k} w_m w_m' c_mm').
 
         Args:
             derivative: Coefficients of the derivative of φ′² along h, (φ′²)′ without a norm.

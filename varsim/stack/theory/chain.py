@@ -2,16 +2,10 @@
 
 Given the layers below, a layer's h is an isotropic normal vector (normal weights) or a uniform
 point on a sphere (orthogonal weights). The layers above depend on it through its variance q alone.
-So E h² follows from the law of q, layer by layer. The gradient follows from a tangent t that starts
-at a layer and goes up: by isotropy it has a part along h and one across h, whose expected squares
-at the top are two functions of q, A and B. With r = φ(h), s = φ′(h) t and the next kernel
-q' = C|r|²/n + σ_b², each of them is, for t along h or across,
-
-    E[C/n (|s|² B(q') + (s·r)²/|r|² (1 - σ_b²/q') (A(q') - B(q')))],
-
-since the part of s along r goes along the next h, in the share 1 - σ_b²/q' that is not the bias's.
-Nothing is expanded in 1/n: the rules of :mod:`varsim.stack.theory.laws` give each step. Derived
-here.
+So E h² follows from the law of q, layer by layer. The gradient follows from a tangent that starts
+at a layer and goes up: it has a part along h and one across h, whose expected squares at the top
+are two functions of q, A and B. Nothing is expanded in 1/n: the rules of
+:mod:`varsim.stack.theory.laws` give each step. Derived in ``chain.md``, whose equations are cited.
 """
 
 from __future__ import annotations
@@ -286,7 +280,7 @@ def _moments_on_top(stack: PlainStack) -> Array:
 def _moments_below(
     stack: PlainStack, place: int, above: Array, factors: Sequence[Callable[[Array], Array]]
 ) -> Array:
-    """Return the moments of :meth:`_Chain.moments` below layer ``place``: chain.md, eq. (8).
+    """Return the moments of :meth:`_Chain.moments` below layer ``place``: eq. (8).
 
     Args:
         stack: The stack.
@@ -368,8 +362,7 @@ class _Chain:
         """Return moments of tangents for every layer, as functions of its kernel: (3, grid).
 
         Of normal tangents t, t′ that start there with a mean square of 1, they are E |t|²/n,
-        E |t|⁴/n² and E |t|²|t′|²/n² at the top. Their parts along h are not followed: relative to
-        the first, they change the others by the order 1/n²: chain.md, eq. (9).
+        E |t|⁴/n² and E |t|²|t′|²/n² at the top. Their parts along h are not followed: eq. (8), (9).
         """
         on_top = _moments_on_top(self._stack)
         result, layers = [np.repeat(on_top[:, None], self.grid.size, axis=1)], self._stack.layers
@@ -384,7 +377,7 @@ class _Chain:
     ) -> Array:
         """Return A or B one layer lower, from A (``along``) and B (``across``), by kernel.
 
-        The steps are those of |s|² and (s·r)² in the module's formula.
+        The steps are those of |s|² and (s·r)²/|r|² in eq. (7).
         """
         gain = ((along - across)[overlap.at] * overlap.shares).sum(axis=-1)
         not_bias = (overlap.kernels - self._stack.bias) / np.maximum(overlap.kernels, 1e-300)
