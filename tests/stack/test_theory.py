@@ -117,7 +117,9 @@ class Measured(NamedTuple):
 def brute_force(network: Network, networks: int, seed: int = 0) -> Measured:
     """Follow signals and gradients through many networks of W with entries of mean square 1/a."""
     rng = np.random.default_rng(seed)
-    rows = [_some(network, rng, min(200, networks - done)) for done in range(0, networks, 200)]
+    rows = [
+        some_networks(network, rng, min(200, networks - done)) for done in range(0, networks, 200)
+    ]
     squares, gradients = (np.concatenate(each, axis=1) for each in zip(*rows, strict=True))
     root = math.sqrt(networks)
     return Measured(
@@ -126,7 +128,7 @@ def brute_force(network: Network, networks: int, seed: int = 0) -> Measured:
     )  # fmt: skip
 
 
-def _some(network: Network, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
+def some_networks(network: Network, rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     phi, slope = PHI[network.activation]
     law = "orthogonal" if network.init else network.w_dist or "normal"
     widths = network.widths

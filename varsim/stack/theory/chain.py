@@ -265,7 +265,8 @@ def _scale_free(stack: PlainStack) -> Finite:
             across = across * (n / (n - 1))
             start = along / n + across * (1 - 1 / n)
         gradients.append(start * top / n)
-        factors = [rule.total.__mul__ for rule in (rules.trace, rules.pair, rules.fourth)]
+        used = rules.trace, rules.radial, rules.pair, rules.fourth
+        factors = [rule.total.__mul__ for rule in used]
         moments.append(
             _moments_below(stack, len(stack.layers) - len(moments), moments[-1], factors)
         )
@@ -287,13 +288,14 @@ def _moments_below(
         place: The layer above, counted from 0.
         above: Its moments.
         factors: Functions that give E[factor · f(q')] for f of the layer above, with the factors
-            trace, pair and fourth of :class:`varsim.stack.theory.laws.LayerRules`.
+            trace, radial, pair and fourth of :class:`varsim.stack.theory.laws.LayerRules`.
     """
-    (mean, square, pair), (trace, both, fourth) = above, factors
+    (mean, square, pair), (trace, radial, both, fourth) = above, factors
     variance, n = stack.variances[place], stack.layers[place].fan_in
-    normal = n / (n + 2) if stack.orthogonal else 1.0
-    square = (both(square) + 2 * fourth(square)) * normal
-    return np.stack([variance * trace(mean), variance**2 * square, variance**2 * both(pair)])
+    slopes, squares = trace(mean), both(square) + 2 * fourth(square)
+    if stack.orthogonal:  # the trace is of tangents across h, whose entries are not normal
+        slopes, squares = slopes + radial(mean) / n, squares * n / (n + 2)
+    return np.stack([variance * slopes, variance**2 * squares, variance**2 * both(pair)])
 
 
 def _share(overlap: GaussRule) -> float:
@@ -368,7 +370,8 @@ class _Chain:
         result, layers = [np.repeat(on_top[:, None], self.grid.size, axis=1)], self._stack.layers
         for place in range(len(layers) - 1, 0, -1):
             steps = self.steps(place)
-            factors = [step.expected for step in (steps.trace, steps.pair, steps.fourth)]
+            used = steps.trace, steps.radial, steps.pair, steps.fourth
+            factors = [step.expected for step in used]
             result.append(_moments_below(self._stack, place, result[-1], factors))
         return result[::-1]
 
