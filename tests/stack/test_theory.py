@@ -24,7 +24,7 @@ from scipy import special
 from tests.tiers import share
 from varsim import layers
 from varsim.stack.question import Network
-from varsim.stack.theory import LayerTheory, batch, chain, laws, predict, sphere
+from varsim.stack.theory import LayerTheory, batch, chain, exchangeable, laws, predict, sphere
 from varsim.stack.theory.limit import layers_in_limit
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -298,7 +298,7 @@ def test_kurtosis_counts_below_batch_norm(monkeypatch: pytest.MonkeyPatch) -> No
     assert not is_rejected(network, predict(network))
     honest = batch.correction
     monkeypatch.setattr(
-        batch, "correction", lambda network, shares, _: honest(network, shares, 0.0)
+        batch, "correction", lambda network, at_limit, _: honest(network, at_limit, 0.0)
     )
     assert is_rejected(network, predict(network))
 
@@ -340,7 +340,7 @@ def is_rejected(network: Network, theory: list[LayerTheory], networks: int = 150
 
 def clear() -> None:
     """Forget what theory has worked out."""
-    for cached in (batch.batch_means, batch.responses):
+    for cached in (batch.batch_means, batch.coefficients):
         cached.cache_clear()
 
 
@@ -376,9 +376,9 @@ def test_a_batch_with_one_dimension_too_many_is_rejected(monkeypatch: pytest.Mon
     """Batch norm hands on a point of a sphere in B - 1 dimensions."""
     network = asked(Config("relu2", "batch", width=256, depth=2), batch=8)
     assert not is_rejected(network, predict(network), 400)
-    honest = batch._pairs
+    honest = exchangeable.pairs
     clear()
-    monkeypatch.setattr(batch, "_pairs", lambda size: honest(size + 1))
+    monkeypatch.setattr(batch, "pairs", lambda size: honest(size + 1)._replace(batch=size))
     wrong = predict(network)
     clear()
     assert is_rejected(network, wrong, 400)

@@ -1,28 +1,19 @@
-"""Batch norm: means over φ's arguments y, and the correction of order 1/n.
+"""Batch norm: the limit of infinite width, exact for the batch's size, and the correction in 1/n.
 
 For exchangeable inputs, a unit's B values after the norm are a uniform point y of the sphere
-Σy = 0, Σy² = B. Two of its coordinates have a density in closed form, so the limit of infinite
-width is exact for every batch size.
-
-At finite width the batch's Gram matrix fluctuates about that of exchangeable inputs. To the order
-1/n theory needs the variances of its diagonal and of its off-diagonal, relative to the variance of
-h over the batch, and the same variances of the Gram matrix between h and a tangent. Each follows
-from the layer below by a linear response and fresh noise of order 1/n. With d and o the variances
-of the diagonal and the off-diagonal, and x_d and x_o those of h with a tangent, E φ² changes by
-(d/8 - o/4) E φ²He₄, and a layer's factor on squared gradients, relatively, by
-
-    o (2 - s₄/4) + d s₄/8 - x_o (2 + s₂) + (x_d + e/2) s₂ - (the change of Var φ below),
-
-where s_p = E φ′²He_p / E φ′² and e is the covariance of both diagonals. Derived here, for large B:
-relative terms of order 1/B are omitted.
+Σy = 0, Σy² = B. At finite width the Gram matrix of a layer over its batch fluctuates, and so do
+those of h with a tangent and of a tangent. A symmetric matrix on Σ = 0 has three components that
+permutations of the inputs leave apart: its trace, a diagonal part, and the rest, of pairs; an
+antisymmetric one is the fourth. To the order 1/n theory needs one variance for each component, and
+its responses are exact for the batch's size. Of the next order it has the diagonal's part, by a
+log-normal law. batch.md derives all of it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,13 +21,32 @@ from varsim.activations import Activation
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
 from varsim.stack.theory.cells import Correction
+from varsim.stack.theory.chain import Grid
+from varsim.stack.theory.exchangeable import (
+    Means,
+    Sums,
+    fourth_moment,
+    means_of_four,
+    pairs,
+    total,
+)
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
-_ANGLES = 512
-_PIECES = np.array([0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0])
+if TYPE_CHECKING:
+    from varsim.stack.theory.limit import Limit
 
 LEAST = 4
 """The smallest batch whose gradients have a mean: E 1/σ² is infinite below."""
+
+TRACE, DIAGONAL, PAIR, TURN = range(4)
+"""Components of a matrix over the batch; the last one is antisymmetric."""
+
+# The largest logarithm of an input's variance, relative to the batch, in the log-normal law.
+_REACH = 3.0
+
+# Each branch adds at most this times 1/n to a squared gradient through the history of its units,
+# and this times 1/n to E φ²: batch.md, eq. (26).
+_BY_HISTORY = np.array([0.5, 8.0])
 
 
 class BatchMeans(NamedTuple):
@@ -59,169 +69,394 @@ class BatchMeans(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def batch_means(phi: Activation, batch: int) -> BatchMeans:
-    """Return the means for a batch.
+    """Return the means for a batch: batch.md, eq. (4).
 
-    With G = 1 - 11ᵀ/B, P = G - yyᵀ/B and D = diag φ′, ``whole`` is B/(B-3) E tr(D P D)/B, and
-    ``passed`` is B/(B-3) E tr(G D P D)/(B-1).
+    Raises:
+        FloatingPointError: A mean is not finite.
     """
-    y, other, mass = _pairs(batch)
     with np.errstate(over="ignore", invalid="ignore"):
-        value, slope = phi.phi(y), phi.derivative(y)
-        square = float(value**2 @ mass)
-        product = float(value * phi.phi(other) @ mass)
+        mean = Means(phi, pairs(batch))
+        square, spread = mean(total(phi=2)) / batch, mean(_spread(batch)) / (batch - 1)
         inverse = batch / (batch - 3) if batch >= LEAST else math.inf
-        trace = float(slope**2 * (1 - (1 + y * y) / batch) @ mass)
-        mixed = float(slope * phi.derivative(other) * (1 + y * other) @ mass)
-    if not all(map(math.isfinite, (square, product, trace, mixed))):
-        raise FloatingPointError
-    return BatchMeans(square, product, inverse * trace, inverse * (trace + mixed / batch))
+        whole, passed = (mean(each) for each in _traces(batch))
+    return BatchMeans(
+        square, square - spread, inverse * whole / batch, inverse * passed / (batch - 1)
+    )
 
 
-class Responses(NamedTuple):
-    """Responses of φ to fluctuations of the Gram matrix: means at variance 1.
+def _spread(batch: int) -> Sums:
+    """Return |ψ|², with ψ = φ less its mean over the batch."""
+    return total(phi=2) - total(phi=1) * total(phi=1) / batch
+
+
+def _traces(batch: int) -> tuple[Sums, Sums]:
+    """Return tr DPD and tr GDPD, with G = 1 - 11ᵀ/B, P = G - yyᵀ/B and D = diag φ′."""
+    whole = total(slope=2) - (total(slope=2) + total(slope=2, y=2)) / batch
+    return whole, whole - _over_all(batch) / batch
+
+
+def _over_all(batch: int) -> Sums:
+    """Return 1ᵀDPD1."""
+    slope, slope_y = total(slope=1), total(slope=1, y=1)
+    return total(slope=2) - (slope * slope + slope_y * slope_y) / batch
+
+
+class Step(NamedTuple):
+    """Relative effects on a squared tangent in one step, by component; each of shape (4,).
 
     Attributes:
-        lambda_o: λ of the off-diagonal, exact for the batch's size; o has the factor λ² per layer.
-        lambda_d: λ of the diagonal; d has the factor λ² per layer.
-        noise_d: n times the fresh part of d; that of o is 1.
-        lambda_xo: Factor on x_o per layer; its fresh part is 1/n.
-        lambda_xd: Factor on x_d per layer.
-        noise_xd: n times the fresh part of x_d.
-        noise_e: n times the fresh part of e.
-        square_he4: E φ² He₄ / E φ².
-        spread_he4: E (φ - E φ)² He₄ / Var φ.
-        s2: s₂ = E φ′² He₂ / E φ′².
-        s4: s₄ = E φ′² He₄ / E φ′².
+        signal: Of the variance v of the signal's Gram matrix.
+        tangent: Of its covariance e with the tangent's.
+        cross: Of the variance x of the Gram matrix of both.
     """
 
-    lambda_o: float
-    lambda_d: float
-    noise_d: float
-    lambda_xo: float
-    lambda_xd: float
-    noise_xd: float
-    noise_e: float
-    square_he4: float
-    spread_he4: float
-    s2: float
-    s4: float
+    signal: Array
+    tangent: Array
+    cross: Array
+
+
+class Coefficients(NamedTuple):
+    """Responses of one layer to fluctuations below, by component: batch.md, sections 4 to 7.
+
+    Attributes:
+        response: λ, of the Gram matrix of the signal; arrays have the shape (4,).
+        noise: n times the fresh part of v.
+        by_signal: ν, the response of the tangent's Gram matrix to the signal's.
+        by_tangent: μ, its response to the tangent's below.
+        tangent_noise: n times the fresh part of e.
+        cross_noise: n times the fresh part of x.
+        passed: The effects on a tangent's variance over the batch.
+        whole: The effects on its mean square, as on top.
+        square: Relative change of E φ² per v of the diagonal less v of pairs.
+        spread: The same for the variance of φ over the batch.
+    """
+
+    response: Array
+    noise: Array
+    by_signal: Array
+    by_tangent: Array
+    tangent_noise: Array
+    cross_noise: Array
+    passed: Step
+    whole: Step
+    square: float
+    spread: float
 
 
 @lru_cache(maxsize=4096)
-def responses(phi: Activation, batch: int) -> Responses:
-    """Return the responses of an activation, for a batch of at least 4."""
-    h, mass = resolved_rule(phi, 1.0)
-    value, slope = phi.phi(h), phi.derivative(h)
-    centred = value - value @ mass
-    spread, steep, mean_slope = (float(each @ mass) for each in (centred**2, slope**2, slope))
-    both_square = float((centred * slope) ** 2 @ mass)
-    functions = np.stack([value**2, centred**2, slope**2])
-    of_square, of_spread, of_slope = hermite(h, functions * mass, 5)
-    y, other, share = _pairs(batch)
-    a, b = phi.phi(y), phi.phi(other)
-    # Given two coordinates, the mean of a third one, and of the product of two others.
-    third = -(y + other) / (batch - 2)
-    both = ((y + other) ** 2 - (batch - y * y - other * other)) / ((batch - 2) * (batch - 3))
-    means = batch_means(phi, batch)
-    off = (
-        (batch - 1)
-        / batch
-        * float((a * y * b * other - 2 * a * y * b * third + a * b * both) @ share)
-    )
-    half, norm = of_spread[2] / math.sqrt(2), spread * steep
-    result = Responses(
-        lambda_o=off / (means.square - means.product),
-        lambda_d=half / spread,
-        noise_d=float((centred**2 - spread) ** 2 @ mass) / spread**2,
-        lambda_xo=mean_slope**4 / norm * (batch - 1) / (batch + 1),
-        lambda_xd=half**2 / norm,
-        noise_xd=both_square / norm,
-        noise_e=both_square / norm - 1,
-        square_he4=of_square[4] * math.sqrt(24) / means.square,
-        spread_he4=of_spread[4] * math.sqrt(24) / spread,
-        s2=of_slope[2] * math.sqrt(2) / steep,
-        s4=of_slope[4] * math.sqrt(24) / steep,
-    )
-    if not all(map(math.isfinite, result)):
-        raise FloatingPointError
-    return result
+def coefficients(phi: Activation, batch: int) -> Coefficients:
+    """Return the coefficients of an activation, for a batch of at least 4.
+
+    Raises:
+        FloatingPointError: A mean is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _Derivation(phi, batch).coefficients()
 
 
-def correction(network: Network, shares: Sequence[float], excess: float) -> Correction:
-    """Return the correction of order 1/n, for a batch of at least 4.
+class _Derivation:
+    """The coefficients of batch.md, by its symbols: M = B - 1, and s(f) = Σ_i f(y_i)."""
+
+    def __init__(self, phi: Activation, batch: int) -> None:
+        self.b, self.m = batch, batch - 1
+        nodes = pairs(batch)
+        self.two, self.four = Means(phi, nodes), means_of_four(phi, batch)
+        self.cubes, self.fourths = nodes.cube_sum, nodes.fourth_sum
+        self.whole, self.passed = _traces(batch)
+        self.dimensions = np.array(
+            [1, self.m, batch * (batch - 3) / 2, self.m * (self.m - 1) / 2], float
+        )
+        self.by_diagonal = batch / (batch - 2)  # eq. (2)
+        self.psi = _spread(batch)
+
+    def coefficients(self) -> Coefficients:
+        by_signal, by_tangent = self._tangent_responses()
+        noise, tangent_noise, cross_noise = self._noises()
+        return Coefficients(
+            self._responses(), noise, by_signal, by_tangent, tangent_noise, cross_noise,
+            self._step(self.passed, over_all=False), self._step(self.whole, over_all=True),
+            self._second_order(total(phi=2)), self._second_order(self.psi),
+        )  # fmt: skip
+
+    def _second_order(self, f: Sums) -> float:
+        """Eq. (9)."""
+        factor: float = self.m * (self.m + 2) / (8 * self.b * (self.b - 2))
+        return factor * self.two(f, self.fourths) / self.two(f)
+
+    def _parts(self, trace: float, diagonal: float, symmetric: float, turn: float = 0.0) -> Array:
+        """Return means of squared components, over the dimensions: eq. (2).
+
+        Args:
+            trace: The mean of (tr A)².
+            diagonal: The mean of Σ_i A_ii².
+            symmetric: The mean of |A|² of the symmetric part.
+            turn: The mean of |A|² of the antisymmetric part.
+        """
+        first = trace / self.m
+        second = self.by_diagonal * (diagonal - trace / self.b)
+        squares = np.array([first, second, symmetric - first - second, turn])
+        parts: Array = squares / self.dimensions
+        return parts
+
+    def _responses(self) -> Array:
+        """Eq. (8) and (16)."""
+        b, y_phi, phi = self.b, total(phi=1, y=1), total(phi=1)
+        z_phi = total(phi=1, y=2) - phi
+        diagonal = total(phi=2, y=2) - total(phi=2) - 2 / b * phi * z_phi
+        spread = self.two(self.psi)
+        matrix = np.array(self._parts(
+            b * spread, self.two(diagonal) + spread, self.two(y_phi * y_phi)
+        ))  # fmt: skip
+        matrix *= self.m**2 / (2 * b * spread)
+        turn = (1 - 1 / b) * total(slope=1) * y_phi
+        turn = turn - total(phi=1, slope=1, y=1) + phi * total(slope=1, y=1) / b
+        matrix[TRACE] = 0.0
+        matrix[TURN] = self.two(turn) * self.m / (2 * self.dimensions[TURN] * spread)
+        return matrix
+
+    def _noises(self) -> tuple[Array, Array, Array]:
+        """Eq. (10), (14) and (18)."""
+        b, m, four, phi = self.b, self.m, self.four, total(phi=1)
+        spread, growth = four(self.psi) / m, four(self.passed) / m
+        fourth = total(phi=4) - 4 / b * phi * total(phi=3) + 6 / b**2 * phi * phi * total(phi=2)
+        fourth = fourth - 3 / b**3 * phi * phi * phi * phi
+        square = four(self.psi * self.psi)
+        noise = self._parts(square, four(fourth), square) / spread**2
+        noise[TRACE] -= m
+        both, along = four(self.psi * self.passed), four(self._along())
+        diagonal = four(self._diagonal())
+        tangent = self._parts(both, diagonal, along) / (spread * growth)
+        tangent[TRACE] -= m
+        cross = self._parts(along, diagonal, (both + along) / 2, (both - along) / 2)
+        return noise, tangent, cross / (spread * growth)
+
+    def _weighted(self, slope: int, y: int = 0) -> Sums:
+        """Return Σ_i ψ_i² φ′_i^slope y_i^y."""
+        phi, b = total(phi=1), self.b
+        mixed = total(2, slope, y) - 2 / b * phi * total(1, slope, y)
+        return mixed + phi * phi * total(0, slope, y) / b**2
+
+    def _along(self) -> Sums:
+        """Return ψᵀDPDψ."""
+        phi, b = total(phi=1), self.b
+        slope = total(phi=1, slope=1) - phi * total(slope=1) / b
+        slope_y = total(phi=1, slope=1, y=1) - phi * total(slope=1, y=1) / b
+        return self._weighted(2) - (slope * slope + slope_y * slope_y) / b
+
+    def _diagonal(self) -> Sums:
+        """Return Σ_i ψ_i² (GDPDG)_ii."""
+        b, w = self.b, self._weighted
+        rows = w(2) - w(1) * total(slope=1) / b - w(1, 1) * total(slope=1, y=1) / b
+        return w(2) - (w(2) + w(2, 2)) / b - 2 / b * rows + self.psi * _over_all(b) / b**2
+
+    def _tangent_responses(self) -> tuple[Array, Array]:
+        """Eq. (13)."""
+        b, m, two = self.b, self.m, self.two
+        s, sy, syy = total(slope=1), total(slope=1, y=1), total(slope=1, y=2)
+        square, square_y, fourth = total(slope=2), total(slope=2, y=2), total(slope=2, y=4)
+        passed = two(self.passed)
+        rows = square_y - square - (syy - s) * s / b - (total(slope=1, y=3) - sy) * sy / b
+        diagonal = square_y - square - (fourth - square) / b - 2 / b * rows
+        by_signal = self._parts(
+            b * passed, two(diagonal) + passed, two(square_y - (sy * sy + syy * syy) / b)
+        )
+        by_signal *= (m - 2) / (2 * b) * m / passed
+        by_signal[TRACE] = -1.0
+        entries = square - 2 / b * (square + square_y)
+        entries = entries + (s * s + 2 * sy * sy + syy * syy) / b**2
+        trace = s - (s + syy) / b
+        one = 1 - 2 / b
+        diagonal = one**2 * square + fourth / b**2 - 2 * one / b * square_y
+        diagonal = diagonal + (2 * one / b**2 + 1 / b**3) * (s * s + sy * sy)
+        diagonal = diagonal - 2 / b**3 * (syy * s + total(slope=1, y=3) * sy)
+        by_tangent = self._parts(passed, two(diagonal), two(entries + trace * trace) / 2)
+        by_tangent *= m / passed
+        return by_signal, by_tangent
+
+    def _step(self, trace: Sums, *, over_all: bool) -> Step:
+        """Eq. (11), (12) and (17)."""
+        b, m, two, sizes = self.b, self.m, self.two, self.dimensions
+        mean = two(trace)
+        excess = (fourth_moment(b) - 1) * b + two(trace, self.fourths) / mean
+        diagonal = excess / (b * (b - 2))
+        squares = np.array([0.0, diagonal, 1 - 1 / m - diagonal, 0.0])
+        signal = m * (m - 2) / 8 * squares - sizes * (1 / 4 - 1 / m)
+        signal[[TRACE, TURN]] = 1 / m, 0.0
+        by_diagonal = self._diagonal_weight(over_all=over_all) / (b * mean)
+        tangent = np.array([-1 / m, by_diagonal, -by_diagonal - 1 / m, 0.0])
+        tangent[1:3] *= (m - 2) / 2
+        share = 1 / (b - 2) + by_diagonal
+        cross = (m - 2) * np.array([0.0, share, 1 / 2 - share, 1 / 2]) - sizes / m
+        return Step(signal, tangent, cross)
+
+    def _diagonal_weight(self, *, over_all: bool) -> float:
+        """Return the mean of tr DPZPD · B/(B-2), or of tr GDPZPD · B/(B-2): eq. (12)."""
+        b, two = self.b, self.two
+        excess = (fourth_moment(b) - 1) * b
+        s, sy, square, square_y = (
+            total(slope=1), total(slope=1, y=1), total(slope=2), total(slope=2, y=2)
+        )  # fmt: skip
+        weight = square_y - square - 2 / b * (total(slope=2, y=4) - square)
+        value = two(weight + excess / b**2 * square_y)
+        value += two(2 / b**2 * total(slope=2, y=1), self.cubes)
+        value += two(square_y / b**2, self.fourths)
+        if not over_all:
+            with_y = (total(slope=1, y=2) - s) * s + (total(slope=1, y=3) - sy) * sy
+            ones = two(square_y - square - 2 / b * with_y + excess / b**2 * sy * sy)
+            ones += two(2 / b**2 * s * sy, self.cubes) + two(sy * sy / b**2, self.fourths)
+            value -= ones / b
+        return self.by_diagonal * value
+
+
+class Mixture:
+    """Means over inputs of different variance q: log-normal, of mean 1.
+
+    They contain the next orders of the diagonal's fluctuations: batch.md, section 8.
+    """
+
+    def __init__(self, phi: Activation) -> None:
+        """Tabulate E φ², Var φ and E φ′² at variances q, relative to those at 1.
+
+        Raises:
+            FloatingPointError: A mean is not finite.
+        """
+        self._grid = Grid(-_REACH, _REACH)
+        h, mass = resolved_rule(phi, 1.0)
+        center = float(phi.phi(h) @ mass)
+
+        def functions(h: Array) -> Array:
+            value = phi.phi(h)
+            return np.stack([value**2, (value - center) ** 2, phi.derivative(h) ** 2])
+
+        at_one = functions(h) @ mass
+        rules = (resolved_rule(phi, float(kernel)) for kernel in self._grid.kernels)
+        self._table = np.array([functions(h) @ mass / at_one for h, mass in rules])
+        moments = hermite(h, functions(h) * mass, 5) / at_one[:, None]
+        self._slopes = moments[:, 2] / math.sqrt(2)
+        self._curvatures = moments[:, 4] * math.sqrt(24) / 4
+        z, weights = np.polynomial.hermite_e.hermegauss(12)
+        self._z, self._weights = z, weights / weights.sum()
+        if not np.isfinite(self._table).all():
+            raise FloatingPointError
+
+    def beyond(self, function: int, variance: float, covariance: Array) -> Array:
+        """Return the relative change of a mean beyond the first order, of shape (starts,).
+
+        Args:
+            function: 0 for E φ², 1 for Var φ, 2 for E φ′².
+            variance: That of q.
+            covariance: Of q with a weight of the mean, of shape (starts,).
+        """
+        log_variance = math.log1p(variance)
+        logs = covariance[:, None] - log_variance / 2 + math.sqrt(log_variance) * self._z
+        at, shares = self._grid.places(np.exp(logs))
+        means = (self._table[at, function] * shares).sum(axis=-1) @ self._weights
+        first = self._slopes[function] * covariance + self._curvatures[function] / 2 * variance
+        result: Array = means - 1 - first
+        return result
+
+
+@lru_cache(maxsize=256)
+def mixture(phi: Activation) -> Mixture:
+    """Return the means over inputs of different variance."""
+    return Mixture(phi)
+
+
+SQUARE, SPREAD, SLOPE = range(3)
+"""Functions of a :class:`Mixture`."""
+
+
+def correction(network: Network, at_limit: Limit, excess: float) -> Correction:
+    """Return the correction of order 1/n, for a batch of at least 4: batch.md, section 9.
+
+    Of residual stacks it leaves out the history of units, at most of the size that its rest has.
 
     Args:
         network: The question.
-        shares: Share of the last branch in every layer's variance over the batch; 1 in plain
-            stacks.
+        at_limit: Its layers at infinite width.
         excess: Kurtosis of the weights less 3.
     """
-    batch, widths, depth = network.batch, network.widths, network.depth
-    r = responses(network.phi, batch)
-    d, o = _gram_variances(network, shares, r)
-    # From here on o is half the relative variance of a unit's variance over the batch.
-    o = o + d / batch + excess / (2 * np.array(widths[:-1], float))
-    # The next order has another factor of these fluctuations. With 2v the relative variance of σ²,
-    # E 1/σ² is 1 + 2v + 12v²: coefficients grow by 6 a power, those of smoother means by less.
-    next_order = 4 * (d + np.abs(o))
-    fourth, fourth_size = d / 8 - o / 4, d / 8 + np.abs(o) / 4  # change of E f per E f He₄
-    variance = _from_below(r.square_he4 * fourth)
-    variance_rest = _from_below(abs(r.square_he4) * fourth_size * next_order)
-    variance_rest += np.abs(variance) * 3 / batch
-    by_signal = o * (2 - r.s4 / 4) + r.s4 / 8 * d - _from_below(r.spread_he4 * fourth)
-    sizes = np.abs(o) * (2 + abs(r.s4) / 4) + abs(r.s4) / 8 * d
-    sizes += _from_below(abs(r.spread_he4) * fourth_size)
-    # An entry is for the tangent that starts at that layer; it passes the steps k above.
-    gradient, parts, gradient_rest = np.zeros((3, depth))
-    x_o, x_d, e = np.zeros((3, depth))
-    for k, n in enumerate(widths[1:-1]):
-        begun = slice(0, k + 1)
-        along = x_o[begun] + x_d[begun] / batch
-        step = by_signal[k] - along * (2 + r.s2) + r.s2 * (e[begun] / 2 + x_d[begun])
-        gradient[begun] += step
-        parts[begun] += np.abs(step)
-        gradient_rest[begun] += sizes[k] * next_order[k]
-        e[begun] = r.lambda_d * (e[begun] + r.s2 / 2 * d[k]) + r.noise_e / n
-        x_o[begun] = r.lambda_xo * x_o[begun] + 1 / n
-        x_d[begun] = r.lambda_xd * x_d[begun] + r.noise_xd / n
-    gradient_rest += parts**2 + parts * 3 / batch
-    return Correction(np.array([variance, gradient]), np.array([variance_rest, gradient_rest]))
+    depth, batch = network.depth, network.batch
+    c, mixed = coefficients(network.phi, batch), mixture(network.phi)
+    shares = _Shares.of(network, at_limit)
+    v = _first_variances(network)
+    e, x = np.zeros((2, 4, depth))  # an entry is for the tangent that starts at that layer
+    change, rest, products = np.zeros((2, depth)), np.zeros((2, depth)), np.zeros(depth)
+    resummed, unshared, history = np.zeros(depth), 0.0, 0.0
+    for k, n in enumerate(network.widths[1:-1]):
+        some = slice(0, k + 1)
+        branch, growth = shares.unshared[k], shares.growth[k]
+        effect = v.copy()
+        effect[PAIR] += excess / network.widths[k]  # the scale of a unit varies between units
+        step = c.whole if k == depth - 2 and network.residual is None else c.passed
+        terms = step.signal[:, None] * effect[:, None]
+        terms = terms + step.tangent[:, None] * e[:, some] + step.cross[:, None] * x[:, some]
+        by_pairs = terms[PAIR] + terms[TURN]
+        beyond = mixed.beyond(SLOPE, v[DIAGONAL], e[DIAGONAL, some])
+        factor = (1 + terms.sum(axis=0) + beyond) / (1 + unshared)
+        change[1, some] += np.log1p(growth * (factor - 1))
+        size = np.abs(terms[TRACE]) + np.abs(terms[DIAGONAL]) + np.abs(by_pairs)
+        rest[1, some] += 3 * (growth * size) ** 2 + history * growth * _BY_HISTORY[1] / n
+        products[some] += growth * (terms[TRACE] + by_pairs)
+        by_order = [mixed.beyond(f, v[DIAGONAL], np.zeros(1))[0] for f in (SQUARE, SPREAD)]
+        resummed[some] += growth * (beyond - by_order[1])
+        between = effect[DIAGONAL] - effect[PAIR]
+        below, above = 1 - shares.whole[k], shares.whole[k]
+        change[0, k + 1] = below * change[0, k] + above * (c.square * between + by_order[0])
+        next_order = abs(by_order[0]) + abs(c.square) * effect[PAIR] ** 2
+        rest[0, k + 1] = below * rest[0, k] + above * (next_order + history * _BY_HISTORY[0] / n)
+        unshared = (1 - branch) * unshared + branch * (c.spread * between + by_order[1])
+        response = 1 - branch + branch * c.response
+        tangents = (1 - growth + growth * c.by_tangent)[:, None] * e[:, some]
+        tangents += growth * (c.by_signal * v)[:, None]
+        e[:, some] = response[:, None] * tangents + (branch * growth / n * c.tangent_noise)[:, None]
+        x[:, some] = (response**2 * shares.ratio[k])[:, None] * x[:, some]
+        x[:, some] += (branch * growth / n * c.cross_noise)[:, None]
+        v = response**2 * v + branch**2 / n * c.noise
+        history = (1 - branch) * history + (branch if network.residual is not None else 0.0)
+    rest[1] += (products**2 + np.abs(resummed)) / 2
+    return Correction(np.stack([change[0], np.expm1(change[1])]), rest)
 
 
-def _gram_variances(network: Network, shares: Sequence[float], r: Responses) -> tuple[Array, Array]:
-    """Return d and o of every layer's input, the variances of the Gram matrix."""
-    x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
-    d, o = [(x.fourth / x.variance**2 - 1) / n], [1 / n]
-    for n, share in zip(network.widths[1:-1], shares[1:], strict=True):
-        stream = 1 - share
-        d.append((stream + share * r.lambda_d) ** 2 * d[-1] + share**2 * r.noise_d / n)
-        o.append((stream + share * r.lambda_o) ** 2 * o[-1] + share**2 / n)
-    return np.array(d), np.array(o)
+class _Shares(NamedTuple):
+    """Shares of the branch at every layer below the top, each of shape (layers - 1,).
 
-
-def _from_below(values: Array) -> Array:
-    """Return values of every layer at the layer above; 0 at layer 1."""
-    return np.append(0.0, values[:-1])
-
-
-def _pairs(batch: int) -> tuple[Array, Array, Array]:
-    """Return two coordinates of y at nodes, and the nodes' weights, each of shape (nodes,).
-
-    In the plane of their sum and difference a point has the squared radius 1 - exp(-2s/(B-3)) with
-    s from the exponential distribution, and a uniform angle; on a circle for B = 3.
+    Attributes:
+        unshared: In the next layer's variance over the batch; 1 in a plain stack.
+        whole: In its E h².
+        growth: In a squared tangent; 1 in a plain stack.
+        ratio: Growth of the variance over the batch, over that of a squared tangent.
     """
-    angles = 2 * math.pi * (np.arange(_ANGLES) + 0.5) / _ANGLES
-    if batch == 2:
-        return np.array([1.0, -1.0]), np.array([-1.0, 1.0]), np.array([0.5, 0.5])
-    if batch == 3:
-        radius, share = np.ones(1), np.ones(1)
-    else:
-        nodes, weights = np.polynomial.legendre.leggauss(16)
-        half = np.diff(_PIECES)[:, None] / 2
-        s = ((_PIECES[1:] + _PIECES[:-1])[:, None] / 2 + half * nodes).ravel()
-        radius = np.sqrt(-np.expm1(-2 * s / (batch - 3)))
-        share = (half * weights).ravel() * np.exp(-s)
-    u = math.sqrt(batch - 2) * np.outer(radius, np.cos(angles)).ravel()
-    v = math.sqrt(batch) * np.outer(radius, np.sin(angles)).ravel()
-    mass = np.repeat(share / _ANGLES, _ANGLES)
-    return (u + v) / math.sqrt(2), (u - v) / math.sqrt(2), mass
+
+    unshared: Array
+    whole: Array
+    growth: Array
+    ratio: Array
+
+    @classmethod
+    def of(cls, network: Network, at_limit: Limit) -> _Shares:
+        skip = 0.0 if network.residual is None else 1.0
+        branch = 1.0 if network.residual is None else network.residual**2
+        unshared, kernels = np.array(at_limit.unshared), np.array(at_limit.kernels)
+        chis = np.array([math.inf if chi is None else chi for chi in at_limit.chis[:-1]])
+        growths = skip + branch * chis
+        bias = branch * network.bias_std**2
+        return cls(
+            1 - skip * unshared[:-1] / unshared[1:],
+            1 - (skip * kernels[:-1] + bias) / kernels[1:],
+            branch * chis / growths,
+            unshared[1:] / unshared[:-1] / growths,
+        )
+
+
+def _first_variances(network: Network) -> Array:
+    """Return v of the first layer, by component: batch.md, eq. (7)."""
+    x, batch = Entries.of(network.x_dist, 0.0, 1.0), network.batch
+    excess = x.fourth / x.variance**2 - 3
+    m, each = batch - 1, (1 - 1 / batch) ** 2
+    by_trace = excess * batch * each / m
+    diagonal = excess * ((1 - 1 / batch) ** 4 + m / batch**4) * batch
+    by_diagonal = batch / (batch - 2) * (diagonal - by_trace * m / batch) / m
+    pair = (by_trace - by_diagonal) * m - by_trace
+    pair *= 2 / (batch * (batch - 3))
+    return (2 + np.array([by_trace, by_diagonal, pair, -2])) / network.widths[0]

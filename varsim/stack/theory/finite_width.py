@@ -10,7 +10,7 @@ import numpy as np
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.stack.question import Network
 from varsim.stack.theory import batch, branches, chain, sphere, spread
-from varsim.stack.theory.cells import GRADIENT, Cells
+from varsim.stack.theory.cells import GRADIENT, VARIANCE, Cells
 from varsim.stack.theory.chain import PlainStack
 from varsim.stack.theory.laws import (
     NODES,
@@ -19,14 +19,14 @@ from varsim.stack.theory.laws import (
     inverse_mean,
     rule_of_mean,
 )
-from varsim.stack.theory.limit import Limit, stream_factors, variance_of_weights
+from varsim.stack.theory.limit import Limit, variance_of_weights
 from varsim.stack.theory.weights import Law, law_of, with_weight_law
 
 # The fewest units per layer for moments on a sphere, by norm; "none": for orthogonal weights.
 _LEAST_UNITS = {"none": 16, "rms": 12, "layer": 24}
 
-# The most layers of a residual stack with corrections.
-_MOST_BRANCHES = 1500
+# The most layers of a residual stack, or of one with batch norm, with corrections.
+_MOST_LAYERS = 1500
 
 
 def cells_at_finite_width(network: Network, at_limit: Limit) -> Cells:
@@ -132,9 +132,9 @@ def _input_dof(network: Network, isometric: bool) -> int:
 
 def _residual(network: Network, at_limit: Limit, law: Law) -> Cells:
     """Residual stacks: the limit and its correction of order 1/n."""
-    if network.depth > _MOST_BRANCHES:
+    if network.depth > _MOST_LAYERS:
         return at_limit.cells.boundary_only(
-            f"theory takes at most {_MOST_BRANCHES:,} residual layers"
+            f"theory takes at most {_MOST_LAYERS:,} residual layers"
         )
     least = _LEAST_UNITS[network.norm] if network.norm != "none" else 0
     if network.widths[1] < least:
@@ -195,17 +195,21 @@ def _batch_norm(network: Network, at_limit: Limit, law: Law) -> Cells:
         if network.batch == 2:
             reason += ": 2 inputs are always ±1 below it, and no gradient passes"
         return at_limit.cells.boundary_only(reason)
-    kernels, unshared = np.array(at_limit.kernels), np.array(at_limit.unshared)
-    residual, ones = network.residual is not None, np.ones(network.depth)
-    skip, factor = stream_factors(network)
-    shares = 1 - np.append(0.0, unshared[:-1] / unshared[1:]) if residual else ones
-    # The branch's share of E h², without the stream below and the bias.
-    below = skip * np.append(0.0, kernels[:-1])
-    share = (kernels - below - factor * network.bias_std**2) / kernels
-    correction = batch.correction(network, shares.tolist(), law.kurtosis - 3)
-    correction = correction.times(np.array([share, ones]))
-    if law.kind == "independent" and not residual:
+    if network.depth > _MOST_LAYERS:
+        return at_limit.cells.boundary_only(
+            f"theory of batch norm takes at most {_MOST_LAYERS:,} layers"
+        )
+    correction = batch.correction(network, at_limit, law.kurtosis - 3)
+    if law.kind == "independent" and network.residual is None:
         cells = at_limit.cells.corrected(correction)
     else:
         cells = at_limit.cells.allowing(correction.size)
-    return with_weight_law(network, at_limit, law, cells)
+    return _without_what_depends_on_empty_cells(with_weight_law(network, at_limit, law, cells))
+
+
+def _without_what_depends_on_empty_cells(cells: Cells) -> Cells:
+    """Return the cells, empty above an empty E h², and below an empty E (∂h)²."""
+    known = np.isfinite(cells.value)
+    known[VARIANCE] = np.logical_and.accumulate(known[VARIANCE])
+    known[GRADIENT] = np.logical_and.accumulate(known[GRADIENT, ::-1])[::-1]
+    return cells if cells.gap is None else cells.only(known, cells.gap)

@@ -386,7 +386,7 @@ def _unit_series(phi: Activation, kernel: float, n: int, bond: Bond) -> _UnitSer
     if bond == "free":
         series = table.sum(axis=0).reshape(len(factors), 1, _MOMENTS)
         return _UnitSeries(center, spread, np.ones(1), *series)
-    omega, mu = _points(n, bond == "centred sphere")
+    omega, mu = fourier_points(n, bond == "centred sphere")
     blocks = []
     for start in range(0, omega.size, 256):
         some = slice(start, start + 256)
@@ -403,24 +403,24 @@ _free_series = lru_cache(maxsize=8192)(_unit_series)
 _bound_series = lru_cache(maxsize=256)(_unit_series)
 
 
-def _points(n: int, centred: bool) -> tuple[Array, Array]:
+def fourier_points(n: int, centred: bool, negligible: float = _NEGLIGIBLE) -> tuple[Array, Array]:
     """Return the points (ω ≥ 0, μ) of the trapezoidal rule for δ(Σz² - n) and δ(Σz).
 
     A spacing of 2π/T adds the densities at multiples of T to that at the bond; T is so large that
     they are negligible. The integrand of 1 has a modulus in closed form.
     """
     step = 2 * math.pi / (12 * math.sqrt(2 * n) + 100)
-    reach = math.sqrt(max(0.0, _NEGLIGIBLE ** (-4 / n) - 1)) / 2
+    reach = math.sqrt(max(0.0, negligible ** (-4 / n) - 1)) / 2
     omega = step * np.arange(min(math.ceil(reach / step), _MOST_POINTS) + 1, dtype=float)
     if not centred:
         return omega, 0.0 * omega
     step = 2 * math.pi / (14 * math.sqrt(n) + 10)
     width = 1 + 4 * omega**2
-    reach = math.sqrt(-2 * math.log(_NEGLIGIBLE) / n * float(width.max()))
+    reach = math.sqrt(-2 * math.log(negligible) / n * float(width.max()))
     mu = step * np.arange(-math.ceil(reach / step), math.ceil(reach / step) + 1)
     at, across = np.repeat(omega, mu.size), np.tile(mu, omega.size)
     width = 1 + 4 * at**2
-    counts = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(_NEGLIGIBLE)
+    counts = n * (np.log(width) / 4 + across**2 / (2 * width)) < -math.log(negligible)
     return at[counts], across[counts]
 
 
