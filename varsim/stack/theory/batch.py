@@ -386,11 +386,15 @@ def correction(network: Network, at_limit: Limit, excess: float) -> Correction:
     for k, n in enumerate(network.widths[1:-1]):
         some = slice(0, k + 1)
         branch, growth = shares.unshared[k], shares.growth[k]
-        effect = v.copy()
-        effect[PAIR] += excess / network.widths[k]  # the scale of a unit varies between units
+        # Kurtosis makes the scale of a unit vary: of h and of a tangent that passed the same W.
+        scale = excess / network.widths[k]
+        effect = v + scale * np.array([0, 0, 1, 0])
+        older = scale / 3 * (np.arange(k + 1) < k)
+        with_tangent = e[:, some] + np.outer([batch - 1, 0, 1, 0], older)
+        with_cross = x[:, some] + np.outer([0, 0, 1, 1], older)
         step = c.whole if k == depth - 2 and network.residual is None else c.passed
         terms = step.signal[:, None] * effect[:, None]
-        terms = terms + step.tangent[:, None] * e[:, some] + step.cross[:, None] * x[:, some]
+        terms = terms + step.tangent[:, None] * with_tangent + step.cross[:, None] * with_cross
         by_pairs = terms[PAIR] + terms[TURN]
         beyond = mixed.beyond(SLOPE, v[DIAGONAL], e[DIAGONAL, some])
         factor = (1 + terms.sum(axis=0) + beyond) / (1 + unshared)
@@ -403,7 +407,8 @@ def correction(network: Network, at_limit: Limit, excess: float) -> Correction:
         between = effect[DIAGONAL] - effect[PAIR]
         below, above = 1 - shares.whole[k], shares.whole[k]
         change[0, k + 1] = below * change[0, k] + above * (c.square * between + by_order[0])
-        next_order = abs(by_order[0]) + abs(c.square) * effect[PAIR] ** 2
+        squares = effect[PAIR] ** 2 + effect[DIAGONAL] ** 2
+        next_order = abs(by_order[0]) + abs(c.square) * squares
         rest[0, k + 1] = below * rest[0, k] + above * (next_order + history * _BY_HISTORY[0] / n)
         unshared = (1 - branch) * unshared + branch * (c.spread * between + by_order[1])
         response = 1 - branch + branch * c.response
