@@ -308,6 +308,10 @@ class _Derivation:
         return self.by_diagonal * value
 
 
+SQUARE, SPREAD, SLOPE = range(3)
+"""Functions of a :class:`Mixture`."""
+
+
 class Mixture:
     """Means over inputs of different variance q: log-normal, of mean 1.
 
@@ -315,7 +319,7 @@ class Mixture:
     """
 
     def __init__(self, phi: Activation) -> None:
-        """Tabulate E φ², Var φ and E φ′² at variances q, relative to those at 1.
+        """Tabulate E φ², Var φ, E φ′² and Var φ² at variances q, relative to those at 1.
 
         Raises:
             FloatingPointError: A mean is not finite.
@@ -329,8 +333,11 @@ class Mixture:
             return np.stack([value**2, (value - center) ** 2, phi.derivative(h) ** 2])
 
         at_one = functions(h) @ mass
-        rules = (resolved_rule(phi, float(kernel)) for kernel in self._grid.kernels)
+        rules = [resolved_rule(phi, float(kernel)) for kernel in self._grid.kernels]
         self._table = np.array([functions(h) @ mass / at_one for h, mass in rules])
+        noise = np.array([functions(h)[SQUARE] ** 2 @ mass for h, mass in rules])
+        self._noise = noise / at_one[SQUARE] ** 2 - self._table[:, SQUARE] ** 2
+        self._noise_at_one = float(functions(h)[SQUARE] ** 2 @ mass / at_one[SQUARE] ** 2 - 1)
         moments = hermite(h, functions(h) * mass, 5) / at_one[:, None]
         self._slopes = moments[:, 2] / math.sqrt(2)
         self._curvatures = moments[:, 4] * math.sqrt(24) / 4
@@ -347,13 +354,24 @@ class Mixture:
             variance: That of q.
             covariance: Of q with a weight of the mean, of shape (starts,).
         """
-        log_variance = math.log1p(variance)
-        logs = covariance[:, None] - log_variance / 2 + math.sqrt(log_variance) * self._z
-        at, shares = self._grid.places(np.exp(logs))
-        means = (self._table[at, function] * shares).sum(axis=-1) @ self._weights
+        means = self._mean(self._table[:, function], variance, covariance)
         first = self._slopes[function] * covariance + self._curvatures[function] / 2 * variance
         result: Array = means - 1 - first
         return result
+
+    def doubt(self, variance: float) -> float:
+        """Return the relative change of the noise in q, less that of a log-normal q: batch.md, section 8."""
+        noise = float(self._mean(self._noise, variance, np.zeros(1))[0])
+        if not self._noise_at_one:
+            return 0.0
+        return abs(noise / self._noise_at_one / (1 + variance) - 1)
+
+    def _mean(self, table: Array, variance: float, covariance: Array) -> Array:
+        log_variance = math.log1p(variance)
+        logs = covariance[:, None] - log_variance / 2 + math.sqrt(log_variance) * self._z
+        at, shares = self._grid.places(np.exp(logs))
+        mean: Array = (table[at] * shares).sum(axis=-1) @ self._weights
+        return mean
 
 
 @lru_cache(maxsize=256)
@@ -362,65 +380,127 @@ def mixture(phi: Activation) -> Mixture:
     return Mixture(phi)
 
 
-SQUARE, SPREAD, SLOPE = range(3)
-"""Functions of a :class:`Mixture`."""
-
-
 def correction(network: Network, at_limit: Limit, excess: float) -> Correction:
     """Return the correction of order 1/n, for a batch of at least 4: batch.md, section 9.
 
-    Of residual stacks it leaves out the history of units, at most of the size that its rest has.
+    Of residual stacks it leaves out the history of units, which its rest estimates.
 
     Args:
         network: The question.
         at_limit: Its layers at infinite width.
         excess: Kurtosis of the weights less 3.
     """
-    depth, batch = network.depth, network.batch
-    c, mixed = coefficients(network.phi, batch), mixture(network.phi)
-    shares = _Shares.of(network, at_limit)
-    v = _first_variances(network)
-    e, x = np.zeros((2, 4, depth))  # an entry is for the tangent that starts at that layer
-    change, rest, products = np.zeros((2, depth)), np.zeros((2, depth)), np.zeros(depth)
-    resummed, unshared, history = np.zeros(depth), 0.0, 0.0
+    ascent = _Ascent(network, at_limit, excess)
     for k, n in enumerate(network.widths[1:-1]):
-        some = slice(0, k + 1)
-        branch, growth = shares.unshared[k], shares.growth[k]
+        ascent.change_gradients(k, n)
+        ascent.change_signals(k, n)
+        ascent.pass_branch(k, n)
+    return ascent.correction()
+
+
+class _Ascent:
+    """The fluctuations on the way up, and what they change.
+
+    Attributes:
+        v: Of the signal's Gram matrix at a layer, by component, of shape (4,).
+        e: Its covariance with the tangents' Gram matrices, by the layer where a tangent starts, of
+            shape (4, layers).
+        x: Of the Gram matrices of the signal with tangents, of the same shape.
+        unshared: Relative change of κ.
+        doubt: The next order of v of the diagonal, and of κ by it.
+        history: Share of the branches in κ; 0 in plain stacks.
+        change: Of E h², and of the logarithm of a squared tangent, of shape (2, layers).
+        rest: Estimates of what is left out, of the same shape.
+        by_pairs: Sum over the steps of the part by pairs and by the trace, of shape (layers,).
+        resummed: Sum of what the log-normal law adds.
+        by_law: Sum of what another law would change.
+    """
+
+    def __init__(self, network: Network, at_limit: Limit, excess: float) -> None:
+        self.network, self.excess, depth = network, excess, network.depth
+        self.residual = network.residual is not None
+        self.c, self.mixture = coefficients(network.phi, network.batch), mixture(network.phi)
+        self.shares = _Shares.of(network, at_limit)
+        self.v = _first_variances(network)
+        self.e, self.x = np.zeros((2, 4, depth))
+        self.change, self.rest = np.zeros((2, 2, depth))
+        self.by_pairs, self.resummed, self.by_law = np.zeros((3, depth))
+        self.unshared = self.doubt = self.unshared_doubt = self.history = 0.0
+
+    def correction(self) -> Correction:
+        """Eq. (25)."""
+        self.rest[1] += self.by_pairs**2 / 2 + np.maximum(np.abs(self.resummed) / 2, self.by_law)
+        return Correction(np.stack([self.change[0], np.expm1(self.change[1])]), self.rest)
+
+    def change_gradients(self, k: int, n: int) -> None:
+        """Add the step at layer k: eq. (24)."""
+        growth, some = self.shares.growth[k], slice(0, k + 1)
+        on_top = k == self.network.depth - 2 and not self.residual
+        trace, diagonal, pair, turn = self._terms(k, self.c.whole if on_top else self.c.passed)
+        by_pairs = pair + turn
+        beyond = self.mixture.beyond(SLOPE, self.v[DIAGONAL], self.e[DIAGONAL, some])
+        factor = (1 + trace + diagonal + by_pairs + beyond) / (1 + self.unshared)
+        self.change[1, some] += np.log1p(growth * (factor - 1))
+        self.by_pairs[some] += growth * (trace + by_pairs)
+        self.resummed[some] += growth * (beyond - self._beyond(SPREAD))
+        self.by_law[some] += growth * (
+            self.unshared_doubt + abs(self.c.passed.signal[DIAGONAL]) * self.doubt
+        )
+        size = np.abs(trace) + np.abs(diagonal) + np.abs(by_pairs)
+        self.rest[1, some] += 3 * (growth * size) ** 2 + self.history * growth * _BY_HISTORY[1] / n
+        if self.residual:
+            self.rest[1, some] += growth * abs(self._scale(k))
+
+    def _terms(self, k: int, step: Step) -> Array:
+        """Return the effects of the fluctuations on the tangents, of shape (4, k + 1): eq. (20)."""
         # Kurtosis makes the scale of a unit vary: of h and of a tangent that passed the same W.
-        scale = excess / network.widths[k]
-        effect = v + scale * np.array([0, 0, 1, 0])
+        scale = 0.0 if self.residual else self._scale(k)
+        signal = self.v + scale * np.array([0, 0, 1, 0])
         older = scale / 3 * (np.arange(k + 1) < k)
-        with_tangent = e[:, some] + np.outer([batch - 1, 0, 1, 0], older)
-        with_cross = x[:, some] + np.outer([0, 0, 1, 1], older)
-        step = c.whole if k == depth - 2 and network.residual is None else c.passed
-        terms = step.signal[:, None] * effect[:, None]
-        terms = terms + step.tangent[:, None] * with_tangent + step.cross[:, None] * with_cross
-        by_pairs = terms[PAIR] + terms[TURN]
-        beyond = mixed.beyond(SLOPE, v[DIAGONAL], e[DIAGONAL, some])
-        factor = (1 + terms.sum(axis=0) + beyond) / (1 + unshared)
-        change[1, some] += np.log1p(growth * (factor - 1))
-        size = np.abs(terms[TRACE]) + np.abs(terms[DIAGONAL]) + np.abs(by_pairs)
-        rest[1, some] += 3 * (growth * size) ** 2 + history * growth * _BY_HISTORY[1] / n
-        products[some] += growth * (terms[TRACE] + by_pairs)
-        by_order = [mixed.beyond(f, v[DIAGONAL], np.zeros(1))[0] for f in (SQUARE, SPREAD)]
-        resummed[some] += growth * (beyond - by_order[1])
-        between = effect[DIAGONAL] - effect[PAIR]
-        below, above = 1 - shares.whole[k], shares.whole[k]
-        change[0, k + 1] = below * change[0, k] + above * (c.square * between + by_order[0])
-        squares = effect[PAIR] ** 2 + effect[DIAGONAL] ** 2
-        next_order = abs(by_order[0]) + abs(c.square) * squares
-        rest[0, k + 1] = below * rest[0, k] + above * (next_order + history * _BY_HISTORY[0] / n)
-        unshared = (1 - branch) * unshared + branch * (c.spread * between + by_order[1])
-        response = 1 - branch + branch * c.response
-        tangents = (1 - growth + growth * c.by_tangent)[:, None] * e[:, some]
-        tangents += growth * (c.by_signal * v)[:, None]
-        e[:, some] = response[:, None] * tangents + (branch * growth / n * c.tangent_noise)[:, None]
-        x[:, some] = (response**2 * shares.ratio[k])[:, None] * x[:, some]
-        x[:, some] += (branch * growth / n * c.cross_noise)[:, None]
-        v = response**2 * v + branch**2 / n * c.noise
-        history = (1 - branch) * history + (branch if network.residual is not None else 0.0)
-    rest[1] += (products**2 + np.abs(resummed)) / 2
-    return Correction(np.stack([change[0], np.expm1(change[1])]), rest)
+        tangent = self.e[:, : k + 1] + np.outer([self.network.batch - 1, 0, 1, 0], older)
+        cross = self.x[:, : k + 1] + np.outer([0, 0, 1, 1], older)
+        terms: Array = (step.signal * signal)[:, None]
+        return terms + step.tangent[:, None] * tangent + step.cross[:, None] * cross
+
+    def _scale(self, k: int) -> float:
+        """Return the fourth cumulant of a unit's weights, over its variance."""
+        return self.excess / self.network.widths[k]
+
+    def _beyond(self, function: int) -> float:
+        return float(self.mixture.beyond(function, self.v[DIAGONAL], np.zeros(1))[0])
+
+    def change_signals(self, k: int, n: int) -> None:
+        """Add the branch at layer k to E h² and κ of the next layer."""
+        pair, diagonal = self.v[PAIR] + self._scale(k), self.v[DIAGONAL]
+        above, square = self.shares.whole[k], self._beyond(SQUARE)
+        by_branch = self.c.square * (diagonal - pair) + square
+        next_order = max(abs(square), abs(self.c.square) * self.doubt)
+        next_order += abs(self.c.square) * (pair**2 + diagonal**2)
+        next_order += self.history * _BY_HISTORY[0] / n
+        for row, branch in ((self.change[0], by_branch), (self.rest[0], next_order)):
+            row[k + 1] = (1 - above) * row[k] + above * branch
+        share = self.shares.unshared[k]
+        by_branch = self.c.spread * (diagonal - pair) + self._beyond(SPREAD)
+        self.unshared = (1 - share) * self.unshared + share * by_branch
+        self.unshared_doubt = (1 - share) * self.unshared_doubt
+        self.unshared_doubt += share * abs(self.c.spread) * self.doubt
+
+    def pass_branch(self, k: int, n: int) -> None:
+        """Take the fluctuations to the next layer: eq. (19) to (21)."""
+        c, some = self.c, slice(0, k + 1)
+        share, growth = self.shares.unshared[k], self.shares.growth[k]
+        response = 1 - share + share * c.response
+        tangent = (1 - growth + growth * c.by_tangent)[:, None] * self.e[:, some]
+        tangent += growth * (c.by_signal * self.v)[:, None]
+        fresh = share * growth / n
+        self.e[:, some] = response[:, None] * tangent + fresh * c.tangent_noise[:, None]
+        self.x[:, some] = (response**2 * self.shares.ratio[k])[:, None] * self.x[:, some]
+        self.x[:, some] += fresh * c.cross_noise[:, None]
+        by_law = c.noise[DIAGONAL] * self.mixture.doubt(self.v[DIAGONAL])
+        self.doubt = response[DIAGONAL] ** 2 * self.doubt + share**2 / n * by_law
+        self.v = response**2 * self.v + share**2 / n * c.noise
+        if self.residual:
+            self.history = (1 - share) * self.history + share
 
 
 class _Shares(NamedTuple):
