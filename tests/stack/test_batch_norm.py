@@ -270,6 +270,21 @@ def test_coefficients_of_linear_units_have_their_closed_forms(size: int) -> None
     assert abs(c.square) + abs(c.spread) < 1e-9
 
 
+def test_coefficients_of_a_large_batch_are_means_over_normal_variables() -> None:
+    """Of two inputs of independent h: E ψ² He₂/2, (E φ′)², E φ² He₄/8, and Var ψ² over E² ψ²."""
+    c = batch.coefficients(find_activation("tanh"), 4096)
+    z, mass = np.polynomial.hermite_e.hermegauss(100)
+    mass, square = mass / mass.sum(), np.tanh(z) ** 2
+    spread = float(square @ mass)
+    of_pair = float((1 - square) @ mass) ** 2 / spread
+    of_diagonal = float(square * (z**2 - 1) @ mass) / 2 / spread
+    fourth = float(square * (z**4 - 6 * z**2 + 3) @ mass) / 8 / spread
+    assert c.response[[batch.DIAGONAL, batch.PAIR]] == pytest.approx([of_diagonal, of_pair], 2e-3)
+    assert [c.square, c.spread] == pytest.approx([fourth, fourth], 2e-3)
+    noise = float(square**2 @ mass) / spread**2 - 1
+    assert c.noise[[batch.DIAGONAL, batch.PAIR]] == pytest.approx([noise, 2], 2e-3)
+
+
 def test_two_linear_layers_have_an_exact_gradient() -> None:
     """It is n/(n - 2) times the limit, since E 1/χ² of n degrees of freedom is 1/(n - 2)."""
     for width, size in ((64, 8), (64, 64), (256, 16)):
@@ -286,9 +301,9 @@ def test_two_linear_layers_have_an_exact_gradient() -> None:
 def test_a_tangent_that_passed_uniform_weights_has_the_scale_of_its_unit() -> None:
     """The norm divides by that scale: kurtosis counts in the step where a tangent starts alone."""
     network = asked(Config("identity", "batch", law="uniform", width=24, depth=3))
-    found = list(cells(network, share(3000)))
-    assert {(cell.layer, cell.way) for cell in found} > {(1, "∂h"), (2, "∂h")}
-    assert all(cell.beyond < SIGMAS for cell in found)
+    every = list(cells(network, share(3000)))
+    assert {(cell.layer, cell.way) for cell in every} > {(1, "∂h"), (2, "∂h")}
+    assert all(cell.beyond < SIGMAS for cell in every)
 
 
 def test_the_program_of_the_page_gives_the_coefficients() -> None:

@@ -6,8 +6,8 @@ stack                      theory
 plain                      :mod:`.chain`: exact for normal and for orthogonal weights
 RMS or layer norm          :mod:`.sphere`: exact for normal and for orthogonal weights
 residual                   :mod:`.branches`: the limit with its correction of order 1/n
-batch norm                 :mod:`.batch`: the limit, exact for the batch's size, and the correction
-                           of order 1/n
+batch norm                 :mod:`.batch`: the limit and its correction of order 1/n, both exact
+                           for the batch's size; derived in batch.md
 =========================  =======================================================================
 
 Functions and records of the other files:
@@ -20,6 +20,7 @@ file                       contents
 :mod:`.limit`              infinite width
 :mod:`.weights`            the correction for the skewness and kurtosis of weights
 :mod:`.laws`               quadrature rules for means over a layer's units
+:mod:`.exchangeable`       means over a batch below batch norm
 :mod:`.cells`              ``Cells``: the values and allowances of all layers, and what may be done
                            to them: correct, allow, empty
 =========================  =======================================================================

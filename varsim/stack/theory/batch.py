@@ -360,7 +360,10 @@ class Mixture:
         return result
 
     def doubt(self, variance: float) -> float:
-        """Return the relative change of the noise in q, less that of a log-normal q: batch.md, section 8."""
+        """Return the relative change of the noise in q, less that of a log-normal q.
+
+        batch.md, section 8.
+        """
         noise = float(self._mean(self._noise, variance, np.zeros(1))[0])
         if not self._noise_at_one:
             return 0.0
@@ -452,7 +455,7 @@ class _Ascent:
             self.rest[1, some] += growth * abs(self._scale(k))
 
     def _terms(self, k: int, step: Step) -> Array:
-        """Return the effects of the fluctuations on the tangents, of shape (4, k + 1): eq. (20)."""
+        """Return the effects of the fluctuations on the tangents, of shape (4, k + 1): eq. (24)."""
         # Kurtosis makes the scale of a unit vary: of h and of a tangent that passed the same W.
         scale = 0.0 if self.residual else self._scale(k)
         signal = self.v + scale * np.array([0, 0, 1, 0])

@@ -52,7 +52,7 @@ class Nodes(NamedTuple):
 
     @property
     def cube_sum(self) -> Array:
-        """The mean of Σ_i y_i³, given the two coordinates, of shape (nodes,)."""
+        """The mean of Σ_i y_i³, given the two coordinates, of shape (nodes,): eq. (5)."""
         rest, mean, square = self._others
         cube: Array = (self.y * self.y * self.y).sum(axis=0) + rest * mean**3 + 3 * mean * square
         return cube
