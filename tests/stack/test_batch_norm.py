@@ -71,8 +71,8 @@ def reference(line: str) -> Reference:
 
 
 # Activation, B, n, L, residual, C, networks, and values with standard errors. Simulated by plain
-# NumPy in float32 as by ``brute_force``, with draws of W; with n = 128, and at the default size
-# below, by draws of h and of tangents from their Gram matrices in float64.
+# NumPy in float32 as by ``brute_force``, with draws of W; in plain stacks with n = 128, and at
+# the default size below, by draws of h and of tangents from their Gram matrices in float64.
 SIMULATED = """
 identity 32 16 10 - 1 10040 0.99898 0.0018 2.1263 0.0089 3.6637 0.019 1.6491 0.0054
 identity 8 32 10 - 1 10040 0.99964 0.0012 4.9479 0.04 2.2821 0.01 1.1892 0.003
@@ -152,6 +152,12 @@ abs 8 32 20 1.0 1 6040 19.959 0.044 707.34 6.9 5.9665 0.025 1.1652 0.0016
 abs 64 64 20 1.0 1 504 19.972 0.096 182.29 0.98 4.1174 0.0099 1.1345 0.0012
 abs 32 16 20 0.25 1 2040 2.1861 0.0071 3.0499 0.012 1.6017 0.0038 1.0497 0.0015
 abs 8 32 20 0.25 1 6040 2.1876 0.0037 3.6 0.014 1.7036 0.0036 1.0545 0.0013
+tanh 32 128 20 1.0 1 1016 8.6274 0.0084 13.503 0.034 1.9414 0.0024 1.0603 0.00077
+gelu 32 128 20 0.25 2.2 504 3.3028 0.0046 1.6086 0.0026 1.2267 0.0015 1.0209 0.001
+identity 32 128 20 1.0 1 1016 19.984 0.02 22.648 0.056 1.8907 0.0023 1.0565 0.00076
+relu 32 128 20 0.25 2 1016 3.1845 0.0031 1.6855 0.002 1.2518 0.0011 1.0236 0.00071
+abs 32 128 20 1.0 1 1016 20.005 0.049 206.42 0.77 4.28 0.0073 1.1373 0.00088
+silu 64 256 20 1.0 2.8 504 21.723 0.017 10.729 0.019 1.8969 0.0017 1.0587 0.00058
 """
 
 REFERENCES = [reference(line) for line in SIMULATED.split("\n") if line]
