@@ -12,6 +12,7 @@ from varsim.stack.question import Network
 from varsim.stack.theory import batch, branches, chain, sphere, spread
 from varsim.stack.theory.cells import GRADIENT, VARIANCE, Cells
 from varsim.stack.theory.chain import PlainStack
+from varsim.stack.theory.cumulants import Law
 from varsim.stack.theory.laws import (
     NODES,
     GaussRule,
@@ -20,7 +21,7 @@ from varsim.stack.theory.laws import (
     rule_of_mean,
 )
 from varsim.stack.theory.limit import Limit, variance_of_weights
-from varsim.stack.theory.weights import Law, law_of, with_weight_law
+from varsim.stack.theory.weights import law_of, with_weight_law
 
 # The fewest units per layer for moments on a sphere, by norm; "none": for orthogonal weights.
 _LEAST_UNITS = {"none": 16, "rms": 12, "layer": 24}

@@ -1,52 +1,40 @@
 """Weights that are not independent and normal, in a stack of finite width.
 
-Given the layers below, a unit is a sum over n independent weights: its third cumulant is of order
-1/√n for skewed weights, its fourth of order 1/n for a kurtosis other than 3. Edgeworth's series
-gives their effect on means, here to the order 1/n, with a tangent's cumulants with h.
+Their law changes means over units by the cumulants that :mod:`.cumulants` describes. Here are the
+changes of a whole stack: kernels from the bottom up, and tangents from a layer up. weights.md
+derives them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from varsim.activations import Activation
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
 from varsim.stack.theory.cells import LARGEST_SLACK, Cells, Correction
-from varsim.stack.theory.laws import Array, hermite, resolved_rule
-from varsim.stack.theory.limit import Limit, stream_factors, variance_of_weights
+from varsim.stack.theory.cumulants import (
+    ROOTS,
+    UNCHANGED,
+    Cumulants,
+    Effect,
+    Law,
+    edgeworth,
+    fluctuations,
+    means_at,
+)
+from varsim.stack.theory.laws import Array
+from varsim.stack.theory.limit import Limit, kernel_means, stream_factors, variance_of_weights
 
-# The largest allowance below batch norm, where theory is of the leading order in the batch, too,
-# and for skewed weights, for which it is a series in 1/√n.
+# The largest allowance below batch norm, where theory is of the leading order in the batch, too.
 _LARGEST_OF_SERIES = 0.03
 
 # The largest allowance where the law of the weights is unknown.
 _LARGEST_OF_UNKNOWN = 0.25
-
-
-class Law(NamedTuple):
-    """The law of the weights.
-
-    Attributes:
-        kind: ``independent`` entries; ``orthogonal``, uniform by Haar's measure; or ``unknown``.
-        skewness: Of an entry; 0 where unknown.
-        kurtosis: Of an entry; 3 where unknown.
-    """
-
-    kind: str
-    skewness: float = 0.0
-    kurtosis: float = 3.0
-
-    @property
-    def normal(self) -> bool:
-        """Whether the entries are independent and have the moments of a normal variable."""
-        return self == Law("independent")
 
 
 def law_of(network: Network) -> Law:
@@ -58,28 +46,6 @@ def law_of(network: Network) -> Law:
 
     kind, kurtosis = find(network.init).entries(*network.widths[:2])
     return Law(kind, 0.0, kurtosis)
-
-
-class _Means(NamedTuple):
-    """Averages at a kernel.
-
-    Attributes:
-        square: Coefficients of φ² in Hermite polynomials of h/√K, of unit norm.
-        slope: Of φ′².
-        spread: Of ψ², with ψ = φ - E φ below batch norm, and ψ = φ elsewhere.
-        cube: Of ψ³.
-        fourth: E ψ⁴.
-        cross: E ψφ′².
-        both: E ψ²φ′².
-    """
-
-    square: Array
-    slope: Array
-    spread: Array
-    cube: Array
-    fourth: float
-    cross: float
-    both: float
 
 
 def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -> Cells:
@@ -98,8 +64,10 @@ def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -
         largest = _LARGEST_OF_UNKNOWN
         cells = cells.allowing(_inverse_widths(network))
     elif law.kind == "independent" and not law.normal:
-        cells = cells.corrected(correction(network, law, at_limit))
-        largest = max(largest, _LARGEST_OF_SERIES if law.skewness else 0.0)
+        if network.norm == "batch":
+            cells = cells.corrected(_below_batch_norm(network, law, at_limit))
+        else:
+            cells = cells.corrected(correction(network, law, at_limit, cells.spread))
     return cells.within(largest)
 
 
@@ -116,73 +84,141 @@ def _inverse_widths(network: Network) -> Array:
     return np.array([below, gradient])
 
 
-def correction(network: Network, law: Law, at_limit: Limit) -> Correction:
+def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Correction:
     """Return the correction for independent weights of any law, relative to normal ones.
 
-    Its rest is the next powers of the cumulants κ₃² and κ₄ of a layer's h, and products of the
-    corrections of two layers.
+    It holds without batch norm: weights.md, eq. (4) to (12).
 
     Args:
         network: The question.
         law: The law of its weights.
         at_limit: Its layers at infinite width.
+        spread: Relative variance of Σh²/n between networks with normal weights, of shape (layers,).
     """
-    variances = variance_of_weights(network)
-    batch, kernels = network.norm == "batch", at_limit.kernels
-    unshared, normed = at_limit.unshared if batch else kernels, network.norm != "none"
+    variances, kernels = variance_of_weights(network), at_limit.kernels
+    normed, plain = network.norm != "none", network.residual is None
     skip, factor = stream_factors(network)
-    skew, excess = law.skewness, law.kurtosis - 3.0
-    third, fourth = _first_cumulants(network, law, variances[0])
-    shift, unshared_shift = 0.0, 0.0
-    sizes = np.zeros(2)  # of the shift's terms, and of the next ones
+    k = _first_cumulants(network, law, variances[0] / kernels[0])
+    kernel, beyond = kernels[0], 0.0  # beyond: size of the kernel's next terms
+    change, rest, steps, starts = [0.0], [0.0], [], [Effect()]
+    for place in range(1, network.depth):
+        n, a = network.widths[place], factor * variances[place]
+        # A norm makes φ blind to the kernel, and divides by it.
+        limit = kernel_means(network.phi, 1.0 if normed else kernels[place - 1])
+        at = means_at(network.phi, 1.0 if normed else kernel)
+        noise, below = 0.0, UNCHANGED
+        if normed:
+            share = variances[place] * at.square[0]
+            share /= share + network.bias_std**2
+            below = fluctuations(network.phi, n, network.norm, share if plain else 0.0)
+        elif not network.phi.homogeneous:
+            noise = max(0.0, float(spread[place - 1]) - 2 / n)
+        unit = kernel if normed else 1.0
+        through = below.slope + (below.ratio if place < network.depth - 1 else 0.0)
+        by_slope = k.effect(at.slope, noise).plus(k.effect_of(through, n))
+        by_square = k.effect(at.square, noise).plus(k.effect_of(below.square, n))
+        starts.append(k.effect_of(below.inverse, n))
+        growth = a * limit.slope / (kernels[place - 1] if normed else 1.0)
+        now = a * at.slope[0] / unit
+        third = (at.slope[1] + k.third * at.slope[4] * ROOTS[4] / 6) / at.slope[0]
+        fourth = at.slope[2] / math.sqrt(2) / at.slope[0] + through[3]
+        steps.append(
+            _Step(
+                growth=growth,
+                change=math.log(now / growth * by_slope.factor),
+                beyond=by_slope.beyond,
+                next_powers=k.next_powers,
+                third_response=third / math.sqrt(kernel),
+                third_beyond=abs(through[2]) / math.sqrt(kernel),
+                fourth_response=fourth / kernel,
+                scale_response=below.scale / kernel,
+                third=law.skewness * a**1.5 * at.cross / unit / math.sqrt(n),
+                fourth=law.excess * a**2 * at.both / unit / n,
+                scale=0.0 if plain else below.scale * growth * k.fourth * kernel / n,
+            )
+        )
+        response = skip
+        if not normed:
+            response += a * abs(at.square[2]) / math.sqrt(2) / kernel
+        beyond = response * beyond + a * at.square[0] * by_square.beyond
+        stream = skip * kernel
+        kernel = (
+            kernels[place]
+            + skip * (kernel - kernels[place - 1])
+            + a * (at.square[0] * by_square.factor - limit.square)
+        )
+        change.append(kernel / kernels[place] - 1)
+        rest.append(beyond / kernels[place])
+        branch = k.after(at, law, n, normed=normed).times(a * at.square[0] / kernel)
+        k = branch.plus(k.times(stream / kernel))
+    total, gradient_rest, _ = _gradients(steps, skip)
+    if plain:
+        total = total + [start.change for start in starts]
+        gradient_rest = gradient_rest + [start.beyond for start in starts]
+    return Correction(np.array([change, np.expm1(total)]), np.array([rest, gradient_rest]))
+
+
+def _below_batch_norm(network: Network, law: Law, at_limit: Limit) -> Correction:
+    """Return the correction below batch norm, where the law has other effects, too.
+
+    So its allowance is the size of the whole.
+    """
+    variances, kernels, unshared = variance_of_weights(network), at_limit.kernels, at_limit.unshared
+    skip, factor = stream_factors(network)
+    first = _first_cumulants(network, law, variances[0])
+    third, fourth = first.third, first.fourth
+    at = means_at(network.phi, 1.0, centred=True)
+    spread = float(at.spread[0])
+    shift, unshared_shift, sizes = 0.0, 0.0, np.zeros(2)
     change, bounds, steps = [0.0], [sizes], []
     for place in range(1, network.depth):
         kernel, n, a = unshared[place - 1], network.widths[place], factor * variances[place]
-        unit = kernel if normed else 1.0
-        at = _means(network.phi, kernel / unit, batch)
         k3, k4 = third / kernel**1.5, fourth / kernel**2
-        # K ∂E φ²/∂K, and ∂log(growth)/∂log K: a norm makes φ blind to K, and divides by it.
-        square_response = 0.0 if normed else at.square[2] / math.sqrt(2)
-        slope_response = -1.0 if normed else at.slope[2] / math.sqrt(2) / at.slope[0]
         next_powers = (k3**2 + abs(k4)) / 2
-        by_cumulants = _edgeworth(at.slope, k3, k4) / at.slope[0]
+        by_slope = float(edgeworth(at.slope, k3, k4).sum()) / at.slope[0] - unshared_shift / kernel
         steps.append(
             _Step(
-                growth=a * at.slope[0] / unit,
-                change=float(by_cumulants.sum()) + slope_response * unshared_shift / kernel,
+                growth=a * at.slope[0] / kernel,
+                change=by_slope,
+                beyond=abs(by_slope) * next_powers,
                 next_powers=next_powers,
                 third_response=at.slope[1] / at.slope[0] / math.sqrt(kernel),
+                third_beyond=0.0,
                 fourth_response=at.slope[2] / math.sqrt(2) / at.slope[0] / kernel,
-                third=skew * a**1.5 * at.cross / unit / math.sqrt(n),
-                fourth=excess * a**2 * at.both / unit / n,
+                scale_response=0.0,
+                third=law.skewness * a**1.5 * at.cross / kernel / math.sqrt(n),
+                fourth=law.excess * a**2 * at.both / kernel / n,
+                scale=0.0,
             )
         )
-        by_cumulants = a * _edgeworth(at.square, k3, k4)
-        unshared_change = a * float(_edgeworth(at.spread, k3, k4).sum())
-        unshared_shift = (skip + a * square_response / kernel) * unshared_shift + unshared_change
-        shift = (skip + a * square_response / kernel) * shift + float(by_cumulants.sum())
-        size = float(np.abs(by_cumulants).sum())
-        sizes = (skip + a * abs(square_response) / kernel) * sizes
-        sizes = sizes + np.array([size, size * next_powers])
+        by_square = a * edgeworth(at.square, k3, k4)
+        shift = skip * shift + float(by_square.sum())
+        unshared_shift = skip * unshared_shift + a * float(edgeworth(at.spread, k3, k4).sum())
+        size = float(np.abs(by_square).sum())
+        sizes = skip * sizes + np.array([size, size * next_powers])
         change.append(shift / kernels[place])
         bounds.append(sizes / kernels[place])
-        cube = at.cube[0] + at.cube[3] * k3 / math.sqrt(6)
-        third = skip * third + skew * a**1.5 * cube / math.sqrt(n)
-        fourth = skip * fourth + excess * a**2 * at.fourth / n
+        cube = spread**1.5 * (at.cube[0] + at.cube[3] * k3 / math.sqrt(6))
+        third = skip * third + law.skewness * a**1.5 * cube / math.sqrt(n)
+        fourth = skip * fourth + law.excess * (a * spread) ** 2 * at.moments[4] / n
     size, beyond = np.array(bounds).T
-    gradient, gradient_rest = _gradients(steps, skip)
+    gradient, gradient_rest, gradient_size = _gradients(steps, skip)
     result = Correction(
-        np.array([change, gradient]), np.array([beyond + size**2 / 2, gradient_rest])
+        np.array([change, gradient]),
+        np.array([beyond + size**2 / 2, gradient_rest + gradient_size**2 / 2]),
     )
-    # Below a norm the law changes gradients in more ways, and below batch norm signals, too.
-    in_doubt = [[batch], [batch or (normed and skew != 0.0)]]
-    return result._replace(rest=np.where(in_doubt, result.size, result.rest))
+    return result._replace(rest=result.size)
 
 
-def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float, float]:
-    """Return the third and the fourth cumulant of h of the first layer, given its C.
+def _first_cumulants(network: Network, law: Law, share: float) -> Cumulants:
+    """Return the cumulants of h/√K of the first layer.
 
     Below batch norm they are those of h less its mean over the batch.
+
+    Args:
+        network: The question.
+        law: The law of its weights.
+        share: C/K.
     """
     x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
     cube, square = x.third, x.fourth
@@ -192,10 +228,9 @@ def _first_cumulants(network: Network, law: Law, variance: float) -> tuple[float
     else:
         cube += 3 * x.mean * x.variance + x.mean**3
         square = x.square_variance + x.mean_square**2
-    return (
-        law.skewness * variance**1.5 * cube / math.sqrt(n),
-        (law.kurtosis - 3.0) * variance**2 * square / n,
-    )
+    # Estimates: κ₅ and κ₆ from E x³ and E x⁴, and 3/n for the errors.
+    moments = cube, square, cube * x.mean_square, square * x.mean_square
+    return Cumulants.of_sum(law, n, moments, (3 / n, 3 / n)).times(share)
 
 
 class _Step(NamedTuple):
@@ -204,65 +239,62 @@ class _Step(NamedTuple):
     Attributes:
         growth: The branch's square over the tangent's.
         change: Its relative change by the cumulants of h and the shift of its kernel.
+        beyond: Size of the next terms of that change.
         next_powers: Relative size of the next powers of those cumulants.
         third_response: Its relative change per third cumulant of h with the tangent.
+        third_beyond: Size of the next terms of that response.
         fourth_response: Its relative change per fourth cumulant of h with the tangent.
+        scale_response: Its relative change per covariance of Σh²/n with the tangent's square, which
+            is relative.
         third: Third cumulant that the branch adds, over the tangent's square.
         fourth: Fourth cumulant that the branch adds, over the tangent's square.
+        scale: Covariance that the branch adds by the fourth cumulant of h.
     """
 
     growth: float
     change: float
+    beyond: float
     next_powers: float
     third_response: float
+    third_beyond: float
     fourth_response: float
+    scale_response: float
     third: float
     fourth: float
+    scale: float
 
 
-def _edgeworth(coefficients: Array, k3: float, k4: float) -> Array:
-    """Return the changes of a mean by standardised cumulants: by κ₃, by κ₄ and by κ₃²."""
-    factors = [k3 / math.sqrt(6), k4 / math.sqrt(24), k3**2 / 72 * math.sqrt(720)]
-    return coefficients[[3, 4, 6]] * factors
-
-
-def _gradients(steps: Sequence[_Step], skip: float) -> tuple[Array, Array]:
-    """Return the relative changes of E (∂h)² by layer, and the sizes of their next terms.
+def _gradients(steps: Sequence[_Step], skip: float) -> tuple[Array, Array, Array]:
+    """Return changes of E (∂h)² by layer, the sizes of their next terms, and their own sizes.
 
     Steps are counted from the bottom. The gradient at layer l is a tangent that starts there, so it
     passes the steps k from l on, and has the cumulants of the branches m from l to k - 1; in a
     plain stack (``skip`` 0) those of the last branch alone. Matrices have the shape (k, m).
     """
     if not steps:
-        return np.zeros(1), np.zeros(1)
-    growth, change, next_powers, third_response, fourth_response, third, fourth = np.array(steps).T
+        return np.zeros(1), np.zeros(1), np.zeros(1)
+    (
+        growth, change, beyond, next_powers, third_response, third_beyond, fourth_response,
+        scale_response, third, fourth, scale,
+    ) = np.array(steps).T  # fmt: skip
     share = growth / (skip + growth)
-    size = len(growth)
-    lags = np.tri(size, size, -1) - (0.0 if skip else np.tri(size, size, -2))
+    count = len(growth)
+    lags = np.tri(count, count, -1) - (0.0 if skip else np.tri(count, count, -2))
     log_square = np.cumsum(np.log(np.append(1.0, skip + growth)))[:-1]  # of a tangent
     ratio = lags * np.exp(
         np.clip(lags * (log_square[None, :] - log_square[:, None]), -700.0, 700.0)
     )
     pairs = ratio * (np.outer(third_response, third) + np.outer(fourth_response, fourth))
+    pairs += ratio * np.outer(scale_response, scale)
+    pairs_size = np.abs(pairs)
+    pairs_beyond = pairs_size * next_powers[:, None] + ratio * np.abs(np.outer(third_beyond, third))
 
     def from_top(change: Array, pairs: Array) -> Array:
         by_start = share * change + (share[:, None] * pairs).sum(axis=0)
         return np.append(np.cumsum(by_start[::-1])[::-1], 0.0)
 
-    sizes = np.abs(change), np.abs(pairs)
-    beyond = from_top(sizes[0] * next_powers, sizes[1] * next_powers[:, None])
-    return from_top(change, pairs), beyond + from_top(*sizes) ** 2 / 2
-
-
-@lru_cache(maxsize=4096)
-def _means(phi: Activation, kernel: float, centred: bool) -> _Means:
-    h, mass = resolved_rule(phi, kernel)
-    plain, slope = phi.phi(h), phi.derivative(h) ** 2
-    value = plain - plain @ mass if centred else plain
-    square = value * value
-    functions = np.stack([plain * plain, slope, square, square * value])
-    coefficients = hermite(h / math.sqrt(kernel), functions * mass, 7)
-    others = [float(each @ mass) for each in (square * square, value * slope, square * slope)]
-    if not (np.isfinite(coefficients).all() and all(map(math.isfinite, others))):
-        raise FloatingPointError
-    return _Means(*coefficients, *others)
+    return (
+        from_top(change, pairs),
+        from_top(beyond, pairs_beyond),
+        from_top(np.abs(change), pairs_size),
+    )
