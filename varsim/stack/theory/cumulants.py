@@ -125,6 +125,9 @@ class Cumulants(NamedTuple):
         sixth: κ₆, for the size of next terms.
         third_error: Relative error of κ₃.
         fourth_error: Relative error of κ₄.
+        third_with_kernel: Relative covariance of κ₃ and K, whose fluctuation no norm removes.
+        fourth_with_kernel: Relative covariance of κ₄ and K.
+        spread_change: Change of the relative variance of K, by the law of the weights.
     """
 
     third: float = 0.0
@@ -133,6 +136,9 @@ class Cumulants(NamedTuple):
     sixth: float = 0.0
     third_error: float = 0.0
     fourth_error: float = 0.0
+    third_with_kernel: float = 0.0
+    fourth_with_kernel: float = 0.0
+    spread_change: float = 0.0
 
     @classmethod
     def of_sum(
@@ -159,71 +165,117 @@ class Cumulants(NamedTuple):
 
     def times(self, share: float) -> Cumulants:
         """Return the cumulants of a part with this share of the variance."""
-        third, fourth, fifth, sixth, *errors = self
-        return Cumulants(
-            third * share**1.5, fourth * share**2, fifth * share**2.5, sixth * share**3, *errors
+        return self._replace(
+            third=self.third * share**1.5,
+            fourth=self.fourth * share**2,
+            fifth=self.fifth * share**2.5,
+            sixth=self.sixth * share**3,
         )
 
     def plus(self, stream: Cumulants) -> Cumulants:
         """Return the cumulants of a sum with an independent part, whose errors do not count."""
-        return Cumulants(
-            self.third + stream.third, self.fourth + stream.fourth, self.fifth + stream.fifth,
-            self.sixth + stream.sixth, self.third_error, self.fourth_error,
-        )  # fmt: skip
+        return self._replace(
+            third=self.third + stream.third,
+            fourth=self.fourth + stream.fourth,
+            fifth=self.fifth + stream.fifth,
+            sixth=self.sixth + stream.sixth,
+        )
 
-    def after(self, at: Means, law: Law, n: int, *, normed: bool) -> Cumulants:
-        """Return the cumulants of the next h, without stream and bias: weights.md, eq. (2), (3).
+    def after(self, at: Means, law: Law, n: int) -> Cumulants:
+        """Return the cumulants of the next h without stream and bias, below a norm.
+
+        They are those of eq. (2) and (3) of weights.md.
 
         Args:
             at: Averages at this layer.
             law: The law of the weights.
             n: Number of units of this layer.
-            normed: Whether a norm stands before the activation. Without one, the fluctuation of the
-                kernel is part of the errors.
         """
         _, _, _, m3, m4, m5, m6 = at.moments.tolist()
-        third = edgeworth(at.cube, self.third, self.fourth) / (m3 or 1.0)
-        fourth = edgeworth(at.fourth, self.third, self.fourth) / (m4 or 1.0)
-        by_number = (
-            (15 / 8 * (m4 - 1) - 3 / 2 * (m5 / m3 - 1)) / n if m3 else 0.0,
-            (3 * (m4 - 1) - 2 * (m6 / m4 - 1)) / n if m4 else 0.0,
+        third, fourth = self._by_law(at)
+        third_finite = (15 / 8 * (m4 - 1) - 3 / 2 * (m5 / m3 - 1)) / n if m3 else 0.0
+        fourth_finite = (3 * (m4 - 1) - 2 * (m6 / m4 - 1)) / n if m4 else 0.0
+        errors = (
+            (float(np.abs(third).sum()) + abs(third_finite)) ** 2,
+            (float(np.abs(fourth).sum()) + abs(fourth_finite)) ** 2,
         )
-        by_law = float(np.abs(third).sum()), float(np.abs(fourth).sum())
-        errors = (by_law[0] + abs(by_number[0])) ** 2, (by_law[1] + abs(by_number[1])) ** 2
-        if not normed:
-            errors = by_law[0] ** 2 + abs(by_number[0]), by_law[1] ** 2 + abs(by_number[1])
-            by_number = 0.0, 0.0
-        m3 *= 1 + float(third.sum()) + by_number[0]
-        m4 *= 1 + float(fourth.sum()) + by_number[1]
+        m3 *= 1 + float(third.sum()) + third_finite
+        m4 *= 1 + float(fourth.sum()) + fourth_finite
         return Cumulants.of_sum(law, n, (m3, m4, m5, m6), errors)
+
+    def after_free(self, at: Means, law: Law, n: int, spread: float, share: float) -> Cumulants:
+        """Return the cumulants of the next h without stream and bias, where no norm stands.
+
+        They are those of eq. (2) and (3) of weights.md, with the covariances of eq. (6).
+
+        Args:
+            at: Averages at this layer.
+            law: The law of the weights.
+            n: Number of units of this layer.
+            spread: Relative variance of this layer's kernel.
+            share: Share of the branch in the next kernel.
+        """
+        _, _, _, m3, m4, m5, m6 = at.moments.tolist()
+        third, fourth = self._by_law(at)
+        errors = float(np.abs(third).sum()) ** 2, float(np.abs(fourth).sum()) ** 2
+        # ∂log/∂log K of E φ², E φ³ and E φ⁴.
+        square_response, third_response, fourth_response = (
+            float(f[2]) / math.sqrt(2) / (mean or 1.0)
+            for f, mean in ((at.square, at.square[0]), (at.cube, m3), (at.fourth, m4))
+        )
+        passed = square_response * spread
+        by_square = edgeworth(at.square, self.third, self.fourth) / (at.square[0] or 1.0)
+        change = m4 * (float(np.abs(fourth).sum()) + 2 * float(np.abs(by_square).sum())) / n
+        return Cumulants.of_sum(
+            law, n, (m3 * (1 + float(third.sum())), m4 * (1 + float(fourth.sum())), m5, m6), errors
+        )._replace(
+            third_with_kernel=share
+            * (((m5 / m3 - 1) / n if m3 else 0.0) + passed * third_response),
+            fourth_with_kernel=share
+            * (((m6 / m4 - 1) / n if m4 else 0.0) + passed * fourth_response),
+            spread_change=share**2 * (change + square_response**2 * self.spread_change),
+        )
+
+    def _by_law(self, at: Means) -> tuple[Array, Array]:
+        """Return the relative changes of E r³ and E r⁴ by the cumulants of this layer."""
+        third = edgeworth(at.cube, self.third, self.fourth) / (at.cube[0] or 1.0)
+        return third, edgeworth(at.fourth, self.third, self.fourth) / (at.fourth[0] or 1.0)
 
     @property
     def next_powers(self) -> float:
         """Relative size of the next powers of κ₃² and κ₄: an estimate."""
         return (self.third**2 + abs(self.fourth)) / 2
 
-    def effect(self, function: Array, noise: float) -> Effect:
-        """Return the relative effect on a mean, by Edgeworth's series: weights.md, eq. (4), (5).
+    def effect(self, function: Array, spread: float) -> Effect:
+        """Return the relative effect on a mean: weights.md, eq. (4) to (6).
 
         Args:
             function: Coefficients of a function in Hermite polynomials of unit norm.
-            noise: Relative variance of the kernel, by which the effect itself changes: an estimate.
+            spread: Relative variance of the kernel.
         """
         if not function[0]:
             return Effect()
-        terms = edgeworth(function, self.third, self.fourth) / function[0]
+        k3, k4 = self.third, self.fourth
+        terms = edgeworth(function, k3, k4) / function[0]
+        # Fluctuations of the kernel add to the even cumulants, and covariances to all.
+        k5 = self.fifth + 10 * k3 * self.third_with_kernel
+        k6 = self.sixth + 15 * k4 * self.fourth_with_kernel
+        both = k4 + 3 * spread
+        odd = {5: k5 / 120, 7: k3 * both / 144, 9: k3**3 / 1296}
+        even = {
+            6: k6 / 720,
+            8: (both**2 - (3 * spread) ** 2) / 1152 + k3 * k5 / 720,
+            10: k3**2 * both / 1728,
+            12: k3**4 / 31104,
+        }
+        scaled = function * ROOTS / function[0]
+        beyond = abs(float(scaled[4])) * self.spread_change / 8
+        for series in odd, even:
+            parts = scaled[list(series)] * list(series.values())
+            beyond += abs(float(parts.sum())) + self.next_powers * float(np.linalg.norm(parts))
         third, fourth, square = np.abs(terms).tolist()
-        size = third + fourth + square
-        beyond = third * self.third_error + fourth * self.fourth_error + size * noise
-        beyond += 2 * square * self.third_error
-        k3, k4, k5, k6 = self[:4]
-        rest = (
-            k5 / 120, k6 / 720, k3 * k4 / 144, k4**2 / 1152 + k3 * k5 / 720, k3**3 / 1296,
-            k3**2 * k4 / 1728, k3**4 / 31104,
-        )  # fmt: skip
-        orders = [5, 6, 7, 8, 9, 10, 12]
-        following = np.abs(function[orders] * ROOTS[orders] * rest / function[0])
-        return Effect(float(terms.sum()), beyond + float(following.sum()))
+        beyond += (third + 2 * square) * self.third_error + fourth * self.fourth_error
+        return Effect(float(terms.sum()), beyond)
 
     def effect_of(self, by: Array, n: int) -> Effect:
         """Return the effect through fluctuations of n units: weights.md, eq. (8).

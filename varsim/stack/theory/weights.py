@@ -106,17 +106,18 @@ def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Co
         # A norm makes φ blind to the kernel, and divides by it.
         limit = kernel_means(network.phi, 1.0 if normed else kernels[place - 1])
         at = means_at(network.phi, 1.0 if normed else kernel)
-        noise, below = 0.0, UNCHANGED
+        fluctuation, below = 0.0, UNCHANGED
         if normed:
             share = variances[place] * at.square[0]
             share /= share + network.bias_std**2
             below = fluctuations(network.phi, n, network.norm, share if plain else 0.0)
-        elif not network.phi.homogeneous:
-            noise = max(0.0, float(spread[place - 1]) - 2 / n)
+        else:
+            # Σh²/n has the factor 1 + 2/n on E q².
+            fluctuation = max(0.0, (1 + float(spread[place - 1])) / (1 + 2 / n) - 1)
         unit = kernel if normed else 1.0
         through = below.slope + (below.ratio if place < network.depth - 1 else 0.0)
-        by_slope = k.effect(at.slope, noise).plus(k.effect_of(through, n))
-        by_square = k.effect(at.square, noise).plus(k.effect_of(below.square, n))
+        by_slope = k.effect(at.slope, fluctuation).plus(k.effect_of(through, n))
+        by_square = k.effect(at.square, fluctuation).plus(k.effect_of(below.square, n))
         starts.append(k.effect_of(below.inverse, n))
         growth = a * limit.slope / (kernels[place - 1] if normed else 1.0)
         now = a * at.slope[0] / unit
@@ -149,7 +150,9 @@ def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Co
         )
         change.append(kernel / kernels[place] - 1)
         rest.append(beyond / kernels[place])
-        branch = k.after(at, law, n, normed=normed).times(a * at.square[0] / kernel)
+        share = a * float(at.square[0]) / kernel
+        branch = k.after(at, law, n) if normed else k.after_free(at, law, n, fluctuation, share)
+        branch = branch.times(share)
         k = branch.plus(k.times(stream / kernel))
     total, gradient_rest, _ = _gradients(steps, skip)
     if plain:
@@ -228,9 +231,15 @@ def _first_cumulants(network: Network, law: Law, share: float) -> Cumulants:
     else:
         cube += 3 * x.mean * x.variance + x.mean**3
         square = x.square_variance + x.mean_square**2
-    # Estimates: κ₅ and κ₆ from E x³ and E x⁴, and 3/n for the errors.
-    moments = cube, square, cube * x.mean_square, square * x.mean_square
-    return Cumulants.of_sum(law, n, moments, (3 / n, 3 / n)).times(share)
+    sixth = DISTRIBUTIONS[network.x_dist].even_moment(6)
+    moments = cube, square, cube * square, sixth  # E x⁵ is estimated
+    if network.norm == "none":
+        first = Cumulants.of_sum(law, n, moments, (0.0, 0.0))
+        by_input = (sixth / (square * x.mean_square) - 1) / n
+        first = first._replace(third_with_kernel=by_input, fourth_with_kernel=by_input)
+    else:
+        first = Cumulants.of_sum(law, n, moments, (2 / n, 2 / n))  # as for normal x
+    return first.times(share)
 
 
 class _Step(NamedTuple):
