@@ -31,12 +31,12 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(dist: Path) -> None:
-    """All modules, the topics of varsim help, the marker of types, and no tests."""
+    """All modules, topics and derivations, the marker of types, and no tests."""
     (wheel,) = dist.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     package = ROOT / "varsim"
-    modules, topics = package.rglob("*.py"), (package / "cli" / "topics").glob("*.md")
-    expected = {str(path.relative_to(ROOT)) for path in [*modules, *topics]}
+    modules, pages = package.rglob("*.py"), package.rglob("*.md")
+    expected = {str(path.relative_to(ROOT)) for path in [*modules, *pages]}
     assert names == expected | {"varsim/py.typed"}
 
 

@@ -25,7 +25,7 @@ else:
 _AXIS = 15
 
 # Caveats with numbers of their layer.
-_WITH_NUMBERS = {"heavy-tails", "heavy-tailed-gradients", "precision-unmet"}
+_WITH_NUMBERS = {"heavy-tails", "heavy-tailed-gradients", "precision-unmet", "unknown-law"}
 
 # Most runs of neighbouring layers that a caveat lists.
 _MOST_RUNS = 4
@@ -45,12 +45,9 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
     ]
     slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
     if slack >= 0.0005:
-        allowed = (
-            f"Verdicts allow theory for what it leaves out at finite width, at most {slack:.1%}"
+        caption.append(
+            f"Verdicts allow theory for what it leaves out at finite width, at most {slack:.1%}."
         )
-        if any(row.is_loose for row in rows):
-            allowed += ": how the weights depend on each other is not known"
-        caption.append(allowed + ".")
     return rows_table(rows, caption, remarks, _stack_caveats(rows), [_chart(rows)])
 
 

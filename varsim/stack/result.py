@@ -468,6 +468,13 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
         )
     if row.prediction.gap is not None and row.lacks_theory:
         yield Caveat("no-theory", row.prediction.gap)
+    if row.is_loose:
+        slack = max(row.prediction.variance_slack, row.prediction.gradient_slack)
+        yield Caveat(
+            "unknown-law",
+            f"the law of the weights is unknown: theory takes it as free of skewness and allows "
+            f"{slack:.1%}, so a verdict finds only larger errors",
+        )
     if network.precision is None and not row.met:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"

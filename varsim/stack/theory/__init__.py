@@ -19,11 +19,14 @@ file                       contents
 :mod:`.finite_width`       the choice of the theory, by the kind of stack
 :mod:`.limit`              infinite width
 :mod:`.weights`            the correction for the skewness and kurtosis of weights
+:mod:`.cumulants`          the effects of the cumulants of a layer's h on means over its units
 :mod:`.laws`               quadrature rules for means over a layer's units
 :mod:`.exchangeable`       means over a batch below batch norm
 :mod:`.cells`              ``Cells``: the values and allowances of all layers, and what may be done
                            to them: correct, allow, empty
 =========================  =======================================================================
+
+weights.md and sphere.md derive the theory of the modules of these names.
 
 A cell with a large correction, or with one of unknown order, is empty.
 """

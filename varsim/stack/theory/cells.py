@@ -17,7 +17,7 @@ from varsim.stack.theory.laws import Array
 VARIANCE, GRADIENT = 0, 1
 """Rows of the arrays."""
 
-# A cell whose allowance is larger is empty: its verdict could hardly fail.
+# A cell whose allowance is larger is empty, since its verdict could hardly fail: a choice.
 LARGEST_SLACK = 0.01
 
 

@@ -7,7 +7,7 @@ r = φ(y), P the projection off y (and off the mean) and q' = C|r|²/n + σ_b²,
 
     E[C tr(D P D)/n / q' - C² r D P D r/n² / q'²] · n/(n - 2),
 
-or n/(n - 3) with layer norm: E 1/ρ² of the next layer's h. Derived here.
+or n/(n - 3) with layer norm: E 1/ρ² of the next layer's h. sphere.md derives it, eq. (4).
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def branch(stack: PlainStack, norm: str) -> Branch:
 
 
 def _inverse(norm: str, n: int, *, orthogonal: bool = False) -> float:
-    """Return E 1/ρ² of h/√q in n dimensions: a normal vector or, if orthogonal, on a sphere."""
+    """Return E 1/ρ² of h/√q in n dimensions: a normal vector or, if orthogonal, on a sphere.
+
+    sphere.md, eq. (5) and section 3.
+    """
     if not orthogonal:
         return n / (n - 2 if norm == "rms" else n - 3)
     return 1.0 if norm == "rms" else (n - 2) / (n - 3)

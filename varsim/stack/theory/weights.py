@@ -30,10 +30,11 @@ from varsim.stack.theory.cumulants import (
 from varsim.stack.theory.laws import Array
 from varsim.stack.theory.limit import Limit, kernel_means, stream_factors, variance_of_weights
 
-# The largest allowance below batch norm, where theory is of the leading order in the batch, too.
+# The largest allowance below batch norm, where theory is of the leading order in the batch, too: a
+# choice.
 _LARGEST_OF_SERIES = 0.03
 
-# The largest allowance where the law of the weights is unknown.
+# The largest allowance where the law of the weights is unknown: a choice.
 _LARGEST_OF_UNKNOWN = 0.25
 
 
@@ -62,7 +63,7 @@ def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -
     largest = LARGEST_SLACK if network.norm != "batch" else _LARGEST_OF_SERIES
     if law.kind == "unknown":
         largest = _LARGEST_OF_UNKNOWN
-        cells = cells.allowing(_inverse_widths(network))
+        cells = cells.allowing(_of_unknown(network, at_limit))
     elif law.kind == "independent" and not law.normal:
         if network.norm == "batch":
             cells = cells.corrected(_below_batch_norm(network, law, at_limit))
@@ -71,15 +72,46 @@ def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -
     return cells.within(largest)
 
 
-def _inverse_widths(network: Network) -> Array:
-    """Return Σ 1/fan-in by cell, over the W below (for h) and over all W (for ∂h).
+def _of_unknown(network: Network, at_limit: Limit) -> Array:
+    """Return the allowances for weights of unknown law: weights.md, section 6.
 
-    A norm divides a gradient by a layer's scale ρ, too: E 1/ρ² is about 1 + 3/n.
+    A layer's law is taken to change the mean of φ² by 1/n, and that of φ′² by 1/n, or 3/n below a
+    norm, which divides by the scale of h, too. These sizes are estimates for weights without
+    skewness, whatever the dependence of their columns; changes of kernels pass on from layer to
+    layer.
     """
+    if network.norm == "batch":
+        return _inverse_widths(network)
+    kernels, variances = at_limit.kernels, variance_of_weights(network)
+    skip, factor = stream_factors(network)
+    normed = network.norm != "none"
+    by_kernel, by_step = [0.0], [0.0]
+    for place in range(1, network.depth):
+        kernel, one = kernels[place - 1], 1 / network.widths[place]
+        at = means_at(network.phi, 1.0 if normed else kernel)
+        a = factor * variances[place]
+        shift, divided = by_kernel[-1], kernel if normed else 1.0
+        signal, slope = one, 3 * one
+        if not normed:
+            signal = one + abs(_log_response(at.square)) * shift
+            slope = one + abs(_log_response(at.slope)) * shift
+        by_kernel.append((skip * kernel * shift + a * at.square[0] * signal) / kernels[place])
+        growth = a * at.slope[0] / divided
+        by_step.append(growth / (skip + growth) * slope)
+    passed = np.cumsum(by_step[::-1])[::-1]
+    return np.array([by_kernel, np.append(passed[1:], 0.0)])
+
+
+def _log_response(function: Array) -> float:
+    """Return ∂log E f/∂log K, from the coefficients of f in Hermite polynomials."""
+    return float(function[2]) / math.sqrt(2) / (float(function[0]) or 1.0)
+
+
+def _inverse_widths(network: Network) -> Array:
+    """Return Σ 1/fan-in by cell, over the W below for h, and 3 Σ 1/fan-in over all W for ∂h."""
     inverse = 1.0 / np.array(network.widths[:-1], float)
     below = np.concatenate([[0.0], np.cumsum(inverse[:-1])])
-    factor = 1.0 if network.norm == "none" else 3.0
-    gradient = np.full(network.depth, factor * float(inverse.sum()))
+    gradient = np.full(network.depth, 3.0 * float(inverse.sum()))
     gradient[-1] = 0.0
     return np.array([below, gradient])
 
@@ -87,7 +119,7 @@ def _inverse_widths(network: Network) -> Array:
 def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Correction:
     """Return the correction for independent weights of any law, relative to normal ones.
 
-    It holds without batch norm: weights.md, eq. (4) to (12).
+    It holds without batch norm: weights.md, eq. (2) to (13).
 
     Args:
         network: The question.
