@@ -79,6 +79,13 @@ def weights(rng: np.random.Generator, law: str, networks: int, a: int, b: int) -
         w = (rng.random(shape, np.float32) - np.float32(0.5)) * np.float32(math.sqrt(12))
     elif law == "exponential":
         w = rng.standard_exponential(shape, np.float32) - 1
+    elif law == "rademacher":
+        w = np.float32(2) * rng.integers(0, 2, shape).astype(np.float32) - 1
+    elif law == "laplace":
+        w = rng.standard_exponential(shape, np.float32) - rng.standard_exponential(
+            shape, np.float32
+        )
+        w *= np.float32(math.sqrt(0.5))
     else:
         w = rng.standard_normal(shape, np.float32)
     return np.asarray(w * np.float32(1 / math.sqrt(a)))
