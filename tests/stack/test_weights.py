@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.stack.test_theory import SIGMAS, Config, Measured, asked, brute_force
+from tests.stack.test_theory import SIGMAS, Config, Measured, asked, brute_force, check
 from varsim import layers as simulate_layers
 from varsim.activations import find_activation
 from varsim.stack.question import Network
@@ -161,6 +161,11 @@ def test_the_scale_of_units_that_are_not_normal_fluctuates_more() -> None:
     change = fluctuations(find_activation("identity"), n, "rms", 1.0).slope[1] * 3
     assert abs(ratio - 1 - change) < SIGMAS * error + change**2
     assert change > 2 * SIGMAS * error
+
+
+def test_powers_of_units_with_few_large_values_have_honest_cells() -> None:
+    """Σr⁴/(Σr²)² of squares of ReLU is half of its leading term at width 64: no cell is wrong."""
+    check(Config("relu2", "layer", None, "uniform", 64, 10), 300)
 
 
 def test_narrow_stacks_far_from_normal_have_no_theory() -> None:

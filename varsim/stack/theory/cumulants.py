@@ -199,8 +199,8 @@ class Cumulants(NamedTuple):
             (float(np.abs(third).sum()) + abs(third_finite)) ** 2,
             (float(np.abs(fourth).sum()) + abs(fourth_finite)) ** 2,
         )
-        m3 *= 1 + float(third.sum()) + third_finite
-        m4 *= 1 + float(fourth.sum()) + fourth_finite
+        m3 *= _factor(float(third.sum()) + third_finite)
+        m4 *= _factor(float(fourth.sum()) + fourth_finite)
         return Cumulants.of_sum(law, n, (m3, m4, m5, m6), errors)
 
     def after_free(self, at: Means, law: Law, n: int, spread: float, share: float) -> Cumulants:
@@ -227,7 +227,7 @@ class Cumulants(NamedTuple):
         by_square = edgeworth(at.square, self.third, self.fourth) / (at.square[0] or 1.0)
         change = m4 * (float(np.abs(fourth).sum()) + 2 * float(np.abs(by_square).sum())) / n
         return Cumulants.of_sum(
-            law, n, (m3 * (1 + float(third.sum())), m4 * (1 + float(fourth.sum())), m5, m6), errors
+            law, n, (m3 * _factor(third.sum()), m4 * _factor(fourth.sum()), m5, m6), errors
         )._replace(
             third_with_kernel=share
             * (((m5 / m3 - 1) / n if m3 else 0.0) + passed * third_response),
@@ -289,6 +289,11 @@ class Cumulants(NamedTuple):
         third, fourth = abs(float(by[0] * self.third)), float(by[1] * self.fourth)
         size, relative = abs(fourth), self.next_powers + self.fourth_error + 2 / n
         return Effect(fourth, size * relative + third)
+
+
+def _factor(change: float) -> float:
+    """Return 1 + change to the first order; it stays positive, as for 3/(n + 2) in place of 3/n."""
+    return 1 + change if change > 0 else 1 / (1 - change)
 
 
 def edgeworth(function: Array, third: float, fourth: float) -> Array:
