@@ -129,19 +129,19 @@ def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Co
     """
     variances, kernels = variance_of_weights(network), at_limit.kernels
     normed, plain = network.norm != "none", network.residual is None
-    skip, factor = stream_factors(network)
+    (skip, factor), bias = stream_factors(network), network.bias_std**2
     k = _first_cumulants(network, law, variances[0] / kernels[0])
     kernel, beyond = kernels[0], 0.0  # beyond: size of the kernel's next terms
     change, rest, steps, starts = [0.0], [0.0], [], [Effect()]
     for place in range(1, network.depth):
         n, a = network.widths[place], factor * variances[place]
         # A norm makes φ blind to the kernel, and divides by it.
-        limit = kernel_means(network.phi, 1.0 if normed else kernels[place - 1])
+        limit_slope = kernel_means(network.phi, 1.0 if normed else kernels[place - 1]).slope
         at = means_at(network.phi, 1.0 if normed else kernel)
         fluctuation, below = 0.0, UNCHANGED
         if normed:
             share = variances[place] * at.square[0]
-            share /= share + network.bias_std**2
+            share /= share + bias
             below = fluctuations(network.phi, n, network.norm, share if plain else 0.0)
         else:
             # Σh²/n has the factor 1 + 2/n on E q².
@@ -151,7 +151,7 @@ def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Co
         by_slope = k.effect(at.slope, fluctuation).plus(k.effect_of(through, n))
         by_square = k.effect(at.square, fluctuation).plus(k.effect_of(below.square, n))
         starts.append(k.effect_of(below.inverse, n))
-        growth = a * limit.slope / (kernels[place - 1] if normed else 1.0)
+        growth = a * limit_slope / (kernels[place - 1] if normed else 1.0)
         now = a * at.slope[0] / unit
         third = (at.slope[1] + k.third * at.slope[4] * ROOTS[4] / 6) / at.slope[0]
         fourth = at.slope[2] / math.sqrt(2) / at.slope[0] + through[3]
@@ -175,11 +175,7 @@ def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Co
             response += a * abs(at.square[2]) / math.sqrt(2) / kernel
         beyond = response * beyond + a * at.square[0] * by_square.beyond
         stream = skip * kernel
-        kernel = (
-            kernels[place]
-            + skip * (kernel - kernels[place - 1])
-            + a * (at.square[0] * by_square.factor - limit.square)
-        )
+        kernel = stream + a * float(at.square[0]) * by_square.factor + factor * bias
         change.append(kernel / kernels[place] - 1)
         rest.append(beyond / kernels[place])
         share = a * float(at.square[0]) / kernel
