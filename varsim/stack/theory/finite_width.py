@@ -23,8 +23,8 @@ from varsim.stack.theory.laws import (
 from varsim.stack.theory.limit import Limit, variance_of_weights
 from varsim.stack.theory.weights import law_of, with_weight_law
 
-# The fewest units per layer for moments on a sphere, by norm; "none": for orthogonal weights. These
-# are choices: narrower layers were not compared with simulations.
+# The fewest units per layer for moments on a sphere, by norm; "none": for orthogonal weights:
+# choices.
 _LEAST_UNITS = {"none": 16, "rms": 12, "layer": 24}
 
 # The most layers of a residual stack, or of one with batch norm, with corrections.
