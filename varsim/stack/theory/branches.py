@@ -35,12 +35,14 @@ class _Terms(NamedTuple):
         steps: By other causes at k, of shape (causes, M).
         by_covariance: By the covariance of K_k with the growth at layers m below, of shape (M, M).
         pairs: By other causes at k and m, of shape (causes, M, M).
+        scale: The cause among them by the covariance of a norm's divisors; 0 without a norm.
     """
 
     by_variance: Array
     steps: Array
     by_covariance: Array
     pairs: Array
+    scale: Array
 
 
 class Expansion:
@@ -84,7 +86,7 @@ class Expansion:
             network: The question.
             at_limit: Its layers at infinite width.
             inputs: Variance of the first layer's kernel between inputs.
-            on_sphere: The first branch on a sphere in n dimensions, as below a norm; None without
+            on_sphere: Means of branches on a sphere in n dimensions, as below a norm; None without
                 one.
             powers: E c^p of two inputs of the batch, layer by layer, each of shape
                 (orders + 1,), for covariances of two inputs; by default they are of one.
@@ -297,7 +299,7 @@ class Expansion:
         next_power = 3 * self.kernel_variance
         beyond = self._from_top(
             np.abs(terms.by_variance) * next_power,
-            np.abs(terms.by_covariance) * next_power[:, None],
+            np.abs(terms.by_covariance) * next_power[:, None] + np.abs(terms.scale) * 4 / self.n,
             exact_first,
         )
         return np.stack([change, size**2 + beyond])
@@ -342,12 +344,15 @@ class Expansion:
             steps=np.stack([s2 / (2 * kernel) * shift, history]),
             by_covariance=column / 2 * with_kernel,
             pairs=np.stack([with_slope, column * signal_squared, signal_and_slope]),
+            scale=0.0 * self.rho,
         )
 
     def _normed_terms(self) -> _Terms:
         """Return the terms below a norm, whose divisor counts as part of φ′²: eq. (18), (19)."""
         kernel, n, s0 = self.kernel, self.n, self.slope[0]
-        s2, s4 = self.slope[2] * math.sqrt(2), self.slope[4] * math.sqrt(24)
+        s2, units = self.slope[2] * math.sqrt(2), 0.0 * kernel
+        if self.on_sphere is not None:
+            units = self.on_sphere.later - s0
         shift = self.forward[0][:-1] * kernel
         with_kernel, with_slope = self._growth_covariances(-self._growth_response * s0 / kernel)
         signal_squared, signal_and_slope = self._tangent_signal_covariance(
@@ -356,7 +361,7 @@ class Expansion:
         curvature = (
             _second_derivative(self.slope) - _times_y(_derivative(self.slope)) - 2 * self.slope
         )
-        history, units = self._by_history(curvature), (s0 - s2 - s4 / 4) / n
+        history = self._by_history(curvature)
         # A tangent that grew where h was small has met small scales more often.
         scale = 2 / n * (self._growth_response * s0 * kernel)[None, :] / kernel[:, None]
         by_scale, column = (s0 + s2 / 2)[:, None] * scale, -(s0 / kernel)[:, None]
@@ -365,6 +370,7 @@ class Expansion:
             steps=np.stack([-s0 * shift / kernel, units, history]),
             by_covariance=column * with_kernel,
             pairs=np.stack([by_scale, with_slope, column * signal_squared, signal_and_slope]),
+            scale=by_scale,
         )
 
     def _growth_covariances(self, kernel_response: Array) -> tuple[Array, Array]:

@@ -23,15 +23,17 @@ _BONDS: dict[str, Bond] = {"rms": "sphere", "layer": "centred sphere"}
 
 
 class Branch(NamedTuple):
-    """The first branch of a residual stack below a norm.
+    """Branches of a residual stack below a norm.
 
     Attributes:
         square: E φ².
-        growth: E tr(D P D)/n · E 1/ρ², its factor on a squared gradient, over C.
+        growth: E tr(D P D)/n · E 1/ρ², the first branch's factor on a squared gradient, over C.
+        later: The same for a normal h of variance 1, as in later branches given their kernel.
     """
 
     square: float
     growth: float
+    later: float
 
 
 def finite(stack: PlainStack, norm: str) -> Finite:
@@ -75,11 +77,12 @@ def finite(stack: PlainStack, norm: str) -> Finite:
 
 
 def branch(stack: PlainStack, norm: str) -> Branch:
-    """Return the first branch, as in ``finite``."""
+    """Return the means of branches, as in ``finite``."""
     n = stack.layers[0].fan_out
     rules = layer_rules(stack.phi, 1.0, n, _BONDS[norm])
-    inverse = _inverse(norm, n, orthogonal=stack.orthogonal)
-    return Branch(rules.signal.mean, inverse * stack.inverse * float(rules.trace.total))
+    inverse, trace = _inverse(norm, n, orthogonal=stack.orthogonal), float(rules.trace.total)
+    growth, later = inverse * stack.inverse * trace, _inverse(norm, n) * trace
+    return Branch(rules.signal.mean, growth, later)
 
 
 def _inverse(norm: str, n: int, *, orthogonal: bool = False) -> float:
