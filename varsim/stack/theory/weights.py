@@ -16,7 +16,7 @@ import numpy as np
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
-from varsim.stack.theory.cells import LARGEST_SLACK, Cells, Correction
+from varsim.stack.theory.cells import LARGEST_SLACK, VARIANCE, Cells, Correction
 from varsim.stack.theory.cumulants import (
     ROOTS,
     UNCHANGED,
@@ -68,7 +68,7 @@ def with_weight_law(network: Network, at_limit: Limit, law: Law, cells: Cells) -
         if network.norm == "batch":
             cells = cells.corrected(_below_batch_norm(network, law, at_limit))
         else:
-            cells = cells.corrected(correction(network, law, at_limit, cells.spread))
+            cells = cells.corrected(correction(network, law, at_limit, cells.spread[VARIANCE]))
     return cells.within(largest)
 
 
