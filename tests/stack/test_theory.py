@@ -111,7 +111,7 @@ def normed(norm: str, h: Single) -> tuple[Single, Single]:
     if norm == "none":
         return h, np.ones_like(h[:, :1, :1])
     centred = h if norm == "rms" else h - h.mean(axis, keepdims=True)
-    scale = np.sqrt((centred * centred).mean(axis, keepdims=True))
+    scale = np.sqrt(np.maximum((centred * centred).mean(axis, keepdims=True), np.float32(1e-30)))
     return centred / scale, scale
 
 

@@ -153,13 +153,14 @@ def correction(network: Network, law: Law, at_limit: Limit, spread: Array) -> Co
         starts.append(k.effect_of(below.inverse, n))
         growth = a * limit_slope / (kernels[place - 1] if normed else 1.0)
         now = a * at.slope[0] / unit
+        by_kernel = 1.0 if normed else abs(float(at.slope[2])) / math.sqrt(2) / float(at.slope[0])
         third = (at.slope[1] + k.third * at.slope[4] * ROOTS[4] / 6) / at.slope[0]
         fourth = at.slope[2] / math.sqrt(2) / at.slope[0] + through[3]
         steps.append(
             _Step(
                 growth=growth,
                 change=math.log(now / growth * by_slope.factor),
-                beyond=by_slope.beyond,
+                beyond=by_slope.beyond + by_kernel * beyond / kernel,
                 next_powers=k.next_powers,
                 third_response=third / math.sqrt(kernel),
                 third_beyond=abs(through[2]) / math.sqrt(kernel),
