@@ -291,11 +291,13 @@ def test_theory_is_within_its_allowance(config: Config) -> None:
 
 
 @pytest.mark.slow
-def test_most_cells_have_a_theory() -> None:
-    """Of the part of the table that CI takes, two thirds: an empty cell cannot be wrong."""
-    layers = [layer for config in PART for layer in predict(asked(config))]
+@pytest.mark.parametrize(("least", "deepest", "share"), [(48, 20, 2 / 3), (24, 4, 0.9)])
+def test_most_cells_have_a_theory(least: int, deepest: int, share: float) -> None:
+    """Of the part of the table that CI takes, from a width on: an empty cell cannot be wrong."""
+    part = [each for each in PART if each.width >= least and each.depth <= deepest]
+    layers = [layer for config in part for layer in predict(asked(config))]
     values = [value for layer in layers for value in (layer.variance, layer.gradient)]
-    assert sum(value is not None for value in values) > 0.66 * len(values)
+    assert sum(value is not None for value in values) > share * len(values)
 
 
 @pytest.mark.parametrize("norm", ["none", "rms", "layer", "batch"])
