@@ -18,6 +18,7 @@ file                       contents
 :mod:`.prediction`         ``predict``: the theory of every layer of a network
 :mod:`.finite_width`       the choice of the theory, by the kind of stack
 :mod:`.limit`              infinite width
+:mod:`.correlation`        the correlation of two inputs at finite width
 :mod:`.weights`            the correction for the skewness and kurtosis of weights
 :mod:`.cumulants`          the effects of the cumulants of a layer's h on means over its units
 :mod:`.laws`               quadrature rules for means over a layer's units

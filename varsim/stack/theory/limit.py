@@ -19,8 +19,9 @@ from varsim.stack.theory.batch import batch_means
 from varsim.stack.theory.cells import Cells
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 
-# Hermite polynomials for correlations; near c = 1 an activation with a kink needs many.
-_MANY_ORDERS = 200
+MANY_ORDERS = 200
+"""Number of Hermite polynomials for correlations: near c = 1 an activation with a kink needs many.
+"""
 
 # The most layers whose correlations are computed for independent inputs.
 _MOST_CORRELATED = 256
@@ -217,7 +218,7 @@ class KernelMeans:
             return math.sqrt(self.kernel) * kernel_means(self.phi, 1.0).coefficients
         h, mass = resolved_rule(self.phi, self.kernel)
         z, values = h / math.sqrt(self.kernel), (self.phi.phi(h) * mass)[None]
-        coefficients: Array = hermite(z, values, _MANY_ORDERS)[0]
+        coefficients: Array = hermite(z, values, MANY_ORDERS)[0]
         return coefficients
 
 
