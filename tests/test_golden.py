@@ -54,6 +54,7 @@ SHOWN = {
     "plot": "-d 8 -s none,sqrt -n 6400 --plot",
     "plot-histogram": "-d 2 -s sqrt -n 6400 --histogram --plot",
     "stack-correlated": "layers --width 8 --depth 3 --networks 8 --correlation 0.5 --norm layer",
+    "stack-correlated-plain": "layers --width 32 --depth 3 -a relu --networks 8 --correlation 0.5",
     "stack-small-batch": "layers --width 8 --depth 3 --networks 8 --norm batch --batch 3",
     "explain-layer": "-d 8 -n 6400 --explain",
     "explain-layer-fixed-x": "-d 8 -s sqrt -n 6400 --design fixed-x --explain",

@@ -443,14 +443,16 @@ def test_a_number_beyond_every_axis_is_refused(value: float) -> None:
 
 
 def test_correlations_of_inputs_have_a_panel() -> None:
-    """It has theory and measurement beside a line at 1, and the caption says what χ⊥ means."""
+    """It has theory and intervals beside a line at 1, and the caption says what χ⊥ means."""
     rows = stack(correlation=0.5)
     figure = draw(stack_figure, rows).figure
     panel = figure.axes[2]
     assert panel.get_ylabel() == "corr[h]"
-    (theory,), (found,) = named(figure, 2, "theory"), named(figure, 2, "measured")
+    (theory,) = named(figure, 2, "theory")
     assert points(theory) == [(row.layer, row.correlation_theory) for row in rows]
-    assert points(found) == [(row.layer, row.output_correlation) for row in rows]
+    assert measured(figure, 2) == [(row.layer, row.output_correlation) for row in rows]
+    ends = [row.pairs.interval(row.confidence) for row in rows if row.pairs]
+    assert intervals(figure, 2) == [pytest.approx(each) for each in ends]
     assert 1.0 in panel.get_yticks()
     assert "below 1 inputs become alike (order)" in caption(figure)
     assert [axes.get_ylabel() for axes in draw(stack_figure, stack()).figure.axes] == [
@@ -459,11 +461,21 @@ def test_correlations_of_inputs_have_a_panel() -> None:
     ]
 
 
+def test_correlations_of_equal_inputs_have_no_intervals() -> None:
+    """Equal inputs stay equal, and their markers stand at 1."""
+    figure = draw(stack_figure, stack(correlation=1)).figure
+    (found,) = named(figure, 2, "measured")
+    assert [y for _, y in points(found)] == [pytest.approx(1.0)] * 5
+    assert measured(figure, 2) == []
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-320, 1e-300, 1e299])
 def test_layers_of_any_size_are_drawn(value: float) -> None:
     """What underflows has no marker, which the caption says."""
     rows = [
-        replace(row, totals=row.totals._replace(square=value)) if row.layer > 2 else row
+        replace(row, totals=row.totals._replace(square=value, product=value / 2))
+        if row.layer > 2
+        else row
         for row in stack(correlation=0.5)
     ]
     figure = draw(stack_figure, rows).figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -161,7 +162,7 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
 def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> str:
     """Draw the correlations between inputs; return sentences for the caption.
 
-    There are no error bars: the totals do not hold the spread of correlations between networks.
+    Those of independent and of equal inputs have no error bars.
     """
     axes.axhline(1.0, color=page.GREY, linewidth=0.8)
     values = [1.0]
@@ -172,26 +173,32 @@ def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> st
         page.draw_known(
             axes, layers, theory, "y", gid="theory", color=mark.color, linestyle=mark.linestyle
         )
-        measured = [
-            row.output_correlation if i % stride == place * stride // lines else None
-            for i, row in enumerate(line.rows)
-        ]
+        marked = [row for i, row in enumerate(line.rows) if i % stride == place * stride // lines]
+        look: dict[str, Any] = {
+            "color": mark.color, "marker": mark.marker, "markersize": 4.5 if stride == 1 else 3.6
+        }  # fmt: skip
+        layers = [row.layer for row in marked]
+        page.draw_estimates(axes, marked, lambda row: row.pairs, layers, "y", **look)
+        others = [row.output_correlation if row.pairs is None else None for row in marked]
         page.draw_known(
-            axes, layers, measured, "y", gid="measured", color=mark.color, linestyle="none",
-            marker=mark.marker, markerfacecolor="none", markersize=4.5 if stride == 1 else 3.6,
+            axes, layers, others, "y", gid="measured", linestyle="none", markerfacecolor="none",
+            **look,
         )  # fmt: skip
+        measured = [row.output_correlation for row in marked]
         values += [value for value in (*theory, *measured) if value is not None]
     axes.set(ylim=(max(-1.1, min(0.0, 1.1 * min(values))), 1.1))
     axes.yaxis.set_major_locator(MultipleLocator(0.25))
     axes.set_ylabel(LAYERS.by_name["output_correlation"].axis)
-    note, chi = "Theory of corr[h] is at infinite width", [row.chi for row in plan.rows if row.chi]
-    if not chi:
-        return f"{note}."
-    ends = dict.fromkeys(significant(end, 3) for end in (min(chi), max(chi)))
-    return (
-        f"{note}; χ⊥ is {' to '.join(ends)}: below 1 inputs become alike (order), above 1 they "
-        "part (chaos)."
-    )
+    sentences, chi = [], [row.chi for row in plan.rows if row.chi]
+    if any(row.correlation_slack is None for row in plan.rows):
+        sentences.append("Theory of corr[h] is at infinite width where there is no verdict on it.")
+    if chi:
+        ends = dict.fromkeys(significant(end, 3) for end in (min(chi), max(chi)))
+        sentences.append(
+            f"χ⊥ is {' to '.join(ends)}: below 1 inputs become alike (order), above 1 they part "
+            "(chaos)."
+        )
+    return " ".join(sentences)
 
 
 def _positive(value: float | None) -> float | None:

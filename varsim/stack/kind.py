@@ -43,7 +43,9 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         "networks.",
         *verdict_sentence(rows),
     ]
-    slack = max(max(row.theory_slack, row.gradient_slack) for row in rows)
+    slack = max(
+        max(row.theory_slack, row.gradient_slack, row.correlation_slack or 0.0) for row in rows
+    )
     if slack >= 0.0005:
         caption.append(
             f"Verdicts allow theory for what it leaves out at finite width, at most {slack:.1%}."
@@ -108,7 +110,7 @@ def layers_in_words(layers: Sequence[int]) -> str:
 
 def _obstacle(a: LayerResult, b: LayerResult) -> str | None:
     ours, theirs = (
-        (each.variance, each.gradient, each.variance_slack, each.gradient_slack)
+        (each.variance, each.gradient, each.variance_slack, each.gradient_slack, each.correlation)
         for each in (a.prediction, b.prediction)
     )
     same = all(
@@ -144,7 +146,7 @@ STACK = Kind(
     explain=lambda rows: explanation.explain(rows),
     figure=lambda rows, width: figures.stack_figure(rows, width),
     extent=lambda rows: f"{span([row.networks for row in rows])} networks",
-    measures=lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back},
+    measures=lambda row: {"Var[h]": row.forward, "Var[∂h]": row.back, "corr[h]": row.pairs},
     same_quantity=("widths", "layer", "batch"),
     counts=lambda row: row.counts is not None,
     same_totals=lambda a, b: repr(a.totals) == repr(b.totals),  # an overflow is NaN

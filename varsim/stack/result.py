@@ -13,7 +13,7 @@ import numpy as np
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.errors import InputError
-from varsim.fields import STATE, Columns, RowBase, Schema
+from varsim.fields import STATE, Columns, RowBase, Schema, interval_text
 from varsim.fields.rounding import short, significant
 from varsim.fields.values import (
     BINS,
@@ -45,7 +45,7 @@ HEAVY = 1.0
 _MOST_RUNS = 4
 
 _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "product", "gradient_square",
-          "within", "square_m2", "gradient_m2")  # fmt: skip
+          "within", "square_m2", "gradient_m2", "product_m2", "product_square")  # fmt: skip
 
 _TOTALS = mapping(networks=WHOLE, **dict.fromkeys(_MEANS, optional(NUMBER)))
 
@@ -135,6 +135,26 @@ class LayerResult(RowBase):
         claim = self._testable(theory.gradient), theory.gradient_slack
         return _estimate(totals, measured, claim, theory.gradient_spread or 0.0)
 
+    @cached_property
+    def pairs(self) -> Estimate | None:
+        """corr[h], E h h′ / E h², with its error and its claim; None without correlated inputs.
+
+        Equal inputs have none, either: they stay equal.
+        """
+        totals, theory, value = self.totals, self.prediction, self.output_correlation
+        if value is None or not 0.0 < self.question.correlation < 1.0:
+            return None
+        std_error, slack = totals.ratio_error(value), theory.correlation_slack
+        tested = slack is not None and std_error > 0.0 and totals.square >= self._smallest
+        return Estimate(
+            value=value,
+            std_error=std_error,
+            dof=totals.networks - 1,
+            claim=theory.correlation if tested else None,
+            slack=slack or 0.0,
+            expected_error=math.sqrt((theory.correlation_spread or 0.0) / totals.networks),
+        )
+
     def _testable(self, claim: float | None) -> float | None:
         """Return a claim, or None if such values lose digits to underflow."""
         return None if claim is not None and claim < self._smallest else claim
@@ -166,7 +186,8 @@ class LayerResult(RowBase):
     def estimates(self) -> tuple[Estimate, ...]:
         """The estimates that the verdict tests; no mean gradient that a few networks carry."""
         back = None if self.gradients_are_heavy else self.back
-        return tuple(estimate for estimate in (self.forward, back) if estimate is not None)
+        every = self.forward, back, self.pairs
+        return tuple(estimate for estimate in every if estimate is not None)
 
     @property
     def gradient_spread(self) -> float | None:
@@ -344,15 +365,30 @@ class LayerResult(RowBase):
         header="dead", show="{:.1%}".format, drop_priority=3)
     correlation_theory = _column(
         optional(NUMBER),
-        "Correlation of h between two inputs of a batch, by theory at infinite width.",
+        "Correlation of h between two inputs of a batch by theory: E h h′ / E h².",
         lambda r: r.prediction.correlation, stored=True, header="corr[h] theory",
         cell=lambda r: _where_correlated(r, r.prediction.correlation), drop_priority=7)
+    correlation_slack = _column(
+        optional(NUMBER),
+        "Relative allowance for what that leaves out; empty where it is that of infinite width, "
+        "and there is no verdict.", lambda r: r.prediction.correlation_slack, stored=True)
+    correlation_spread_theory = _column(
+        optional(NUMBER),
+        "Variance of the batch's (mean h h′ - corr[h] · mean h²) / E h² between networks by "
+        "theory.", lambda r: r.prediction.correlation_spread, stored=True)
     output_correlation = _column(
         optional(NUMBER), "The same, measured; empty for one input.",
-        lambda r: _output_correlation(r.totals), header="corr[h]", axis="corr[h]",
-        cell=lambda r: _where_correlated(r, _output_correlation(r.totals)), drop_priority=7,
-        note="corr[h] is between two inputs of a batch, with theory for infinite width and no "
-        "verdict")
+        lambda r: _output_correlation(r.totals), header="corr[h] ± {level}", axis="corr[h]",
+        cell=lambda r: _correlation(r), drop_priority=7,
+        note="corr[h] is between two inputs of a batch")
+    correlation_std_error = _column(
+        optional(NUMBER), "Standard error of output_correlation.",
+        lambda r: None if r.pairs is None else r.pairs.std_error)
+    correlation_z = _column(
+        optional(NUMBER), "As z.", lambda r: None if r.pairs is None else r.pairs.joint_z,
+        header="corr z", show="{:+.2f}".format, drop_priority=6)
+    correlation_p = _column(
+        optional(NUMBER), "As p.", lambda r: None if r.pairs is None else r.pairs.joint_p)
     chi = _column(
         optional(NUMBER), "χ⊥: by how much squared gradients grow from the next layer to this one "
         "at infinite width and equal widths; empty on top.", lambda r: r.prediction.chi,
@@ -475,6 +511,11 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
             f"the law of the weights is unknown: theory takes it as free of skewness and allows "
             f"{slack:.1%}, so a verdict finds only larger errors",
         )
+    if row.pairs is not None and row.prediction.correlation_slack is None:
+        yield Caveat(
+            "limit-correlation",
+            "theory of corr[h] is that of infinite width, and there is no verdict on it",
+        )
     if network.precision is None and not row.met:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"
@@ -512,6 +553,13 @@ def _where_correlated(row: LayerResult, value: float | None) -> str:
     return "" if value is None or not row.question.correlation else f"{value:.4f}"
 
 
+def _correlation(row: LayerResult) -> str:
+    """Return the cell of corr[h]."""
+    if row.pairs is None:
+        return _where_correlated(row, row.output_correlation)
+    return interval_text(row.pairs, row.confidence)
+
+
 @lru_cache(maxsize=16)
 def _network(settings: tuple[Any, ...]) -> Network:
     """Return the network of a row, the same object for all layers of a stack."""
@@ -535,16 +583,18 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
         values["theory"], values["theory_slack"], values["spread_theory"],
         values["gradient_theory"], values["gradient_slack"],
         values["batch_spread_theory"], values["gradient_spread_theory"], values["theory_gap"],
-        values["correlation_theory"], values["chi"],
+        values["correlation_theory"], values["correlation_slack"],
+        values["correlation_spread_theory"], values["chi"],
     )  # fmt: skip
     bins, counts = values["histogram"], values["counts"]
     if not 1 <= values["layer"] <= network.depth:
         raise InputError(f"invalid row: layer {values['layer']} of {network.depth}")
     totals = _totals(network, values["totals"])
     squares = (totals.square, totals.gradient_square, totals.activation_square, totals.within,
-               totals.square_m2, totals.gradient_m2, prediction.variance_slack,
+               totals.square_m2, totals.gradient_m2, totals.product_m2, prediction.variance_slack,
                prediction.gradient_slack, prediction.spread, prediction.batch_spread,
-               prediction.gradient_spread,
+               prediction.gradient_spread, prediction.correlation_slack,
+               prediction.correlation_spread,
                values["median"], values["gradient_median"])  # fmt: skip
     shares = [share for share in (totals.saturated, totals.dead) if share is not None]
     if (
@@ -575,7 +625,8 @@ LAYERS = Schema(
     LayerResult,
     _built,
     table=("layer", "width", "theory", "empirical", "z", "median", "within", "rms_activation",
-           "saturated", "dead", "correlation_theory", "output_correlation", "chi",
+           "saturated", "dead", "correlation_theory", "output_correlation",
+           "correlation_z", "chi",
            "gradient_theory", "gradient", "gradient_z", "agrees"),
     settings=_SETTINGS,
     named_by=_SETTINGS[:7],

@@ -7,14 +7,14 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from varsim.stack.sampling import FIELDS, Sampled
 
-_SQUARE, _GRADIENT = FIELDS.index("square"), FIELDS.index("gradient_square")
+_SQUARE, _PRODUCT, _GRADIENT = map(FIELDS.index, ("square", "product", "gradient_square"))
 
 
 class LayerTotals(NamedTuple):
@@ -33,6 +33,9 @@ class LayerTotals(NamedTuple):
         square_m2: Σ (q / mean - 1)² over the networks' mean squares q of h. Relative to the mean,
             it neither overflows nor underflows.
         gradient_m2: The same for ∂h.
+        product_m2: Σ (p - mean p)² over the networks' products p, relative to the squared mean of
+            h².
+        product_square: Σ (p - mean p)(q - mean q), relative to the same.
     """
 
     networks: int = 0
@@ -46,6 +49,8 @@ class LayerTotals(NamedTuple):
     within: float = 0.0
     square_m2: float = 0.0
     gradient_m2: float = 0.0
+    product_m2: float = 0.0
+    product_square: float = 0.0
 
     def plus(self, moments: Sequence[float]) -> LayerTotals:
         """Return the totals after one more network; its moments are ordered as :data:`FIELDS`."""
@@ -57,12 +62,20 @@ class LayerTotals(NamedTuple):
             None if old is None else old + (value - old) / count
             for old, value in zip(self[1:9], values, strict=True)
         ]
-        square_m2 = _with_one_more(self.square_m2, count, self.square, means[1], square)
-        gradient_m2 = _with_one_more(
-            self.gradient_m2, count, self.gradient_square, means[_GRADIENT], moments[_GRADIENT]
+        squares, gradients, products = (
+            (self[1 + place], moments[place]) for place in (_SQUARE, _GRADIENT, _PRODUCT)
+        )
+        of_squares, of_gradients = (
+            (self[1 + place], means[place]) for place in (_SQUARE, _GRADIENT)
+        )
+        sums = (
+            _with_one_more(self.square_m2, count, of_squares, squares, squares),
+            _with_one_more(self.gradient_m2, count, of_gradients, gradients, gradients),
+            _with_one_more(self.product_m2, count, of_squares, products, products),
+            _with_one_more(self.product_square, count, of_squares, products, squares),
         )
         # A mean is None if and only if it was None before.
-        return LayerTotals(count, *means, square_m2, gradient_m2)  # type: ignore[arg-type, call-arg]
+        return LayerTotals(count, *means, *sums)  # type: ignore[arg-type, call-arg]
 
     @classmethod
     def pooled(cls, parts: Sequence[LayerTotals]) -> LayerTotals:
@@ -73,9 +86,12 @@ class LayerTotals(NamedTuple):
             None if each[0] is None else math.fsum(map(operator.mul, shares, each))
             for each in zip(*(part[1:9] for part in parts), strict=True)
         ]
-        squares = [(part.networks, part.square, part.square_m2) for part in parts]
-        gradients = [(part.networks, part.gradient_square, part.gradient_m2) for part in parts]
-        sums = _pooled_m2(squares, means[_SQUARE]), _pooled_m2(gradients, means[_GRADIENT])
+        sums = (
+            _pooled_sum([(p, p.square_m2) for p in parts], means, _SQUARE, _SQUARE),
+            _pooled_sum([(p, p.gradient_m2) for p in parts], means, _GRADIENT, _GRADIENT),
+            _pooled_sum([(p, p.product_m2) for p in parts], means, _PRODUCT, _PRODUCT),
+            _pooled_sum([(p, p.product_square) for p in parts], means, _PRODUCT, _SQUARE),
+        )
         # A mean is None if and only if it was None before.
         return LayerTotals(count, *means, *sums)  # type: ignore[arg-type, call-arg]
 
@@ -83,23 +99,57 @@ class LayerTotals(NamedTuple):
         """Return the relative standard error of a mean, from its sum of squares."""
         return math.sqrt(m2 / (self.networks - 1) / self.networks)
 
+    def ratio_error(self, ratio: float) -> float:
+        """Return the standard error of the mean product over the mean square, by the delta method.
 
-def _pooled_m2(parts: Sequence[tuple[int, float | None, float]], now: float | None) -> float:
-    """Return Σ (q / mean - 1)² of all parts, from their counts, means and sums."""
-    if not now:
+        Cochran (1977), section 6.4.
+        """
+        m2 = self.product_m2 + ratio * (ratio * self.square_m2 - 2 * self.product_square)
+        return self.relative_error(max(m2, 0.0))  # rounding can put it below 0
+
+
+Mean: TypeAlias = float | None
+
+
+def _pooled_sum(
+    parts: Sequence[tuple[LayerTotals, float]], means: Sequence[Mean], first: int, second: int
+) -> float:
+    """Return Σ (a - mean a)(b - mean b) / u² of all parts, from their totals and these sums.
+
+    Args:
+        parts: Totals, each with the sum about its means.
+        means: Means over all parts.
+        first: The field a.
+        second: The field b. The unit u is the mean of h², or that of (∂h)² for gradients.
+    """
+    field = _GRADIENT if first == _GRADIENT else _SQUARE
+    unit, a, b = (means[place] for place in (field, first, second))
+    if not unit or a is None or b is None:
         return 0.0
-    ratios = [((before or 0.0) / now, count, m2) for count, before, m2 in parts]
-    return math.fsum(m2 * ratio**2 + count * (ratio - 1.0) ** 2 for ratio, count, m2 in ratios)
+    terms = []
+    for part, total in parts:
+        before, of_a, of_b = ((part[1 + place] or 0.0) / unit for place in (field, first, second))
+        terms.append(total * before**2 + part.networks * ((of_a - a / unit) * (of_b - b / unit)))
+    return math.fsum(terms)
 
 
 def _with_one_more(
-    m2: float, count: int, before: float | None, now: float | None, value: float
+    total: float, count: int, unit: tuple[Mean, Mean], *pair: tuple[Mean, float]
 ) -> float:
-    """Return Σ (q / mean - 1)² after one more q, with the mean ``before`` and ``now``."""
-    if not now or before is None:
+    """Return Σ (a - mean a)(b - mean b) / u² after one more a and b.
+
+    Args:
+        total: The sum before.
+        count: Number of a, with the new one.
+        unit: u before and now.
+        pair: The mean before and the new value, of a and of b.
+    """
+    before, now = unit
+    (mean_a, a), (mean_b, b) = pair
+    if not now or before is None or mean_a is None or mean_b is None:
         return 0.0
-    ratio, step = before / now, (value - before) / now
-    return m2 * ratio * ratio + step * step * (count - 1) / count
+    ratio = before / now
+    return total * ratio * ratio + (a - mean_a) / now * ((b - mean_b) / now) * (count - 1) / count
 
 
 @dataclass(frozen=True, slots=True)

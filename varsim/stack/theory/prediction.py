@@ -10,6 +10,7 @@ import numpy as np
 
 from varsim.stack.question import Network
 from varsim.stack.theory.cells import VARIANCE, Cells
+from varsim.stack.theory.correlation import Correlations, correlations
 from varsim.stack.theory.finite_width import cells_at_finite_width
 from varsim.stack.theory.laws import Array
 from varsim.stack.theory.limit import Limit, layers_in_limit
@@ -27,7 +28,11 @@ class LayerTheory(NamedTuple):
         batch_spread: Relative variance of the batch's mean of Σh²/n between networks.
         gradient_spread: Relative variance of the batch's mean of Σ(∂h)²/n between networks.
         gap: Reason of an unknown variance or gradient, or None.
-        correlation: c, the correlation of h between two inputs of a batch, at infinite width.
+        correlation: c, the correlation of h between two inputs of a batch: E h h′ / E h².
+        correlation_slack: Relative allowance for the terms that ``correlation`` omits; None where
+            it is that of infinite width and no claim.
+        correlation_spread: Variance between networks of (p - c q) / E q, with the batch's means p
+            of h h′ and q of h².
         chi: χ⊥, the growth of squared gradients from the next layer down to this one, at infinite
             width and equal widths; None on top.
     """
@@ -41,6 +46,8 @@ class LayerTheory(NamedTuple):
     gradient_spread: float | None = None
     gap: str | None = None
     correlation: float | None = None
+    correlation_slack: float | None = None
+    correlation_spread: float | None = None
     chi: float | None = None
 
 
@@ -86,8 +93,12 @@ def _layers_in_floats(
     while beyond - least > 1:
         lower, its_limit = network.lower(at), at_limit.lower(at)
         try:
-            cells = its_limit.cells if infinite_width else cells_at_finite_width(lower, its_limit)
-            layers = _layers(lower, its_limit, cells)
+            if infinite_width:
+                cells, pairs = its_limit.cells, Correlations.at_limit(lower, its_limit)
+            else:
+                cells = cells_at_finite_width(lower, its_limit)
+                pairs = correlations(lower, its_limit)
+            layers = _layers(lower, its_limit, cells, pairs)
         except ArithmeticError:
             beyond = at
         else:
@@ -101,17 +112,21 @@ def _rounding(network: Network) -> float:
     return 2 * float(np.finfo(network.dtype).eps) * network.depth
 
 
-def _layers(network: Network, at_limit: Limit, cells: Cells) -> list[LayerTheory]:
-    """Return the cells layer by layer, with an allowance for rounding."""
+def _layers(
+    network: Network, at_limit: Limit, cells: Cells, pairs: Correlations
+) -> list[LayerTheory]:
+    """Return the theory layer by layer, with an allowance for rounding."""
+    rounding = _rounding(network)
     variance, gradient = map(_none_unless_finite, cells.value)
-    variance_slack, gradient_slack = (cells.slack + _rounding(network)).tolist()
+    variance_slack, gradient_slack = (cells.slack + rounding).tolist()
+    pair_slack = [None if slack is None else slack + rounding for slack in pairs.slacks]
     batch_spread, gradient_spread = map(_none_unless_finite, cells.batch_spread)
     return [
         LayerTheory(*layer)
         for layer in zip(
             variance, variance_slack, _none_unless_finite(cells.spread[VARIANCE]), gradient,
             gradient_slack, batch_spread, gradient_spread, repeat(cells.gap),
-            at_limit.correlations, at_limit.chis,
+            pairs.values, pair_slack, pairs.spreads, at_limit.chis,
         )
     ]  # fmt: skip
 
