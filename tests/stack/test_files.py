@@ -41,7 +41,8 @@ CHANGES: list[dict[str, Any]] = [
     {"confidence": 1.0}, {"agrees": 1}, {"counts": None}, {"counts": [1, 2]}, {"counts": 3},
     {"histogram": {"low": 0}}, {"pooled": 3}, {"median_networks": -1}, {"next_check": -1},
     {"histogram": {"low": 0.0, "width": 0.0, "number": 100}}, {"median": -1.0},
-    {"batch_spread_theory": -1.0},
+    {"batch_spread_theory": -1.0}, {"correlation_slack": -1.0}, {"correlation_spread_theory": -1.0},
+    {"totals": {"product_m2": -1.0}}, {"totals": {"product_square": "1"}},
     {"totals": {"networks": 1}}, {"totals": {"networks": 2.5}}, {"totals": {"square": -1.0}},
     {"totals": {"saturated": 1.5}}, {"totals": {"square_m2": -1.0}}, {"totals": {"within": "1"}},
 ]  # fmt: skip

@@ -511,7 +511,12 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
             f"the law of the weights is unknown: theory takes it as free of skewness and allows "
             f"{slack:.1%}, so a verdict finds only larger errors",
         )
-    if row.pairs is not None and row.prediction.correlation_slack is None:
+    theory = row.prediction
+    if (
+        row.pairs is not None
+        and theory.correlation is not None
+        and theory.correlation_slack is None
+    ):
         yield Caveat(
             "limit-correlation",
             "theory of corr[h] is that of infinite width, and there is no verdict on it",
