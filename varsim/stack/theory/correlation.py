@@ -43,7 +43,7 @@ class Correlations(NamedTuple):
         slacks: Relative allowances for the terms that theory omits; None where c is that of
             infinite width, and no claim.
         spreads: Variances between networks of (p - c q) / E q, with the batch's means p of h h′ and
-            q of h²; None where unknown.
+            q of h², to leading order; None where unknown.
     """
 
     values: list[float | None]

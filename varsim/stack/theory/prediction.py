@@ -115,18 +115,22 @@ def _rounding(network: Network) -> float:
 def _layers(
     network: Network, at_limit: Limit, cells: Cells, pairs: Correlations
 ) -> list[LayerTheory]:
-    """Return the theory layer by layer, with an allowance for rounding."""
+    """Return the theory layer by layer, with an allowance for rounding.
+
+    Networks weigh in the mean correlation by their h²: correlation.md, eq. (11).
+    """
     rounding = _rounding(network)
     variance, gradient = map(_none_unless_finite, cells.value)
     variance_slack, gradient_slack = (cells.slack + rounding).tolist()
     pair_slack = [None if slack is None else slack + rounding for slack in pairs.slacks]
     batch_spread, gradient_spread = map(_none_unless_finite, cells.batch_spread)
+    pair_spread = np.array(pairs.spreads, float) * (1 + cells.batch_spread[VARIANCE])
     return [
         LayerTheory(*layer)
         for layer in zip(
             variance, variance_slack, _none_unless_finite(cells.spread[VARIANCE]), gradient,
             gradient_slack, batch_spread, gradient_spread, repeat(cells.gap),
-            pairs.values, pair_slack, pairs.spreads, at_limit.chis,
+            pairs.values, pair_slack, _none_unless_finite(pair_spread), at_limit.chis,
         )
     ]  # fmt: skip
 
