@@ -80,6 +80,15 @@ def test_a_theory_of_leading_order_is_read_again() -> None:
     assert record_of(LAYERS.row_of(record_of(row))) == record_of(row)
 
 
+def test_correlations_and_their_errors_are_read_again() -> None:
+    """With their theory, their totals and what follows from these."""
+    for row in judge(stack(correlation=0.5)):
+        again = LAYERS.row_of(record_of(row))
+        assert record_of(again) == record_of(row)
+        assert again.pairs == row.pairs
+        assert again.correlation_z is not None
+
+
 def test_a_number_is_a_scale() -> None:
     """As for one layer, so the rows of 2 and of "2" are the same."""
     rows = [simulate_layers(network(scale=scale), workers=1) for scale in (2, "2")]

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from varsim.activations import Activation, find_activation
 from varsim.stack.question import Network
@@ -22,6 +23,8 @@ from varsim.stack.theory.cells import LARGEST_SLACK
 from varsim.stack.theory.laws import Array, hermite, resolved_rule
 from varsim.stack.theory.limit import MANY_ORDERS, Limit, kernel_means, variance_of_weights
 from varsim.stack.theory.weights import law_of
+
+Counts: TypeAlias = "NDArray[np.int64]"
 
 # A derivative by S_ii, S_jj or S_ij: its factor, and the derivatives of the functions of h_i and of
 # h_j. The latter are the powers of φ_i and of φ_j in these covariances, too.
@@ -112,14 +115,14 @@ class _Cumulants(NamedTuple):
 def _terms(network: Network, at_limit: Limit, orders: int) -> Iterator[_Terms]:
     """Yield the terms of c of every layer, with Hermite polynomials below ``orders``: eq. (8)."""
     identity = find_activation("identity")
-    units = _Units(identity, 1.0, network.correlation, orders)
+    below = identity, 1.0, network.correlation
     none, of_batch = np.zeros((3, 3, 3)), np.zeros((2, 2))
     state = _Cumulants(none[0, 0], none[0, 0], none[0], none[0], none)
     variances, kernels = variance_of_weights(network), at_limit.kernels
-    mean_square = 1.0
     every_c = [c for c in at_limit.correlations if c is not None]  # all of them
     for place, (kernel, c) in enumerate(zip(kernels, every_c, strict=True)):
-        share, n = variances[place] * mean_square / kernel, network.widths[place]
+        units, n = _Units(*below, orders), network.widths[place]
+        share = variances[place] * kernel_means(*below[:2]).square / kernel  # 1 without a bias
         state = units.next_layer(state, share, n)
         of_batch = units.next_batch(of_batch, share, n, network.batch)
         shift = state.mean[2] - c * state.mean[0]
@@ -128,8 +131,7 @@ def _terms(network: Network, at_limit: Limit, orders: int) -> Iterator[_Terms]:
         of_h = itself.next_batch(of_batch, 1.0, network.widths[place + 1], network.batch)
         ratio = np.array([-c, 1.0])
         yield _Terms(c, float(shift), float(second), float(ratio @ of_h @ ratio))
-        units = _Units(network.phi, kernel, c, orders)
-        mean_square = kernel_means(network.phi, kernel).square
+        below = network.phi, kernel, c
 
 
 class _Units:
@@ -151,10 +153,8 @@ class _Units:
 
     def _derivatives(self, power_i: int, power_j: int, order: int) -> Array:
         """Return the derivatives of E φ_i^a φ_j^b by S, of shape (3,) * order: eq. (3)."""
-        indices = np.indices((3,) * order).reshape(order, *(3,) * order)
-        by_i, by_j = _OF_I[indices].sum(axis=0), _OF_J[indices].sum(axis=0)
-        means = self._means[power_i, by_i, power_j, by_j]
-        derivatives: Array = means * _FACTORS[indices].prod(axis=0)
+        by_i, by_j, factors = _derivatives_by_s(order)
+        derivatives: Array = self._means[power_i, by_i, power_j, by_j] * factors
         return derivatives
 
     def _moments(self, factors: int, order: int) -> Array:
@@ -242,7 +242,15 @@ class _Units:
         return third
 
 
-@lru_cache(maxsize=1)
+@cache
+def _derivatives_by_s(order: int) -> tuple[Counts, Counts, Array]:
+    """Return derivatives by h_i and by h_j, and factors, of those by S; of shape (3,) * order."""
+    indices = np.indices((3,) * order).reshape(order, *(3,) * order)
+    by_i, by_j = (of[indices].sum(axis=0) for of in (_OF_I, _OF_J))
+    return by_i, by_j, _FACTORS[indices].prod(axis=0)
+
+
+@cache
 def _shared_rule() -> tuple[Array, Array]:
     """Return Hermite polynomials at nodes of a normal variable, and the nodes' weights."""
     nodes, mass = np.polynomial.hermite_e.hermegauss(_SHARED_NODES)
