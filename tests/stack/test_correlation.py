@@ -215,6 +215,17 @@ def test_the_spread_between_networks_is_that_of_theory(name: tuple[str, int]) ->
     assert np.all(ratio < factor + SIGMAS * error)
 
 
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu(0.2)", "abs", "relu2"])
+@pytest.mark.parametrize("width", [8, 64])
+def test_homogeneous_activations_have_no_correction_in_layer_2(activation: str, width: int) -> None:
+    """Given a column w of W, h of layer 1 is normal with the covariances |w|² (1, ρ), exactly."""
+    network = replace(SMALL, activation=activation, widths=(width,) * 4)
+    _, second, third = _terms(network, layers_in_limit(network), 200)
+    assert abs(second.first) < 1e-9
+    assert abs(second.second) < 1e-9
+    assert abs(third.first) > 1e-4 / width
+
+
 def test_the_correlation_of_a_linear_stack_is_that_of_its_inputs() -> None:
     """At any width, without an allowance but for rounding."""
     network = Network(widths=(16,) * 30, activation="identity", correlation=0.3, backward=False)
