@@ -95,3 +95,15 @@ def test_z_of_gradients_has_unit_spread(activation: str, norm: str) -> None:
     )
     assert 0.8 < z.std() < 1.1
     assert np.abs(z).max() < 4.5
+
+
+@pytest.mark.parametrize("norm", ["none", "rms", "layer", "batch"])
+@pytest.mark.parametrize("residual", [None, 0.5])
+def test_a_single_layer_has_a_theory(norm: str, residual: float | None) -> None:
+    """E h² is 1; it has no branch, and its gradient is given."""
+    network = Network(
+        widths=(24, 32), scale="lecun", norm=norm, residual=residual, batch=8, correlation=0.5
+    )
+    (layer,) = predict(network)
+    assert layer.variance == pytest.approx(1.0)
+    assert layer.gradient == pytest.approx(1.0)

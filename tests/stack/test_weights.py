@@ -113,9 +113,9 @@ def off_by(config: Config) -> list[tuple[str, float, float, float]]:
 
 @pytest.mark.parametrize("config", REFERENCE, ids=str)
 def test_theory_is_within_its_allowance_of_the_simulated_values(config: Config) -> None:
-    """Of every cell that has a theory, and at least five cells of seven have one."""
+    """Of every cell that has a theory, and at least four cells of seven have one."""
     found = off_by(config)
-    assert len(found) >= 5
+    assert len(found) >= 4
     for name, deviation, slack, error in found:
         assert slack <= 0.01
         assert abs(deviation) <= slack + SIGMAS * error, name

@@ -502,25 +502,7 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
             f"{row._largest_spread:.2g}), so there is no verdict on it; the typical network has "
             f"{row.gradient_median:.3g}",
         )
-    if row.prediction.gap is not None and row.lacks_theory:
-        yield Caveat("no-theory", row.prediction.gap)
-    if row.is_loose:
-        slack = max(row.prediction.variance_slack, row.prediction.gradient_slack)
-        yield Caveat(
-            "unknown-law",
-            f"the law of the weights is unknown: theory takes it as free of skewness and allows "
-            f"{slack:.1%}, so a verdict finds only larger errors",
-        )
-    theory = row.prediction
-    if (
-        row.pairs is not None
-        and theory.correlation is not None
-        and theory.correlation_slack is None
-    ):
-        yield Caveat(
-            "limit-correlation",
-            "theory of corr[h] is that of infinite width, and there is no verdict on it",
-        )
+    yield from _caveats_of_theory(row)
     if network.precision is None and not row.met:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"
@@ -536,6 +518,28 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
     if row.median_networks < row.networks:
         which = "one seed, with" if row.pooled else "the last"
         yield Caveat("median", f"the medians are of {which} {row.median_networks:,} networks")
+
+
+def _caveats_of_theory(row: LayerResult) -> Iterator[Caveat]:
+    theory = row.prediction
+    if theory.gap is not None and row.lacks_theory:
+        yield Caveat("no-theory", theory.gap)
+    if row.is_loose:
+        slack = max(theory.variance_slack, theory.gradient_slack)
+        yield Caveat(
+            "unknown-law",
+            f"the law of the weights is unknown: theory takes it as free of skewness and allows "
+            f"{slack:.1%}, so a verdict finds only larger errors",
+        )
+    if (
+        row.pairs is not None
+        and theory.correlation is not None
+        and theory.correlation_slack is None
+    ):
+        yield Caveat(
+            "limit-correlation",
+            "theory of corr[h] is that of infinite width, and there is no verdict on it",
+        )
 
 
 def _in_runs(widths: Sequence[int]) -> str:

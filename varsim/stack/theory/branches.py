@@ -68,6 +68,7 @@ class Expansion:
         earlier: 1 where m < k and 0 elsewhere, of shape (M, M).
         rho: ρ, the correlation of a unit's h at two layers, of shape (M, M).
         powers: E c^p of two inputs by layer, of shape (orders, M); 1 for one input.
+        squares: E c² of all layers, of shape (L,).
         kernel_growth: η_k = ∂K_k/∂K_0, of shape (L,).
         response: R, with ∂K_k/∂ξ_m = a_m η_k/η_{m+1} for m < k, of shape (L, M): eq. (4).
     """
@@ -107,9 +108,10 @@ class Expansion:
         self.earlier = np.tri(size, size, -1)
         low, high = (f.outer(self.kernel, self.kernel) for f in (np.minimum, np.maximum))
         self.rho = np.sqrt(low / high)
-        self.powers: Array = np.ones((orders, size))
+        of_layers: Array = np.ones((orders, size + 1))
         if powers is not None:
-            self.powers = np.array(powers).T[:orders, :-1]
+            of_layers = np.array(powers).T[:orders]
+        self.powers, self.squares = of_layers[:, :-1], of_layers[2]
         self._lower = np.minimum.outer(np.arange(size), np.arange(size))
         # a ∂E φ²/∂K, by which a branch amplifies a fluctuation of K; below a norm it is 0.
         chi = 0.0 if self.normed else self.amplitude * self.square[2] / math.sqrt(2) / self.kernel
@@ -227,11 +229,11 @@ class Expansion:
             one_cotangent: Whether they are of one input; else they are covariances of two, with
                 independent cotangents.
         """
-        kernels, squares, both = self.kernels, np.append(self.powers[2], self.powers[2, -1:]), 0.0
+        kernels, both = self.kernels, 0.0
         if not self.normed:
             parts = self.square[2] * math.sqrt(2) * self.kernel * self.powers[2]
             both = (self.response * parts).sum(axis=1)
-        signals = np.diag(self.fluctuations) + 2 * (kernels**2 * squares + both) / self.n
+        signals = np.diag(self.fluctuations) + 2 * (kernels**2 * self.squares + both) / self.n
         growths = self._growth_fluctuations()
         of_cotangent = 2 / self.n if one_cotangent else 0.0
         from_start = np.cumsum(np.cumsum(growths[::-1, ::-1], axis=0), axis=1)
