@@ -40,7 +40,7 @@ STUDIES: dict[str, Any] = {
     "init": LayerStudy(Experiment(dim=8, scale="sqrt", init="orthogonal", samples=4480)),
     "precise": LayerStudy(Experiment(dim=8, scale="sqrt", precision=0.08, max_samples=10**6)),
     "tanh": StackStudy(Network(**_STACK, activation="tanh")),
-    "relu": StackStudy(Network(**_STACK, activation="relu"), histogram=True),
+    "relu": StackStudy(Network(**_STACK, activation="relu", correlation=0.5), histogram=True),
     "tiny stack": StackStudy(
         Network(**_STACK, activation="relu", scale=TINY, dtype="float64", backward=False)),
     "normed": StackStudy(Network(**_STACK | _NORMED | {"widths": (6, 6, 6)})),

@@ -80,7 +80,7 @@ def test_gradients_that_rare_networks_carry_are_no_alarm() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("activation", "norm"), [("gelu", "rms"), ("relu", "none")])
+@pytest.mark.parametrize(("activation", "norm"), [("gelu", "rms")])
 def test_z_of_gradients_has_unit_spread(activation: str, norm: str) -> None:
     """Of 60 tables of 64 networks: skewed means neither widen z nor give it a tail."""
     network = Network(
