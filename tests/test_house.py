@@ -14,7 +14,7 @@ from varsim.kinds import KINDS
 PACKAGE = Path(varsim.__file__).parent
 
 FLOORS = [
-    {"errors"},
+    {"errors", "synonyms"},
     {"parsing", "usercode"},
     {"compute"},
     {"catalog", "statistics"},

@@ -163,7 +163,7 @@ def test_fractions_and_floats_agree_to_rounding(factors: list[str], operator: st
 LIKE_512 = "is not a number; write one like 512, 1e3, 10k, 2^9 or 5/3"
 REFUSALS = {
     **dict.fromkeys(
-        ["", "k", "10kk", "2 k", "1e", "1e9999", "1e999999999", "0x10", "1/0x10", "1 2", "2x3",
+        ["", "k", "10kk", "2 k", "1e", "1e9999", "1e999999999", "0x10", "1/0x10", "2x3",
          "2√3", "2^", "^2", "2^^3", "1/", "1//2", "--1", "1+2", "sqrt", "sqrt k", "sqrt()", "√",
          "abs(2)", "(", "(2", "2)", "()", "sqrt(-1)", "(-8)^0.5", "(-8)^(1/3)", "2^9999", "9^9^9",
          "((9^999)^999)^999", "(" * 5000, "1*" * 5000 + "1", "*".join(["(1/3)^999"] * 99)],
@@ -172,6 +172,7 @@ REFUSALS = {
     "1m": "is not a number; write 1M for millions",
     "1-4": "is not a number; write 1:4 for a range",
     "1/0": "divides by zero; give another denominator",
+    "1 2": "is not a number; separate values by commas: '1,2'",
     "1/2/0": "divides by zero; give another denominator",
     "0^-1": "divides by zero; give another denominator",
     "1e200^2": "is out of range; give 0 or a magnitude between 1e-300 and 1e300",
@@ -325,3 +326,11 @@ def test_lists_split_between_calls_only() -> None:
     assert split_calls("f(a=1, b=[2, 3]), g('x,y)'),h") == ["f(a=1, b=[2, 3])", "g('x,y)')", "h"]
     with pytest.raises(InputError, match="empty item"):
         split_calls("f,,g")
+
+
+def test_the_commas_of_thousands_are_named() -> None:
+    """1,000 is two values, which nobody means; 64,128 and 1,100 are lists."""
+    with pytest.raises(InputError, match="write 1000000 for a number"):
+        parsing.items("1,000,000")
+    assert parsing.items("64,128") == ["64", "128"]
+    assert parsing.items("1,100") == ["1", "100"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 _LONGEST_REASON = 300
 
@@ -18,13 +19,23 @@ class InputError(ValueError):
         return reason or advice
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest known name, or all of them if none is near.
+_NO_MEANINGS: Mapping[str, str] = MappingProxyType({})
+
+
+def nearest(name: str, known: Iterable[str], meanings: Mapping[str, str] = _NO_MEANINGS) -> str:
+    """Return a hint: what the word means here, the nearest known name, or all known names.
+
+    Args:
+        name: The unknown name.
+        known: The known ones.
+        meanings: Hints by word, in small letters with dashes, as in :mod:`varsim.synonyms`.
 
     >>> nearest("sqr", ["sqrt", "none"])
     'did you mean sqrt?'
     """
     known = list(known)
+    if (meant := meanings.get(name.strip().lower().replace("_", "-"))) is not None:
+        return meant
     close = near(name.lower(), known)
     return f"did you mean {close}?" if close else f"known are {', '.join(known)}"
 
@@ -38,6 +49,14 @@ def near(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
     import difflib  # only mistakes need it, and start-up time matters
 
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=least)), None)
+
+
+def installation(package: str) -> str:
+    """Return the command that installs a package for the interpreter that runs."""
+    import shlex
+    import sys
+
+    return f"{shlex.quote(sys.executable)} -m pip install {package}"
 
 
 def error_summary(error: BaseException) -> str:

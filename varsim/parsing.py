@@ -34,6 +34,9 @@ _DECIMAL = rf"(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})(?:[eE][+-]?[0-9]{{1
 _PART = re.compile(rf"({_DECIMAL})([{''.join(_MULTIPLES)}]?)|(sqrt|√|\*\*|[-+*/^()])")
 _DASHED = re.compile(r"([0-9]{1,12})(?:-|–|\.{2,3})([0-9]{1,12})")
 _MILLIONS = re.compile(r"[0-9.]{1,12}m")
+_STARRED = re.compile(r"\*[0-9.]{1,12}")
+_SPACED = re.compile(r"[0-9.]{1,12}(?:\s+[0-9.]{1,12})+")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})*,0[0-9]{2}(?:,[0-9]{3})*")
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
 _NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
 _QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
@@ -153,6 +156,10 @@ def _hint(text: str) -> str:
         return f"write {ends[1]}:{ends[2]} for a range"
     if _MILLIONS.fullmatch(text):
         return f"write {text[:-1]}M for millions"
+    if _STARRED.fullmatch(text):
+        return f"write x{text[1:]} for a factor"
+    if _SPACED.fullmatch(text):
+        return f"separate values by commas: {quoted(','.join(text.split()))}"
     return "write one like 512, 1e3, 10k, 2^9 or 5/3"
 
 
@@ -206,10 +213,9 @@ def expand(item: str, *, whole: bool = False) -> list[Fraction]:
         start, stop = number(first), number(last)
         stride = Fraction(0) if log else number(step[1:] if times else step)
     except InputError as error:
-        reason = str(error).partition(";")[0]
-        raise InputError(
-            f"{quoted(item)} is not a range: {reason}; write a:b, a:b:step, a:b:x2 or a:b:log7"
-        ) from None
+        reason, _, hint = str(error).partition("; ")
+        hint = hint if step.startswith("*") else "write a:b, a:b:step, a:b:x2 or a:b:log7"
+        raise InputError(f"{quoted(item)} is not a range: {reason}; {hint}") from None
     if (log or times) and (start <= 0 or stop <= 0):
         what = "is log-spaced" if log else "multiplies"
         raise InputError(f"{quoted(item)} {what}, so both of its ends must be above 0")
@@ -280,11 +286,16 @@ def items(text: str) -> list[str]:
     """Split a list at its commas.
 
     Raises:
-        InputError: An item is empty.
+        InputError: An item is empty, or the commas are those of a number's thousands.
 
     >>> items("64, 512")
     ['64', '512']
     """
+    if _GROUPED.fullmatch(text):
+        raise InputError(
+            f"{quoted(text)} is a list, since a comma separates values; write "
+            f"{text.replace(',', '')} for a number"
+        )
     return _non_empty(text, text.split(","))
 
 
@@ -310,7 +321,9 @@ def split_calls(text: str) -> list[str]:
 def _non_empty(text: str, parts: Iterable[str]) -> list[str]:
     stripped = [part.strip() for part in parts]
     if not all(stripped):
-        raise InputError(f"{quoted(text)} has an empty item; write a list like 64,512 or a,b")
+        raise InputError(
+            f"{quoted(text)} has an empty item; write a list without spaces, like 64,512 or a,b"
+        )
     return stripped
 
 

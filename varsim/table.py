@@ -11,6 +11,7 @@ from varsim.errors import InputError, nearest, quoted
 from varsim.fields import Schema
 from varsim.fields.field import R
 from varsim.fields.rounding import significant
+from varsim.parsing import items
 
 T = TypeVar("T")
 
@@ -139,9 +140,9 @@ class View:
     """A selection of columns and an order of rows of a table.
 
     Attributes:
-        columns: Names of the selected fields, in order; empty for the usual columns.
-        sort: Name of the field to sort by, with a minus sign for descending order; empty for the
-            given order.
+        columns: Names or headings of the selected fields, in order; empty for the usual columns.
+        sort: Names or headings of the fields to sort by, separated by commas, each with a minus
+            sign for descending order; empty for the given order.
     """
 
     columns: tuple[str, ...] = ()
@@ -155,17 +156,18 @@ class View:
         """
         headers = {field.header: field.name for field in schema.fields}
         orderless = [field.name for field in schema.fields if not field.value_type.is_scalar]
-        self._check(schema.names, headers, orderless)
+        self._resolved(schema.names, headers, orderless)
 
     def of(self, table: Table) -> Table:
         """Return a table with these columns and fields alone, sorted."""
         table = self.sorted(table)
         if not self.columns:
             return table
+        columns = self._of(table)[0]
         return replace(
             table,
-            columns=[table.column(name) for name in self.columns],
-            records=[{name: record[name] for name in self.columns} for record in table.records],
+            columns=[table.column(name) for name in columns],
+            records=[{name: record[name] for name in columns} for record in table.records],
         )
 
     def sorted(self, table: Table) -> Table:
@@ -176,14 +178,9 @@ class View:
         """
         if not self.columns and not self.sort:
             return table
+        table = replace(table, records=list(table.records))
+        places = self.order(table)
         records = list(table.records)
-        headers = {column.header: column.name for column in table.columns}
-        names = records[0] if records else {}
-        orderless = [
-            name for name in names if any(isinstance(r[name], list | dict) for r in records)
-        ]
-        self._check(names, headers, orderless)
-        places = self.order(records) if self.sort else range(len(records))
         return replace(
             table,
             columns=[column.ordered(places) for column in table.columns],
@@ -191,27 +188,50 @@ class View:
             hidden=[column.ordered(places) for column in table.hidden],
         )
 
-    def order(self, records: Iterable[Record]) -> list[int]:
-        """Return the places of records, sorted; a record without the value comes last."""
-        name = self.sort.removeprefix("-")
-        values = [record[name] for record in records]
-        known = [place for place, value in enumerate(values) if value is not None]
-        known.sort(key=lambda place: _rank(values[place]), reverse=self.sort != name)
-        return known + [place for place, value in enumerate(values) if value is None]
+    def order(self, table: Table) -> list[int]:
+        """Return the places of a table's rows, sorted; a row without the value comes last."""
+        records = list(table.records)
+        places = list(range(len(records)))
+        for name, descending in reversed(self._of(table)[1]):
+            known = [place for place in places if records[place][name] is not None]
+            known.sort(
+                key=lambda place: _rank(records[place][name]), reverse=descending
+            )  # used at once
+            places = known + [place for place in places if records[place][name] is None]
+        return places
 
-    def _check(
+    def _of(self, table: Table) -> tuple[list[str], list[tuple[str, bool]]]:
+        """Return the names of the columns, and those to sort by, each with whether it descends."""
+        records = list(table.records)
+        headers = {column.header: column.name for column in table.columns}
+        names = records[0] if records else {}
+        orderless = [
+            name for name in names if any(isinstance(r[name], list | dict) for r in records)
+        ]
+        return self._resolved(names, headers, orderless)
+
+    def _resolved(
         self, known: Iterable[str], headers: Mapping[str, str], orderless: Iterable[str]
-    ) -> None:
-        sort = self.sort.removeprefix("-")
-        for name in [*self.columns, *([sort] if sort else [])]:
+    ) -> tuple[list[str], list[tuple[str, bool]]]:
+        known = list(known)
+        names = {header.lower(): name for header, name in headers.items() if header}
+
+        def name_of(text: str) -> str:
+            name = text if text in known else names.get(text.lower(), text)
             if name not in known:
-                near = headers.get(name)
-                hint = f"did you mean {near}?" if near else nearest(name, known)
-                raise InputError(f"column {quoted(name)} is unknown; {hint}")
-        if sort in orderless:
-            raise InputError(
-                f"--sort is {sort}, which is a list or an object; sort by a number or a text"
-            )
+                hint = nearest(text, [*known, *names])
+                raise InputError(f"column {quoted(text)} is unknown; {hint}")
+            return name
+
+        order = []
+        for text in items(self.sort) if self.sort else ():
+            name = name_of(text.removeprefix("-"))
+            if name in orderless:
+                raise InputError(
+                    f"--sort is {name}, which is a list or an object; sort by a number or a text"
+                )
+            order.append((name, text.startswith("-")))
+        return list(dict.fromkeys(map(name_of, self.columns))), order
 
 
 def _plain_column(name: str, records: Iterable[Record]) -> Column:

@@ -832,14 +832,14 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ("results.jsonl", "--output is missing; name a file"),
+        ("figure.svg", "is a figure, not results; write -o 'figure.svg'"),
         ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
         ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
         ("results.jsonl -o figure.svg --dpi 3", "give dots per inch from 50 to 1200"),
         (f"results.jsonl -o figure.svg --title {'x' * 201}", "title has 201 characters; give at"),
         ("figure.txt -o figure.svg", "no suffix that can be read"),
         ("empty.jsonl -o figure.svg", "holds no rows"),
-        ("-o figure.svg", "Missing argument"),
+        ("-o figure.svg", "no file of results is given; write one"),
         ("layers.jsonl results.jsonl -o figure.svg", "give files of one kind"),
         ("broken.jsonl -o figure.svg", "line 6 cannot be used: this is not a row of layers"),
         ("mixed.jsonl -o figure.svg", "line 6 cannot be used: this is not a row of layers"),
@@ -887,6 +887,15 @@ def test_a_figure_that_cannot_be_written_is_one_sentence_and_the_others_are_writ
     assert re.fullmatch(r"Error: '.*nothing.jsonl' cannot be read: [^\n]+\.\n", done.stderr)
 
 
+def test_a_figure_has_a_name_by_default(tmp_path: Path) -> None:
+    """That of the first file, with .svg; a sentence says so."""
+    file = file_of(tmp_path, swept("k"))
+    done = run("plot", str(file))
+    assert done.returncode == 0
+    assert done.stderr == f"Wrote {file.with_suffix('.svg')}.\n"
+    assert file.with_suffix(".svg").read_text().startswith("<?xml")
+
+
 def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> None:
     """The exit code is 1, and the drawing as text needs no matplotlib."""
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
@@ -894,5 +903,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> N
     file = file_of(tmp_path, swept("k"))
     done = run("plot", str(file), "-o", str(tmp_path / "figure.svg"), **hidden)
     assert done.returncode == 1
-    assert re.fullmatch(r"Error: [^\n]+ run: pip install matplotlib\.\n", done.stderr)
+    assert re.fullmatch(
+        r"Error: [^\n]+ run: \S+python\S* -m pip install matplotlib\.\n", done.stderr
+    )
     assert run("--plot", "-n", "640", **hidden).returncode == 0

@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import numpy as np
 
+from varsim import synonyms
 from varsim.activations.table import (
     ACTIVATIONS,
     ALIASES,
@@ -32,12 +33,15 @@ def canonical_name(text: str) -> str:
     ('silu', 'leaky_relu(0.2)', 'elu(2)')
     """
     text = text.strip()
-    if ":" in text:
+    name, colon, parameter = text.partition(":")
+    if colon and name.lower() in PARAMETRIC and parameter[:1] in "-.0123456789":
+        raise InputError(f"{quoted(text)} is no activation; write {name}({parameter})")
+    if colon:
         return text
     call = parse_call(text)
     name = ALIASES.get(call.name.lower(), call.name.lower())
     if name not in ACTIVATIONS:
-        hint = nearest(call.name, [*ACTIVATIONS, *ALIASES])
+        hint = nearest(call.name, [*ACTIVATIONS, *ALIASES], synonyms.ACTIVATIONS)
         raise InputError(f"activation {quoted(text)} is unknown; {hint}")
     if str(call) == call.name:
         return name

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from varsim import synonyms
 from varsim.errors import InputError, quoted, shortened
 from varsim.parsing import real
 
@@ -66,6 +67,7 @@ ALIASES = {"glorot": "xavier", "kaiming": "he", "kaiming-fan-out": "he-fan-out"}
 
 _FORMULAS = {"d": "linear", "sqrt(d)": "sqrt", "√d": "sqrt", "√(d)": "sqrt"}
 _POWER = re.compile(r"d(?:\^|\*\*)(?:\(([^()\s]+)\)|([^()\s]+))", re.IGNORECASE)
+_RECIPROCAL = re.compile(r"1(?:\.0?)?/([0-9.]*[1-9][0-9.]*)")
 _INVERSE = re.compile(r"1(?:\.0?)?/(.*(?:d|√|sqrt).*)|.*/\(?(?:√|sqrt\()?d\b.*")
 
 
@@ -107,6 +109,18 @@ def find_scale(name: str) -> Scale:
     return _parsed(name)[1]
 
 
+def multiplier(name: str) -> float | None:
+    """Return by how much a scheme multiplies W, if it is a number below 1; else None.
+
+    >>> multiplier("0.02"), multiplier("he")
+    (50.0, None)
+    """
+    canonical = canonical_name(name)
+    if canonical[0].isalpha() or not 0.0 < float(canonical) < 1.0:
+        return None
+    return 1.0 / float(canonical)
+
+
 def _plain(name: str) -> str:
     return name.strip().lower().replace("_", "-")
 
@@ -116,11 +130,22 @@ def _parsed(name: str) -> tuple[str, Scale]:
     name = name.strip()
     plain = _plain(name)
     formula = "".join(plain.split()).replace("fan-in", "d")
+    meant = synonyms.SCALES.get(plain) or synonyms.SCALES.get(formula)
+    if meant is not None:
+        raise InputError(
+            f"scale {quoted(name)} is neither a scheme, nor a number, nor D^p; {meant}"
+        )
     plain = ALIASES.get(plain, _FORMULAS.get(formula, plain))
     if plain in SCALES:
         return plain, SCALES[plain]
     if (inverse := _INVERSE.fullmatch(formula)) is not None:
         _refuse_inverse(name, inverse[1] or "")
+    if (divisor := _RECIPROCAL.fullmatch(formula)) is not None:
+        raise InputError(
+            f"scale is the divisor k in W = base / k, and k = {shortened(name)} multiplies W; "
+            f"write {divisor[1]} to divide W by it, or {real(name):.6g} to multiply W by "
+            f"{divisor[1]}"
+        )
     power = _POWER.fullmatch(name)
     try:
         number = real((power[1] or power[2]) if power else name) + 0.0  # no -0.0

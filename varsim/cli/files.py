@@ -96,12 +96,10 @@ def _group_in(path: Path) -> Group[Any]:
     name, is_stdin = file_name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
-    is_file = path.exists() and not path.is_dir()
-    if not is_stdin and is_file and path.suffix.lower() not in READABLE:
-        raise InputError(
-            f"{name} has no suffix that can be read; give one of {', '.join(READABLE)}"
-        )
     try:
+        is_file = path.exists() and not path.is_dir()
+        if not is_stdin and is_file and path.suffix.lower() not in READABLE:
+            raise InputError(f"no suffix that can be read; give one of {', '.join(READABLE)}")
         text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
         rows = read(text, suffix_of(text) if is_stdin else path.suffix.lower(), SCHEMAS)
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from varsim import synonyms
 from varsim.cli.streams import DONE, encodable, is_terminal
 from varsim.cli.usage import GroupedCommand, first_line, subcommands
 from varsim.errors import InputError, nearest, quoted
@@ -52,7 +53,8 @@ def command(ctx: click.Context, topic: str | None) -> int:
         click.echo(commands[name].get_help(page))
     else:
         known = dict.fromkeys([*topics(), *commands])
-        raise InputError(f"topic {quoted(topic)} is unknown; {nearest(topic, known)}")
+        hint = nearest(topic, known, synonyms.TOPICS)
+        raise InputError(f"topic {quoted(topic)} is unknown; {hint}")
     return DONE
 
 

@@ -115,6 +115,17 @@ class Name(click.Choice[str]):
             self.fail(str(error), param, ctx)
 
 
+class Switch(click.types.BoolParamType):
+    """A flag; in a variable it is 1 or 0."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the truth of a text, or fail with a sentence."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{quoted(value)} is neither on nor off; write 1 or 0", param, ctx)
+
+
 class File(click.Path):
     """A file to write; one of some suffixes is refused, with advice."""
 
@@ -144,6 +155,8 @@ def option(*flags: str, group: str, shared: bool = False, **attributes: object) 
 
     One environment variable, without a command, is for all commands that have a shared option.
     """
+    if attributes.get("is_flag"):
+        attributes = {"type": Switch(), **attributes}
     return click.option(*flags, cls=GroupedOption, group=group, shared=shared, **attributes)
 
 

@@ -15,7 +15,7 @@ from varsim.cli.options import FIGURE_SUFFIXES, OUT, File, Values, option
 from varsim.cli.streams import DONE, FAILED
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
-from varsim.errors import InputError, quoted
+from varsim.errors import InputError, installation, quoted
 from varsim.settings import NUMBER
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ else:
 _LONGEST_TITLE = 200
 
 _EXAMPLES = [
-    ("varsim plot sweep.jsonl -o sweep.pdf", "A figure as wide as a paper's column."),
+    ("varsim plot sweep.jsonl", "Write sweep.svg, as wide as a paper's column."),
     ("varsim -s sqrt -d 16:4096:x2 -f jsonl | varsim plot - -o sweep.svg", "Without a file."),
     ("varsim plot a.csv b.csv -o both.png --width 7", "Two files in one figure, over two columns."),
 ]
@@ -47,16 +47,15 @@ class PlotOptions:
     dpi: float
     title: str
     no_caption: bool
+    open: bool
     quiet: bool
 
 
 @click.command("plot", cls=GroupedCommand, examples=_EXAMPLES)
-@click.argument(
-    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
-)
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path), metavar="RESULTS...")
 @option("-o", "--output", type=File(), multiple=True, group=OUT, metavar="FILE",
         help=f"Write the figure to FILE: {' '.join(FIGURE_SUFFIXES)}; may be repeated.  "
-        "[required]")  # fmt: skip
+        "[default: the name of the first file, with .svg]")  # fmt: skip
 @option("--width", type=Values(NUMBER), default=3.4, show_default=True, group=OUT, metavar="INCHES",
         help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
 @option("--dpi", type=Values(NUMBER), default=300, show_default=True, group=OUT, metavar="N",
@@ -64,6 +63,7 @@ class PlotOptions:
 @option("--title", group=OUT, default="", metavar="TEXT", help="Title above the figure.")
 @option("--no-caption", is_flag=True, group=OUT,
         help="Print the caption on stdout, and leave it out of the figure.")  # fmt: skip
+@option("--open", is_flag=True, group=OUT, help="Show the first figure in its program.")
 @common.quiet
 def command(**given: Any) -> int:
     """Draw results of varsim as a figure.
@@ -80,7 +80,8 @@ def command(**given: Any) -> int:
 
 def plot(options: PlotOptions) -> int:
     """Draw rows as a figure; return the exit code."""
-    _check(options)
+    outputs = _outputs(options)
+    _check(options, outputs)
     groups = files.groups_in(options.results)
     kind, rows = groups[0].kind, [row for group in groups for row in group.rows]
     if kind.figure is None:
@@ -100,38 +101,49 @@ def plot(options: PlotOptions) -> int:
                 title=options.title,
                 captioned=not options.no_caption,
             )
-            for _ in options.output
+            for _ in outputs
         ]
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise
         raise click.ClickException(
-            "figures need matplotlib, which is not installed; run: pip install matplotlib"
+            f"figures need matplotlib, which is not installed; run: {installation('matplotlib')}"
         ) from None
     written = [
         publish.write_output(path, plots.encode(each.figure, path.suffix.lower(), options.dpi))
-        for path, each in zip(options.output, figures, strict=True)
+        for path, each in zip(outputs, figures, strict=True)
     ]
     publisher = publish.Publisher("table", [], quiet=options.quiet)
     if options.no_caption:
         written.append(publisher.write(prose=f"{figures[0].caption}\n"))
     for remark in figures[0].remarks:
         publisher.say(f"Note: {remark}")
+    if not options.output:
+        publisher.say(f"Wrote {outputs[0]}.")
+    if options.open and all(written):
+        click.launch(str(outputs[0]))
     return DONE if all(written) else FAILED
 
 
-def _check(options: PlotOptions) -> None:
-    """Refuse what cannot be drawn, before a file is read."""
-    if not options.output:
-        meant = options.results[-1]
-        is_figure = meant.suffix.lower() in FIGURE_SUFFIXES
-        hint = (
-            f"write -o {quoted(meant)}"
-            if is_figure
-            else f"name a file that ends in one of {', '.join(FIGURE_SUFFIXES)}"
+def _outputs(options: PlotOptions) -> Sequence[Path]:
+    """Return the figures to write: by default one beside the first file of results."""
+    if not options.results:
+        raise InputError(
+            "no file of results is given; write one and draw it: "
+            "varsim --dim 16:4096:x2 -o sweep.jsonl && varsim plot sweep.jsonl"
         )
-        raise InputError(f"--output is missing; {hint}")
-    publish.check_suffixes(options.output, FIGURE_SUFFIXES)
+    if options.output:
+        return options.output
+    meant = options.results[-1]
+    if meant.suffix.lower() in FIGURE_SUFFIXES:
+        raise InputError(f"{quoted(meant)} is a figure, not results; write -o {quoted(meant)}")
+    first = options.results[0]
+    return [Path("varsim.svg") if str(first) == "-" else first.with_suffix(".svg")]
+
+
+def _check(options: PlotOptions, outputs: Sequence[Path]) -> None:
+    """Refuse what cannot be drawn, before a file is read."""
+    publish.check_suffixes(outputs, FIGURE_SUFFIXES)
     if not 2 <= options.width <= 40:
         raise InputError(f"width is {options.width:g}; give inches from 2 to 40, such as 3.4")
     if not 50 <= options.dpi <= 1200:

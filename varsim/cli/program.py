@@ -12,10 +12,10 @@ import click
 
 from varsim.cli import layer
 from varsim.cli.options import option
-from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say_error
+from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say, say_error
 from varsim.cli.usage import Program
 from varsim.compute import lazy, out_of_resources
-from varsim.errors import InputError, shortened
+from varsim.errors import InputError, quoted, shortened
 from varsim.settings import LAYER
 
 if TYPE_CHECKING:
@@ -102,6 +102,13 @@ def varsim(ctx: click.Context, /, **given: Any) -> int:
     return layer.measure_layer(layer.LayerOptions.of(given, LAYER))
 
 
+def _say_variables() -> None:
+    """Name the variables of the environment that options were read from."""
+    given = [f"{n}={quoted(v)}" for n, v in os.environ.items() if n.startswith("VARSIM_")]
+    if given:
+        say(f"Note: options are also read from the environment: {', '.join(given)}")
+
+
 def main() -> None:
     """Run the command and exit with its code; no mistake of a user ends in a traceback."""
     try:
@@ -113,9 +120,11 @@ def main() -> None:
             message = f"{problem}({shortened(given.removesuffix(')'))})"
             message += "; options take lists, like --dim 64,512: see varsim --help"
         say_error(message)
+        _say_variables()
         code = error.exit_code
     except InputError as error:
         say_error(str(error))
+        _say_variables()
         code = MISUSED
     except MemoryError as error:
         say_error(out_of_resources(error))

@@ -245,7 +245,7 @@ class Session(Generic[B]):
             return None
         view = self.publisher.view
         if view.sort:
-            rows = [rows[place] for place in view.order(table.records)]
+            rows = [rows[place] for place in view.order(table)]
         return partial(self.kind.drawing, rows)
 
     def _say_left_out(self, outcome: Outcome[B]) -> None:

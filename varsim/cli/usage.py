@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from varsim.cli.streams import encodable
+from varsim import synonyms
+from varsim.cli.streams import encodable, say
 from varsim.errors import near, quoted
 
 
@@ -140,7 +142,13 @@ class GroupedCommand(click.Command):
 
 
 def _no_such_option(ctx: click.Context, name: str) -> str:
-    """Return the sentence for an unknown option: whose it is, or which is nearest."""
+    """Return the sentence for an unknown option: by meaning, whose it is, or which is nearest."""
+    known = [opt for param in ctx.command.get_params(ctx) for opt in param.opts]
+    meant = synonyms.OPTIONS.get(ctx.info_name or "", {}).get(name) or synonyms.ALL_OPTIONS.get(
+        name
+    )
+    if meant is not None and (meant.startswith("varsim") or meant.split()[0].strip(",") in known):
+        return f"there is no option {quoted(name)}; take {meant}"
     program = ctx.find_root().command
     commands = {"varsim": program, **{f"varsim {n}": c for n, c in subcommands(ctx).items()}}
     having = [path for path, c in commands.items() if any(name in p.opts for p in c.params)]
@@ -149,7 +157,6 @@ def _no_such_option(ctx: click.Context, name: str) -> str:
             f"{name} is an option of {' and '.join(having)}, not of {ctx.command_path}; see "
             f"{ctx.command_path} --help"
         )
-    known = [opt for param in ctx.command.get_params(ctx) for opt in param.opts]
     close = near(name, known, least=0.7)
     hint = f"did you mean {close}?" if close else f"see {ctx.command_path} --help"
     return f"there is no option {quoted(name)}; {hint}"
@@ -164,6 +171,14 @@ class Program(GroupedCommand, click.Group):
         """Take what any command takes, and functions that load the others, in their order."""
         super().__init__(*args, **kwargs)
         self._loaders = subcommands
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line, and name variables that are for no option."""
+        unknown = _unknown_variables(ctx)
+        for name, close in unknown:
+            hint = f"did you mean {close}?" if close else "see varsim --help"
+            say(f"Note: no option reads the variable {name}; {hint}")
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
@@ -183,6 +198,8 @@ class Program(GroupedCommand, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that is named, with its arguments; refuse options before its name."""
         if args[0] not in self._loaders:
+            if (meant := synonyms.COMMANDS.get(args[0].lower())) is not None:
+                ctx.fail(f"{quoted(args[0])} is not a command; take {meant}")
             close = near(args[0].lower(), self._loaders)
             ctx.fail(
                 f"{quoted(args[0])} is not a command; did you mean varsim {close}?"
@@ -207,6 +224,22 @@ class Program(GroupedCommand, click.Group):
         """Write the commands, each with its first line."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, first_line(c)) for name, c in self.subcommands().items()])
+
+
+def _unknown_variables(ctx: click.Context) -> list[tuple[str, str | None]]:
+    """Return the variables VARSIM_* that no option reads, each with the nearest name."""
+    given = [name for name in os.environ if name.startswith("VARSIM_")]
+    if not given:
+        return []
+    commands = {"VARSIM": ctx.command}
+    commands |= {f"VARSIM_{n.upper()}": c for n, c in subcommands(ctx).items()}
+    known = [
+        f"{prefix}_{param.name}".upper()
+        for prefix, command in commands.items()
+        for param in command.params
+        if isinstance(param, GroupedOption)
+    ]
+    return [(name, near(name, known, least=0.7)) for name in given if name not in known]
 
 
 def subcommands(ctx: click.Context) -> dict[str, click.Command]:

@@ -19,6 +19,7 @@ from varsim import __version__
 from varsim.compute import AwakeExecutor, ComputeError, Jobs, Mapper, ordered_map
 from varsim.compute.processes import ending_signals_blocked, grouped
 from varsim.compute.provenance import fingerprint, offered
+from varsim.errors import installation
 
 if TYPE_CHECKING:
     from distributed import Client, LocalCluster
@@ -79,7 +80,7 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
     except ImportError:
         raise ComputeError(
             "a scheduler needs the package distributed, which is not installed; run: "
-            "pip install distributed"
+            f"{installation('distributed')}"
         ) from None
     # The logs of the cluster itself have the messages on lost workers and connections.
     for name in list(logging.root.manager.loggerDict):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from varsim.compute import lazy
 from varsim.compute.provenance import frameworks, version
-from varsim.errors import InputError, nearest, quoted
+from varsim.errors import InputError, installation, nearest, quoted
 from varsim.parsing import Call
 
 if TYPE_CHECKING:
@@ -113,7 +113,9 @@ class Adapter(ABC):
 
     def remedy(self) -> str:
         """Return the remedy if the framework cannot be loaded."""
-        return f"{'reinstall' if self.name in frameworks() else 'run: pip install'} {self.name}"
+        if self.name in frameworks():
+            return f"reinstall {self.name}"
+        return f"run: {installation(self.name)}"
 
 
 def seed_from(rng: Generator, bits: int = 63) -> int:

@@ -60,7 +60,7 @@ def plan_table(experiments: Sequence[Experiment], left: Sequence[Left], workers:
             Column("blocks", [f"{plan.blocks:,}" for plan in plans]),
             Column("outputs", [f"{plan.samples:,}" for plan in plans]),
             Column("numbers to draw", [f"{plan.numbers:,}" for plan in plans], drop_priority=1),
-            Column("expected error", [f"{plan.relative_error:.2%}" for plan in plans]),
+            Column("expected error", [f"{100 * plan.relative_error:.2g}%" for plan in plans]),
             Column("memory", memory, drop_priority=0),
         ],
         caption,

@@ -12,6 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from varsim import synonyms
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import ALIASES as OTHER_NAMES
@@ -327,7 +328,8 @@ def known_name(
     name = str(value).strip().lower()
     name, known = aliases.get(name, name), list(known)
     if name not in known:
-        raise InputError(f"{what} {quoted(value)} is unknown; {nearest(name, [*known, *aliases])}")
+        hint = nearest(name, [*known, *aliases], synonyms.VALUES)
+        raise InputError(f"{what} {quoted(value)} is unknown; {hint}")
     return name
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from varsim.catalog import FLOAT_TYPES
-from varsim.catalog.scales import SCALES, find_scale, one_spelling
+from varsim.catalog.scales import SCALES, find_scale, multiplier, one_spelling
 from varsim.errors import InputError
 from varsim.fields import STATE, Columns, RowBase, Schema
 from varsim.fields.rounding import rounded, significant
@@ -315,6 +315,12 @@ def _caveats(result: Result) -> Iterator[Caveat]:
             f"one x serves all outputs: ||x||² = {totals.x_sums[0]:.6g} is "
             f"{claim.variance / claim.average_given_x:.4g} times the average, and the verdict is "
             "about ||x||² σw²/k², not about the average over x",
+        )
+    if e.init is None and (times := multiplier(e.scale)) is not None:
+        yield Caveat(
+            "small-divisor",
+            f"k = {e.scale} multiplies W by {times:.4g}; for W × {e.scale} write --scale none "
+            f"--w-std {e.scale}",
         )
     if e.precision is None and totals.blocks < e.blocks:
         yield Caveat("interrupted", f"the run ended after {totals.blocks:,} of {e.blocks:,} blocks")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from varsim.catalog import FLOAT_TYPES
+from varsim.catalog.scales import multiplier
 from varsim.errors import InputError
 from varsim.fields import STATE, Columns, RowBase, Schema, interval_text
 from varsim.fields.rounding import short, significant
@@ -470,6 +471,7 @@ def _estimate(
 
 def _caveats(row: LayerResult) -> Iterator[Caveat]:
     network = row.question
+    yield from _caveat_of_scale(row)
     wider, values, gradients = "; take dtype float64", "values", "gradients"
     if network.dtype == "float64":  # squares are of this type, and overflow first
         wider, values, gradients = "", "squares of the values", "squares of gradients"
@@ -510,14 +512,26 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
     if network.precision is not None and row.next_check is not None and row.met:
         yield ended_before_check(row.networks, row.next_check, "networks")
     if network.precision is not None and not row.met:
+        error = row.relative_error
+        needed = row.networks * (error / network.precision) ** 2
         yield Caveat(
             "precision-unmet",
-            f"the relative standard error is {row.relative_error:.2g} after {row.networks:,} "
-            f"networks, not {network.precision:g}",
+            f"the relative standard error is {100 * error:.3g}% after {row.networks:,} networks, "
+            f"not {100 * network.precision:.3g}% as asked; that needs about "
+            f"{float(f'{needed:.2g}'):,.0f} networks",
         )
     if row.median_networks < row.networks:
         which = "one seed, with" if row.pooled else "the last"
         yield Caveat("median", f"the medians are of {which} {row.median_networks:,} networks")
+
+
+def _caveat_of_scale(row: LayerResult) -> Iterator[Caveat]:
+    scale = row.question.scale
+    if row.layer == 1 and (times := multiplier(scale)) is not None:
+        yield Caveat(
+            "small-divisor",
+            f"k = {scale} multiplies W by {times:.4g}; for W × {scale} write --scale {times:.6g}",
+        )
 
 
 def _caveats_of_theory(row: LayerResult) -> Iterator[Caveat]:
