@@ -93,7 +93,6 @@ ALL_OPTIONS: Mapping[str, str] = {
     "--fields": "--columns",
     "--order": "--sort",
     "-V": "varsim --version",
-    "-v": "varsim --version",
     "-k": "--scale",
 }
 """Options of other names, for every command that has the option meant."""

@@ -13,7 +13,7 @@ from typing import Any, Generic
 
 import click
 
-from varsim.errors import InputError
+from varsim.errors import InputError, quoted
 from varsim.kinds import SCHEMAS, kind_of
 from varsim.report.comparison import not_of_one_kind
 from varsim.storage.reading import read, suffix_of
@@ -21,6 +21,8 @@ from varsim.storage.text import READABLE
 from varsim.study import B, Kind
 
 WANTED = f"a file of rows ({', '.join(READABLE)}) or - for stdin"
+
+_LONGEST_PATH = 200
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def no_garbage_collector() -> Iterator[None]:
 
 def file_name(file: Path) -> str:
     """Return the name of a file in a sentence."""
-    return "stdin" if str(file) == "-" else repr(str(file))
+    return "stdin" if str(file) == "-" else quoted(file, _LONGEST_PATH)
 
 
 def number_given(files: Sequence[Path]) -> str:
