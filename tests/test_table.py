@@ -200,3 +200,13 @@ def test_a_long_name_of_a_column_is_cut_in_the_sentence() -> None:
     """Whatever was given, a person reads what is allowed."""
     with pytest.raises(InputError, match=r"^column '\({60}'\.\.\. is unknown; known are v$"):
         View(("(" * 2000,)).sorted(Table([], [], [{"v": 1}]))
+
+
+def test_a_heading_is_a_name_too() -> None:
+    """In any capitals; fields come first, and several columns sort one after the other."""
+    columns = [Column("D", ["1", "2", "2"], name="dim"), Column("k", ["a", "b", "a"], name="k")]
+    records = [{"dim": 1, "k": "a"}, {"dim": 2, "k": "b"}, {"dim": 2, "k": "a"}]
+    table = Table(columns, [], records)
+    shown = View(("d", "dim"), "-D,k").of(table)
+    assert [column.name for column in shown.columns] == ["dim"]
+    assert View((), "-D,k").of(table).records == [records[2], records[1], records[0]]

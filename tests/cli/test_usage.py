@@ -64,6 +64,22 @@ def test_every_option_has_its_variable() -> None:
         assert max(param.opts, key=len) == "--" + param.name.replace("_", "-")
 
 
+def test_a_variable_that_no_option_reads_is_named() -> None:
+    """With the nearest name, and the run goes on; a variable of a command is known."""
+    done = here("-s", "sqrt", *SMALL, VARSIM_DIMS="64", VARSIM_LAYERS_SEED="3")
+    assert done.returncode == 0
+    notes = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
+    assert notes == ["Note: no option reads the variable VARSIM_DIMS; did you mean VARSIM_DIM?"]
+
+
+def test_a_mistake_in_a_variable_names_it() -> None:
+    """Click's sentence has the option alone; a flag takes 1 or 0."""
+    done = here(VARSIM_CHECK="3", VARSIM_SCALE="fo")
+    assert done.returncode == 2
+    assert "'3' is neither on nor off; write 1 or 0" in done.stderr
+    assert "from the environment: VARSIM_CHECK='3', VARSIM_SCALE='fo'" in done.stderr
+
+
 @pytest.mark.parametrize("command", sorted({*varsim.subcommands()} - {"layers", "init"}))
 def test_the_short_help_of_a_command_with_few_options_is_its_help(command: str) -> None:
     """Nothing is left out where there is little."""

@@ -268,3 +268,13 @@ def test_a_mistake_is_one_sentence(mistake: dict[str, float]) -> None:
     """Nothing is sampled for it."""
     with pytest.raises(InputError, match=r"^[^\n]{20,160}$"):
         simulate(Experiment(dim=64, scale="sqrt"), **mistake)  # type: ignore[arg-type]
+
+
+def test_a_number_below_1_multiplies_w() -> None:
+    """The caveat has the other reading; a scheme with a small k has none."""
+    row = simulate(Experiment(dim=8, scale="0.02", samples=640))
+    (message,) = (caveat.message for caveat in row.caveats if caveat.id == "small-divisor")
+    assert message == ("k = 0.02 multiplies W by 50; for W × 0.02 write --scale none --w-std 0.02")
+    for scale in ("D^-0.5", "2", "he"):
+        row = simulate(Experiment(dim=1, scale=scale, samples=640))
+        assert "small-divisor" not in [caveat.id for caveat in row.caveats]
