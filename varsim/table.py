@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
 
-from varsim.errors import InputError, nearest, quoted
+from varsim.errors import InputError, near, nearest, quoted
 from varsim.fields import Schema
 from varsim.fields.field import R
 from varsim.fields.rounding import significant
@@ -36,7 +36,6 @@ class Column:
         drop_priority: Rank at which a narrow terminal omits it, lowest first; None for never.
         shortenable: Whether a narrow terminal may cut its cells, with an ellipsis.
         chart: Whether it is a small chart, for terminals and plain text only.
-        note: Part of a sentence that explains it below the table; may be empty.
         name: The field of the records in this column; empty without one.
     """
 
@@ -46,7 +45,6 @@ class Column:
     drop_priority: int | None = None
     shortenable: bool = False
     chart: bool = False
-    note: str = ""
     name: str = ""
 
     @property
@@ -115,9 +113,8 @@ class Table:
 
     @property
     def caption(self) -> Sequence[str]:
-        """The lines below the table: sentences, notes of its columns, and remarks."""
-        notes = "; ".join(filter(None, (column.note for column in self.columns)))
-        return [*self.sentences, *([f"{notes}."] if notes else []), *self.remarks]
+        """The lines below the table: sentences and remarks."""
+        return [*self.sentences, *self.remarks]
 
     def column(self, name: str) -> Column:
         """Return the column of a field, which no narrow terminal omits."""
@@ -219,7 +216,8 @@ class View:
         def name_of(text: str) -> str:
             name = text if text in known else names.get(text.lower(), text)
             if name not in known:
-                hint = nearest(text, [*known, *names])
+                close = near(text.lower(), names)
+                hint = f"did you mean {close}?" if close else nearest(text, known)
                 raise InputError(f"column {quoted(text)} is unknown; {hint}")
             return name
 

@@ -17,12 +17,13 @@ def test_the_table_off_a_terminal_is_plain_and_whole() -> None:
     assert "…" not in wide
 
 
-def test_the_caption_explains_the_columns_that_are_shown() -> None:
-    """What a narrow terminal leaves out is not."""
-    args = ("-d", "64", "-s", "sqrt", *SMALL)
-    wide, narrow = (visible(on_terminal(*args, COLUMNS=columns)) for columns in ("80", "45"))
-    assert "ratio =" in wide
-    assert "ratio =" not in narrow.split("The terminal is too narrow")[0]
+@pytest.mark.parametrize("command", [(), ("layers", "--depth", "3"), ("init", "orthogonal")])
+def test_a_caption_has_two_lines(command: tuple[str, ...]) -> None:
+    """What was sampled, and what agrees means."""
+    done = here(*command, *(SMALL if not command else ("--quiet",)), "-f", "markdown")
+    _, caption = done.stdout.split("\n\n", 1)
+    assert len(caption.splitlines()) == 2
+    assert caption.splitlines()[1].startswith("agrees: theory is within the sampling error")
 
 
 def test_a_terminal_of_80_columns_shows_the_whole_table() -> None:

@@ -74,10 +74,12 @@ def test_a_variable_that_no_option_reads_is_named() -> None:
 
 def test_a_mistake_in_a_variable_names_it() -> None:
     """Click's sentence has the option alone; a flag takes 1 or 0."""
-    done = here(VARSIM_CHECK="3", VARSIM_SCALE="fo")
-    assert done.returncode == 2
-    assert "'3' is neither on nor off; write 1 or 0" in done.stderr
-    assert "from the environment: VARSIM_CHECK='3', VARSIM_SCALE='fo'" in done.stderr
+    for name, value in {"CHECK": "3", "SCALE": "fo", "DIM": "0"}.items():
+        done = here(**{f"VARSIM_{name}": value}, VARSIM_SEED="1")
+        assert done.returncode == 2
+        assert done.stderr.endswith(f"; it is from the variable VARSIM_{name}.\n")
+        assert done.stderr.count("\n") == 1
+    assert "from the variable" not in here("--scale", "fo", VARSIM_SEED="1").stderr
 
 
 @pytest.mark.parametrize("command", sorted({*varsim.subcommands()} - {"layers", "init"}))

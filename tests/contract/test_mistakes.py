@@ -70,7 +70,7 @@ MISTAKES: dict[str, list[tuple[list[dict[str, Any]], str]]] = {
         (each("w_dist", "gauss"), "distribution of W 'gauss' is unknown; did you mean gaussian?"),
         (each("w_dist", "rectified"), "'rectified' is a distribution of x only; for W take normal"),
         (each("design", "cross"), "design 'cross' is unknown; did you mean crossed?"),
-        (each("dtype", "float16"), "dtype 'float16' is unknown; did you mean float64?"),
+        (each("dtype", "float16"), "dtype 'float16' is unknown; take float32"),
         (each("precision", 0, -0.1), "precision is {}; give a finite number above 0"),
         (each("precision", 1, 5, 1e-7), "precision is {}; give a relative standard error from "),
         (each("precision", 5e-6), "float32 rounding allows none below 1e-05; take a larger one"),
@@ -100,7 +100,7 @@ MISTAKES: dict[str, list[tuple[list[dict[str, Any]], str]]] = {
         (each("networks", 7, 64.0), "networks is {}; give a whole number from 8 to 10,000,000"),
         (each("networks", 10**7, widths=(4,) * 100), "; take fewer "),
         (SEEDS, "seed is {!r}; give a whole number from 0 to 18,446,744,073,709,551,615"),
-        (each("dtype", "float16"), "dtype 'float16' is unknown; did you mean float64?"),
+        (each("dtype", "float16"), "dtype 'float16' is unknown; take float32"),
         (each("init", "torch.nn.Linear(bias=True)"), "makes a bias"),
         (each("init", "orthogonl"), "did you mean orthogonal"),
         (each("init", "sparse(sparsity=0.999)"), "which zeroes all"),
@@ -111,7 +111,7 @@ MISTAKES: dict[str, list[tuple[list[dict[str, Any]], str]]] = {
         (each("init", "sparse(sparsity=2)"), "from 0 to below 1"),
         (each("dim", 10**5, fan_out=10**5), "take a smaller dim"),
         (SEEDS, "seed is {!r}; give a whole number from 0 to 18,446,744,073,709,551,615"),
-        (each("dtype", "float16"), "dtype 'float16' is unknown; did you mean float64?"),
+        (each("dtype", "float16"), "dtype 'float16' is unknown; take float32"),
     ],
 }  # fmt: skip
 """Wrong settings of each kind, with a part of their sentence; {} is the value of the first."""

@@ -318,7 +318,7 @@ def test_a_missing_framework_is_one_sentence(framework: str) -> None:
         env=environment(),
     )  # fmt: skip
     assert done.returncode == 2
-    assert f"run: pip install {framework}" in " ".join(done.stderr.split())
+    assert f" -m pip install {framework}." in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
 
 

@@ -31,14 +31,12 @@ class Design:
 
     Attributes:
         summary: A short description.
-        meaning: The sharing of draws between outputs, as the end of a sentence.
         shape: Called as ``shape(D, outputs)``; returns a block of at least that many outputs.
         largest: About the most outputs per block; more outputs need more blocks.
         fixed_x: Whether all blocks have the same x.
     """
 
     summary: str
-    meaning: str
     shape: Callable[[int, int], BlockShape]
     largest: int
     fixed_x: bool = False
@@ -68,19 +66,16 @@ def _fixed_x(dim: int, outputs: int) -> BlockShape:
 DESIGNS: dict[str, Design] = {
     "crossed": Design(
         "a batch of rows through one W, as in a network; the default",
-        "each W serves a batch of x",
         _crossed,
         2**18,
     ),
     "paired": Design(
         "every output has its own x and w: textbook iid Monte Carlo",
-        "each output has its own x and its own column of W",
         _paired,
         2**15,
     ),
     "fixed-x": Design(
         "one x for all outputs, as in randn(D) @ randn(D, n)",
-        'one x serves all outputs, and verdicts are about theory for it, "given x"',
         _fixed_x,
         2**15,
         True,

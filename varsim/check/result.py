@@ -188,13 +188,12 @@ class InitializerCheck(RowBase):
         WHOLE, "Number of independent W: the replicates of all errors.", lambda r: r.totals.draws)
     _claim = _column(
         optional(TEXT), "E w² as documented, as a formula.", lambda r: r.claim, name="claim",
-        stored=True, header="claims E w²", numeric=False, note="E w² is claimed as documented")
+        stored=True, header="claims E w²", numeric=False)
     _claimed = _column(
         optional(NUMBER), "E w² as documented.", lambda r: r.claimed, name="claimed", stored=True)
     mean_square = _column(
         NUMBER, "E w², measured.", lambda r: r.square.value, header="std",
-        cell=lambda r: short(math.sqrt(r.square.value)), drop_priority=2,
-        note="std is the root mean square of the entries")
+        cell=lambda r: short(math.sqrt(r.square.value)), drop_priority=2)
     mean_square_error = _column(NUMBER, "Its standard error.", lambda r: r.square.std_error)
     kurtosis = _column(
         optional(NUMBER), "E (w - mean)⁴ / Var² of the entries; empty where all are equal.",
@@ -208,9 +207,7 @@ class InitializerCheck(RowBase):
         measured=_forward, drop_priority=4)
     forward = _column(
         NUMBER, "Variance of x @ W over W and standard normal x, measured.",
-        lambda r: r.estimate.value, header="x@W ± {level}", measured=_forward, interval=True,
-        note="x@W and g@Wᵀ are variances, forward and backward, for standard normal x and g; the "
-        "verdict is about x@W")
+        lambda r: r.estimate.value, header="x@W ± {level}", measured=_forward, interval=True)
     forward_error = _column(NUMBER, "Its standard error.", lambda r: r.estimate.std_error)
     backward_theory = _column(
         optional(NUMBER), "n E w² by the claim.", lambda r: r.back.claim, header="g@Wᵀ theory",

@@ -12,7 +12,7 @@ import click
 
 from varsim.cli import layer
 from varsim.cli.options import option
-from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say, say_error
+from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say_error
 from varsim.cli.usage import Program
 from varsim.compute import lazy, out_of_resources
 from varsim.errors import InputError, quoted, shortened
@@ -102,11 +102,15 @@ def varsim(ctx: click.Context, /, **given: Any) -> int:
     return layer.measure_layer(layer.LayerOptions.of(given, LAYER))
 
 
-def _say_variables() -> None:
-    """Name the variables of the environment that options were read from."""
-    given = [f"{n}={quoted(v)}" for n, v in os.environ.items() if n.startswith("VARSIM_")]
-    if given:
-        say(f"Note: options are also read from the environment: {', '.join(given)}")
+def _with_its_variable(message: str) -> str:
+    """Return a sentence on a wrong value, with the variable of the environment that has it."""
+    for name, value in os.environ.items():
+        setting = name.rpartition("_")[2].lower()
+        if name.startswith("VARSIM_") and (
+            quoted(value) in message or f"{setting} is {value};" in message
+        ):
+            return f"{message.rstrip('.')}; it is from the variable {name}"
+    return message
 
 
 def main() -> None:
@@ -119,12 +123,10 @@ def main() -> None:
             problem, _, given = message.partition("(")
             message = f"{problem}({shortened(given.removesuffix(')'))})"
             message += "; options take lists, like --dim 64,512: see varsim --help"
-        say_error(message)
-        _say_variables()
+        say_error(_with_its_variable(message))
         code = error.exit_code
     except InputError as error:
-        say_error(str(error))
-        _say_variables()
+        say_error(_with_its_variable(str(error)))
         code = MISUSED
     except MemoryError as error:
         say_error(out_of_resources(error))

@@ -34,7 +34,6 @@ class Field(Generic[R_contra, T_co]):
         cell: Returns the text of the cell, from the row.
         measured: Returns the estimate that sets the digits of the number, from the row.
         interval: Whether the cell is that estimate itself, with the half-width of its interval.
-        note: Part of a sentence below a table with this column.
         numeric: Whether the column is aligned to the right.
         drop_priority: Rank at which a narrow terminal omits the column, lowest first; None for
             never.
@@ -55,7 +54,6 @@ class Field(Generic[R_contra, T_co]):
     cell: Callable[[R_contra], str] | None = None
     measured: Callable[[R_contra], Estimate | None] | None = None
     interval: bool = False
-    note: str = ""
     numeric: bool = True
     drop_priority: int | None = None
     phrase: str = ""
@@ -138,7 +136,6 @@ class Columns(Generic[R]):
         cell: Callable[[R], str] | None = None,
         measured: Callable[[R], Estimate | None] | None = None,
         interval: bool = False,
-        note: str = "",
         numeric: bool = True,
         drop_priority: int | None = None,
         phrase: str = "",
@@ -151,7 +148,7 @@ class Columns(Generic[R]):
         """Return a field: see :class:`Field`."""
         return Declared(
             value_type=value_type, about=about, get=get, name=name, stored=stored, header=header,
-            cell=cell, measured=measured, interval=interval, note=note, numeric=numeric,
+            cell=cell, measured=measured, interval=interval, numeric=numeric,
             drop_priority=drop_priority, phrase=phrase, show=show, when_varying=when_varying,
             is_default=is_default, always_in_caption=always_in_caption, axis=axis,
         )  # fmt: skip

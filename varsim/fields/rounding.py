@@ -75,8 +75,9 @@ def with_error(value: float, error: float, *, power: int | None = None) -> str:
 def beside(value: float, measured: float, error: float, *, power: int = 0) -> str:
     """Return a number with the digits and the exponent of the measurement beside it.
 
-    At least three significant digits and all digits before the point remain. Padding zeros are
-    dropped, so that an exact number looks exact.
+    At least three significant digits and all digits before the point remain; four, if it is more
+    than ten times the measurement, whose error says nothing on it. Padding zeros are dropped, so
+    that an exact number looks exact.
 
     >>> beside(1 / 512, 0.00196, 7e-6), beside(1.0, 0.998, 0.004), beside(512.0, 511.2, 1.8)
     ('0.001953', '1', '512')
@@ -90,6 +91,8 @@ def beside(value: float, measured: float, error: float, *, power: int = 0) -> st
     shown = _shifted(value, power)
     if _is_exact(measured, error):
         decimals = 5 - power_of(shown)
+    elif abs(value) > 10 * abs(measured):
+        decimals = 3 - power_of(shown)
     else:
         decimals = max(error_digits(_shifted(error, power))[1], 2 - power_of(shown))
     text = f"{shown:.{max(0, decimals)}f}"

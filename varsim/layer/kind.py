@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from varsim.catalog.designs import DESIGNS
 from varsim.compute import lazy
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.totals import Totals
@@ -28,11 +27,7 @@ def results_table(results: Sequence[Result], remarks: Sequence[str] = ()) -> Tab
     samples, blocks = span([r.samples for r in results]), span([r.blocks for r in results])
     targets = sorted({p for r in results if (p := r.question.precision) is not None})
     aim = ", to " + " and ".join(f"{100 * t:g}%" for t in targets) if targets else ""
-    sentence = (
-        f"{samples} outputs per row, in {blocks} independent blocks{aim}; {settings(results)}."
-    )
-    for design in dict.fromkeys(r.question.design for r in results):
-        sentence += f" {design}: {DESIGNS[design].meaning}."
+    sentence = f"{samples} outputs per row, in {blocks} blocks{aim}; {settings(results)}."
     return rows_table(results, [sentence, *verdict_sentence(results)], remarks)
 
 

@@ -234,12 +234,10 @@ class Result(RowBase):
         lambda r: r.estimate.interval(r.confidence)[1])
     ratio = _column(
         optional(NUMBER), "empirical over the claim.", lambda r: r.estimate.ratio, header="ratio",
-        cell=lambda r: _ratio(r), drop_priority=1, axis="ratio to theory",
-        note="ratio = empirical / theory")
+        cell=lambda r: _ratio(r), drop_priority=1, axis="ratio to theory")
     z = _column(
         optional(NUMBER), "Difference from the claim, in standard errors.", lambda r: r.estimate.z,
-        header="z", show="{:+.2f}".format, drop_priority=2,
-        note="z = (empirical - theory) / standard error")
+        header="z", show="{:+.2f}".format, drop_priority=2)
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference at least as large, Student t; of this row alone.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from varsim.fields import Field, Schema, level, many_seeds
@@ -10,6 +11,9 @@ from varsim.fields.rounding import needs_exponent
 from varsim.table import Column, Records, Table
 
 _MOST_CAVEATS = 3
+
+# The smallest allowance that a caption tells.
+_SHOWN = 0.0005
 
 
 def schema_of(rows: Sequence[R]) -> Schema[R]:
@@ -81,7 +85,7 @@ def _column(field: Field[R, object], rows: Sequence[R], *, exponent: bool = Fals
     cells = [field.text(row, exponent=exponent) for row in rows]
     return Column(
         header, cells, field.numeric, field.drop_priority, shortenable=field.name == "init",
-        note=field.note, name=field.name,
+        name=field.name,
     )  # fmt: skip
 
 
@@ -158,15 +162,33 @@ def caveat_sentences(rows: Sequence[R]) -> Iterator[str]:
             yield f"{more} more {have} the caveat {kind!r}; --format csv shows all of them."
 
 
-def verdict_sentence(rows: Sequence[R]) -> list[str]:
-    """Return the sentence about the verdicts of rows; empty without verdicts."""
+def verdict_sentence(rows: Sequence[R], allowance: float = 0.0) -> list[str]:
+    """Return the sentence about the verdicts of rows; empty without verdicts.
+
+    Args:
+        rows: The rows.
+        allowance: The largest relative allowance of a theory.
+    """
     alpha = next((row.alpha for row in rows if row.agrees is not None), None)
     if alpha is None:
         return []
+    allowed = f" and its allowance of at most {allowance:.1%}" if allowance >= _SHOWN else ""
     return [
-        "agrees: theory lies within the sampling error; if all theories hold, the chance of any "
-        f"DISAGREES in this table is at most {100 * alpha:.12g}% (Holm)."
+        f"agrees: theory is within the sampling error{allowed}; if all theories hold, "
+        f"{_share_of_tables(alpha)} a DISAGREES."
     ]
+
+
+def _share_of_tables(alpha: float) -> str:
+    """Return a share of tables in words.
+
+    >>> _share_of_tables(0.001), _share_of_tables(0.03)
+    ('1 table in 1,000 shows', '3% of tables show')
+    """
+    tables = round(1 / alpha)
+    if math.isclose(alpha * tables, 1.0):
+        return f"1 table in {tables:,} shows"
+    return f"{100 * alpha:.12g}% of tables show"
 
 
 def varies(field: Field[R, object], rows: Sequence[R]) -> bool:

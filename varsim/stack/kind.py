@@ -37,19 +37,14 @@ _SAME_THEORY = 1e-6
 def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Table:
     """Return the table of one stack, one row per layer from the input on, with remarks below."""
     first = rows[0]
-    caption = [
-        f"{first.networks:,} networks of {first.depth:,} layers, with a batch of "
-        f"{first.question.batch:,} inputs per network; {settings([first])}. Errors are between "
-        "networks.",
-        *verdict_sentence(rows),
-    ]
     slack = max(
         max(row.theory_slack, row.gradient_slack, row.correlation_slack or 0.0) for row in rows
     )
-    if slack >= 0.0005:
-        caption.append(
-            f"Verdicts allow theory for what it leaves out at finite width, at most {slack:.1%}."
-        )
+    caption = [
+        f"{first.networks:,} networks of {first.depth:,} layers, batch {first.question.batch:,}; "
+        f"{settings([first])}.",
+        *verdict_sentence(rows, slack),
+    ]
     return rows_table(rows, caption, remarks, _stack_caveats(rows), [_chart(rows)])
 
 

@@ -312,7 +312,7 @@ class LayerResult(RowBase):
     theory = _column(
         optional(NUMBER), "E h² by theory; empty where varsim does not know it.",
         lambda r: r.prediction.variance, stored=True, header="Var[h] theory", measured=_forward,
-        show=short, note="Var[h] is over networks, inputs and units")
+        show=short)
     theory_slack = _column(
         NUMBER, "Relative allowance for what theory leaves out.",
         lambda r: r.prediction.variance_slack, stored=True)
@@ -328,8 +328,7 @@ class LayerResult(RowBase):
         "Difference from theory, beyond the allowance, in standard errors: the measured one, or "
         "that by theory if it is larger.",
         lambda r: None if r.forward is None else r.forward.joint_z, header="z",
-        show="{:+.2f}".format, drop_priority=6,
-        note="z = (empirical - theory) / standard error, beyond the allowance")
+        show="{:+.2f}".format, drop_priority=6)
     p = _column(
         optional(NUMBER),
         "Two-sided probability of a difference at least as far beyond the allowance; of this row "
@@ -339,11 +338,10 @@ class LayerResult(RowBase):
         optional(NUMBER),
         "Variance over units and inputs within one network, averaged over networks.",
         lambda r: finite(r.totals.within), header="within", measured=_forward, show=short,
-        drop_priority=0, note="within: over the units and inputs of one network")
+        drop_priority=0)
     _median = _column(
         optional(NUMBER), "empirical of the typical network: the median.", lambda r: r.median,
-        name="median", stored=True, header="median", measured=_forward, show=short, drop_priority=1,
-        note="median: of the typical network")
+        name="median", stored=True, header="median", measured=_forward, show=short, drop_priority=1)
     spread = _column(
         optional(NUMBER), "Relative variance of empirical between networks.",
         lambda r: finite(r.totals.square_m2 / (r.totals.networks - 1)))
@@ -380,8 +378,7 @@ class LayerResult(RowBase):
     output_correlation = _column(
         optional(NUMBER), "The same, measured; empty for one input.",
         lambda r: _output_correlation(r.totals), header="corr[h] ± {level}", axis="corr[h]",
-        cell=lambda r: _correlation(r), drop_priority=7,
-        note="corr[h] is between two inputs of a batch")
+        cell=lambda r: _correlation(r), drop_priority=7)
     correlation_std_error = _column(
         optional(NUMBER), "Standard error of output_correlation.",
         lambda r: None if r.pairs is None else r.pairs.std_error)
@@ -394,12 +391,11 @@ class LayerResult(RowBase):
         optional(NUMBER), "χ⊥: by how much squared gradients grow from the next layer to this one "
         "at infinite width and equal widths; empty on top.", lambda r: r.prediction.chi,
         stored=True, header="χ⊥", cell=lambda r: _where_correlated(r, r.prediction.chi),
-        drop_priority=7, note="χ⊥ above 1 is chaos, below 1 order")
+        drop_priority=7)
     gradient_theory = _column(
         optional(NUMBER), "E (∂h)² by theory, from a cotangent of variance 1 on top.",
         lambda r: r.prediction.gradient if r.question.backward else None, stored=True,
-        header="Var[∂h] theory", measured=_back, show=short,
-        note="∂h is the gradient from a cotangent of variance 1 on top")
+        header="Var[∂h] theory", measured=_back, show=short)
     gradient_slack = _column(
         NUMBER, "Relative allowance for what that leaves out.",
         lambda r: r.prediction.gradient_slack, stored=True)
