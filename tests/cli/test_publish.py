@@ -174,3 +174,22 @@ def test_what_has_no_figure_is_named(tmp_path: Path, args: str, written: str, ki
     done = here("plot", str(file), "-o", "a.svg")
     assert (done.returncode, done.stdout) == (2, "")
     assert f"it holds {kind}, and not what was measured; give a file" in done.stderr
+
+
+def test_a_loop_gives_one_table(tmp_path: Path) -> None:
+    """A header on every table, or on none but the first: the file is that of a sweep."""
+    swept = here("-d", "64,128", "-s", "sqrt", *SMALL, "-f", "csv").stdout
+    tables = [here("-d", d, "-s", "sqrt", *SMALL, "-f", "csv").stdout for d in ("64", "128")]
+    without = here("-d", "128", "-s", "sqrt", *SMALL, "-f", "csv", "--no-header").stdout
+    for number, text in enumerate((tables[0] + tables[1], tables[0] + without)):
+        file = tmp_path / f"{number}.csv"
+        file.write_text(text, encoding="utf-8")
+        (tmp_path / "swept.csv").write_text(swept, encoding="utf-8")
+        done = here("compare", str(file), str(tmp_path / "swept.csv"))
+        assert done.stderr.endswith("2 of 2 pairs agree: 2 identical.\n")
+    assert without.count("\n") == 1
+
+
+def test_a_header_is_left_out_of_csv_alone() -> None:
+    """Other formats have none."""
+    assert here("--no-header").returncode == 2

@@ -248,9 +248,16 @@ explain = option(
     help="Explain the result with the numbers of this run.",
 )  # fmt: skip
 
-formats = option(
-    "-f", "--format", shared=True, type=Name(FORMATS, _SHORT_FORMATS), default="table",
-    show_default=True, group=OUT, metavar="FORMAT", help=f"Format on stdout: {', '.join(FORMATS)}.",
+formats = all_of(
+    option(
+        "-f", "--format", shared=True, type=Name(FORMATS, _SHORT_FORMATS), default="table",
+        show_default=True, group=OUT, metavar="FORMAT",
+        help=f"Format on stdout: {', '.join(FORMATS)}.",
+    ),
+    option(
+        "--no-header", shared=True, is_flag=True, group=OUT,
+        help="Leave out the first line of --format csv, as in a loop that appends to a file.",
+    ),
 )  # fmt: skip
 
 _WRITTEN = f"Also write FILE in the format of its suffix: {' '.join(SUFFIXES)}; may be repeated."
@@ -302,6 +309,7 @@ class OutputOptions:
     """Values of ``formats``, ``outputs``, ``view`` and ``quiet``."""
 
     format: str
+    no_header: bool
     output: Sequence[Path]
     columns: Sequence[str]
     sort: str | None

@@ -45,21 +45,29 @@ class Publisher:
         quiet: Whether errors alone are written to stderr.
         view: The shown columns and their order. Files in machine formats have all fields, so that
             they can be read again.
+        header: Whether CSV on stdout has its first line, with the names.
     """
 
     format_name: str
     outputs: Sequence[Path]
     quiet: bool
     view: View = field(default_factory=View)
+    header: bool = True
 
     @classmethod
     def of(cls, options: OutputOptions, outputs: Sequence[Path] | None = None) -> Publisher:
         """Return the publisher for a command's options, with other outputs if given."""
+        if options.no_header and options.format != "csv":
+            raise InputError(
+                f"--no-header is for --format csv, not {options.format}; add -f csv, or leave it "
+                "out"
+            )
         return cls(
             options.format,
             options.output if outputs is None else outputs,
             quiet=options.quiet,
             view=View(tuple(dict.fromkeys(options.columns)), options.sort or ""),
+            header=not options.no_header,
         )
 
     def __post_init__(self) -> None:
@@ -145,9 +153,10 @@ class Publisher:
                 names = ", ".join(left_out)
                 self.say(f"The terminal is too narrow for: {names}; --format csv has them.")
         else:
-            stream.write(
-                encodable(escape_control_characters(text_of(self.format_name, tables)), stream)
-            )
+            text = text_of(self.format_name, tables)
+            if not self.header:
+                text = text.partition("\n")[2]
+            stream.write(encodable(escape_control_characters(text), stream))
         for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""

@@ -164,7 +164,7 @@ def _csv_rows(content: str, schemas: Sequence[Schema[Any]]) -> Iterator[Numbered
             raise InputError("its header is not that of rows of varsim")
         texts = _text_columns(schemas)
         for cells in lines:
-            if not any(cells):
+            if not any(cells) or cells == names:  # a loop appends whole tables
                 continue
             if len(cells) != len(names):
                 raise csv.Error
