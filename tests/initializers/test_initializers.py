@@ -190,7 +190,7 @@ def test_truncation_is_that_of_its_convention(name: str, std: float, bound: floa
         ("orthogonal", "he", False, "fits scale sqrt and lecun (k"),
         ("orthogonal(gain=2)", "sqrt", False, "it fits no scheme (k = "),
         ('truncated_normal(std="xavier")', "xavier", True, ""),
-        ('truncated_normal(std="xavier")', "he", False, "it fits scale xavier (k"),
+        ('truncated_normal(std="xavier")', "he", False, "for this shape it fits scale xavier (k"),
         ("trunc_normal", "none", False, "0.7737 times by the initializer's own theory"),
         ("trunc_normal(std=0.02)", "50", True, ""),
         ("sparse", "100", False, "0.8906 times by the initializer's own theory"),

@@ -20,7 +20,7 @@ from varsim.fields.values import NUMBER, TEXT, WHOLE, ValueType, mapping, option
 from varsim.initializers import Initializer, find
 from varsim.initializers.documented import REMARKS
 from varsim.layer.question import Experiment
-from varsim.layer.result import fitting_schemes
+from varsim.layer.result import fitting_schemes, simple_ratio
 from varsim.layer.totals import Totals
 from varsim.statistics import Caveat, Estimate
 
@@ -253,7 +253,8 @@ def _off_claim(row: InitializerCheck, claimed: float) -> str:
     message = f"E w² is {ratio:.4g} ± {half_width:.2g} times the documented {row.claim}"
     if abs(ratio - truncated_moments(2.0)[0]) <= 2 * half_width:
         message += ", as for a normal cut at two deviations without rescaling"
-    return message + (f"; it fits scale {fitting}" if fitting else "")
+    message += simple_ratio(ratio, square.std_error / claimed)
+    return message + (f"; for this shape it fits scale {fitting}" if fitting else "")
 
 
 def _built(values: Mapping[str, Any]) -> InitializerCheck:

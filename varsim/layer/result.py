@@ -26,6 +26,11 @@ _ROUGH = 0.05
 
 _ROUND_NUMBERS = [digit * int(10**power) for power in range(2, 12) for digit in (1, 2, 5)]
 
+_SIMPLE_RATIOS = {
+    1 / 8: "an eighth of it", 1 / 6: "a sixth of it", 1 / 4: "a quarter of it",
+    1 / 3: "a third of it", 1 / 2: "half of it", 2: "twice it",
+}  # fmt: skip
+
 # Largest difference of an initializer from a scheme that it fits, in standard errors.
 _FITS = 4.0
 
@@ -362,11 +367,24 @@ def _off_claim(result: Result) -> str:
     second = result.k**-2
     fitting = fitting_schemes(e, ratio * second, error * second)
     message = f"the variance is {ratio:.4g} ± {half_width:.2g} times the claim of scale {e.scale}"
+    message += simple_ratio(ratio, error)
     if result.init_theory is not None:
         by_theory = result.init_theory / result.theory
         message += f", and {by_theory:.4g} times by the initializer's own theory"
-    message += f"; it fits scale {fitting}" if fitting else "; it fits no scheme"
+    message += f"; for this shape it fits scale {fitting}" if fitting else "; it fits no scheme"
     return message + (f" (k = {result.k / math.sqrt(ratio):.4g})" if ratio else "")
+
+
+def simple_ratio(ratio: float, error: float) -> str:
+    """Return a simple ratio that a measured one fits, as part of a sentence, or "".
+
+    >>> simple_ratio(0.501, 0.002), simple_ratio(0.9, 0.002)
+    (', half of it', '')
+    """
+    for exact, words in _SIMPLE_RATIOS.items():
+        if abs(ratio - exact) <= _FITS * error:
+            return f", {words}"
+    return ""
 
 
 def fitting_schemes(experiment: Experiment, mean_square: float, std_error: float) -> str:
