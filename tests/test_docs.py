@@ -8,6 +8,7 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -317,3 +318,21 @@ def rewrite() -> None:
 
 if __name__ == "__main__":
     rewrite()
+
+
+@pytest.mark.parametrize("width", [58, 78])
+def test_long_commands_of_topics_run_as_one(width: int) -> None:
+    """On a terminal they are continued with a backslash, between words, and so can be pasted."""
+    commands = [
+        line
+        for topic in guide.topics()
+        for line in guide.source(topic).splitlines()
+        if line.startswith("$ ")
+    ]
+    assert max(map(len, commands)) > width
+    for command in commands:
+        shown = guide.continued(command, width)
+        assert shown.replace(" \\\n   ", "") == command
+        assert shlex.split(shown.replace("\\\n", "")) == shlex.split(command)
+        words = re.findall(r"""(?:"[^"]*"|'[^']*'|\S)+""", command)
+        assert max(map(len, shown.splitlines())) <= max(width, *(len(w) + 6 for w in words))

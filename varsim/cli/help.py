@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ TOPICS = Path(__file__).with_name("topics")
 
 # The symbols of drawings in text, in ASCII.
 _INK = str.maketrans("█├─●┤", "#[-o]")
+
+# Words of a command; quotes hold spaces together.
+_WORDS = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 
 _EXAMPLES = [
     ("varsim help", "List the topics and the commands."),
@@ -116,6 +120,27 @@ def _rendered(markdown: str) -> str:
     colours = Theme({"markdown.code": "bold cyan"})  # rich's own are for dark terminals only
     width = shutil.get_terminal_size().columns
     console = Console(file=sys.stdout, width=width, theme=colours)
+    lines = [
+        continued(line, width - 2) if line.startswith("$ ") else line
+        for line in markdown.splitlines()
+    ]
     with console.capture() as captured:
-        console.print(Markdown(markdown, code_theme="ansi_dark"))
+        console.print(Markdown("\n".join(lines), code_theme="ansi_dark"))
     return captured.get()
+
+
+def continued(line: str, width: int) -> str:
+    r"""Return a command in lines of at most a width, where a word allows it, that run as one.
+
+    >>> print(continued("$ varsim --dim 64 -s 'a b'", 18))
+    $ varsim --dim \
+        64 -s 'a b'
+    """
+    shown = ""
+    for word in _WORDS.findall(line):
+        last = shown.rpartition("\n")[2]
+        if shown and len(last) + len(word) + 3 > width:
+            shown += " \\\n    " + word
+        else:
+            shown += f" {word}" if shown else word
+    return shown
