@@ -63,6 +63,21 @@ def test_the_spread_is_that_of_many_networks(config: Config) -> None:
     assert alone[0].gradient_spread - relative.mean() > error
 
 
+def test_the_spread_below_batch_norm_is_that_of_many_networks() -> None:
+    """Of signals, in a batch of 16: as above; without the inputs' correlation it is rejected."""
+    config, networks = Config("leaky_relu", "batch", width=48, depth=5), 1500
+    squares, _ = some_networks(asked(config, batch=16), np.random.default_rng(7), networks)
+    for place, (layer, values) in enumerate(
+        zip(predict(asked(config, batch=16)), squares, strict=True)
+    ):
+        relative = (values / values.mean() - 1) ** 2
+        error = 4.5 * relative.std() / math.sqrt(networks)
+        assert layer.batch_spread is not None
+        assert abs(relative.mean() - layer.batch_spread) < 0.1 * layer.batch_spread + error
+        if place:
+            assert relative.mean() - 2 / (48 * 16) > error
+
+
 def test_gradients_that_rare_networks_carry_are_no_alarm() -> None:
     """The sample's error gives p = 1e-41; by theory's spread a few networks carry the mean."""
     rows = simulate_layers(

@@ -401,6 +401,32 @@ def correction(network: Network, at_limit: Limit, excess: float) -> Correction:
     return ascent.correction()
 
 
+def spread(network: Network, at_limit: Limit) -> Array:
+    """Return the relative variance of the batch's mean of Σh²/n in a plain stack, by layer.
+
+    Given the batch's Gram matrix, a unit's Σh² over the batch has the relative variance
+    2 Σ_ij c_ij²/B², with c the inputs' correlation and its fluctuation; the matrix has a mean of φ²
+    over the batch and the units below: batch.md, section 9.
+    """
+    b, (first, *widths) = network.batch, network.widths
+    c = np.array([1.0 if each is None else each for each in at_limit.correlations])
+    x = Entries.of(network.x_dist, 0.0, 1.0)
+    alike = (1 + (b - 1) * network.correlation**2) / b
+    kernel = np.full(len(widths), (x.fourth / x.variance**2 - 1) * alike / first)
+    mean = Means(network.phi, pairs(b))
+    of_unit = mean(total(phi=2) * total(phi=2)) / mean(total(phi=2)) ** 2 - 1
+    without_bias = 1 - network.bias_std**2 / np.array(at_limit.kernels)
+    kernel[1:] = of_unit / np.array(widths[:-1], float) * without_bias[1:] ** 2
+    by_layer, variance = coefficients(network.phi, b), 1 / first
+    squares = np.empty(len(widths))
+    for k, n in enumerate(widths):
+        unshared = at_limit.unshared[k] / at_limit.kernels[k]
+        squares[k] = c[k] ** 2 + unshared**2 * variance
+        variance = by_layer.response[PAIR] ** 2 * variance + by_layer.noise[PAIR] / n
+    result: Array = kernel + 2 * (1 + (b - 1) * squares) / b / np.array(widths, float)
+    return result
+
+
 class _Ascent:
     """The fluctuations on the way up, and what they change.
 

@@ -204,6 +204,9 @@ def _batch_norm(network: Network, at_limit: Limit, law: Law) -> Cells:
     correction = batch.correction(network, at_limit, law.kurtosis - 3)
     if law.kind == "independent" and network.residual is None:
         cells = at_limit.cells.corrected(correction)
+        forward = batch.spread(network, at_limit)
+        of_batch = np.stack([forward, np.full_like(forward, np.nan)])
+        cells = cells._replace(batch_spread=of_batch)
     else:
         cells = at_limit.cells.allowing(correction.size)
     return _without_what_depends_on_empty_cells(with_weight_law(network, at_limit, law, cells))
