@@ -211,10 +211,13 @@ class View:
         self, known: Iterable[str], headers: Mapping[str, str], orderless: Iterable[str]
     ) -> tuple[list[str], list[tuple[str, bool]]]:
         known = list(known)
-        names = {header.lower(): name for header, name in headers.items() if header}
+        names = {
+            header.partition(" ±")[0].lower(): name for header, name in headers.items() if header
+        }
 
         def name_of(text: str) -> str:
-            name = text if text in known else names.get(text.lower(), text)
+            heading = text.partition(" ±")[0].lower()
+            name = text if text in known else names.get(heading, text)
             if name not in known:
                 close = near(text.lower(), names)
                 hint = f"did you mean {close}?" if close else nearest(text, known)

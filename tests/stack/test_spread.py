@@ -91,7 +91,8 @@ def test_gradients_that_rare_networks_carry_are_no_alarm() -> None:
         if row.back is not None and row.gradient_spread is not None and row.gradient_spread < 1.0
     ]
     assert min(p for p in misled if p is not None) < 1e-12
-    assert all(row.gradient_z is not None and abs(row.gradient_z) < 4.0 for row in rows[:-1])
+    assert all(row.gradient_z is None or abs(row.gradient_z) < 4.0 for row in rows[:-1])
+    assert rows[0].gradient_z is None
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from functools import reduce
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -1065,3 +1066,15 @@ def test_what_is_said_of_units_is_that_of_a_normal(activation: str) -> None:
 
 def normal(h: float) -> float:
     return float(stats.norm.pdf(h, scale=2))
+
+
+def test_weights_that_are_zero_disagree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing varies, and nothing is as theory says."""
+    (tmp_path / "zero_weights.py").write_text(
+        "import numpy as np\ndef init(rng, shape):\n    return np.zeros(shape)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = simulate_layers(
+        Network(widths=(32,) * 4, init="zero_weights:init", scale="lecun", networks=8, batch=4)
+    )
+    assert [row.agrees for row in rows] == [False] * 3

@@ -118,7 +118,7 @@ def plot(options: PlotOptions) -> int:
         written.append(publisher.write(prose=f"{figures[0].caption}\n"))
     for remark in figures[0].remarks:
         publisher.say(f"Note: {remark}")
-    if not options.output:
+    if not options.output and all(written):
         publisher.say(f"Wrote {outputs[0]}.")
     if options.open and all(written):
         click.launch(str(outputs[0]))

@@ -239,7 +239,14 @@ def _unknown_variables(ctx: click.Context) -> list[tuple[str, str | None]]:
         for param in command.params
         if isinstance(param, GroupedOption)
     ]
-    return [(name, near(name, known, least=0.7)) for name in given if name not in known]
+    return [(name, _meant(name, known)) for name in given if name not in known]
+
+
+def _meant(variable: str, known: Sequence[str]) -> str | None:
+    """Return the variable that is meant: with a command's name, or the nearest."""
+    option = variable.removeprefix("VARSIM")
+    of_commands = [name for name in known if name.endswith(option)]
+    return of_commands[0] if of_commands else near(variable, known, least=0.7)
 
 
 def subcommands(ctx: click.Context) -> dict[str, click.Command]:

@@ -234,7 +234,9 @@ class LayerResult(RowBase):
     def is_loose(self) -> bool:
         """Whether theory has a larger allowance, since the law of the weights is unknown."""
         slack = max(self.prediction.variance_slack, self.prediction.gradient_slack)
-        return self.question.init is not None and slack > 3 * LARGEST_SLACK
+        if self.question.init is None or self.question.norm == "batch":
+            return False
+        return slack > (LARGEST_SLACK if self.agrees is False else 3 * LARGEST_SLACK)
 
     @property
     def caveats(self) -> tuple[Caveat, ...]:
@@ -410,9 +412,9 @@ class LayerResult(RowBase):
         optional(NUMBER), "Standard error of gradient.",
         lambda r: None if r.back is None else r.back.std_error)
     gradient_z = _column(
-        optional(NUMBER), "As z.",
-        lambda r: None if r.back is None else r.back.joint_z, header="∂h z",
-        show="{:+.2f}".format, drop_priority=6)
+        optional(NUMBER), "As z; empty where a few networks carry the mean.",
+        lambda r: None if r.back is None or r.gradients_are_heavy else r.back.joint_z,
+        header="∂h z", show="{:+.2f}".format, drop_priority=6)
     gradient_p = _column(
         optional(NUMBER), "As p; empty where a few networks carry the mean.",
         lambda r: None if r.back is None or r.gradients_are_heavy else r.back.joint_p)
@@ -457,7 +459,8 @@ def _estimate(
     if mean is None or not math.isfinite(mean):
         return None
     std_error = totals.relative_error(m2) * mean
-    claim = theory if std_error else None
+    # Without any spread, rare networks may carry the mean.
+    claim = theory if std_error or expected else None
     error = 0.0 if claim is None else claim * math.sqrt(expected / totals.networks)
     return Estimate(
         value=mean, std_error=std_error, dof=totals.networks - 1, claim=claim, slack=slack,
@@ -538,8 +541,8 @@ def _caveats_of_theory(row: LayerResult) -> Iterator[Caveat]:
         slack = max(theory.variance_slack, theory.gradient_slack)
         yield Caveat(
             "unknown-law",
-            f"the law of the weights is unknown: theory takes it as free of skewness and allows "
-            f"{slack:.1%}, so a verdict finds only larger errors",
+            "the law of the weights is unknown: theory takes it as free of skewness and of heavy "
+            f"tails, and allows {slack:.1%}, so a verdict finds only larger errors",
         )
     if (
         row.pairs is not None

@@ -102,7 +102,7 @@ class Estimate:
         dof = self.dof if self.expected_dof is None else self.expected_dof
         errors[dof] = max(errors.get(dof, 0.0), self.expected_error)
         if not any(errors.values()):  # nothing varies
-            return 1.0 if self.value == self.claim else 0.0
+            return 0.0 if self._beyond(self.claim) else 1.0
         return max(self._p(self.claim, error, dof) for dof, error in errors.items() if error)
 
     def joint_p_up_to(self, limit: float) -> float | None:

@@ -65,7 +65,7 @@ class Cells(NamedTuple):
     def of(cls, value: Array) -> Cells:
         """Return cells without allowances, whose spread is unknown."""
         unknown = np.full(value.shape, np.nan)
-        return cls(value, np.zeros(value.shape), unknown, unknown)
+        return cls(value, np.zeros(value.shape), unknown, unknown.copy())
 
     def corrected(self, by: Correction) -> Cells:
         """Return the cells with a correction, whose next terms enter the allowances."""

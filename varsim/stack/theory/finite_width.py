@@ -38,11 +38,13 @@ def cells_at_finite_width(network: Network, at_limit: Limit) -> Cells:
         ArithmeticError: Floats cannot hold a moment.
     """
     law = law_of(network)
-    if network.norm == "batch":
-        return _batch_norm(network, at_limit, law)
-    if network.residual is not None:
-        return _residual(network, at_limit, law)
-    return _plain(network, at_limit, law)
+    theory = _residual if network.residual is not None else _plain
+    cells = (_batch_norm if network.norm == "batch" else theory)(network, at_limit, law)
+    first = spread.first_layer(network, at_limit)
+    for known, value in zip((cells.spread, cells.batch_spread), first, strict=True):
+        if math.isnan(known[VARIANCE, 0]):
+            known[VARIANCE, 0] = value
+    return cells
 
 
 def _plain(network: Network, at_limit: Limit, law: Law) -> Cells:

@@ -62,9 +62,7 @@ def log_variances(network: Network, at_limit: Limit, *, isometric: bool) -> LogV
         isometric: Whether every W is an isometry of its input.
     """
     branches = _branches(network, at_limit, isometric=isometric)
-    x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
-    share = variance_of_weights(network)[0] / at_limit.kernels[0]
-    of_input = share**2 * x.square_variance / n
+    of_input = _of_input(network, at_limit)
     equal = [_powers(1.0, 0.0)] * network.depth
     shared = powers_of_pair(network, at_limit)
     one, _ = _log_variances(branches, of_input, equal, one_cotangent=True)
@@ -73,6 +71,27 @@ def log_variances(network: Network, at_limit: Limit, *, isometric: bool) -> LogV
         branches, of_input * network.correlation**2, shared, one_cotangent=False
     )
     return LogVariances(one, same, pair, by_gradients)
+
+
+def _of_input(network: Network, at_limit: Limit) -> float:
+    """Return the relative variance of the first layer's kernel, for one input."""
+    x, n = Entries.of(network.x_dist, 0.0, 1.0), network.widths[0]
+    share = variance_of_weights(network)[0] / at_limit.kernels[0]
+    return float(share**2 * x.square_variance / n)
+
+
+def first_layer(network: Network, at_limit: Limit) -> tuple[float, float]:
+    """Return the relative variance of Σh²/n in layer 1, for one input and for the batch's mean.
+
+    It has no norm and no stream below it: Σh²/n is a mean over normal units, given their kernel.
+    """
+    one, c = _of_input(network, at_limit), at_limit.correlations[0]
+    c = 1.0 if c is None else c
+    below, n = network.widths[:2]
+    pair = one * network.correlation**2
+    pair += 2 * min(1.0, c * c + 1 / below) / n
+    one = (1 + one) * (1 + 2 / n) - 1
+    return one, float(of_batch(np.array(one), np.array(pair), network.batch))
 
 
 class _Branch(NamedTuple):
