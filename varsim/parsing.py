@@ -293,8 +293,8 @@ def items(text: str) -> list[str]:
     """
     if _GROUPED.fullmatch(text):
         raise InputError(
-            f"{quoted(text)} is a list, since a comma separates values; write "
-            f"{text.replace(',', '')} for a number"
+            f"{quoted(text)} has the commas of a number, and a comma separates values; write "
+            f"{text.replace(',', '')}"
         )
     return _non_empty(text, text.split(","))
 

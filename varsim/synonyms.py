@@ -196,7 +196,21 @@ COMMANDS: Mapping[str, str] = {
 
 _TOPICS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("he", "kaiming", "xavier", "glorot", "lecun", "scale", "scales", "schemes", "ranges"),
+        (
+            "fan-in",
+            "fan-out",
+            "dim",
+            "d",
+            "he",
+            "kaiming",
+            "xavier",
+            "glorot",
+            "lecun",
+            "scale",
+            "scales",
+            "schemes",
+            "ranges",
+        ),
         "sweeps",
     ),
     **dict.fromkeys(("torch", "keras", "jax", "orthogonal", "pytorch"), "initializers"),

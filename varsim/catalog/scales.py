@@ -143,7 +143,7 @@ def _parsed(name: str) -> tuple[str, Scale]:
     if (divisor := _RECIPROCAL.fullmatch(formula)) is not None:
         raise InputError(
             f"scale is the divisor k in W = base / k, and k = {shortened(name)} multiplies W; "
-            f"write {divisor[1]} to divide W by it, or {real(name):.6g} to multiply W by "
+            f"write {divisor[1]} to divide W by it, or {real(name):.15g} to multiply W by "
             f"{divisor[1]}"
         )
     power = _POWER.fullmatch(name)

@@ -200,6 +200,9 @@ class Program(GroupedCommand, click.Group):
         if args[0] not in self._loaders:
             if (meant := synonyms.COMMANDS.get(args[0].lower())) is not None:
                 ctx.fail(f"{quoted(args[0])} is not a command; take {meant}")
+            if args[0][:1].isdigit():
+                number = quoted(args[0])
+                ctx.fail(f"{number} is not a command; give it to an option, like --dim 64,512")
             close = near(args[0].lower(), self._loaders)
             ctx.fail(
                 f"{quoted(args[0])} is not a command; did you mean varsim {close}?"

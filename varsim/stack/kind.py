@@ -40,8 +40,9 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
     slack = max(
         max(row.theory_slack, row.gradient_slack, row.correlation_slack or 0.0) for row in rows
     )
+    layers = f"{first.depth:,} layer{'s' * (first.depth > 1)}"
     caption = [
-        f"{first.networks:,} networks of {first.depth:,} layers, batch {first.question.batch:,}; "
+        f"{first.networks:,} networks of {layers}, batch {first.question.batch:,}; "
         f"{settings([first])}.",
         *verdict_sentence(rows, slack),
     ]

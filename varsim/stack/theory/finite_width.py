@@ -197,7 +197,7 @@ def _batch_norm(network: Network, at_limit: Limit, law: Law) -> Cells:
     if network.batch < batch.LEAST:
         reason = f"theory of batch norm needs a batch of at least {batch.LEAST}"
         if network.batch == 2:
-            reason += ": 2 inputs are always ±1 below it, and no gradient passes"
+            reason += ": of 2 inputs it makes ±1, and no gradient passes it"
         return at_limit.cells.boundary_only(reason)
     if network.depth > _MOST_LAYERS:
         return at_limit.cells.boundary_only(
