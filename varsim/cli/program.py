@@ -12,8 +12,8 @@ import click
 
 from varsim.cli import layer
 from varsim.cli.options import option
-from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say_error
-from varsim.cli.usage import Program
+from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say, say_error
+from varsim.cli.usage import Program, unknown_variables
 from varsim.compute import lazy, out_of_resources
 from varsim.errors import InputError, quoted, shortened
 from varsim.settings import LAYER
@@ -117,6 +117,8 @@ def main() -> None:
     """Run the command and exit with its code; no mistake of a user ends in a traceback."""
     try:
         code = varsim.main(prog_name="varsim", standalone_mode=False)
+        for note in unknown_variables(varsim):  # after the checks: an error is the only output
+            say(note)
     except click.ClickException as error:
         message = _LONG_WORD.sub(lambda match: shortened(match[0]), error.format_message())
         if "extra argument" in message:

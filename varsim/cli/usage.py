@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from varsim import synonyms
-from varsim.cli.streams import encodable, say
+from varsim.cli.streams import encodable
 from varsim.errors import near, quoted
 
 
@@ -172,14 +172,6 @@ class Program(GroupedCommand, click.Group):
         super().__init__(*args, **kwargs)
         self._loaders = subcommands
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line, and name variables that are for no option."""
-        unknown = _unknown_variables(ctx)
-        for name, close in unknown:
-            hint = f"did you mean {close}?" if close else "see varsim --help"
-            say(f"Note: no option reads the variable {name}; {hint}")
-        return super().parse_args(ctx, args)
-
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
         return list(self._loaders)
@@ -229,20 +221,24 @@ class Program(GroupedCommand, click.Group):
             formatter.write_dl([(name, first_line(c)) for name, c in self.subcommands().items()])
 
 
-def _unknown_variables(ctx: click.Context) -> list[tuple[str, str | None]]:
-    """Return the variables VARSIM_* that no option reads, each with the nearest name."""
+def unknown_variables(program: Program) -> Iterator[str]:
+    """Yield a note per variable VARSIM_* that no option reads, with the one that is meant."""
     given = [name for name in os.environ if name.startswith("VARSIM_")]
     if not given:
-        return []
-    commands = {"VARSIM": ctx.command}
-    commands |= {f"VARSIM_{n.upper()}": c for n, c in subcommands(ctx).items()}
+        return
+    commands: dict[str, click.Command] = {"VARSIM": program}
+    commands |= {f"VARSIM_{name.upper()}": c for name, c in program.subcommands().items()}
     known = [
         f"{prefix}_{param.name}".upper()
         for prefix, command in commands.items()
         for param in command.params
         if isinstance(param, GroupedOption)
     ]
-    return [(name, _meant(name, known)) for name in given if name not in known]
+    for name in given:
+        if name not in known:
+            close = _meant(name, known)
+            hint = f"did you mean {close}?" if close else "see varsim --help"
+            yield f"Note: no option reads the variable {name}; {hint}"
 
 
 def _meant(variable: str, known: Sequence[str]) -> str | None:
