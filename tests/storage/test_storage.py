@@ -125,23 +125,26 @@ def without_verdicts(file: Path) -> list[str]:
     return [json.dumps(RESULTS.record(row)) for row in rows]
 
 
+SLOW_SECOND_ROW = [
+    "--dim",
+    "4,4096",
+    "--scale",
+    "sqrt",
+    "--samples",
+    "1e6",
+    "-j",
+    "1",
+    "--design",
+    "paired",
+]
+"""A sweep of two rows: the first is done at once, the second takes its time."""
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_row_is_on_disk_the_moment_it_is_done(suffix: str, tmp_path: Path) -> None:
     """While the second row takes its time, the first one is there already, without a verdict."""
     file = tmp_path / f"sweep.{suffix}"
-    args = (
-        "--dim",
-        "4,4096",
-        "--scale",
-        "sqrt",
-        "--samples",
-        "1e6",
-        "-j",
-        "1",
-        "--design",
-        "paired",
-    )
-    with running(*args, "--output", str(file), "--resume") as process:
+    with running(*SLOW_SECOND_ROW, "--output", str(file), "--resume") as process:
         wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") > (suffix == "csv"))
         process.kill()
     (row,) = parse(file.read_text(encoding="utf-8"), file.suffix)
@@ -159,19 +162,7 @@ def running(*args: str) -> subprocess.Popen[str]:
 def test_two_writers_never_interleave(tmp_path: Path) -> None:
     """While one adds rows, another is refused with a sentence, with --resume or without."""
     file = tmp_path / "sweep.jsonl"
-    args = (
-        "--dim",
-        "4,4096",
-        "--scale",
-        "sqrt",
-        "--samples",
-        "1e6",
-        "-j",
-        "1",
-        "--design",
-        "paired",
-    )
-    with running(*args, "--output", str(file), "--resume") as first:
+    with running(*SLOW_SECOND_ROW, "--output", str(file), "--resume") as first:
         wait_for(lambda: file.exists() and file.stat().st_size > 0)
         for option in (["--resume"], []):
             second = here("--samples", "6400", "--output", str(file), *option)
@@ -179,7 +170,7 @@ def test_two_writers_never_interleave(tmp_path: Path) -> None:
             assert "in use by another varsim" in second.stderr
         first.kill()
     assert [row.dim for row in parse(file.read_text(encoding="utf-8"), ".jsonl")] == [4]
-    assert resume(file, "--dim", "4", *args[2:-1], "crossed").returncode == 0
+    assert resume(file, "--dim", "4", *SLOW_SECOND_ROW[2:-1], "crossed").returncode == 0
 
 
 def test_a_full_disk_ends_a_run_with_a_sentence_and_its_table(tmp_path: Path) -> None:

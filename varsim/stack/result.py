@@ -504,6 +504,11 @@ def _caveats(row: LayerResult) -> Iterator[Caveat]:
             f"{row.gradient_median:.3g}",
         )
     yield from _caveats_of_theory(row)
+    yield from _caveats_of_run(row)
+
+
+def _caveats_of_run(row: LayerResult) -> Iterator[Caveat]:
+    network = row.question
     if network.precision is None and not row.met:
         yield Caveat(
             "interrupted", f"the run ended after {row.networks:,} of {network.networks:,} networks"
