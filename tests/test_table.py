@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.program import here, on_terminal, parse
+from tests.program import here, on_terminal, parse, visible
 from varsim.cli.program import varsim
 from varsim.errors import InputError
 from varsim.table import Column, Table, View, fitting, table_width
@@ -153,6 +153,19 @@ def test_an_unknown_is_last_in_either_order() -> None:
         assert (schemes[0], schemes[-1]) == (first, "none")
 
 
+def test_all_columns_are_the_usual_ones_with_further_fields() -> None:
+    """At any width, each once, in the order of the list; records for machines stay whole."""
+    asked = ("--columns", "std_error,all,ratio,p")
+    text = visible(on_terminal(*FEW, *asked, COLUMNS="40"))
+    usual = here(*FEW).stdout.splitlines()[0].split()
+    assert text.splitlines()[0].split() == ["std_error", *usual, "p"]
+    assert "too narrow" not in text
+    assert here(*FEW, *asked, "-f", "csv").stdout == here(*FEW, "-f", "csv").stdout
+    assert "column 'all' is unknown" in here(*FEW, "--sort", "all").stderr
+    chart = here(*SHALLOW, "--columns", "all").stdout
+    assert chart == here(*SHALLOW).stdout
+
+
 def test_files_of_rows_keep_every_field(tmp_path: Path) -> None:
     """They are read again, whatever is shown; a ledger keeps its order too."""
     shown = ("--columns", "dim,ratio", "--sort", "-ratio")
@@ -186,7 +199,11 @@ def test_a_plan_has_columns_of_its_own() -> None:
 
 def test_the_shell_completes_columns() -> None:
     """The fields of the command's own rows."""
-    for command, start, name in ((None, "dim,emp", "dim,empirical"), ("layers", "rms", "rms_acti")):
+    for command, start, name in (
+        (None, "dim,emp", "dim,empirical"),
+        ("layers", "rms", "rms_acti"),
+        (None, "dim,all", "dim,all"),
+    ):
         group = varsim
         asked = group if command is None else group.subcommands()[command]
         option = next(param for param in asked.params if param.name == "columns")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeAlias, TypeVar
@@ -24,6 +25,9 @@ _SHORTEST = 16
 _GAP = 2
 """Characters between two columns."""
 
+ALL = "all"
+"""In a selection: the usual columns, at any width."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -33,7 +37,8 @@ class Column:
         header: The header.
         cells: The text of every row.
         numeric: Whether it is aligned to the right.
-        drop_priority: Rank at which a narrow terminal omits it, lowest first; None for never.
+        drop_priority: Rank at which a narrow terminal or page omits it, lowest first; None for
+            never.
         shortenable: Whether a narrow terminal may cut its cells, with an ellipsis.
         chart: Whether it is a small chart, for terminals and plain text only.
         name: The field of the records in this column; empty without one.
@@ -102,6 +107,7 @@ class Table:
         caveats: Sentences that a pasted table must not lose.
         remarks: Further sentences, which come last.
         hidden: Further columns, which are shown on request.
+        label: The name in references of a paper, such as ``varsim-layers``.
     """
 
     columns: Sequence[Column]
@@ -110,6 +116,7 @@ class Table:
     caveats: Sequence[str] = ()
     remarks: Sequence[str] = ()
     hidden: Sequence[Column] = ()
+    label: str = "varsim"
 
     @property
     def caption(self) -> Sequence[str]:
@@ -137,7 +144,8 @@ class View:
     """A selection of columns and an order of rows of a table.
 
     Attributes:
-        columns: Names or headings of the selected fields, in order; empty for the usual columns.
+        columns: Names or headings of the selected fields, in order, and ``all`` for the usual
+            columns; empty for the usual columns that have room.
         sort: Names or headings of the fields to sort by, separated by commas, each with a minus
             sign for descending order; empty for the given order.
     """
@@ -160,12 +168,13 @@ class View:
         table = self.sorted(table)
         if not self.columns:
             return table
-        columns = self._of(table)[0]
-        return replace(
-            table,
-            columns=[table.column(name) for name in columns],
-            records=[{name: record[name] for name in columns} for record in table.records],
-        )
+        names = self._of(table)[0]
+        chosen = [_usual(table) if name == ALL else [table.column(name)] for name in names]
+        columns = {column.name or column.header: column for each in chosen for column in each}
+        table = replace(table, columns=list(columns.values()))
+        if ALL in names:
+            return table
+        return replace(table, records=[{n: record[n] for n in names} for record in table.records])
 
     def sorted(self, table: Table) -> Table:
         """Return a table with all of its columns and fields, sorted.
@@ -232,7 +241,13 @@ class View:
                     f"--sort is {name}, which is a list or an object; sort by a number or a text"
                 )
             order.append((name, text.startswith("-")))
-        return list(dict.fromkeys(map(name_of, self.columns))), order
+        names_of_columns = (c if c == ALL else name_of(c) for c in self.columns)
+        return list(dict.fromkeys(names_of_columns)), order
+
+
+def _usual(table: Table) -> list[Column]:
+    """Return the columns of a table, none of which a width omits; a chart still may go."""
+    return [c if c.chart else replace(c, drop_priority=None) for c in table.columns]
 
 
 def _plain_column(name: str, records: Iterable[Record]) -> Column:
@@ -269,6 +284,12 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
         if column.shortenable:
             shown[place] = column.shortened(column.least_width + more)
     return shown
+
+
+def omitted(columns: Iterable[Column], shown: Iterable[Column]) -> list[str]:
+    """Return the headers of columns that are not among those shown; a header may repeat."""
+    every, rest = (Counter(column.header for column in these) for these in (columns, shown))
+    return list((every - rest).elements())
 
 
 def table_width(columns: Sequence[Column]) -> int:

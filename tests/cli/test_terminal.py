@@ -20,7 +20,7 @@ def test_the_table_off_a_terminal_is_plain_and_whole() -> None:
 @pytest.mark.parametrize("command", [(), ("layers", "--depth", "3"), ("init", "orthogonal")])
 def test_a_caption_has_two_lines(command: tuple[str, ...]) -> None:
     """What was sampled, and what agrees means."""
-    done = here(*command, *(SMALL if not command else ("--quiet",)), "-f", "markdown")
+    done = here(*command, *(SMALL if not command else ("--quiet",)))
     _, caption = done.stdout.split("\n\n", 1)
     assert len(caption.splitlines()) == 2
     assert caption.splitlines()[1].startswith("agrees: theory is within the sampling error")

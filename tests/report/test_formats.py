@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import nullcontext
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from tests.program import here
 from varsim.fields.rounding import with_error
-from varsim.report.formats import FORMATS, to_ascii
-from varsim.table import Column, Table
+from varsim.report.formats import FORMATS, SUFFIXES, text_of, to_ascii
+from varsim.table import Column, Table, fitting
 
 TABLE = Table(
     [
@@ -53,8 +56,9 @@ AWKWARD = Table(
 def test_a_figure_of_typst_compiles(tmp_path: Path) -> None:
     """To what the cells say, with a line for each row; a stray quotation mark would not."""
     text = FORMATS["typst"](AWKWARD)
-    assert '[(4.80 ± 0.34) × 10#super[−4]], "−0.92",' in text.splitlines()[5]
-    assert '"−262100 ± 400", "+1.00",' in text.splitlines()[7]
+    rows = [line for line in text.splitlines() if line.startswith('    "')]
+    assert '[(4.80 ± 0.34) × 10#super[−4]], "−0.92",' in rows[0]
+    assert '"−262100 ± 400", "+1.00",' in rows[2]
     compiler = pytest.importorskip("typst")
     source = tmp_path / "table.typ"
     source.write_text(text, encoding="utf-8")
@@ -132,7 +136,7 @@ def test_numbers_of_siunitx_are_numbers_with_room() -> None:
 def test_siunitx_says_the_same_error(value: float, relative: float, sign: int) -> None:
     """The digits in parentheses, in units of the last digit, are the error in the table."""
     cell = with_error(sign * value, value * relative)
-    text = FORMATS["latex-siunitx"](Table([Column("v", [cell])], [], [])).splitlines()[-3]
+    text = FORMATS["latex-siunitx"](Table([Column("v", [cell])], [], [])).splitlines()[-4]
     parts = re.fullmatch(r"(-?\d+)(?:\.(\d+))?\((\d+)\)(?:e(-?\d+))? \\\\", text)
     assert parts is not None, text
     whole, decimals, error, power = parts.groups(default="")
@@ -186,6 +190,114 @@ def test_latex_is_balanced_booktabs() -> None:
     assert all(line.count(" & ") == len(spec[1]) - 1 for line in cells)
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"):
         assert text.count(rule) == 1
-    body = [line for line in text.splitlines() if not line.startswith("%")]
-    assert "±" not in "".join(body)
-    assert not re.search(r"(?<!\\)[%_^#](?!\{)", "".join(body).replace("^{", ""))
+    body = text.replace(r"\caption{%", r"\caption{")
+    assert text.isascii()
+    assert not re.search(r"(?<!\\)[%_^#](?!\{)", body.replace("^{", ""))
+
+
+def test_a_table_of_latex_has_a_caption_and_a_label() -> None:
+    """Every sentence and caveat, with no character of TeX and no ligature; one label per table."""
+    for name in ("latex", "latex-siunitx"):
+        text = text_of(name, [AWKWARD])
+        caption = text.partition("\\caption{%\n")[2].partition("\n}\n")[0]
+        assert caption == (
+            "  100 \\% of \\#rows; a $<$ b \\& c.\n  Caveat: 'x\\_1' has 2\\textasciicircum{}9."
+        )
+        environments = re.findall(r"\\(?:begin|end)\{(?:table|tabular)\}", text)
+        assert "".join(environments) == (r"\begin{table}\begin{tabular}\end{tabular}\end{table}")
+        assert r"\label{tab:varsim}" in text
+        labels = re.findall(r"\\label\{(.*)\}", text_of(name, [AWKWARD, AWKWARD]))
+        assert labels == ["tab:varsim-1", "tab:varsim-2"]
+    options = Table([Column("v", ["1"])], ["See --format csv."], [])
+    assert "See -{}-format csv." in text_of("latex", [options])
+
+
+# --- what a page holds
+
+STACK = ("layers", "--width", "8", "--depth", "2", "--networks", "8", "--batch", "4")
+
+WIDE = Table(
+    [
+        Column("name", ["a" * 30], numeric=False, shortenable=True),
+        *(Column(f"v{n}", ["1" * 16], drop_priority=9 - n) for n in range(7)),
+        Column("verdict", ["agrees"], numeric=False),
+    ],
+    ["A sentence."],
+    [],
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("latex", 80), ("latex-siunitx", 80), ("typst", 80), ("markdown", 120), ("html", 120)],
+)
+def test_a_page_has_the_columns_of_a_terminal_of_its_width(name: str, width: int) -> None:
+    """By their ranks; names are whole there, and tables without a page have every column."""
+    whole = [replace(column, shortenable=False) for column in WIDE.columns]
+    kept = {column.header for column in fitting(whole, width)}
+    assert {"name", "verdict"} < kept < {column.header for column in WIDE.columns}
+    text = text_of(name, [WIDE])
+    assert {c.header for c in WIDE.columns if re.search(rf"\b{c.header}\b", text)} == kept
+    assert "a" * 30 in text
+    assert "v6" in text_of("table", [WIDE])
+
+
+def test_columns_without_room_are_named_once(tmp_path: Path) -> None:
+    """On stderr, for stdout and all files together; all of them come with --columns all."""
+    files = [tmp_path / f"a{suffix}" for suffix in SUFFIXES]
+    outputs = [f"--output={file}" for file in files]
+    done = here(*STACK, *outputs, "-f", "latex")
+    assert done.stderr.count("A page is too narrow for: width, z, median, within") == 1
+    assert "A page" not in here(*STACK).stderr
+    wide = here(*STACK, *outputs, "-f", "latex", "--columns", "all")
+    assert "too narrow" not in wide.stderr
+    (header,) = [line for line in wide.stdout.splitlines() if line.startswith("layer &")]
+    names = here(*STACK).stdout.splitlines()[0].split("1e-01")[0]
+    assert len(header.split(" & ")) == len(re.split("  +", names.strip()))
+    assert all(
+        len(Cells(file.read_text()).texts["th"]) == 13 for file in files if file.suffix == ".html"
+    )
+    chosen = here(*STACK, "-f", "latex", "--columns", "median,within,spread_theory,z,layer")
+    assert "too narrow" not in chosen.stderr
+    assert "\nmedian & within & spread\\_theory & z & layer \\\\\n" in chosen.stdout
+
+
+def test_a_table_of_typst_fits_an_a4_page(tmp_path: Path) -> None:
+    """With margins of 2.5 cm and letters of 11 points; with all of its columns it does not."""
+    compiler = pytest.importorskip("typst")
+    source = tmp_path / "table.typ"
+    for more, fits in (((), True), (("--columns", "all"), False)):
+        figure = here(*STACK, "--quiet", "-f", "typst", *more).stdout
+        table = figure.removeprefix("#figure(\n").partition(",\n  caption")[0]
+        source.write_text(
+            f"#context assert(measure({table}).width < 16cm)\n{figure}@tab:varsim-layers\n",
+            encoding="utf-8",
+        )
+        with nullcontext() if fits else pytest.raises(compiler.TypstError, match="assertion"):
+            compiler.compile(str(source), format="svg")
+
+
+def test_a_header_of_html_has_no_style_of_its_own() -> None:
+    """One style element has it; every header cell is that of a column."""
+    text = text_of("html", [AWKWARD])
+    assert "style=" not in text
+    assert text.count("<style>") == 1
+    header = text.partition("<thead>")[2].partition("</thead>")[0]
+    assert re.findall("<th [^>]*>", header) == [
+        '<th scope="col" class="text">',
+        *['<th scope="col">'] * 2,
+    ]
+
+
+def test_markdown_renders_as_sentences_and_lists() -> None:
+    """A paragraph per sentence of the caption, an item per layer, and neither code nor breaks."""
+    text = here(*STACK, "-f", "markdown", "--explain", "--quiet").stdout
+    page = MarkdownIt("commonmark").enable("table").render(text)
+    assert re.search(r"<p>8 networks of .*</p>\n<p>agrees: .*</p>", page)
+    items = re.findall("<li>(.*)</li>", page)
+    assert [item.partition(":")[0] for item in items] == ["layer 1", "layer 2"]
+    assert page.count("<ul>") == 1
+    assert "<code>" not in page
+    paragraphs = re.findall("<p>(.*?)</p>", page, re.DOTALL)
+    assert len(paragraphs) > 4
+    assert "\n" not in "".join(paragraphs)

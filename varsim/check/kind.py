@@ -27,7 +27,7 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
     packages = "".join(f", {p}" for p in dict.fromkeys(r.init_package for r in rows) if p)
     draws = span([row.draws for row in rows])
     sentence = f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}."
-    return rows_table(rows, [sentence, *verdict_sentence(rows)], remarks)
+    return rows_table(rows, [sentence, *verdict_sentence(rows)], remarks, label="varsim-init")
 
 
 def _obstacle(a: InitializerCheck, b: InitializerCheck) -> str | None:

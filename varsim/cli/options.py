@@ -30,6 +30,7 @@ from varsim.settings import (
     listed,
     one,
 )
+from varsim.table import ALL
 from varsim.usercode import stdout_to_stderr
 
 Decorator: TypeAlias = Callable[[Callable[..., int]], Callable[..., int]]
@@ -282,9 +283,10 @@ def view(known: Names = tuple) -> Decorator:
     """Return the options for the shown columns and their order; the shell completes names."""
     return all_of(
         repeated(
-            "--columns", shared=True, reader=listed("columns", known=known), group=OUT,
-            metavar="LIST",
-            help="Show these fields, in this order, such as scale,ratio: see varsim help formats.",
+            "--columns", shared=True, reader=listed("columns", known=lambda: [ALL, *known()]),
+            group=OUT, metavar="LIST",
+            help="Show these fields, in this order, such as scale,ratio; all shows every column at "
+            "any width: see varsim help formats.",
         ),
         option(
             "--sort", shared=True, type=Values(one("column", str.strip, known)), group=OUT,

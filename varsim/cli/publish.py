@@ -16,7 +16,14 @@ from varsim.cli.streams import abandon, encodable, is_terminal, say, say_as_is, 
 from varsim.cli.terminal import draw
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
-from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
+from varsim.report.formats import (
+    FOR_PEOPLE,
+    MACHINE,
+    SUFFIXES,
+    markdown_prose,
+    omitted,
+    text_of,
+)
 from varsim.storage.files import write_file
 from varsim.table import Table, View
 
@@ -130,6 +137,7 @@ class Publisher:
     def show(self, *tables: Table, prose: str = "", drawn: Drawing | None = None) -> bool:
         """Write tables to stdout, as :meth:`write` does; return whether that could be done."""
         shown = list(map(self.view.of, tables))
+        self._say_omitted(shown)
         try:
             self._write_stdout(shown, prose, drawn)
         except BrokenPipeError:
@@ -139,6 +147,12 @@ class Publisher:
             say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
             return False
         return True
+
+    def _say_omitted(self, tables: Sequence[Table]) -> None:
+        """Name the columns that pages of stdout and of the files have no room for."""
+        formats = [self.format_name, *(SUFFIXES[o.suffix.lower()] for o in self.outputs)]
+        if headers := omitted(formats, tables):
+            self.say(f"A page is too narrow for: {', '.join(headers)}; --columns all has them.")
 
     def _write_stdout(self, tables: Sequence[Table], prose: str, drawn: Drawing | None) -> None:
         stream = sys.stdout
@@ -164,8 +178,12 @@ class Publisher:
         elif drawn and sys.stderr is not None and not self.quiet:
             say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
-            gap, safe = "\n" * bool(tables), escape_control_characters(prose)
-            stream.write(encodable(f"{gap}{wrapped(safe, stream, otherwise=_PAGE)}", stream))
+            safe = escape_control_characters(prose)
+            if self.format_name == "markdown":
+                text = markdown_prose(safe)
+            else:
+                text = wrapped(safe, stream, otherwise=_PAGE)
+            stream.write(encodable("\n" * bool(tables) + text, stream))
         elif prose:
             self.say(prose.rstrip())
         stream.flush()

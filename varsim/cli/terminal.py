@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
 from varsim.compute import lazy
 from varsim.errors import escape_control_characters
-from varsim.table import Column, Table, fitting, table_width
+from varsim.table import Column, Table, fitting, omitted, table_width
 
 if TYPE_CHECKING:
     from rich import box as rich_box
@@ -59,10 +58,7 @@ def draw(table: Table, stream: TextIO) -> list[str]:
         encodable(escape_control_characters("\n".join(shown.caption)), stream), stream
     )
     console.print(f"\n{wrapped(caption, stream)}", style="dim", markup=False)
-    shown_headers, all_headers = (
-        Counter(column.header for column in these) for these in (columns, table.printable)
-    )
-    return list((all_headers - shown_headers).elements())
+    return omitted(table.printable, columns)
 
 
 def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:

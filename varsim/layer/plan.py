@@ -65,6 +65,7 @@ def plan_table(experiments: Sequence[Experiment], left: Sequence[Left], workers:
         ],
         caption,
         list(map(_record, plans)),
+        label="varsim-dry-run",
     )
 
 

@@ -51,6 +51,7 @@ def comparison_table(
         list(_caption(comparisons, kind, names)),
         Records(comparisons, partial(_record, kind=kind)),
         list(_caveats(comparisons, matching, names)),
+        label="varsim-compare",
     )
 
 

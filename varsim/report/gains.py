@@ -41,7 +41,8 @@ def gains_table(activations: Mapping[str, Activation], variances: Sequence[float
         "χ = gain² E φ′²: the factor per layer by which the variance of gradients grows, "
         "backwards. torch: torch.nn.init.calculate_gain.",
     ]
-    return Table(columns, caption, [_gains_record(name, row) for name, row in rows])
+    records = [_gains_record(name, row) for name, row in rows]
+    return Table(columns, caption, records, label="varsim-gains")
 
 
 def critical_table(activations: Mapping[str, Activation]) -> Table:
@@ -100,7 +101,8 @@ def _critical_columns(rows: Sequence[tuple[str, Critical]], kind: str, digits: i
 def _critical_table(
     rows: Sequence[tuple[str, Critical]], columns: Sequence[Column], caption: Sequence[str]
 ) -> Table:
-    return Table(columns, caption, [_critical_record(name, row) for name, row in rows])
+    records = [_critical_record(name, row) for name, row in rows]
+    return Table(columns, caption, records, label="varsim-gains-critical")
 
 
 def _torch(name: str) -> str:

@@ -21,12 +21,14 @@ def schema_of(rows: Sequence[R]) -> Schema[R]:
     return rows[0].schema
 
 
-def rows_table(
+def rows_table(  # noqa: PLR0913  # the parts of a table
     rows: Sequence[R],
     sentences: Sequence[str],
     remarks: Sequence[str],
     caveats: Iterable[str] | None = None,
     charts: Sequence[Column] = (),
+    *,
+    label: str = "varsim",
 ) -> Table:
     """Return the table of rows of one kind.
 
@@ -36,6 +38,7 @@ def rows_table(
         remarks: Further sentences.
         caveats: The sentences of caveats; by default those of the rows.
         charts: Columns after those of the fields.
+        label: The name in references of a paper.
     """
     shown, schema = columns(rows), schema_of(rows)
     names = {column.name for column in shown}
@@ -47,6 +50,7 @@ def rows_table(
         list(caveat_sentences(rows) if caveats is None else caveats),
         remarks,
         [_column(field, rows) for field in unlisted],
+        label,
     )
 
 

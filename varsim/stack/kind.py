@@ -46,7 +46,9 @@ def stack_table(rows: Sequence[LayerResult], remarks: Sequence[str] = ()) -> Tab
         f"{settings([first])}.",
         *verdict_sentence(rows, slack),
     ]
-    return rows_table(rows, caption, remarks, _stack_caveats(rows), [_chart(rows)])
+    return rows_table(
+        rows, caption, remarks, _stack_caveats(rows), [_chart(rows)], label="varsim-layers"
+    )
 
 
 def _chart(rows: Sequence[LayerResult]) -> Column:

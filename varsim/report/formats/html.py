@@ -1,4 +1,4 @@
-"""HTML: a table for any page, with its style in line."""
+"""HTML: a table for any page, with its style."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from html import escape
 from varsim.fields.rounding import power_of_ten, with_minus
 from varsim.table import Column, Table
 
-_TABLE = (
-    "border-spacing: 1em 0.2em; font-variant-numeric: tabular-nums; text-align: right; "
-    "white-space: nowrap"
-)
-
-_CAPTION = "caption-side: bottom; text-align: left; white-space: normal"
-
-_HEADER = "border-bottom: 1px solid; text-align: "
+_STYLE = """\
+<style>
+.varsim { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap }
+.varsim caption { caption-side: bottom; padding: 0.5em; text-align: left; white-space: normal }
+.varsim th, .varsim td { padding: 0.2em 0.5em; text-align: right }
+.varsim th { border-bottom: 1px solid }
+.varsim .text { text-align: left }
+</style>"""
 
 
 def html(table: Table) -> str:
@@ -25,24 +25,31 @@ def html(table: Table) -> str:
     )
     caption = "<br>\n".join(map(escape, table.notes))
     lines = [
-        f'<table style="{_TABLE}">',
-        f'<caption style="{_CAPTION}">{caption}</caption>',
-        f"<thead>\n<tr>{''.join(map(_html_header, columns))}</tr>\n</thead>",
+        "<div>",
+        _STYLE,
+        '<table class="varsim">',
+        f"<caption>{caption}</caption>",
+        "<thead>",
+        f"<tr>{''.join(map(_html_header, columns))}</tr>",
+        "</thead>",
         "<tbody>",
         *(f"<tr>{''.join(row)}</tr>" for row in rows),
         "</tbody>",
         "</table>",
+        "</div>",
     ]
     return ("\n".join(lines) + "\n").encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _html_header(column: Column) -> str:
-    side = "right" if column.numeric else "left"
-    return f'<th scope="col" style="{_HEADER}{side}">{escape(column.header)}</th>'
+    return f'<th scope="col"{_text_class(column)}>{escape(column.header)}</th>'
 
 
 def _html_cell(column: Column, text: str) -> str:
     text, power = power_of_ten(text)
     exponent = "" if power is None else f" × 10<sup>{with_minus(str(power))}</sup>"
-    style = "" if column.numeric else ' style="text-align: left"'
-    return f"<td{style}>{escape(with_minus(text))}{exponent}</td>"
+    return f"<td{_text_class(column)}>{escape(with_minus(text))}{exponent}</td>"
+
+
+def _text_class(column: Column) -> str:
+    return "" if column.numeric else ' class="text"'

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 from varsim.fields.rounding import power_of_ten
-from varsim.report.formats.text import to_ascii
 from varsim.table import Column, Table
 
 _SYMBOLS = {
@@ -16,6 +15,7 @@ _SYMBOLS = {
     "σ": r"$\sigma$", "φ": r"$\varphi$", "Φ": r"$\Phi$", "χ": r"$\chi$", "π": r"$\pi$",
     "′": "$'$", "·": r"$\cdot$", "∂": r"$\partial$", "●": r"$\bullet$", "○": r"$\circ$",
     "◉": r"$\odot$", "│": "$|$", "¼": r"$^{1/4}$", "⊥": r"$_\perp$", "∥": r"$_\parallel$",
+    "½": r"$\frac{1}{2}$", "₁": "$_1$", "−": "$-$", "<": "$<$", ">": "$>$", "|": "$|$",
 }  # fmt: skip
 
 _NUMBER = re.compile(
@@ -24,15 +24,15 @@ _NUMBER = re.compile(
 
 
 def latex(table: Table) -> str:
-    """Return the table as a tabular; it needs the package booktabs."""
+    """Return the table as a float with its caption; it needs the package booktabs."""
     columns = table.printable
     specs = ["r" if column.numeric else "l" for column in columns]
     cells = [[_cell(text) for text in (column.header, *column.cells)] for column in columns]
-    return _tabular(table, "".join(specs), cells)
+    return _float(table, "".join(specs), cells)
 
 
 def latex_siunitx(table: Table) -> str:
-    """Return the table as a tabular with aligned decimal points; it needs booktabs and siunitx.
+    """Return the table with aligned decimal points; it needs booktabs and siunitx.
 
     A number with an error is written like 0.998(4): the error is in units of the last digit.
     """
@@ -46,19 +46,29 @@ def latex_siunitx(table: Table) -> str:
             cells.append([f"{{{header}}}", *(number or "" for number in numbers)])
         else:
             cells.append([header, *map(_cell, column.cells)])
-    return _tabular(table, f"{''.join(specs)}\n", cells)
+    return _float(table, f"{''.join(specs)}\n", cells)
 
 
-def _tabular(table: Table, spec: str, columns: Sequence[Sequence[str]]) -> str:
+def _float(table: Table, spec: str, columns: Sequence[Sequence[str]]) -> str:
+    """Return a table environment: the caption above, a label for references, and the tabular."""
     header, *rows = (" & ".join(cells) + r" \\" for cells in zip(*columns, strict=True))
-    notes = (f"% {to_ascii(line)}" for line in [*table.caption, *table.caveats])
-    head = [rf"\begin{{tabular}}{{{spec}}}", r"\toprule", header, r"\midrule"]
-    return "\n".join([*notes, *head, *rows, r"\bottomrule", r"\end{tabular}", ""])
+    # Two hyphens, as of an option, would be a dash.
+    notes = (f"  {_escaped(line).replace('--', '-{}-')}" for line in table.notes)
+    return "\n".join([
+        r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}",
+        r"\caption{%", *notes, "}", rf"\label{{tab:{table.label}}}",
+        rf"\begin{{tabular}}{{{spec}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule",
+        r"\end{tabular}", r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SYMBOLS.get(character, character) for character in text)
 
 
 def _cell(text: str) -> str:
     text, power = power_of_ten(text)
-    text = "".join(_SYMBOLS.get(character, character) for character in text)
+    text = _escaped(text)
     exponent = "" if power is None else rf"$\times 10^{{{power}}}$"
     return re.sub(r"^-(?=\d)", "$-$", text) + exponent
 

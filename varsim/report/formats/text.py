@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ def plain_text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """Return the table in GitHub-flavoured Markdown, with aligned columns in the source."""
+    """Return the table in GitHub-flavoured Markdown, with aligned columns in the source.
+
+    Every sentence below it is a paragraph, so that it has a line of its own when rendered.
+    """
     columns = table.printable
     header, *rows = zip(*(column.aligned() for column in columns), strict=True)
     rule = ["-" * max(1, c.width - 1) + (":" if c.numeric else "-") for c in columns]
@@ -30,7 +34,20 @@ def markdown(table: Table) -> str:
         "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
         for cells in (header, rule, *rows)
     ]
-    return "\n".join([*lines, "", *table.notes]) + "\n"
+    return "\n\n".join(["\n".join(lines), *table.notes]) + "\n"
+
+
+def markdown_prose(text: str) -> str:
+    r"""Return an explanation in Markdown: its indented lines are the items of lists.
+
+    >>> print(markdown_prose("Two layers:\n  layer 1: 1\n  layer 2: 0.4\n"), end="")
+    Two layers:
+    <BLANKLINE>
+    - layer 1: 1
+    - layer 2: 0.4
+    """
+    lines = [re.sub("^  ", "- ", line) for line in text.splitlines()]
+    return re.sub(r"(?m)^(?!- )(.+)\n(?=- )", r"\1\n\n", "\n".join(lines)) + "\n"
 
 
 def to_ascii(text: str) -> str:

@@ -9,7 +9,7 @@ from varsim.table import Table
 
 
 def typst(table: Table) -> str:
-    """Return the table as a figure of Typst, with the caption below.
+    """Return the table as a figure of Typst, with three rules, a caption and a label.
 
     Cells are strings, so that no character is markup.
     """
@@ -21,11 +21,17 @@ def typst(table: Table) -> str:
         "  table(",
         f"    columns: {len(columns)},",
         f"    align: ({align},),",
+        "    stroke: none,",
+        "    table.hline(stroke: 0.08em),",
         f"    table.header({', '.join(_typst_string(column.header) for column in columns)}),",
+        "    table.hline(stroke: 0.05em),",
         *(f"    {_typst_row(cells)}," for cells in rows),
+        "    table.hline(stroke: 0.08em),",
         "  ),",
-        f"  caption: {_typst_string(' '.join(table.notes))},",
-        ")",
+        "  caption: [",
+        *(f"    #{_typst_string(line)}" for line in table.notes),
+        "  ],",
+        f") <tab:{table.label}>",
     ]
     return "\n".join(lines) + "\n"
 
