@@ -110,6 +110,23 @@ def test_colour_only_where_it_is_wanted() -> None:
         assert "\x1b[3" not in shown
 
 
+KERNEL = {"TERM": "xterm-color", "FORCE_COLOR": "1", "CLICOLOR_FORCE": "1"}
+"""What IPython's kernel sets for the commands of its cells, which run on a terminal."""
+
+
+@pytest.mark.parametrize(
+    ("variable", "args"),
+    [
+        ({"JPY_PARENT_PID": "1"}, ("--scale", "sqrt", *SMALL)),
+        ({"MPLBACKEND": "module://matplotlib_inline.backend_inline"}, ("help", "sweeps")),
+    ],
+)
+def test_a_notebook_gets_no_escape_codes(variable: dict[str, str], args: tuple[str, ...]) -> None:
+    """Its cells run commands on a terminal, and show the codes as letters."""
+    assert "\x1b" not in on_terminal(*args, **KERNEL, **variable)
+    assert "\x1b" in on_terminal(*args, **KERNEL)
+
+
 @pytest.mark.slow
 def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
     """Rows appear as they are done, with the time left; none of it stays."""
@@ -120,4 +137,5 @@ def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
     assert "row 1 of" not in on_terminal("--scale", "sqrt", *SMALL)
     assert "row 1 of" not in on_terminal(*long, "--quiet")
     assert "row 1 of" not in on_terminal(*long, TERM="dumb")
+    assert "row 1 of" not in on_terminal(*long, **KERNEL, JPY_PARENT_PID="1")
     assert "\x1b" not in run(*long).stderr

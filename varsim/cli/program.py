@@ -12,7 +12,15 @@ import click
 
 from varsim.cli import layer
 from varsim.cli.options import option
-from varsim.cli.streams import DONE, FAILED, INTERRUPTED, MISUSED, say, say_error
+from varsim.cli.streams import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    MISUSED,
+    is_in_notebook,
+    say,
+    say_error,
+)
 from varsim.cli.usage import Program, unknown_variables
 from varsim.compute import lazy, out_of_resources
 from varsim.errors import InputError, quoted, shortened
@@ -115,6 +123,8 @@ def _with_its_variable(message: str) -> str:
 
 def main() -> None:
     """Run the command and exit with its code; no mistake of a user ends in a traceback."""
+    if is_in_notebook():  # it shows escape codes, and every frame of an animation
+        os.environ["TERM"] = "dumb"
     try:
         code = varsim.main(prog_name="varsim", standalone_mode=False)
         for note in unknown_variables(varsim):  # after the checks: an error is the only output

@@ -21,6 +21,16 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
+def is_in_notebook() -> bool:
+    """Return whether a cell of a notebook runs the command, as in ``!varsim``.
+
+    Its stdout is a terminal nevertheless. Jupyter sets the first variable for its kernels, and
+    IPython's kernel the second one for itself, under any other program too.
+    """
+    inline = "inline" in os.environ.get("MPLBACKEND", "")
+    return inline or "JPY_PARENT_PID" in os.environ
+
+
 def encodable(text: str, stream: TextIO | None) -> str:
     """Return the text, in ASCII where the stream's encoding cannot hold it."""
     try:
