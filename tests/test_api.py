@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,16 +117,42 @@ def test_simulate_takes_settings_or_an_experiment() -> None:
     assert row == simulate(**SMALL, gain=None, workers=np.int64(1))  # type: ignore[arg-type]
     assert row == simulate(dim=np.int64(64), scale="sqrt", samples=np.int32(6400), x_std=np.ones(1))
     assert simulate(**SMALL | {"scale": np.float64(8)}).k == row.k
+    assert simulate(64, "sqrt", samples=6400) == row
+    assert simulate(np.int64(64), scale="sqrt", samples=6400) == row
+    assert simulate(scale="sqrt", samples=640).dim == 512
+
+
+def test_a_whole_number_may_be_a_float() -> None:
+    """1e4 is a float in Python; a fraction stays a mistake."""
+    row = simulate(**SMALL | {"samples": 6.4e3, "dim": 64.0}, seed=np.float64(1))
+    assert row == simulate(**SMALL, seed=1)
+    assert layers(**STACK | {"networks": 8.0, "width": [16.0]}) == layers(**STACK)
+    checked = check_initializer("orthogonal", 8.0, draws=8.0)
+    assert checked == check_initializer("orthogonal", "8", 8, draws=8)
 
 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
         (lambda: simulate(dims=3), "setting 'dims' is unknown; did you mean dim?"),  # type: ignore[call-arg]
+        (lambda: simulate(3, "sqrt", dim=4), "dim is given twice; give it once"),
+        (lambda: simulate(3, "sqrt", samples=640.5), "samples is 640.5; give a whole number from"),
+        (lambda: simulate(Experiment(**SMALL), "he"), "scale stands beside Experiment(...)"),
+        (lambda: simulate(Network(widths=(8, 8))), "of type Network is given where Experiment"),  # type: ignore[arg-type]
+        (lambda: simulate(3, "sqrt", histogram="no"), "histogram is 'no'; give True or False"),  # type: ignore[arg-type]
+        (lambda: layers(**STACK, backward="no"), "backward is 'no'; give True or False"),  # type: ignore[arg-type]
+        (lambda: layers(**STACK, infinite_width=0), "infinite_width is 0; give True or False"),  # type: ignore[arg-type]
+        (lambda: layers(**STACK, activation=3), "activation is 3; give a name, such as 'tanh'"),  # type: ignore[arg-type]
+        (lambda: critical(np.tanh), "activation is <ufunc 'tanh'>; give a name, such as 'tanh'"),  # type: ignore[arg-type]
+        (lambda: gain(None), "activation is None; give a name"),  # type: ignore[arg-type]
+        (lambda: check_initializer("orthogonal", [8, 16]), "dim has 2 values; it takes one"),
+        (lambda: Rows().plot(), "there are no rows to draw; give at least one"),
+        (lambda: Rows([one_of_each()[2]]).plot(), "there is no figure of checks of initializers"),
+        (lambda: Rows([one_of_each()[0]]).plot(width=1), "width is 1; give inches from 2 to 40"),
         (lambda: simulate(dim=3, worker=2), "setting 'worker' is unknown; did you mean workers?"),  # type: ignore[call-arg]
         (lambda: simulate(dim=3), "scale is missing; give it"),
         (lambda: simulate(dim=[3, 4], scale="sqrt"), "make 2; take sweep"),
-        (lambda: simulate(SMALL), "of type dict is given where Experiment(...) is expected"),  # type: ignore[arg-type]
+        (lambda: simulate(SMALL), "of type dict is given where Experiment(...) is expected"),
         (lambda: simulate(Experiment(**SMALL), seed=1), "seed stands beside Experiment(...)"),
         (lambda: simulate(dim="5x", scale="sqrt"), "dim: '5x' is not a number; write one"),
         (lambda: sweep(dim=[]), "dim has no values; give one"),
@@ -212,6 +240,7 @@ def test_a_record_has_single_values(place: int) -> None:
     left_out = {name for name, value in whole.items() if isinstance(value, dict | list)}
     assert not left_out & record.keys()
     assert {"agrees", "seed"} <= record.keys()
+    assert (dict(row), row["seed"], len(row)) == (record, row.question.seed, len(record))
 
 
 def test_fields_are_attributes_that_are_found() -> None:
@@ -230,6 +259,7 @@ def test_rows_print_as_the_table_of_the_command_line() -> None:
     assert [type(each) for each in (rows[:1], rows + rows, copy.copy(rows))] == [Rows] * 3
     assert isinstance(rows[0], Result)
     assert (str(Rows()), Rows()._repr_html_()) == ("[]", None)
+    assert rows.to_markdown() == rows._repr_markdown_()
 
 
 class Cells(HTMLParser):
@@ -261,6 +291,47 @@ def test_a_notebook_shows_tables() -> None:
     check = one_of_each()[2]._repr_markdown_()
     assert check is not None
     assert check.startswith("| package | initializer")
+
+
+def test_rows_draw_themselves(tmp_path: Path) -> None:
+    """As varsim plot does: an SVG for a notebook, and the same bytes in a file."""
+    pytest.importorskip("matplotlib")
+    rows = sweep(**SMALL | {"scale": ["sqrt", "he"]})
+    picture = rows.plot(tmp_path / "figure.svg")
+    assert picture._repr_svg_().startswith("<?xml")
+    here("-d", "64", "-s", "sqrt,he", "-n", "6400", "-o", str(tmp_path / "rows.jsonl"))
+    assert here("plot", str(tmp_path / "rows.jsonl"), "-o", str(tmp_path / "b.svg")).returncode == 0
+    assert (tmp_path / "figure.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    rows[:1].plot(str(tmp_path / "figure.PNG"), width=5, title="One")
+    assert (tmp_path / "figure.PNG").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"'a.gif' has no known suffix; give one of .svg, .png"):
+        rows.plot("a.gif")
+
+
+def test_a_missing_package_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of imports, for the interpreter that runs."""
+    rows = Rows([one_of_each()[0]])
+    install = re.escape(f"is not installed; run: {sys.executable} -m pip install")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match=f"^data frames need pandas, which {install}"):
+        rows.to_pandas()
+    for name in [n for n in sys.modules if n.startswith("varsim.plots")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match=f"^figures need matplotlib, which {install}"):
+        rows.plot()
+
+
+def test_rows_are_a_data_frame() -> None:
+    """A column per field with single values, in the order of files."""
+    pandas = pytest.importorskip("pandas")
+    rows = sweep(**SMALL | {"scale": ["sqrt", "he"]})
+    frame = rows.to_pandas()
+    assert list(frame) == list(rows[0].to_dict())
+    assert list(frame["theory"]) == [1.0, 2.0]
+    if tuple(map(int, pandas.__version__.split(".")[:2])) >= (3, 1):
+        assert pandas.DataFrame(rows).equals(frame)
 
 
 _STATE = """

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, Unpack
 
 from varsim.activations import find_activation
 from varsim.activations import gains as of_activations
 from varsim.activations.gains import Critical
 from varsim.compute import lazy
 from varsim.errors import InputError
-from varsim.layer.question import Experiment
+from varsim.layer.question import Experiment, checked_truth
 from varsim.layer.result import Result
 from varsim.layer.study import LayerStudy
 from varsim.layer.totals import Block, Totals
 from varsim.notebook import Rows
 from varsim.runner import Measurement, answer
 from varsim.settings import (
+    CHECK,
     LAYER,
     STACK,
     LayerSettings,
     Q,
+    Reals,
     Setting,
     StackSettings,
+    Wholes,
     one_stack,
     questions,
     read_settings,
@@ -45,8 +48,13 @@ else:
     theory = lazy("varsim.stack.theory")
 
 
+T = TypeVar("T")
+
+
 def simulate(
-    experiment: Experiment | None = None,
+    dim: Wholes | Experiment = None,
+    scale: Reals = None,
+    /,
     *,
     workers: int | None = None,
     confidence: float = 0.95,
@@ -59,20 +67,21 @@ def simulate(
     The entries of x, of length D, and of W, of shape (D, n), are independent. If they are
     standardised, every output has variance D/k²: Glorot & Bengio (2010), eq. 5, of one layer.
 
-    Write the settings by name, as in ``simulate(dim=512, scale="sqrt")``, or pass an
-    :class:`Experiment`.
+    Write the settings by name, as in ``simulate(dim=512, scale="sqrt")``, or the first two in
+    their order, ``simulate(512, "sqrt")``; or pass an :class:`Experiment`.
 
     Args:
-        experiment: The experiment, in place of settings.
+        dim: D, by default 512; or the experiment, in place of settings.
+        scale: The scheme that gives k, such as ``"sqrt"``, or k itself.
         workers: Number of threads; the number of CPUs by default. The result is the same for any
             number.
         confidence: Level of the interval, between 0 and 1.
         alpha: False-alarm rate of the verdict, between 0 and 1.
         histogram: Whether to count the outputs in a histogram.
-        settings: ``dim`` (D) and ``scale`` (the scheme that gives k), and any other setting of
-            :class:`Experiment`, such as ``samples`` or ``precision``, ``seed``, ``fan_out``,
-            ``gain``, ``x_dist``, ``w_dist`` or ``init``. A text is read as on the command line:
-            ``gain="5/3"``. None is the default.
+        settings: ``dim`` and ``scale`` by name, and any other setting of :class:`Experiment`, such
+            as ``samples`` or ``precision``, ``seed``, ``fan_out``, ``gain``, ``x_dist``,
+            ``w_dist`` or ``init``. A text is read as on the command line: ``gain="5/3"``. None is
+            the default.
 
     Returns:
         The row, with every column as an attribute: ``theory``, ``empirical`` and ``std_error``
@@ -87,13 +96,18 @@ def simulate(
     >>> result.theory, round(result.empirical, 2), result.agrees
     (1.0, 1.0, True)
     """
-    if experiment is None:
-        values = read_settings(LAYER, settings)
-        for name in ("dim", "scale"):
-            if name not in values:
-                raise InputError(
-                    f'{name} is missing; give it, as in simulate(dim=512, scale="sqrt")'
-                )
+    given: dict[str, object] = dict(settings)
+    with_dim = dim is None or _is_value(dim)
+    for name, value in (("dim", dim if with_dim else None), ("scale", scale)):
+        if value is None:
+            continue
+        if name in given:
+            raise InputError(f"{name} is given twice; give it once")
+        given[name] = value
+    if with_dim:
+        values = read_settings(LAYER, given)
+        if "scale" not in values:
+            raise InputError('scale is missing; give it, as in simulate(dim=512, scale="sqrt")')
         asked = _questions(LAYER, values, Experiment)
         if len(asked) != 1:
             raise InputError(
@@ -101,8 +115,9 @@ def simulate(
             )
         experiment = asked[0]
     else:
-        _check_given(experiment, Experiment, settings)
+        experiment = _given(dim, Experiment, given)
     confidence = check_probability("confidence", confidence)
+    checked_truth("histogram", histogram)
     study = LayerStudy(experiment, confidence, histogram=histogram)
     row: Result = answer([study], workers=workers, alpha=alpha)[0]
     return row
@@ -142,6 +157,7 @@ def sweep(
      Result(D = 512, scale sqrt: 0.991 ± 0.031, theory 1, agrees)]
     """
     confidence = check_probability("confidence", confidence)
+    checked_truth("histogram", histogram)
     asked = _questions(LAYER, read_settings(LAYER, settings), Experiment)
     studies = [LayerStudy(experiment, confidence, histogram=histogram) for experiment in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
@@ -230,9 +246,10 @@ def layers(
             values |= one_stack(values.pop("widths"))
         asked = _questions(STACK, values, stack_question.network)
     else:
-        _check_given(network, stack_question.Network, settings)
-        asked = [network]
+        asked = [_given(network, stack_question.Network, settings)]
     confidence = check_probability("confidence", confidence)
+    checked_truth("histogram", histogram)
+    checked_truth("infinite_width", infinite_width)
     for each in asked:  # theory refuses invalid networks before anything is sampled
         theory.predict(each)
     studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
@@ -241,11 +258,11 @@ def layers(
 
 def check_initializer(
     name: str,
-    dim: int = 512,
-    fan_out: int | None = None,
+    dim: Wholes = 512,
+    fan_out: Wholes = None,
     *,
-    draws: int = 64,
-    seed: int = 0,
+    draws: Wholes = 64,
+    seed: Wholes = 0,
     dtype: str = "float32",
     workers: int | None = None,
     confidence: float = 0.95,
@@ -278,8 +295,12 @@ def check_initializer(
     (1.0, 1.0, True)
     """
     confidence = check_probability("confidence", confidence)
-    asked = check_question.question(name, dim, dim if fan_out is None else fan_out, seed, dtype)
-    study = check.CheckStudy(asked, draws, confidence)
+    given = {"dim": dim, "fan_out": fan_out, "draws": draws, "seed": seed, "dtype": dtype}
+    values: dict[str, Any] = {"dim": 512, "draws": 64}
+    values |= {n: _one(n, value) for n, value in read_settings(CHECK, given).items()}
+    values.setdefault("fan_out", values["dim"])
+    number = values.pop("draws")
+    study = check.CheckStudy(check_question.question(name, **values), number, confidence)
     row: InitializerCheck = answer([study], workers=workers, alpha=alpha)[0]
     return row
 
@@ -323,17 +344,27 @@ def _questions(
     fixed = {}
     for name, of_name in values.items():
         if settings[name].default is None:
-            if len(of_name) != 1:
-                raise InputError(f"{name} has {len(of_name)} values; it takes one")
-            (fixed[name],) = of_name
+            fixed[name] = _one(name, of_name)
     asked, notes = questions(settings, values, fixed, build)
     for note in notes:
         warnings.warn(note.removeprefix("Note: "), stacklevel=3)
     return asked
 
 
-def _check_given(question: object, kind: type, settings: Iterable[str]) -> None:
-    """Raise an InputError for an object of another type, and for settings beside a question."""
+def _one(name: str, values: Sequence[T]) -> T:
+    """Return the value of a setting that has one."""
+    if len(values) != 1:
+        raise InputError(f"{name} has {len(values)} values; it takes one")
+    return values[0]
+
+
+def _is_value(dim: object) -> bool:
+    """Return whether the first argument is a value of D, in place of an experiment."""
+    return isinstance(dim, str | SupportsFloat | Iterable) and not isinstance(dim, Mapping)
+
+
+def _given(question: object, kind: type[T], settings: Iterable[str]) -> T:
+    """Return a question; an object of another type, and settings beside it, are InputErrors."""
     if not isinstance(question, kind):
         raise InputError(
             f"an object of type {type(question).__name__} is given where {kind.__name__}(...) is "
@@ -344,3 +375,4 @@ def _check_given(question: object, kind: type, settings: Iterable[str]) -> None:
             f"{', '.join(settings)} stands beside {kind.__name__}(...), which holds all settings; "
             "give it there"
         )
+    return question

@@ -59,6 +59,15 @@ def installation(package: str) -> str:
     return f"{shlex.quote(sys.executable)} -m pip install {package}"
 
 
+def needs(what: str, package: str) -> str:
+    """Return the sentence for a feature whose package is missing.
+
+    >>> needs("figures", "matplotlib").partition(";")[0]
+    'figures need matplotlib, which is not installed'
+    """
+    return f"{what} need {package}, which is not installed; run: {installation(package)}"
+
+
 def error_summary(error: BaseException) -> str:
     r"""Return the type and the first line of an error of other code.
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from varsim.check.kind import CHECK
+from varsim.compute import lazy
+from varsim.errors import InputError, needs
 from varsim.fields.field import R
 from varsim.layer.kind import LAYER
 from varsim.stack.kind import STACK
-from varsim.study import Kind, groups
+from varsim.study import Drawn, Kind, groups
 from varsim.table import Table
+
+if TYPE_CHECKING:
+    from varsim import plots
+else:
+    plots = lazy("varsim.plots")
 
 KINDS: tuple[Kind[Any], ...] = (LAYER, STACK, CHECK)
 """All kinds of rows."""
@@ -22,6 +29,39 @@ SCHEMAS = [kind.schema for kind in KINDS]
 def kind_of(rows: Sequence[R]) -> Kind[R]:
     """Return the kind of rows of one kind."""
     return next(kind for kind in KINDS if kind.schema is rows[0].schema)
+
+
+def check_width(width: float) -> None:
+    """Refuse a width of a figure, in inches."""
+    if not 2 <= width <= 40:
+        raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")
+
+
+def drawn(rows: Sequence[R], width: float, *, title: str = "", captioned: bool = True) -> Drawn:
+    """Return the figure of rows of one kind.
+
+    Args:
+        rows: The rows.
+        width: Width in inches, from 2 to 40; the height follows.
+        title: Title above the figure.
+        captioned: Whether the figure contains its caption.
+
+    Raises:
+        InputError: There is no such figure, or a number is too large for an axis.
+        ModuleNotFoundError: matplotlib is missing; the message says how to install it.
+    """
+    check_width(width)
+    kind = kind_of(rows)
+    if kind.figure is None:
+        raise InputError(
+            f"there is no figure of {kind.schema.plural}; give results of varsim or varsim layers"
+        )
+    try:
+        return plots.draw(kind.figure, rows, width, title=title, captioned=captioned)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "matplotlib":
+            raise
+        raise ModuleNotFoundError(needs("figures", "matplotlib"), name="matplotlib") from None
 
 
 def tables_of(rows: Sequence[R]) -> list[Table]:

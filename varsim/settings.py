@@ -354,10 +354,15 @@ RUN = _by_name(
 """The settings of a run, whatever is measured."""
 
 
+_WHOLE = (COUNT, WHOLE_NUMBERS, _SEED.reader)
+"""The readers of whole numbers."""
+
+
 # --- settings of the Python interface
 
-Wholes: TypeAlias = SupportsIndex | str | Iterable[SupportsIndex | str] | None
-"""Whole numbers: one, several, or a text such as ``"16:4096:x2"``; None for the default."""
+Wholes: TypeAlias = SupportsIndex | float | str | Iterable[SupportsIndex | float | str] | None
+"""Whole numbers, such as 1e4: one, several, or a text such as ``"16:4096:x2"``; None for the
+default."""
 
 Reals: TypeAlias = SupportsFloat | str | Iterable[SupportsFloat | str] | None
 """Numbers: one, several, or a text such as ``"5/3"``; None for the default."""
@@ -442,6 +447,8 @@ def _values(setting: Setting, value: object) -> list[object]:
             raise InputError(f"{setting.name}: {error}") from None
     value = value.tolist() if isinstance(value, _Array) else value
     if not isinstance(value, Iterable):
+        if isinstance(value, float) and value.is_integer() and setting.reader in _WHOLE:
+            return [int(value)]
         return [value]
     values: list[object] = []
     for each in islice(value, MAX_VALUES + 1):

@@ -25,6 +25,7 @@ from varsim.activations import (
     PARAMETRIC,
     canonical_name,
     find_activation,
+    lookup,
 )
 from varsim.activations.gains import TORCH, critical, critical_at, gain, gains
 from varsim.activations.quadrature import gaussian_mean
@@ -514,7 +515,7 @@ def test_functions_of_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     loud = here("gains", "mine:loud", "-f", "csv")
     assert loud.stdout.count("\n") == 2
     assert set(loud.stderr.split()) == {"hello"}
-    find_activation.cache_clear()
+    lookup._activation.cache_clear()
     gained = here("-d", "8", "-s", "xavier", "-g", "mine:loud", "-n", "640", "-f", "csv", "-q")
     assert gained.stdout.count("\n") == 2
     assert set(gained.stderr.split()) == {"hello"}

@@ -94,7 +94,7 @@ def gain(text: str, variance: float = 1.0) -> float:
     (1.53353, 1.6666666666666667)
     """
     variance = check_variance(variance)
-    origin, _, name = text.strip().partition(":")
+    origin, _, name = str(text).strip().partition(":")
     if origin != "torch":
         return gains(find_activation(text), variance).gain
     if name not in TORCH:

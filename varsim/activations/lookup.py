@@ -17,7 +17,7 @@ from varsim.activations.table import (
     FloatArray,
     Function,
 )
-from varsim.errors import InputError, nearest, quoted
+from varsim.errors import InputError, nearest, quoted, shortened
 from varsim.parsing import Call, parse_call
 from varsim.usercode import load_function, reraise_as_input_error
 
@@ -65,7 +65,6 @@ def _parameter(call: Call) -> float | None:
     return float(value) if abs(value) <= sys.float_info.max else None
 
 
-@cache
 def find_activation(text: str) -> Activation:
     """Return an activation.
 
@@ -82,23 +81,31 @@ def find_activation(text: str) -> Activation:
     >>> find_activation("leaky_relu(0.2)").phi(np.array([-1.0, 3.0]))
     array([-0.2,  3. ])
     """
-    name = canonical_name(text)
-    if name != text:
-        return find_activation(name)
+    if not isinstance(text, str):
+        raise InputError(
+            f"activation is {shortened(repr(text))}; give a name, such as 'tanh', or "
+            "'module:function'"
+        )
+    return _activation(canonical_name(text))
+
+
+@cache
+def _activation(name: str) -> Activation:
+    """Return an activation of a canonical name."""
     if ":" not in name:
         call = parse_call(name)
         parameter = _parameter(call)
         return ACTIVATIONS[name] if parameter is None else PARAMETRIC[call.name](parameter)
-    module, function, *derivatives = text.split(":")
+    module, function, *derivatives = name.split(":")
     if len(derivatives) > 1:
-        raise InputError(f"{quoted(text)} has too many parts; write module:function[:derivative]")
+        raise InputError(f"{quoted(name)} has too many parts; write module:function[:derivative]")
     phi = _checked(f"{module}:{function}")
     derivative = (
         partial(_in_dtype, _checked(f"{module}:{derivatives[0]}"))
         if derivatives
         else partial(_central_difference, phi)
     )
-    return Activation(formula=text, phi=partial(_in_dtype, phi), derivative=derivative)
+    return Activation(formula=name, phi=partial(_in_dtype, phi), derivative=derivative)
 
 
 def _in_dtype(function: Function, h: FloatArray) -> FloatArray:

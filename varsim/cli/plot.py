@@ -15,18 +15,19 @@ from varsim.cli.options import FIGURE_SUFFIXES, OUT, File, Values, option
 from varsim.cli.streams import DONE, FAILED
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
-from varsim.errors import InputError, installation, quoted
+from varsim.errors import InputError, quoted
 from varsim.settings import NUMBER
 
 if TYPE_CHECKING:
     import logging
 
-    from varsim import plots
+    from varsim import kinds, plots
     from varsim.cli import files, publish
 else:
     publish = lazy("varsim.cli.publish")
     logging = lazy("logging")
     plots, files = lazy("varsim.plots"), lazy("varsim.cli.files")
+    kinds = lazy("varsim.kinds")
 
 _LONGEST_TITLE = 200
 
@@ -83,32 +84,20 @@ def plot(options: PlotOptions) -> int:
     outputs = _outputs(options)
     _check(options, outputs)
     groups = files.groups_in(options.results)
-    kind, rows = groups[0].kind, [row for group in groups for row in group.rows]
-    if kind.figure is None:
-        raise InputError(
-            f"there is no figure of {kind.schema.plural}; give results of varsim or varsim layers"
-        )
+    rows = [row for group in groups for row in group.rows]
     # What matplotlib logs about its caches is not about the figure; neither is a window's backend.
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     os.environ["MPLBACKEND"] = "agg"
     try:
         # Saving a figure can change its layout, so each file has a figure of its own.
         figures = [
-            plots.draw(
-                kind.figure,
-                rows,
-                options.width,
-                title=options.title,
-                captioned=not options.no_caption,
-            )
+            kinds.drawn(rows, options.width, title=options.title, captioned=not options.no_caption)
             for _ in outputs
         ]
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "matplotlib":
+        if error.name != "matplotlib":
             raise
-        raise click.ClickException(
-            f"figures need matplotlib, which is not installed; run: {installation('matplotlib')}"
-        ) from None
+        raise click.ClickException(str(error)) from None
     written = [
         publish.write_output(path, plots.encode(each.figure, path.suffix.lower(), options.dpi))
         for path, each in zip(outputs, figures, strict=True)
@@ -144,8 +133,7 @@ def _outputs(options: PlotOptions) -> Sequence[Path]:
 def _check(options: PlotOptions, outputs: Sequence[Path]) -> None:
     """Refuse what cannot be drawn, before a file is read."""
     publish.check_suffixes(outputs, FIGURE_SUFFIXES)
-    if not 2 <= options.width <= 40:
-        raise InputError(f"width is {options.width:g}; give inches from 2 to 40, such as 3.4")
+    kinds.check_width(options.width)
     if not 50 <= options.dpi <= 1200:
         raise InputError(f"dpi is {options.dpi:g}; give dots per inch from 50 to 1200, such as 300")
     if len(options.title) > _LONGEST_TITLE:

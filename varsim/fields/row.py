@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -57,8 +57,10 @@ class _Parts:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class RowBase(_Parts):
+class RowBase(_Parts, Mapping[str, Any]):
     """A row: its fields are attributes, such as ``row.z`` and ``row.dim``.
+
+    It is also a mapping of the fields with single values, so that ``dict(row)`` is a record.
 
     Attributes:
         confidence: Level of the intervals.
@@ -184,7 +186,19 @@ class RowBase(_Parts):
         Names and values are those of the machine formats; an unknown value is None. Running totals,
         histograms and lists are omitted.
         """
-        return {f.name: f.get(self) for f in self.schema.fields if f.value_type.is_scalar}
+        return dict(self)
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a scalar field."""
+        return self.schema.scalars[name].get(self)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the scalar fields."""
+        return iter(self.schema.scalars)
+
+    def __len__(self) -> int:
+        """Return the number of scalar fields."""
+        return len(self.schema.scalars)
 
     def __repr__(self) -> str:
         """Return one line: settings, measurement, theory and verdict."""

@@ -65,6 +65,11 @@ class Schema(Generic[R]):
         return {field.name: field for field in self.fields}
 
     @cached_property
+    def scalars(self) -> dict[str, Field[R, object]]:
+        """The fields with single values, by name."""
+        return {name: field for name, field in self.by_name.items() if field.value_type.is_scalar}
+
+    @cached_property
     def names(self) -> list[str]:
         """The names of a record, in order."""
         return ["schema", "kind", *self.by_name, CHECKSUM]

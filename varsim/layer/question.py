@@ -373,6 +373,13 @@ def checked_whole(name: str, value: object, least: int, most: int) -> int:
     return number
 
 
+def checked_truth(name: str, value: object) -> bool:
+    """Return True or False, or raise an InputError."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {shortened(repr(value), 30)}; give True or False")
+    return value
+
+
 def _extent(e: Experiment) -> dict[str, float | None]:
     """Return samples, precision and max_samples, checked."""
     if e.precision is None:

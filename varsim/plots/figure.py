@@ -21,6 +21,10 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 
 
+SUFFIXES = tuple(_METADATA)
+"""Suffixes of the files of figures."""
+
+
 def draw(
     figure_of: Callable[[Sequence[R], float], Drawn],
     rows: Sequence[R],

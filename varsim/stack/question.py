@@ -14,7 +14,7 @@ from varsim.activations import Activation, find_activation
 from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import canonical_name
 from varsim.errors import InputError
-from varsim.layer.question import Experiment, checked_whole, known_name
+from varsim.layer.question import Experiment, checked_truth, checked_whole, known_name
 
 if TYPE_CHECKING:
     from varsim.initializers import WeightSource
@@ -132,7 +132,8 @@ class Network:
             raise InputError(f"correlation is {self.correlation!r}; give a number from 0 to 1")
         object.__setattr__(self, "correlation", float(self.correlation) + 0.0)
         self._check_shapes()
-        if ":" not in self.activation:
+        checked_truth("backward", self.backward)
+        if ":" not in str(self.activation):
             self.phi  # noqa: B018  # refuses an unknown name
         self.layers  # noqa: B018  # refuses invalid weights
         first = self.experiment(*self.widths[:2])
