@@ -31,7 +31,7 @@ from varsim.runner import (
 )
 from varsim.statistics import check_probability
 from varsim.study import B, Kind, Rep, Study, Tot, groups
-from varsim.table import Column, Table, View
+from varsim.table import ALL, Column, Table, View
 from varsim.usercode import stdout_to_stderr
 
 if TYPE_CHECKING:
@@ -167,9 +167,10 @@ class Session(Generic[B]):
         if not left:
             self.publisher.say("Nothing is left to run.")
             return DONE
-        # A plan has columns of its own.
-        table = plan(left, self.workers)
-        return DONE if replace(self.publisher, view=View()).write(table) else FAILED
+        # A plan has columns of its own: all of them, or those that have room.
+        view = View(tuple(name for name in self.publisher.view.columns if name == ALL))
+        written = replace(self.publisher, view=view).write(plan(left, self.workers))
+        return DONE if written else FAILED
 
     def _live_columns(self) -> Callable[[Sequence[B]], Sequence[Column]] | None:
         """Return a function that makes the columns of finished rows; None if none are shown."""
