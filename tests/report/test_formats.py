@@ -229,7 +229,7 @@ WIDE = Table(
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [("latex", 80), ("latex-siunitx", 80), ("typst", 80), ("markdown", 120), ("html", 120)],
+    [("latex", 76), ("latex-siunitx", 76), ("typst", 76), ("markdown", 120), ("html", 120)],
 )
 def test_a_page_has_the_columns_of_a_terminal_of_its_width(name: str, width: int) -> None:
     """By their ranks; names are whole there, and tables without a page have every column."""

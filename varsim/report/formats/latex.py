@@ -56,6 +56,7 @@ def _float(table: Table, spec: str, columns: Sequence[Sequence[str]]) -> str:
     notes = (f"  {_escaped(line).replace('--', '-{}-')}" for line in table.notes)
     return "\n".join([
         r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}",
+        r"\setlength{\belowcaptionskip}{6pt}",
         r"\caption{%", *notes, "}", rf"\label{{tab:{table.label}}}",
         rf"\begin{{tabular}}{{{spec}}}", r"\toprule", header, r"\midrule", *rows, r"\bottomrule",
         r"\end{tabular}", r"\end{table}", "",

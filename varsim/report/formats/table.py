@@ -47,8 +47,8 @@ class Format:
     machine: bool = False
 
 
-# A line of 80 characters is as wide as the text of an A4 page, in LaTeX at 9 points.
-_PAPER, _SCREEN = 80, 120
+# 76 characters in columns are about 345 points in LaTeX's \small, the text width of its article.
+_PAPER, _SCREEN = 76, 120
 
 _FORMATS = (
     Format("table", ".txt", plain_text, prose=True),
