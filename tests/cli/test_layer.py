@@ -25,6 +25,21 @@ def test_varsim_alone_answers_the_question() -> None:
         assert row["empirical"] == pytest.approx(row["theory"], rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("22.627416997969522", "√512"), ("sqrt(512)", "√512"), ("5/3", "5/3"), ("3.3", "3.3")],
+)
+def test_a_divisor_is_shown_as_what_it_is(typed: str, shown: str) -> None:
+    """As a root or a fraction, and never in seventeen digits."""
+    args = ("--dim", "512", "--scale", typed, "--samples", "640", "--columns", "scale,k")
+    assert here(*args).stdout.splitlines()[2].split() == [shown, shown]
+
+
+def test_two_spellings_of_a_gain_are_one_row() -> None:
+    """√2 is the gain of ReLU."""
+    assert len(rows(*SMALL, "--scale", "he", "--gain", "relu,sqrt(2),1.4142135623730951")) == 1
+
+
 def test_machine_formats_are_the_library_s_result() -> None:
     """The command and the library are one program."""
     result = simulate(Experiment(dim=64, scale="sqrt", samples=6400, seed=9))

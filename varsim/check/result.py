@@ -159,7 +159,7 @@ class InitializerCheck(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
-        return (*self.pooling(), *_caveats(self))
+        return (*self.pooling(), *_caveats(self), *self.weakness("draws"))
 
     # fmt: off
     init = _column(

@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from varsim.cli.options import OutputOptions
 from varsim.cli.streams import abandon, encodable, is_terminal, say, say_as_is, say_error, wrapped
-from varsim.cli.terminal import draw
+from varsim.cli.terminal import draw, encoded
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
 from varsim.report.formats import FOR_PEOPLE, MACHINE, SUFFIXES, text_of
@@ -144,6 +144,9 @@ class Publisher:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
+        for_people = self.format_name in FOR_PEOPLE
+        if for_people:
+            tables = [replace(each, columns=encoded(each.columns, stream)) for each in tables]
         if self.shows_captions:
             left_out: dict[str, None] = {}
             for number, table in enumerate(tables):
@@ -157,7 +160,6 @@ class Publisher:
             if not self.header:
                 text = text.partition("\n")[2]
             stream.write(encodable(escape_control_characters(text), stream))
-        for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""
             stream.write(f"\n{fence}{_drawing(drawn, stream)}{fence}")

@@ -47,7 +47,6 @@ _STYLES = {
 def draw(table: Table, stream: TextIO) -> list[str]:
     """Draw a table on a terminal, and return the headers of columns that did not fit."""
     width = shutil.get_terminal_size().columns
-    table = replace(table, columns=_encoded(table.columns, stream))
     columns = fitting(table.columns, width)
     # A terminal narrower than the rest wraps it: rich would cut the numbers.
     console = rich_console.Console(
@@ -65,8 +64,8 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     return list((all_headers - shown_headers).elements())
 
 
-def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
-    """Return columns for a terminal: in ASCII if need be, without control characters."""
+def encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
+    """Return columns for a stream: in ASCII if need be, without control characters."""
     return [
         replace(
             column,
@@ -186,7 +185,7 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
             return bar
         done = [row for place in sorted(groups) for row in groups[place]]
         last = done[-max(1, console.height - 5) :]
-        columns = fitting(_encoded(self._columns(last), self._stream), console.width)
+        columns = fitting(encoded(self._columns(last), self._stream), console.width)
         if table_width(columns) > console.width:  # rich would cut the numbers
             return bar
         return rich_console.Group(_rich_table(columns, self._stream), "", bar)
