@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,20 @@ def test_a_divisor_is_shown_as_what_it_is(typed: str, shown: str) -> None:
 def test_two_spellings_of_a_gain_are_one_row() -> None:
     """√2 is the gain of ReLU."""
     assert len(rows(*SMALL, "--scale", "he", "--gain", "relu,sqrt(2),1.4142135623730951")) == 1
+
+
+def test_seeds_are_rows_as_of_runs_of_their_own(tmp_path: Path) -> None:
+    """And one file of them is pooled by merge."""
+    one = (*SMALL, "--scale", "sqrt")
+    file = tmp_path / "seeds.jsonl"
+    several = rows(*one, "--seed", "3,1", "--output", str(file))
+    assert several == [*rows(*one, "--seed", "3"), *rows(*one, "--seed", "1")]
+    table = here(*one, "--seed", "3,1").stdout
+    assert [line.split()[2] for line in table.splitlines()[:4]] == ["seed", "----", "3", "1"]
+    (pooled,) = json.loads(here("merge", str(file), "--format", "json").stdout)
+    assert pooled["samples"] == 2 * several[0]["samples"]
+    assert (pooled["seed"], pooled["pooled"]) == (1, [3])
+    assert here(*one, "--seed", "1,1").stderr.startswith("Note: 1 row is in the sweep more than")
 
 
 def test_machine_formats_are_the_library_s_result() -> None:

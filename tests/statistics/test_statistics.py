@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,6 +114,16 @@ def finite_sum(t: float, dof: int) -> float:
 def test_p_is_the_exact_finite_sum(t: float, dof: int) -> None:
     """To rounding level, for odd and even degrees of freedom."""
     assert two_sided_p(t, dof) == pytest.approx(1 - finite_sum(t, dof), abs=1e-13)
+
+
+@pytest.mark.parametrize("t", [0.5, 2.0, 4.5])
+@pytest.mark.parametrize("dof", [10_002, 1_000_000])
+def test_p_keeps_its_digits_with_many_degrees_of_freedom(t: float, dof: int) -> None:
+    """Differences of log Γ would leave nine digits."""
+    with mpmath.workdps(40):
+        x = dof / (dof + mpmath.mpf(t) ** 2)
+        exact = mpmath.betainc(mpmath.mpf(dof) / 2, 0.5, 0, x, regularized=True)
+        assert abs(two_sided_p(t, dof) / exact - 1) < 1e-11
 
 
 @pytest.mark.parametrize("dof", DOFS)

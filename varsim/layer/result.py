@@ -214,7 +214,8 @@ class Result(RowBase):
         is_default=lambda r: r.question.dtype == "float32")
     seed = _column(
         WHOLE, "Root of all random streams.", lambda r: r.question.seed, stored=True,
-        phrase="seed {}")
+        header="seed",
+        phrase="seed {}", when_varying=True)
     samples_asked = _column(
         optional(WHOLE), "Number of outputs that were asked for.", lambda r: r.question.outputs,
         stored=True)
@@ -472,8 +473,8 @@ RESULTS = Schema(
     "results of varsim",
     Result,
     _built,
-    table=("dim", "scale", *_VARYING, "k", "theory", "conditional_theory", "empirical", "ratio",
-           "z", "agrees"),
+    table=("dim", "scale", *_VARYING, "seed", "k", "theory", "conditional_theory", "empirical",
+           "ratio", "z", "agrees"),
     settings=_VARYING,
     named_by=("dim", "scale"),
     brief=(("", "empirical"), ("theory", "theory"), ("given x", "conditional_theory"),
