@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,7 @@ def test_dry_run_runs_nothing() -> None:
     done = here(
         "--dry-run", "--dim", "1e9,512", "--samples", "1e9", "--scale", "sqrt", "-f", "json"
     )
+    assert re.fullmatch(r"On this machine it takes about [\d.]+ \w+\.\n", done.stderr)
     plan = json.loads(done.stdout)
     experiment = Experiment(dim=10**9, scale="sqrt", samples=10**9)
     shape = experiment.block

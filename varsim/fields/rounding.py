@@ -73,6 +73,18 @@ def percent(share: float) -> str:
     return f"{significant(100 * share, 2)}%"
 
 
+def time_in_words(seconds: float) -> str:
+    """Return a time to two significant digits, in its largest unit of at least 1.
+
+    >>> time_in_words(0.314), time_in_words(75), time_in_words(1e4), time_in_words(1e6)
+    ('0.31 s', '1.3 min', '2.8 h', '12 d')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{significant(seconds / size, 2)} {unit}"
+    return f"{significant(seconds, 2)} s"
+
+
 def needs_exponent(value: float) -> bool:
     """Return whether a number is too large or too small to be written without an exponent."""
     return value != 0.0 and not _PLAIN_FROM <= abs(value) < _PLAIN_BELOW
