@@ -156,7 +156,7 @@ def test_a_whole_number_may_be_a_float() -> None:
         (lambda: simulate(Experiment(**SMALL), seed=1), "seed stands beside Experiment(...)"),
         (lambda: simulate(dim="5x", scale="sqrt"), "dim: '5x' is not a number; write one"),
         (lambda: sweep(dim=[]), "dim has no values; give one"),
-        (lambda: sweep(seed=[1, 2]), "seed has 2 values; it takes one"),
+        (lambda: sweep(samples=[1, 2]), "samples has 2 values; it takes one"),
         (lambda: sweep(dim=range(10**9)), "100,000 are allowed; take fewer values"),
         (lambda: layers(depht=3), "setting 'depht' is unknown; did you mean depth?"),  # type: ignore[call-arg]
         (lambda: layers(widths=[8, 8], width=8), "leave width and depth out"),

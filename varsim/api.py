@@ -142,8 +142,8 @@ def sweep(
         confidence: Level of every interval, between 0 and 1.
         alpha: False-alarm rate that all verdicts share (Holm 1979), between 0 and 1.
         histogram: Whether to count the outputs in a histogram.
-        settings: Any setting of :class:`Experiment`. ``samples``, ``precision``, ``max_samples``,
-            ``seed`` and ``dtype`` have one value.
+        settings: Any setting of :class:`Experiment`. ``samples``, ``precision``, ``max_samples``
+            and ``dtype`` have one value.
 
     Raises:
         InputError: A setting is unknown or not allowed, or an initializer cannot be used.

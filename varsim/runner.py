@@ -29,6 +29,13 @@ from varsim.errors import InputError
 from varsim.statistics import check_probability, judge
 from varsim.study import Ledger, Progress, R, Rep, Rep_co, Row, Study, Tot, batches
 
+# Number of questions that are timed for an estimate, by the second of two batches: the first one
+# also fills caches, which does not matter if it takes longer than this.
+_TIMED, _LONG_BATCH_S = 3, 0.1
+
+# Random numbers of the largest batch that is timed: about two seconds.
+_LARGEST_TIMED = 2**29
+
 # Entries of a whole W that take noticeably long to draw.
 _LONG_CALL = 2**20
 
@@ -301,6 +308,24 @@ class Run(Generic[Rep, Tot, R]):
             for place, each in self._waiting.items()
         ]
 
+    def expected_seconds(self, workers: int) -> float | None:
+        """Return about how long the run takes, from a few batches that are sampled for it.
+
+        None if every batch takes too long.
+        """
+        every = (each.study for each in self._waiting.values())
+        waiting = [study for study in every if study.batch * study.cost <= _LARGEST_TIMED]
+        last = len(waiting) - 1
+        places = {last * part // (_TIMED - 1) for part in range(_TIMED)} if waiting else set()
+        elapsed = cost = 0.0
+        with one_blas_thread:
+            for study in map(waiting.__getitem__, places):
+                prepare(study)
+                lasted = _seconds(study)
+                elapsed += lasted if lasted > _LONG_BATCH_S else _seconds(study)
+                cost += study.batch * study.cost
+        return self.remaining * elapsed / cost / workers if cost else None
+
     @property
     def has_long_calls(self) -> bool:
         """Whether one call may take so long that a person who interrupts it would wait."""
@@ -476,6 +501,12 @@ def answer(
     with threads(check_workers(workers)) as mapper:
         running.carry_out(mapper)
     return running.finish().rows
+
+
+def _seconds(study: Study[Rep, Tot, R]) -> float:
+    begun = time.perf_counter()
+    study.sample(range(study.batch))
+    return time.perf_counter() - begun
 
 
 def _error(rows: Sequence[Row]) -> float:

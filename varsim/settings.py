@@ -198,11 +198,11 @@ def _activations(item: str) -> list[str]:
     return [typed if activations.ALIASES.get(typed) == name else name]
 
 
-def _seed(text: str) -> int:
-    if text.lower() == "random":
-        return secrets.randbits(32)  # short enough to be typed again
+def _seeds(item: str) -> list[int]:
+    if item.lower() == "random":
+        return [secrets.randbits(32)]  # short enough to be typed again
     try:
-        return whole_number(number(text))
+        return [whole_number(value) for value in expand(item, whole=True)]
     except InputError as error:
         raise InputError(f"{error.reason}; give a whole number, or random") from None
 
@@ -275,8 +275,10 @@ _SCALE = Setting(
 _PRECISION = Setting("precision", one("precision", precision_share))
 _SEED = Setting(
     "seed",
-    one("seed", _seed, lambda: ["random"]),
-    description="Root of the random streams; random draws one and shows it.",
+    listed("seeds", _seeds, lambda: ["random"]),
+    [0],
+    "Root of the random streams; several, such as 1:3, give a row each, which varsim merge pools; "
+    "random draws one and shows it.",
 )
 _DTYPE = Setting(
     "dtype",
@@ -499,7 +501,7 @@ def questions(
         raise InputError(
             f"the sweep has {count:,} rows, and {MAX_VALUES:,} are allowed; take fewer values"
         )
-    asked: dict[str, Q] = {}
+    asked: dict[tuple[str, object], Q] = {}
     repeated, gainless = 0, set()
     for combination in itertools.product(*sweep.values()):
         values = dict(zip(sweep, combination, strict=True))
@@ -508,8 +510,9 @@ def questions(
             gainless.add(scale)
             values["gain"] = None
         question = build(**values, **fixed)
-        repeated += question.key in asked and scale not in gainless
-        asked.setdefault(question.key, question)
+        identity = question.key, values["seed"]
+        repeated += identity in asked and scale not in gainless
+        asked.setdefault(identity, question)
     without = ", ".join(sorted(gainless))
     if gainless.issuperset(map(str, sweep["scale"])):
         raise InputError(f"gain does not apply to scale {without}; {TAKE_A_GAIN}")

@@ -100,7 +100,7 @@ class Row(Protocol):
     def caveats(self) -> Sequence[Caveat]:
         """The caveats of the row."""
 
-    def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
+    def judged(self, *, agrees: bool | None, alpha: float | None, tests: int | None) -> Self:
         """Return the row with a verdict."""
 
     def at(self, confidence: float) -> Self:

@@ -291,6 +291,7 @@ def test_functions_of_single_precision_have_theory_but_no_ten_digits() -> None:
 def test_gains_hold_far_from_one(variance: float) -> None:
     """ReLU's does not depend on the variance; tanh tends to the identity or to a sign."""
     assert gains(ACTIVATIONS["relu"], variance).gain == pytest.approx(math.sqrt(2), rel=1e-12)
+    assert gains(ACTIVATIONS["relu"]).gain == math.sqrt(2)
     tanh = gains(ACTIVATIONS["tanh"], variance).second_moment
     if variance < 1:
         assert tanh == pytest.approx(variance - 2 * variance**2, rel=10 * variance**2 + 1e-12)

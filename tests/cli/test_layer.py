@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,35 @@ def test_varsim_alone_answers_the_question() -> None:
     assert all(row["std_error"] / row["empirical"] < 0.0013 for row in table)
     for row in table:
         assert row["empirical"] == pytest.approx(row["theory"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [("22.627416997969522", "√512"), ("sqrt(512)", "√512"), ("5/3", "5/3"), ("3.3", "3.3")],
+)
+def test_a_divisor_is_shown_as_what_it_is(typed: str, shown: str) -> None:
+    """As a root or a fraction, and never in seventeen digits."""
+    args = ("--dim", "512", "--scale", typed, "--samples", "640", "--columns", "scale,k")
+    assert here(*args).stdout.splitlines()[2].split() == [shown, shown]
+
+
+def test_two_spellings_of_a_gain_are_one_row() -> None:
+    """√2 is the gain of ReLU."""
+    assert len(rows(*SMALL, "--scale", "he", "--gain", "relu,sqrt(2),1.4142135623730951")) == 1
+
+
+def test_seeds_are_rows_as_of_runs_of_their_own(tmp_path: Path) -> None:
+    """And one file of them is pooled by merge."""
+    one = (*SMALL, "--scale", "sqrt")
+    file = tmp_path / "seeds.jsonl"
+    several = rows(*one, "--seed", "3,1", "--output", str(file))
+    assert several == [*rows(*one, "--seed", "3"), *rows(*one, "--seed", "1")]
+    table = here(*one, "--seed", "3,1").stdout
+    assert [line.split()[2] for line in table.splitlines()[:4]] == ["seed", "----", "3", "1"]
+    (pooled,) = json.loads(here("merge", str(file), "--format", "json").stdout)
+    assert pooled["samples"] == 2 * several[0]["samples"]
+    assert (pooled["seed"], pooled["pooled"]) == (1, [3])
+    assert here(*one, "--seed", "1,1").stderr.startswith("Note: 1 row is in the sweep more than")
 
 
 def test_machine_formats_are_the_library_s_result() -> None:
@@ -79,6 +110,7 @@ def test_dry_run_runs_nothing() -> None:
     done = here(
         "--dry-run", "--dim", "1e9,512", "--samples", "1e9", "--scale", "sqrt", "-f", "json"
     )
+    assert re.fullmatch(r"On this machine it takes about [\d.]+ \w+\.\n", done.stderr)
     plan = json.loads(done.stdout)
     experiment = Experiment(dim=10**9, scale="sqrt", samples=10**9)
     shape = experiment.block

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from tests.program import SMALL, here, on_terminal, rows, run, visible
+from varsim import Result
+from varsim.cli import terminal
 
 
 def test_the_table_off_a_terminal_is_plain_and_whole() -> None:
@@ -139,3 +141,19 @@ def test_progress_moves_only_on_a_terminal_and_only_for_long_work() -> None:
     assert "row 1 of" not in on_terminal(*long, TERM="dumb")
     assert "row 1 of" not in on_terminal(*long, **KERNEL, JPY_PARENT_PID="1")
     assert "\x1b" not in run(*long).stderr
+
+
+def test_a_long_run_off_a_terminal_says_once_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten seconds, on stderr; a quiet run and one that is nearly done say nothing."""
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    for quiet, total, said in ((False, 1000, True), (True, 1000, False), (False, 100, False)):
+        now = 0.0
+        with terminal.Progress[Result](1, quiet=quiet) as progress:
+            progress.add_total(total)
+            for now in (5.0, 12.0, 13.0):  # noqa: B007
+                progress.advance(40)
+        expected = "Note: This run takes about 2.3 min more.\n" if said else ""
+        assert capsys.readouterr() == ("", expected)

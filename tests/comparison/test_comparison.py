@@ -368,6 +368,7 @@ def test_more_blocks_of_one_stream_are_no_alarm() -> None:
         a, b = (infer(experiment, stream(experiment, indices=range(n))) for n in (few, 300))
         found = compared(a, b)
         assert (found.verdict, found.pair.same_streams) == ("agrees", False)
+        assert found.pair.shares_draws
 
 
 # --- which rows go together
@@ -610,6 +611,18 @@ def test_check_is_3_only_when_a_pair_differs(
     assert out.count("  DIFFERS\n") == 2
     assert err.splitlines()[-1] == "2 of 2 pairs agree: 1 identical, 1 within errors."
     assert "1 of 2 pairs differ: D = 16, scale sqrt.\n" in err
+
+
+def test_draws_in_common_are_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a merged file and one of its parts, whose difference says little; not of two parts."""
+    parts, both = (folder / "one.jsonl", folder / "other.jsonl"), tmp_path / "both.jsonl"
+    assert varsim("merge", *parts, "--output", both, "--quiet") == 0
+    assert varsim("compare", both, parts[0]) == 0
+    assert "2 pairs have draws in common, of the same seeds" in capsys.readouterr().err
+    assert varsim("compare", *parts) == 0
+    assert "in common" not in capsys.readouterr().err
 
 
 def test_both_files_the_seeds_and_alpha_are_in_the_caption(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.program import environment, here, needs, run
-from varsim import Experiment, InputError, Result, simulate
+from varsim import Experiment, InputError, Result, check_initializer, simulate
 from varsim.compute.provenance import FRAMEWORKS, frameworks
 from varsim.compute.streams import generator
 from varsim.fields.schema import _checksum
@@ -544,7 +544,6 @@ def test_claims_are_under_canonical_names(init: str) -> None:
     ("text", "claim"),
     [
         ("orthogonal(gain=1)", "orthogonal"),
-        ("orthogonal(gain=2)", None),
         ("torch.nn.Linear(bias=False)", "torch.nn.Linear"),
         ("torch.nn.Linear(bias=True)", None),
         ("torch.nn.init.sparse_(0.1, 0.01)", "torch.nn.init.sparse_(sparsity=0.1)"),
@@ -562,6 +561,36 @@ def test_claims_know_aliases_and_defaults(text: str, claim: str | type | None) -
             find(needs(text)).claim  # noqa: B018
     else:
         assert find(needs(text)).claim is (None if claim is None else CLAIMS[str(claim)])
+
+
+ARGUMENTS = [
+    ("orthogonal(gain=2)", 4 / 8),
+    ("torch.nn.init.kaiming_normal_(mode='fan_out')", 2 / 4),
+    ("torch.nn.init.kaiming_uniform_(a=sqrt(5))", 1 / 3 / 8),
+    ("torch.nn.init.kaiming_normal_(nonlinearity='tanh')", 25 / 9 / 8),
+    ("torch.nn.init.kaiming_normal_(nonlinearity='linear')", 1 / 8),
+    ("torch.nn.init.xavier_uniform_(gain=5/3)", 25 / 9 / 6),
+    ("torch.nn.init.normal_(mean=1, std=0.5)", 1.25),
+    ("torch.nn.init.uniform_(-1, 1)", 1 / 3),
+    ("torch.nn.init.constant_(3)", 9.0),
+    ("jax.nn.initializers.variance_scaling(2, 'fan_avg', 'uniform')", 2 / 6),
+    ("jax.nn.initializers.variance_scaling(2, 'fan_out', 'normal', in_axis=-1, out_axis=-2)", None),
+    ("jax.nn.initializers.uniform(0.5)", 0.25 / 3),
+    ("keras.initializers.VarianceScaling(scale=2, mode='fan_out')", 2 / 4),
+    ("keras.initializers.RandomUniform(-1, 1)", 1 / 3),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "expected"), ARGUMENTS)
+def test_arguments_are_part_of_claims(text: str, expected: float | None) -> None:
+    """And W of 8 x 4 has the claimed mean square; 4,000 draws, five standard errors."""
+    claim = find(needs(text)).claim
+    assert (claim and claim.mean_square(8, 4)) == (expected and pytest.approx(expected))
+    if claim is not None:
+        row = check_initializer(text, dim=8, fan_out=4, draws=4000)
+        assert row.claim == claim.formula
+        assert row.square.z is None or abs(row.square.z) < 5
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -18,8 +19,8 @@ from varsim.layer.theory import predict
 SCHEMA = (
     "schema kind dim scale k gain fan_out design init x_dist x_mean x_std w_dist w_mean w_std "
     "dtype seed samples_asked precision max_samples blocks samples theory conditional_theory "
-    "init_theory empirical std_error expected_std_error ci_low ci_high ratio z p "
-    "effective_samples totals histogram agrees caveats confidence alpha key pooled "
+    "init_theory empirical std_error expected_std_error ci_low ci_high std ratio z p "
+    "effective_samples totals histogram agrees caveats confidence alpha detectable key pooled "
     "init_package varsim checksum"
 )
 
@@ -245,6 +246,37 @@ def test_few_samples_are_said_to_be_few() -> None:
     """An error bar from 64 outputs is rough, and the row says so."""
     few = simulate(Experiment(dim=64, scale="sqrt", samples=64))
     assert "few-samples" in [caveat.id for caveat in few.caveats]
+
+
+def test_a_weak_verdict_says_so() -> None:
+    """1,600 samples could miss 20 %; 64,000 could not miss 5 %."""
+    weak, strong = (
+        simulate(Experiment(dim=64, scale="sqrt", samples=samples)) for samples in (1_600, 64_000)
+    )
+    assert [caveat.id for caveat in weak.caveats] == ["weak-verdict"]
+    assert strong.caveats == ()
+    assert weak.detectable is not None
+    assert strong.detectable is not None
+    assert weak.detectable > 0.2
+    assert strong.detectable < 0.05
+
+
+def test_what_a_row_would_show_does_not_depend_on_other_rows() -> None:
+    """The caption has what it would show in this table, where more tests share alpha."""
+    experiment = Experiment(dim=64, scale="sqrt", samples=64_000)
+    (alone,), several = judge([simulate(experiment)]), judge([simulate(experiment)] * 20)
+    assert alone.detectable == several[0].detectable == alone.least_deviation()
+    assert several[0].tests == 20
+    shared = several[0].least_deviation(20)
+    assert shared is not None
+    assert alone.detectable is not None
+    assert shared > 1.1 * alone.detectable
+
+
+def test_the_standard_deviation_is_the_root(result: Result) -> None:
+    """With the error of a root, half of the relative one."""
+    assert result.std == math.sqrt(result.empirical)
+    assert result.estimate.root.relative_error == pytest.approx(result.relative_error / 2)
 
 
 @pytest.mark.parametrize("settings", [

@@ -546,7 +546,7 @@ def test_stacks_are_lines_of_what_tells_them_apart() -> None:
     """The legend has what differs, the caption what is shared."""
     rows = [*stack(), *stack(gain=5 / 3), *stack(scale="none")]
     figure = draw(stack_figure, rows).figure
-    assert labels(figure) == ["xavier, gain 1", "xavier, gain 1.66667", "none"]
+    assert labels(figure) == ["xavier, gain 1", "xavier, gain 5/3", "none"]
     assert len(named(figure, 0, "theory")) == len(named(figure, 1, "theory")) == 3
     for expected in ("tanh", "width 16", "5 layers", "batch 8", "16 networks", "seed 0", "95%"):
         assert expected in caption(figure)

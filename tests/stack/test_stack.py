@@ -595,7 +595,7 @@ def test_norms_agree_within_the_allowance(norm: str, activation: str) -> None:
     assert all(row.agrees for row in rows)
     largest = 0.03 if norm == "batch" else 1e-3
     assert all(max(row.theory_slack, row.gradient_slack) <= largest for row in rows)
-    assert not any(row.caveats for row in rows)
+    assert {caveat.id for row in rows for caveat in row.caveats} <= {"weak-verdict"}
 
 
 @pytest.mark.parametrize("norm", ["none", "layer", "rms"])
@@ -934,8 +934,8 @@ def test_heavy_tails_are_said() -> None:
     narrow = simulate_layers(stack("relu", *(32,) * 51, batch=8, networks=16))
     wide = simulate_layers(stack("relu", *(512,) * 6, batch=8, networks=16))
     assert "heavy-tails" in ids(narrow[-1])
-    assert not any(row.caveats for row in wide)
-    assert ids(narrow[0]) == ["heavy-tailed-gradients"]
+    assert {id_ for row in wide for id_ in ids(row)} == {"weak-verdict"}
+    assert ids(narrow[0]) == ["weak-verdict", "heavy-tailed-gradients"]
     assert narrow[0].gradient_p is None
 
 

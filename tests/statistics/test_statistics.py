@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import combinations
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -115,6 +116,16 @@ def test_p_is_the_exact_finite_sum(t: float, dof: int) -> None:
     assert two_sided_p(t, dof) == pytest.approx(1 - finite_sum(t, dof), abs=1e-13)
 
 
+@pytest.mark.parametrize("t", [0.5, 2.0, 4.5])
+@pytest.mark.parametrize("dof", [10_002, 1_000_000])
+def test_p_keeps_its_digits_with_many_degrees_of_freedom(t: float, dof: int) -> None:
+    """Differences of log Γ would leave nine digits."""
+    with mpmath.workdps(40):
+        x = dof / (dof + mpmath.mpf(t) ** 2)
+        exact = mpmath.betainc(mpmath.mpf(dof) / 2, 0.5, 0, x, regularized=True)
+        assert abs(two_sided_p(t, dof) / exact - 1) < 1e-11
+
+
 @pytest.mark.parametrize("dof", DOFS)
 @pytest.mark.parametrize("t", [0.0, 1e-8, 0.3, 1.0, 2.0, 3.5, 8.0, 40.0, 1e4])
 def test_p_is_scipys_far_into_the_tails(t: float, dof: float) -> None:
@@ -159,9 +170,10 @@ class Row:
     estimates: tuple[Estimate, ...]
     agrees: bool | None = None
     alpha: float | None = None
+    tests: int | None = None
 
-    def judged(self, *, agrees: bool | None, alpha: float | None) -> Row:
-        return replace(self, agrees=agrees, alpha=alpha)
+    def judged(self, *, agrees: bool | None, alpha: float | None, tests: int | None) -> Row:
+        return replace(self, agrees=agrees, alpha=alpha, tests=tests)
 
 
 def with_p(p: float, dof: float = 63) -> Estimate:
@@ -305,6 +317,53 @@ def test_a_row_agrees_where_all_of_its_estimates_do() -> None:
     assert judge([Row((close,))])[0].agrees is False
     assert judge([Row((close, right))])[0].agrees is True
     assert judge([Row((close, unclaimed))])[0].agrees is False
+
+
+POWERS = [
+    (0.01, 63, 0.0, 1e-3),
+    (0.05, 63, 0.02, 1e-5),
+    (0.03, 999, 0.0, 0.05),
+    (0.04, 15, 0.1, 1e-3),
+]
+
+
+def share_shown(
+    deviation: float, error: float, dof: int, slack: float, significance: float
+) -> float:
+    """The share of 4,000 estimates of a true value 1 + deviation that a test of 1 shows."""
+    rng, true, shown = np.random.default_rng(7), 1.0 + deviation, 0
+    noise, spread = rng.standard_normal(4000), np.sqrt(rng.chisquare(dof, 4000) / dof)
+    for z, s in zip(noise.tolist(), spread.tolist(), strict=True):
+        estimate = Estimate(
+            value=true * (1.0 + error * z), std_error=true * error * s, dof=dof, claim=1.0,
+            slack=slack, expected_error=error,
+        )  # fmt: skip
+        p = estimate.joint_p
+        shown += p is not None and p <= significance
+    return shown / 4000
+
+
+@pytest.mark.parametrize(("error", "dof", "slack", "significance"), POWERS)
+def test_the_detectable_deviation_is_shown_nine_times_in_ten(
+    error: float, dof: int, slack: float, significance: float
+) -> None:
+    """Or a little more often; half of it is not. Four standard errors are 0.019."""
+    estimate = Estimate(
+        value=1.0, std_error=error, dof=dof, claim=1.0, slack=slack, expected_error=error
+    )
+    least = estimate.detectable(significance)
+    assert least is not None
+    assert 0.9 - 0.019 < share_shown(least, error, dof, slack, significance) < 0.94
+    assert share_shown(-least, error, dof, slack, significance) > 0.9 - 0.019
+    assert share_shown(least / 2, error, dof, slack, significance) < 0.5
+
+
+def test_a_deviation_that_no_test_could_show_has_no_number() -> None:
+    """An error of a third lets an excess of any size pass; without errors, only the slack does."""
+    rough = Estimate(value=1.0, std_error=0.3, dof=9, claim=1.0)
+    assert rough.detectable(1e-3) is None
+    assert Estimate(value=1.0, std_error=0.3, dof=9).detectable(0.5) is None
+    assert Estimate(value=1.0, std_error=0.0, dof=9, claim=1.0, slack=0.1).detectable(0.5) == 0.1
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 95.0, math.nan])

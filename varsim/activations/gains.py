@@ -34,6 +34,10 @@ TORCH = {
 """All gains of torch, by the names of activations here."""
 
 
+# Significant digits of a mean by quadrature.
+_DIGITS = 14
+
+
 @dataclass(frozen=True)
 class Gains:
     """Moments for h ~ N(0, q): q itself, E φ(h), E φ(h)² and E φ′(h)²."""
@@ -118,7 +122,8 @@ def gains(activation: Activation, variance: float = 1.0) -> Gains:
         return np.stack([phi, phi * phi, activation.derivative(h) ** 2])
 
     means = gaussian_mean(averages, variance, activation.kinks, name=activation.formula)
-    result = Gains(variance, *map(float, means))
+    # Without the rounding of quadrature, so that the gain of ReLU is √2 to the last bit.
+    result = Gains(variance, *(float(f"{mean:.{_DIGITS}g}") for mean in means))
     if not result.second_moment > 0:
         raise InputError(
             f"{activation.formula} has E φ² = {result.second_moment:g} at variance {variance:g}, "

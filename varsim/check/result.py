@@ -159,7 +159,7 @@ class InitializerCheck(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
-        return (*self.pooling(), *_caveats(self))
+        return (*self.pooling(), *_caveats(self), *self.weakness("draws"))
 
     # fmt: off
     init = _column(
@@ -180,7 +180,8 @@ class InitializerCheck(RowBase):
         phrase="{}", is_default=lambda r: r.question.dtype == "float32")
     seed = _column(
         WHOLE, "Root of all random streams.", lambda r: r.question.seed, stored=True,
-        phrase="seed {}")
+        header="seed",
+        phrase="seed {}", when_varying=True)
     _draws_asked = _column(
         WHOLE, "Number of W that were asked for.", lambda r: r.draws_asked, name="draws_asked",
         stored=True)
@@ -271,7 +272,7 @@ CHECKS = Schema(
     "checks of initializers",
     InitializerCheck,
     _built,
-    table=("dim", "fan_out", "init_package", "init", "claim", "mean_square", "kurtosis",
+    table=("dim", "fan_out", "init_package", "init", "seed", "claim", "mean_square", "kurtosis",
            "forward_theory", "forward", "backward_theory", "backward", "agrees"),
     settings=("dtype",),
     named_by=("init", "dim", "fan_out"),

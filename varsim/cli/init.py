@@ -50,6 +50,7 @@ class CheckOptions(MeasuringOptions):
     names: Sequence[str]
     dim: Sequence[int]
     fan_out: Sequence[int]
+    seed: Sequence[int]
     draws: int
 
 
@@ -90,26 +91,28 @@ def check_initializers(options: CheckOptions) -> int:
     measuring = session.Session.of(kind.CHECK, options)
     names = list(chain.from_iterable(map(split_calls, options.names)))
     shapes = _shapes(options)
-    for shape in [] if names else shapes:
+    seeds = options.seed or [0]
+    for shape, seed in itertools.product([] if names else shapes, seeds):
         # It allows every shape, so this refuses a wrong one once, and a wrong number of draws.
-        study.CheckStudy(_question("trunc_normal", shape, options), options.draws)
-    studies: dict[str, CheckStudy] = {}
+        study.CheckStudy(_question("trunc_normal", shape, seed, options), options.draws)
+    studies: dict[tuple[str, int], CheckStudy] = {}
     skipped: dict[str, str] = {}
     with EndingSignals(), stdout_to_stderr():
         if not names:
             skipped = {
                 n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()
             }
-        for shape, name in itertools.product(shapes, names or initializers.installed()):
+        every = names or initializers.installed()
+        for shape, name, seed in itertools.product(shapes, every, seeds):
             try:
-                asked = _question(name, shape, options)
+                asked = _question(name, shape, seed, options)
             except InputError as error:
                 if names:
                     raise
                 skipped.setdefault(name, error.reason)
                 continue
             checked = study.CheckStudy(asked, options.draws, options.confidence)
-            studies.setdefault(asked.key, checked)
+            studies.setdefault((asked.key, seed), checked)
     notes = [] if names else [_installed_frameworks_note()]
     return measuring.run(list(studies.values()), notes, None if names else skipped)
 
@@ -121,8 +124,8 @@ def _shapes(options: CheckOptions) -> list[tuple[int, int]]:
     return list(itertools.product(dims, options.fan_out))
 
 
-def _question(name: str, shape: tuple[int, int], options: CheckOptions) -> Experiment:
-    return question.question(name, *shape, seed=options.seed, dtype=options.dtype)
+def _question(name: str, shape: tuple[int, int], seed: int, options: CheckOptions) -> Experiment:
+    return question.question(name, *shape, seed=seed, dtype=options.dtype)
 
 
 def _installed_frameworks_note() -> str:

@@ -101,7 +101,7 @@ def measure_layer(options: LayerOptions) -> int:
     measuring = session.Session.of(kind.LAYER, options)
     fixed = {
         "samples": options.samples, "precision": options.precision,
-        "max_samples": options.max_samples, "seed": options.seed, "dtype": options.dtype,
+        "max_samples": options.max_samples, "dtype": options.dtype,
     }  # fmt: skip
     experiments, notes = questions(LAYER, options.swept, fixed, question.Experiment)
     studies = [

@@ -214,7 +214,10 @@ max_time = partial(option, "--max-time", type=Values(DURATION), group=HOW, metav
 histogram = partial(option, "--histogram", shared=True, is_flag=True, group=OUT)
 check = partial(option, "--check", shared=True, is_flag=True, group=OUT)
 
-seed = single(LAYER["seed"], shared=True, default=0, show_default=True, group=HOW, metavar="SEED")
+seed = repeated(
+    "--seed", reader=LAYER["seed"].reader, shared=True, group=HOW, metavar="SEED",
+    help=f"{LAYER['seed'].description}  [default: 0]",
+)  # fmt: skip
 
 dtype = single(
     LAYER["dtype"], shared=True, type=Name(FLOAT_TYPES), default="float32", show_default=True,
@@ -326,7 +329,6 @@ class MeasuringOptions(OutputOptions):
         swept: The values of the settings that sweep, by name; none for the default.
     """
 
-    seed: int
     dtype: str
     workers: int | None
     scheduler: str | None

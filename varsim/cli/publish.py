@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from varsim.cli.options import OutputOptions
 from varsim.cli.streams import abandon, encodable, is_terminal, say, say_as_is, say_error, wrapped
-from varsim.cli.terminal import draw
+from varsim.cli.terminal import draw, encoded
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
 from varsim.report.formats import (
@@ -158,6 +158,9 @@ class Publisher:
         stream = sys.stdout
         if stream is None:  # closed by the shell: >&-
             raise OSError(errno.EBADF, "it is closed")
+        for_people = self.format_name in FOR_PEOPLE
+        if for_people:
+            tables = [replace(each, columns=encoded(each.columns, stream)) for each in tables]
         if self.shows_captions:
             left_out: dict[str, None] = {}
             for number, table in enumerate(tables):
@@ -171,22 +174,23 @@ class Publisher:
             if not self.header:
                 text = text.partition("\n")[2]
             stream.write(encodable(escape_control_characters(text), stream))
-        for_people = self.format_name in FOR_PEOPLE
         if drawn and for_people:
             fence = "```\n" if self.format_name == "markdown" else ""
             stream.write(f"\n{fence}{_drawing(drawn, stream)}{fence}")
         elif drawn and sys.stderr is not None and not self.quiet:
             say_as_is(_drawing(drawn, sys.stderr))
         if prose and for_people:
-            safe = escape_control_characters(prose)
-            if self.format_name == "markdown":
-                text = markdown_prose(safe)
-            else:
-                text = wrapped(safe, stream, otherwise=_PAGE)
-            stream.write(encodable("\n" * bool(tables) + text, stream))
+            text = "\n" * bool(tables) + self._formatted(escape_control_characters(prose), stream)
+            stream.write(encodable(text, stream))
         elif prose:
             self.say(prose.rstrip())
         stream.flush()
+
+    def _formatted(self, prose: str, stream: TextIO) -> str:
+        """Return paragraphs for people: in Markdown, or in lines that fit a stream."""
+        if self.format_name == "markdown":
+            return markdown_prose(prose)
+        return wrapped(prose, stream, otherwise=_PAGE)
 
 
 def summary(kind: Kind[B], rows: Sequence[B]) -> Iterator[str]:

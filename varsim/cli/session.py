@@ -20,6 +20,7 @@ from varsim.cli.streams import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, is_t
 from varsim.cli.terminal import Progress
 from varsim.compute import Mapper, check_workers, lazy, local
 from varsim.errors import InputError
+from varsim.fields.rounding import time_in_words
 from varsim.report.rows import columns, row_name
 from varsim.runner import (
     Left,
@@ -104,7 +105,7 @@ class Session(Generic[B]):
             planned = Run(points, self._run_options(lenient=skipped is not None))
             if plan is not None and self.options.dry_run:
                 self._say_notes(notes)
-                return self._show_plan(planned.left, plan)
+                return self._show_plan(planned, plan)
             live_columns = self._live_columns()  # of stdout, before it is redirected
             with EndingSignals() as signals:
                 with stdout_to_stderr():
@@ -162,15 +163,21 @@ class Session(Generic[B]):
         for note in [*notes, *self.publisher.unwritable()]:
             self.publisher.say(note)
 
-    def _show_plan(self, left: Sequence[Left], plan: Plan) -> int:
+    def _show_plan(self, planned: Run[Rep, Tot, B], plan: Plan) -> int:
         """Show the cost of a run; return the exit code."""
-        if not left:
+        if not planned.left:
             self.publisher.say("Nothing is left to run.")
             return DONE
         # A plan has columns of its own: all of them, or those that have room.
         view = View(tuple(name for name in self.publisher.view.columns if name == ALL))
-        written = replace(self.publisher, view=view).write(plan(left, self.workers))
-        return DONE if written else FAILED
+        if not replace(self.publisher, view=view).write(plan(planned.left, self.workers)):
+            return FAILED
+        if not self.publisher.quiet:
+            with stdout_to_stderr():
+                seconds = planned.expected_seconds(self.workers)
+            if seconds is not None:
+                self.publisher.say(f"On this machine it takes about {time_in_words(seconds)}.")
+        return DONE
 
     def _live_columns(self) -> Callable[[Sequence[B]], Sequence[Column]] | None:
         """Return a function that makes the columns of finished rows; None if none are shown."""

@@ -125,7 +125,7 @@ def measure_stack(options: StackOptions) -> int:
         swept = {**swept, **one_stack(options.widths)}
     fixed = {
         "batch": options.batch, "networks": options.networks, "precision": options.precision,
-        "backward": not options.no_backward, "seed": options.seed, "dtype": options.dtype,
+        "backward": not options.no_backward, "dtype": options.dtype,
     }  # fmt: skip
     networks, notes = questions(STACK, swept, fixed, question.network)
     most = _max_networks(options)

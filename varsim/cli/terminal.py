@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
 from varsim.compute import lazy
 from varsim.errors import escape_control_characters
+from varsim.fields.rounding import time_in_words
 from varsim.table import Column, Table, fitting, omitted, table_width
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ else:
     rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
     rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
     rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
-from varsim.cli.streams import encodable, is_terminal, wrapped
+from varsim.cli.streams import encodable, is_terminal, say, wrapped
 
 R = TypeVar("R", bound="Row")
 
@@ -36,6 +37,9 @@ R = TypeVar("R", bound="Row")
 # Shorter work ends before an eye sees the bar.
 _PROGRESS_AFTER_S = 0.5
 
+
+# Off a terminal, a run that takes longer says how long.
+_SAY_AFTER_S = 10.0
 
 _STYLES = {
     **dict.fromkeys(("agrees", "identical"), "green"),
@@ -46,7 +50,6 @@ _STYLES = {
 def draw(table: Table, stream: TextIO) -> list[str]:
     """Draw a table on a terminal, and return the headers of columns that did not fit."""
     width = shutil.get_terminal_size().columns
-    table = replace(table, columns=_encoded(table.columns, stream))
     columns = fitting(table.columns, width)
     # A terminal narrower than the rest wraps it: rich would cut the numbers.
     console = rich_console.Console(
@@ -61,8 +64,8 @@ def draw(table: Table, stream: TextIO) -> list[str]:
     return omitted(table.printable, columns)
 
 
-def _encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
-    """Return columns for a terminal: in ASCII if need be, without control characters."""
+def encoded(columns: Sequence[Column], stream: TextIO) -> list[Column]:
+    """Return columns for a stream: in ASCII if need be, without control characters."""
     return [
         replace(
             column,
@@ -97,8 +100,8 @@ def _rich_table(columns: Sequence[Column], stream: TextIO) -> rich_table.Table:
 class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
     """Shows the progress of a run on stderr: finished rows, and the time left.
 
-    All of it vanishes at the end; off a terminal nothing is drawn. It starts after half a second,
-    and only then is rich loaded.
+    All of it vanishes at the end; off a terminal, a long run says once how long it takes. It starts
+    after half a second, and only then is rich loaded.
 
     Args:
         rows: Number of questions.
@@ -120,7 +123,7 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
         self._groups: Mapping[int, Sequence[R]] = {}
         self._live: rich_live.Live | None = None
         self._bar: rich_progress.Progress | None = None
-        self._enabled = is_terminal(self._stream) and not quiet
+        self._enabled, self._quiet = is_terminal(self._stream) and not quiet, quiet
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
@@ -129,7 +132,10 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
     def advance(self, work: float) -> None:
         """Advance the bar by ``work`` random numbers."""
         self._work += work
-        if not self._enabled or time.monotonic() - self._started <= _PROGRESS_AFTER_S:
+        if not self._enabled:
+            self._say_once()
+            return
+        if time.monotonic() - self._started <= _PROGRESS_AFTER_S:
             return
         if self._live is None:
             self._start()
@@ -140,6 +146,16 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
                 total=max(self._work, self._total),
                 description=f"row {min(len(self._groups) + 1, self._rows)} of {self._rows}",
             )
+
+    def _say_once(self) -> None:
+        """Say off a terminal how long the run still takes, once, if that is long."""
+        elapsed = time.monotonic() - self._started
+        if self._quiet or elapsed < _SAY_AFTER_S or not self._work:
+            return
+        self._quiet = True
+        left = elapsed * (max(self._work, self._total) / self._work - 1.0)
+        if left > _SAY_AFTER_S:
+            say(f"Note: This run takes about {time_in_words(left)} more.")
 
     def add_total(self, change: float) -> None:
         """Add a change to the random numbers of the whole run."""
@@ -182,7 +198,7 @@ class Progress(AbstractContextManager["Progress[R]"], Generic[R]):
             return bar
         done = [row for place in sorted(groups) for row in groups[place]]
         last = done[-max(1, console.height - 5) :]
-        columns = fitting(_encoded(self._columns(last), self._stream), console.width)
+        columns = fitting(encoded(self._columns(last), self._stream), console.width)
         if table_width(columns) > console.width:  # rich would cut the numbers
             return bar
         return rich_console.Group(_rich_table(columns, self._stream), "", bar)

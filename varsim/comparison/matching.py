@@ -22,6 +22,13 @@ class Pair(NamedTuple, Generic[R]):
         """Whether both are from the same random streams."""
         return _streams(self.a) == _streams(self.b)
 
+    @property
+    def shares_draws(self) -> bool:
+        """Whether some draws of both are the same, and others are not."""
+        a, b = self.a, self.b
+        common = a.question.key == b.question.key and not set(a.seeds).isdisjoint(b.seeds)
+        return common and not self.same_streams
+
 
 @dataclass(frozen=True)
 class Matching(Generic[R]):

@@ -2,7 +2,7 @@
 
 from varsim.fields.field import Columns, Field, interval_text
 from varsim.fields.question import Question
-from varsim.fields.row import STATE, VERDICTS, RowBase, level, many_seeds
+from varsim.fields.row import STATE, VERDICTS, WEAK, RowBase, level, many_seeds
 from varsim.fields.schema import CHECKSUM, NUMBER, Schema
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "NUMBER",
     "STATE",
     "VERDICTS",
+    "WEAK",
     "Columns",
     "Field",
     "Question",

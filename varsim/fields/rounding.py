@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 # Magnitudes outside this range are written with an exponent.
 _PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e7
+
+# Largest denominator of a fraction that is shown, and relative rounding of a setting.
+_DENOMINATOR, _ROUNDING = 64, 5e-16
 
 # Relative errors below this are rounding, finer than any allowed precision.
 _EXACT = 1e-7
@@ -21,6 +25,24 @@ def significant(value: float, digits: int = 6) -> str:
     if _PLAIN_FROM <= abs(value) < _PLAIN_BELOW and abs(value) >= 10**digits:
         return f"{value:.0f}"
     return f"{value:.{digits}g}"
+
+
+def exact(value: float) -> str:
+    """Return a setting as what it is: a decimal number, a fraction, or a root; else rounded.
+
+    >>> exact(0.02), exact(5 / 3), exact(math.sqrt(512)), exact(math.pi)
+    ('0.02', '5/3', '√512', '3.14159')
+    """
+    text = significant(value)
+    if math.isclose(float(text), value, rel_tol=_ROUNDING) or not math.isfinite(value):
+        return text
+    fraction = Fraction(value).limit_denominator(_DENOMINATOR)
+    if math.isclose(fraction, value, rel_tol=_ROUNDING):
+        return str(fraction)
+    square = round(value * value)
+    if value > 0.0 and math.isclose(math.sqrt(square), value, rel_tol=_ROUNDING):
+        return f"√{square}"
+    return text
 
 
 def error_digits(error: float) -> tuple[float, int]:
@@ -40,6 +62,27 @@ def error_digits(error: float) -> tuple[float, int]:
 def short(value: float) -> str:
     """Return a number to four significant digits."""
     return significant(value, 4)
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, to two significant digits.
+
+    >>> percent(0.00534), percent(0.2), percent(12.34)
+    ('0.53%', '20%', '1234%')
+    """
+    return f"{significant(100 * share, 2)}%"
+
+
+def time_in_words(seconds: float) -> str:
+    """Return a time to two significant digits, in its largest unit of at least 1.
+
+    >>> time_in_words(0.314), time_in_words(75), time_in_words(1e4), time_in_words(1e6)
+    ('0.31 s', '1.3 min', '2.8 h', '12 d')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{significant(seconds / size, 2)} {unit}"
+    return f"{significant(seconds, 2)} s"
 
 
 def needs_exponent(value: float) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from varsim import __version__
 from varsim.fields.field import Columns
+from varsim.fields.rounding import percent
 from varsim.fields.values import (
     NUMBER,
     READ_ERRORS,
@@ -29,6 +31,9 @@ VERDICTS = {True: "agrees", False: "DISAGREES", None: "pending"}
 """The words of verdicts; None is a verdict that other rows can still change."""
 
 _LISTED_SEEDS = 8
+
+WEAK = 0.2
+"""A verdict that could miss this relative deviation has a caveat."""
 
 STATE = ("confidence", "varsim", "init_package", "agrees", "alpha", "pooled")
 """The stored fields of a row beside its question and its totals."""
@@ -69,6 +74,8 @@ class RowBase(_Parts, Mapping[str, Any]):
         agrees: The verdict, Holm-adjusted over the table at ``alpha``; None before judgement and
             without a claim.
         alpha: False-alarm rate that all verdicts of the table share; None before judgement.
+        tests: Number of tests that share it, which files omit: a row is the same alone and in a
+            sweep.
         pooled: Further seeds, whose replicates are also in the totals.
     """
 
@@ -80,6 +87,7 @@ class RowBase(_Parts, Mapping[str, Any]):
     init_package: str | None = None
     agrees: bool | None = None
     alpha: float | None = None
+    tests: int | None = field(default=None, compare=False)
     pooled: tuple[int, ...] = ()
 
     # fmt: off
@@ -92,6 +100,11 @@ class RowBase(_Parts, Mapping[str, Any]):
     _alpha = _column(
         optional(NUMBER), "False-alarm rate that all verdicts of the table share.",
         lambda r: r.alpha, name="alpha", stored=True)
+    detectable = _column(
+        optional(NUMBER),
+        "Least relative deviation that would be called DISAGREES nine times in ten, of this row "
+        "alone; empty without a verdict, or if none would.",
+        lambda r: r.least_deviation(), header="detectable", show=percent)
     _key = _column(TEXT, "What was measured, without the seed.", lambda r: r.key, name="key")
     _pooled = _column(
         _SEEDS, "Further seeds, whose draws the totals hold too.", lambda r: r.pooled,
@@ -157,9 +170,27 @@ class RowBase(_Parts, Mapping[str, Any]):
         """The verdict in a word; empty without a claim."""
         return VERDICTS[self.agrees] if self.has_claim else ""
 
-    def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
+    @property
+    def variances(self) -> Sequence[Estimate]:
+        """The estimates of variances, whose deviations are relative to the claim."""
+        return self.estimates
+
+    def least_deviation(self, tests: int = 1) -> float | None:
+        """Return the least deviation that the row would show: :meth:`Estimate.detectable`.
+
+        Args:
+            tests: Number of tests that share alpha.
+        """
+        if self.agrees is None or self.alpha is None:
+            return None
+        significance = self.alpha / tests  # the first step of Holm's method
+        tested = [each for each in self.variances if each.claim is not None]
+        least = max((e.detectable(significance) or math.inf for e in tested), default=math.inf)
+        return least if math.isfinite(least) else None
+
+    def judged(self, *, agrees: bool | None, alpha: float | None, tests: int | None) -> Self:
         """Return the row with a verdict."""
-        return replace(self, agrees=agrees, alpha=alpha)
+        return replace(self, agrees=agrees, alpha=alpha, tests=tests)
 
     def at(self, confidence: float) -> Self:
         """Return the row with another confidence level."""
@@ -168,6 +199,17 @@ class RowBase(_Parts, Mapping[str, Any]):
     def of_seeds(self, pooled: tuple[int, ...], varsim: str) -> Self:
         """Return the row with these pooled seeds and the versions of varsim behind them."""
         return replace(self, pooled=pooled, varsim=varsim)
+
+    def weakness(self, replicates: str) -> tuple[Caveat, ...]:
+        """Return the caveat of a verdict that could have missed a large deviation.
+
+        Args:
+            replicates: What there should be more of, such as "networks".
+        """
+        if not self.agrees or (self.detectable or math.inf) <= WEAK:
+            return ()
+        message = f"the verdict could miss a deviation of {percent(WEAK)}; take more {replicates}"
+        return (Caveat("weak-verdict", message),)
 
     def pooling(self) -> tuple[Caveat, ...]:
         """Return the caveat of a pooled row."""

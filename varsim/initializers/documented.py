@@ -1,15 +1,17 @@
 """Documented values of E w², the mean square of the entries of W.
 
-A name without arguments is the claim for the default arguments.
+A name without arguments is the claim for the default arguments; :data:`_RULES` has the others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from varsim.catalog.distributions import truncated_moments
+from varsim.parsing import Argument, Call, parse_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,125 @@ MEANINGS = {claim.formula: claim.meaning for claim in CLAIMS.values()}
 
 REMARKS = {claim.formula: claim.remark for claim in CLAIMS.values() if claim.remark}
 """The remarks on claims by formula."""
+
+
+Arguments: TypeAlias = Mapping[str, Argument]
+
+_FANS: dict[str, tuple[str, Callable[[int, int], float]]] = {
+    "fan_in": ("D", lambda dim, n: dim),
+    "fan_out": ("n", lambda dim, n: n),
+    "fan_avg": ("((D+n)/2)", lambda dim, n: (dim + n) / 2),
+    "fan_geo_avg": ("√(Dn)", lambda dim, n: math.sqrt(dim * n)),
+}
+
+
+def _number(arguments: Arguments, name: str) -> float:
+    """Return an argument; a TypeError if it is no number."""
+    value = arguments[name]
+    if not isinstance(value, int | float):
+        raise TypeError
+    return float(value)
+
+
+def _over_fan(factor: float, mode: str) -> Claim:
+    name, fan = _FANS[mode]
+    return Claim(
+        f"{factor:.6g}/{name}",
+        lambda dim, n: factor / fan(dim, n),
+        f"the fan is {mode}, and the gain is √{factor:.6g}",
+    )
+
+
+def _square(name: str) -> Callable[[Arguments], Claim]:
+    """Return the claim of a standard deviation, beside a mean if there is one."""
+
+    def claim(arguments: Arguments) -> Claim:
+        mean = _number(arguments, "mean") if "mean" in arguments else 0.0
+        value = _number(arguments, name) ** 2 + mean**2
+        return _constant(value, f"{value:.6g}")
+
+    return claim
+
+
+def _between(low: float, high: float) -> Claim:
+    value = (low * low + low * high + high * high) / 3
+    return _constant(value, f"{value:.6g}")
+
+
+def _kaiming(arguments: Arguments) -> Claim:
+    nonlinearity = str(arguments["nonlinearity"])
+    if nonlinearity == "leaky_relu":
+        gain2 = 2.0 / (1.0 + _number(arguments, "a") ** 2)
+    else:
+        gain2 = _GAINS2.get(nonlinearity, 1.0)
+    return _over_fan(gain2, str(arguments["mode"]))
+
+
+def _scaled(claim: Claim, name: str) -> Callable[[Arguments], Claim]:
+    """Return a claim times the square of an argument."""
+
+    def scaled(arguments: Arguments) -> Claim:
+        factor = _number(arguments, name) ** 2
+        return Claim(
+            f"{factor:.6g}·{claim.formula}",
+            lambda dim, n: factor * claim.mean_square(dim, n),
+            claim.meaning,
+        )
+
+    return scaled
+
+
+# torch.nn.init.calculate_gain, squared; of linear maps and of sigmoid it is 1.
+_GAINS2 = {"relu": 2.0, "tanh": 25 / 9, "selu": 9 / 16}
+
+_RULES: dict[str, Callable[[Arguments], Claim]] = {
+    "orthogonal": _scaled(_ORTHOGONAL, "gain"),
+    "torch.nn.init.constant_": _square("val"),
+    "torch.nn.init.kaiming_normal_": _kaiming,
+    "torch.nn.init.kaiming_uniform_": _kaiming,
+    "torch.nn.init.normal_": _square("std"),
+    "torch.nn.init.orthogonal_": _scaled(_ORTHOGONAL, "gain"),
+    "torch.nn.init.uniform_": lambda a: _between(_number(a, "a"), _number(a, "b")),
+    "torch.nn.init.xavier_normal_": _scaled(_XAVIER, "gain"),
+    "torch.nn.init.xavier_uniform_": _scaled(_XAVIER, "gain"),
+    "jax.nn.initializers.constant": _square("value"),
+    "jax.nn.initializers.normal": _square("stddev"),
+    "jax.nn.initializers.orthogonal": _scaled(_ORTHOGONAL, "scale"),
+    "jax.nn.initializers.uniform": lambda a: _between(0.0, _number(a, "scale")),
+    "jax.nn.initializers.variance_scaling": lambda a: _over_fan(
+        _number(a, "scale"), str(a["mode"])
+    ),
+    "keras.initializers.Constant": _square("value"),
+    "keras.initializers.Identity": _scaled(_ORTHOGONAL, "gain"),
+    "keras.initializers.Orthogonal": _scaled(_ORTHOGONAL, "gain"),
+    "keras.initializers.RandomNormal": _square("stddev"),
+    "keras.initializers.RandomUniform": lambda a: _between(
+        _number(a, "minval"), _number(a, "maxval")
+    ),
+    "keras.initializers.TruncatedNormal": _square("stddev"),
+    "keras.initializers.VarianceScaling": lambda a: _over_fan(_number(a, "scale"), str(a["mode"])),
+}
+"""The claims of initializers for arguments that are not the default ones."""
+
+# Arguments that change what a fan is.
+_AXES = {"in_axis", "out_axis", "batch_axis", "input_axes", "output_axes"}
+
+
+def claim(given: Call, arguments: Arguments) -> Claim | None:
+    """Return the documented claim of an initializer, or None if it is unknown.
+
+    Args:
+        given: The canonical name with the arguments that are not the default ones.
+        arguments: All arguments by name, with default ones.
+    """
+    known = next((claim for text, claim in CLAIMS.items() if parse_call(text) == given), None)
+    rule = _RULES.get(given.name)
+    if known is not None or rule is None or not _AXES.isdisjoint(given.options):
+        return known
+    try:
+        return rule(arguments)
+    except (KeyError, TypeError):  # an argument that the framework itself refuses
+        return None
 
 
 def names() -> list[str]:

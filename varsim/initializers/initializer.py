@@ -14,10 +14,10 @@ from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.compute import OneThread, lazy, limit_blas, loaded_libraries
 from varsim.errors import InputError
-from varsim.initializers import theory
+from varsim.initializers import documented, theory
 from varsim.initializers.adapter import Adapter, Drawer, Function, Weights
-from varsim.initializers.documented import CLAIMS, Claim
-from varsim.parsing import Argument, Call, parse_call
+from varsim.initializers.documented import Claim
+from varsim.parsing import Argument, Call
 from varsim.usercode import reraise_as_input_error
 
 if TYPE_CHECKING:
@@ -227,7 +227,8 @@ class Initializer:
         defaults = inspect.signature(function).parameters
         keywords = [(k, v) for k, v in given.items() if v != defaults[k].default]
         plain = Call(self._adapter.canonical_name(self.call.name), (), tuple(sorted(keywords)))
-        return next((claim for text, claim in CLAIMS.items() if parse_call(text) == plain), None)
+        every = {name: each.default for name, each in defaults.items()} | given
+        return documented.claim(plain, every)
 
     @property
     def _adapter(self) -> Adapter:

@@ -11,8 +11,8 @@ from typing import Any
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import SCALES, find_scale, multiplier, one_spelling
 from varsim.errors import InputError
-from varsim.fields import STATE, Columns, RowBase, Schema
-from varsim.fields.rounding import rounded, significant
+from varsim.fields import STATE, WEAK, Columns, RowBase, Schema
+from varsim.fields.rounding import exact, percent, rounded
 from varsim.fields.values import BINS, NUMBER, TEXT, WHOLE, ValueType, mapping, optional, sequence
 from varsim.layer.question import MAX_SAMPLES, Experiment
 from varsim.layer.theory import Prediction, block_error2, predict, predict_given_x
@@ -56,6 +56,15 @@ def _read_totals(value: Any) -> Totals:
 
 def _write_totals(totals: Totals) -> object:
     return _TOTALS.write({name: getattr(totals, name) for name in Totals.__dataclass_fields__})
+
+
+def scale_text(name: str) -> str:
+    """Return the name of a scheme, a number as what it is: see :func:`exact`.
+
+    >>> scale_text("22.627416997969522"), scale_text("he")
+    ('√512', 'he')
+    """
+    return name if name[:1].isalpha() else exact(float(name))
 
 
 TOTALS: ValueType[Totals] = ValueType(_read_totals, _write_totals)
@@ -138,7 +147,13 @@ class Result(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
-        return (*self.pooling(), *_caveats(self))
+        weakness = () if self.is_rough else self.weakness("samples")
+        return (*self.pooling(), *_caveats(self), *weakness)
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether the expected error is too large for Student's t."""
+        return self.claim.relative_error(self.totals.blocks) > _ROUGH
 
     # fmt: off
     dim = _column(
@@ -146,13 +161,13 @@ class Result(RowBase):
         axis="D (fan-in)")
     scale = _column(
         SCHEME, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
-        header="scale", phrase="scale {}", numeric=False)
+        header="scale", phrase="scale {}", show=scale_text, numeric=False)
     k = _column(
         NUMBER, "The divisor of W.", lambda r: r.question.k, header="k", phrase="k = {}",
-        show=significant, drop_priority=0, axis="k (divisor of W)")
+        show=exact, drop_priority=0, axis="k (divisor of W)")
     gain = _column(
         optional(NUMBER), "g; empty where the scheme has none.", lambda r: r.question.g,
-        stored=True, header="gain", phrase="gain {}", show=significant, when_varying=True,
+        stored=True, header="gain", phrase="gain {}", show=exact, when_varying=True,
         axis="gain g", is_default=lambda r: r.question.g == find_scale(r.question.scale).gain)
     fan_out = _column(
         WHOLE, "n, the fan-out.", lambda r: r.question.n, stored=True, header="fan-out",
@@ -172,11 +187,11 @@ class Result(RowBase):
         is_default=lambda r: r.question.x_dist == "normal")
     x_mean = _column(
         NUMBER, "Shift of the entries of x.", lambda r: r.question.x_mean, stored=True,
-        header="x mean", phrase="x mean {}", show=significant, when_varying=True, axis="x mean",
+        header="x mean", phrase="x mean {}", show=exact, when_varying=True, axis="x mean",
         is_default=lambda r: r.question.x_mean == 0.0)
     x_std = _column(
         NUMBER, "Factor on the entries of x.", lambda r: r.question.x_std, stored=True,
-        header="x std", phrase="x std {}", show=significant, when_varying=True, axis="x std",
+        header="x std", phrase="x std {}", show=exact, when_varying=True, axis="x std",
         is_default=lambda r: r.question.x_std == 1.0)
     w_dist = _column(
         optional(TEXT), "Distribution of the entries of W; empty with an initializer.",
@@ -186,12 +201,12 @@ class Result(RowBase):
     w_mean = _column(
         optional(NUMBER), "Shift of the entries of W; empty with an initializer.",
         lambda r: r.question.w_mean, stored=True, header="W mean", phrase="W mean {}",
-        show=significant, when_varying=True, axis="W mean",
+        show=exact, when_varying=True, axis="W mean",
         is_default=lambda r: not r.question.w_mean)
     w_std = _column(
         optional(NUMBER), "Factor on the entries of W; empty with an initializer.",
         lambda r: r.question.w_std, stored=True, header="W std", phrase="W std {}",
-        show=significant, when_varying=True, axis="W std",
+        show=exact, when_varying=True, axis="W std",
         is_default=lambda r: r.question.w_std in (None, 1.0))
     dtype = _column(
         TEXT, "Floating-point type of draws and products.", lambda r: r.question.dtype, stored=True,
@@ -199,7 +214,8 @@ class Result(RowBase):
         is_default=lambda r: r.question.dtype == "float32")
     seed = _column(
         WHOLE, "Root of all random streams.", lambda r: r.question.seed, stored=True,
-        phrase="seed {}")
+        header="seed",
+        phrase="seed {}", when_varying=True)
     samples_asked = _column(
         optional(WHOLE), "Number of outputs that were asked for.", lambda r: r.question.outputs,
         stored=True)
@@ -237,6 +253,10 @@ class Result(RowBase):
     ci_high = _column(
         NUMBER, "Upper end of the interval at confidence.",
         lambda r: r.estimate.interval(r.confidence)[1])
+    std = _column(
+        NUMBER, "Root of empirical.", lambda r: r.estimate.root.value,
+        header="std ± {level}", axis="std of x @ W", measured=lambda r: r.estimate.root,
+        interval=True)
     ratio = _column(
         optional(NUMBER), "empirical over the claim.", lambda r: r.estimate.ratio, header="ratio",
         cell=lambda r: _ratio(r), drop_priority=1, axis="ratio to theory")
@@ -329,14 +349,14 @@ def _caveats(result: Result) -> Iterator[Caveat]:
         yield Caveat("interrupted", f"the run ended after {totals.blocks:,} of {e.blocks:,} blocks")
     if e.precision is not None and totals.next_check is not None and result.met:
         yield ended_before_check(totals.blocks, totals.next_check, "blocks")
-    expected = claim.relative_error(totals.blocks)
-    if expected > _ROUGH:
+    if result.is_rough:
         enough = f"{_samples_for(e, _ROUGH):,} samples or more"
         take = enough if e.precision is None else "a precision of 5%"
         yield Caveat(
             "few-samples",
-            f"the expected error is {expected:.0%}, and above {_ROUGH:.0%} the interval covers "
-            f"less often than its level says; take {take}",
+            f"the expected error is {claim.relative_error(totals.blocks):.0%}, so the interval "
+            f"covers less often than its level says, and the verdict could miss a deviation of "
+            f"{percent(WEAK)}; take {take}",
         )
     if e.precision is not None and not result.met:
         error = result.relative_error
@@ -381,8 +401,8 @@ def simple_ratio(ratio: float, error: float) -> str:
     >>> simple_ratio(0.501, 0.002), simple_ratio(0.9, 0.002)
     (', half of it', '')
     """
-    for exact, words in _SIMPLE_RATIOS.items():
-        if abs(ratio - exact) <= _FITS * error:
+    for simple, words in _SIMPLE_RATIOS.items():
+        if abs(ratio - simple) <= _FITS * error:
             return f", {words}"
     return ""
 
@@ -453,8 +473,8 @@ RESULTS = Schema(
     "results of varsim",
     Result,
     _built,
-    table=("dim", "scale", *_VARYING, "k", "theory", "conditional_theory", "empirical", "ratio",
-           "z", "agrees"),
+    table=("dim", "scale", *_VARYING, "seed", "k", "theory", "conditional_theory", "empirical",
+           "ratio", "z", "agrees"),
     settings=_VARYING,
     named_by=("dim", "scale"),
     brief=(("", "empirical"), ("theory", "theory"), ("given x", "conditional_theory"),

@@ -85,23 +85,25 @@ def not_of_one_kind(names: Iterable[str], kinds: Iterable[str]) -> str:
 def _columns(comparisons: Sequence[Comparison[R]], kind: Kind[R]) -> Iterator[Column]:
     rows = [each.pair.a for each in comparisons]
     confidence = rows[0].confidence
+    alike = all(each.pair.a.seeds == each.pair.b.seeds for each in comparisons)
     if kind.schema.member:
         names = [row_name(row) for row in rows]
         if len(set(names)) > 1:
             yield Column("stack", names, numeric=False, shortenable=True)
         yield Column(kind.schema.member, [str(row.place) for row in rows], name=kind.schema.member)
     else:
-        yield from setting_columns(rows)
+        yield from (each for each in setting_columns(rows) if alike or each.name != "seed")
     if len({each.measure for each in comparisons}) > 1:
         measures = [each.measure for each in comparisons]
         yield Column("of", measures, numeric=False, name="measure")
-    for side, rows_of_side in (("a", rows), ("b", [each.pair.b for each in comparisons])):
+    sides = () if alike else (("a", rows), ("b", [each.pair.b for each in comparisons]))
+    for side, rows_of_side in sides:
         cells = ["+".join(map(str, row.seeds)) for row in rows_of_side]
         if len(set(cells)) > 1:
             yield Column(f"seed {side}", cells, drop_priority=2, name=f"seed_{side}")
-    sides = {"a": [each.a for each in comparisons], "b": [each.b for each in comparisons]}
-    exponent = any(needs_exponent(e.value) for of_side in sides.values() for e in of_side if e)
-    for side, estimates in sides.items():
+    measured = {"a": [each.a for each in comparisons], "b": [each.b for each in comparisons]}
+    exponent = any(needs_exponent(e.value) for of_side in measured.values() for e in of_side if e)
+    for side, estimates in measured.items():
         cells = [interval_text(e, confidence, exponent=exponent) if e else "" for e in estimates]
         yield Column(f"{side} ± {level(rows)}", cells, name=side)
     cells = [_difference(each, confidence) for each in comparisons]
@@ -164,6 +166,12 @@ def _caveats(
             f"{_pairs(len(redrawn))} of the same seed and samples "
             f"{_are(len(redrawn))} not identical: another version of NumPy or varsim gives other "
             f"draws, and another machine other last digits: {named(redrawn)}."
+        )
+    sharing = [pair.a for pair in matching.pairs if pair.shares_draws]
+    if sharing:
+        yield (
+            f"{_pairs(len(sharing))} {_have(len(sharing))} draws in common, of the same seeds, so "
+            f"the difference is smaller than its error says: {named(sharing)}."
         )
     mixed = [pair.a for pair in matching.pairs if pair.a.question.dtype != pair.b.question.dtype]
     if mixed:

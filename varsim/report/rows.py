@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from varsim.fields import Field, Schema, level, many_seeds
 from varsim.fields.field import R
-from varsim.fields.rounding import needs_exponent
+from varsim.fields.rounding import needs_exponent, percent
 from varsim.table import Column, Records, Table
 
 _MOST_CAVEATS = 3
@@ -177,9 +177,13 @@ def verdict_sentence(rows: Sequence[R], allowance: float = 0.0) -> list[str]:
     if alpha is None:
         return []
     allowed = f" and its allowance of at most {allowance:.1%}" if allowance >= _SHOWN else ""
+    judged = [row for row in rows if row.agrees is not None]
+    least = [row.least_deviation(row.tests or 1) or math.inf for row in judged]
+    finite = math.isfinite(max(least))
+    seen = f"a deviation of {percent(max(least))} would be seen; " if finite else ""
     return [
-        f"agrees: theory is within the sampling error{allowed}; if all theories hold, "
-        f"{_share_of_tables(alpha)} a DISAGREES."
+        f"agrees: theory is within the sampling error{allowed}; {seen}at most "
+        f"{_share_of_tables(alpha)} a false alarm."
     ]
 
 
@@ -187,12 +191,12 @@ def _share_of_tables(alpha: float) -> str:
     """Return a share of tables in words.
 
     >>> _share_of_tables(0.001), _share_of_tables(0.03)
-    ('1 table in 1,000 shows', '3% of tables show')
+    ('1 table in 1,000 has', '3% of tables have')
     """
     tables = round(1 / alpha)
     if math.isclose(alpha * tables, 1.0):
-        return f"1 table in {tables:,} shows"
-    return f"{100 * alpha:.12g}% of tables show"
+        return f"1 table in {tables:,} has"
+    return f"{100 * alpha:.12g}% of tables have"
 
 
 def varies(field: Field[R, object], rows: Sequence[R]) -> bool:

@@ -15,7 +15,7 @@ from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.scales import multiplier
 from varsim.errors import InputError
 from varsim.fields import STATE, Columns, RowBase, Schema, interval_text
-from varsim.fields.rounding import short, significant
+from varsim.fields.rounding import exact, short
 from varsim.fields.values import (
     BINS,
     NUMBER,
@@ -27,7 +27,7 @@ from varsim.fields.values import (
     optional,
     sequence,
 )
-from varsim.layer.result import SCHEME, ended_before_check
+from varsim.layer.result import SCHEME, ended_before_check, scale_text
 from varsim.stack.question import Layer, Network
 from varsim.stack.theory import LARGEST_SLACK, LayerTheory
 from varsim.stack.totals import LayerTotals
@@ -191,6 +191,11 @@ class LayerResult(RowBase):
         return tuple(estimate for estimate in every if estimate is not None)
 
     @property
+    def variances(self) -> tuple[Estimate, ...]:
+        """The estimates of signals and gradients; those of correlations are none of variances."""
+        return tuple(estimate for estimate in self.estimates if estimate is not self.pairs)
+
+    @property
     def gradient_spread(self) -> float | None:
         """Relative variance of the mean square of ∂h between networks."""
         return finite(self.totals.gradient_m2 / (self.totals.networks - 1))
@@ -241,7 +246,7 @@ class LayerResult(RowBase):
     @property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
-        return (*self.pooling(), *_caveats(self))
+        return (*self.pooling(), *self.weakness("networks"), *_caveats(self))
 
     # fmt: off
     _layer = _column(
@@ -262,20 +267,20 @@ class LayerResult(RowBase):
         always_in_caption=True)
     scale = _column(
         SCHEME, "The scheme, as it was asked for.", lambda r: r.question.scale, stored=True,
-        phrase="scale {}", always_in_caption=True)
+        phrase="scale {}", show=scale_text, always_in_caption=True)
     k = _column(NUMBER, "The divisor of W.", lambda r: r.weights.k)
     gain = _column(
         optional(NUMBER), "g; empty where the scheme has none.", lambda r: r.question.g,
-        stored=True, phrase="gain {}", show=significant, always_in_caption=True)
+        stored=True, phrase="gain {}", show=exact, always_in_caption=True)
     bias_std = _column(
         NUMBER, "Standard deviation of the biases.", lambda r: r.question.bias_std, stored=True,
-        phrase="bias std {}", show=significant, is_default=lambda r: r.question.bias_std == 0.0)
+        phrase="bias std {}", show=exact, is_default=lambda r: r.question.bias_std == 0.0)
     norm = _column(
         TEXT, "What is normalised before φ.", lambda r: r.question.norm, stored=True,
         phrase="{} norm", is_default=lambda r: r.question.norm == "none")
     residual = _column(
         optional(NUMBER), "Factor on every branch; empty in a plain stack.",
-        lambda r: r.question.residual, stored=True, phrase="residual {}", show=significant,
+        lambda r: r.question.residual, stored=True, phrase="residual {}", show=exact,
         always_in_caption=True)
     init = _column(
         optional(TEXT), "The initializer that made the weights, with its arguments.",
@@ -285,7 +290,7 @@ class LayerResult(RowBase):
         phrase="x {}", always_in_caption=True, is_default=lambda r: r.question.x_dist == "normal")
     correlation = _column(
         NUMBER, "Correlation between each two inputs of a batch.", lambda r: r.question.correlation,
-        stored=True, phrase="correlation {}", show=significant,
+        stored=True, phrase="correlation {}", show=exact,
         is_default=lambda r: r.question.correlation == 0.0)
     w_dist = _column(
         optional(TEXT), "Distribution of the weights' entries; empty with an initializer.",
@@ -322,6 +327,10 @@ class LayerResult(RowBase):
         optional(NUMBER), "Mean of h² over everything: the variance, as E h is 0.",
         lambda r: finite(r.totals.square), header="empirical ± {level}", measured=_forward,
         interval=True, axis="Var[h]")
+    std = _column(
+        optional(NUMBER), "Root of empirical.",
+        lambda r: None if r.forward is None else r.forward.root.value, header="std ± {level}",
+        measured=lambda r: r.forward and r.forward.root, interval=True, axis="rms h")
     std_error = _column(
         optional(NUMBER), "Standard error of empirical, from the spread between networks.",
         lambda r: None if r.forward is None else r.forward.std_error)

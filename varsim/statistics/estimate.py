@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from varsim.statistics import student
 
+# The 90 % quantile of the normal distribution.
+_POWER_QUANTILE = 1.2815515655446004
+
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
@@ -64,6 +67,13 @@ class Estimate:
         return self.std_error / self.value if self.value else 0.0
 
     @property
+    def root(self) -> Estimate:
+        """The square root of a variance, with its error to first order; it has no claim."""
+        value = math.sqrt(max(0.0, self.value))
+        error = self.std_error / (2.0 * value) if value else 0.0
+        return Estimate(value=value, std_error=error, dof=self.dof)
+
+    @property
     def ratio(self) -> float | None:
         """The value over the claim."""
         return self.value / self.claim if self.claim else None
@@ -116,6 +126,34 @@ class Estimate:
             if normal > 2.0 * limit:
                 return 1.0
         return self.joint_p
+
+    def detectable(self, significance: float) -> float | None:
+        """Return the least relative excess over the claim that a test shows nine times in ten.
+
+        A true value v = (1 + d) claim is shown if (d - slack) claim exceeds c r v: r is the
+        relative error, and c r v the threshold t of the test plus the 90 % quantile of the noise.
+        The test takes the larger of the measured error S and the expected one. S / E S has about
+        the standard deviation s = 1 / √(2 dof), so that max(S, E S) / E S has about the mean
+        1 + s / √(2π) and the variance s² (1/2 - 1/(2π)).
+
+        Args:
+            significance: The p-value at which the test rejects the claim.
+
+        Returns:
+            d; a deficit of this size is shown at least as often. None without a claim, or if no
+            excess of any size would be shown.
+        """
+        if not self.claim or not self.value:
+            return None
+        relative = max(self.relative_error, self.expected_error / self.claim)
+        if not relative:
+            return self.slack
+        threshold = student.rough_quantile(1.0 - significance, self.dof)
+        spread2 = 1.0 / (2.0 * self.dof)
+        mean = threshold * (1.0 + math.sqrt(spread2 / (2.0 * math.pi)))
+        noise = math.sqrt(1.0 + threshold**2 * spread2 * (0.5 - 0.5 / math.pi))
+        reach = (mean + _POWER_QUANTILE * noise) * relative
+        return (self.slack + reach) / (1.0 - reach) if reach < 1.0 else None
 
     def _p(self, claim: float, error: float, dof: float) -> float:
         return student.two_sided_p(self._beyond(claim) / error, dof)

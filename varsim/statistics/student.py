@@ -14,6 +14,9 @@ _TINY = 1e-300
 # Steps per part of the continued fraction, and number of parts.
 _PART, _PARTS = 32, 3125
 
+# Above it differences of logarithms of Γ lose digits; below it the last bits stay as they are.
+_LARGE = 5000.0
+
 _NEWTON_STEPS, _NEWTON_END = 12, 5e-8
 
 
@@ -93,7 +96,7 @@ def _near(tail: float, dof: float) -> tuple[float, float]:
 
 
 def _density(t: float, dof: float) -> float:
-    log_beta = math.lgamma(dof / 2) + math.lgamma(0.5) - math.lgamma((dof + 1) / 2)
+    log_beta = _log_half_beta(dof / 2)
     return math.exp(-log_beta - (dof + 1) / 2 * math.log1p(t * t / dof)) / math.sqrt(dof)
 
 
@@ -106,9 +109,24 @@ def _incomplete_beta(x: float, complement: float, a: float, b: float) -> float:
     """I_x(a, b) for x below (a+1)/(a+b+2): A&S 26.5.8 by Lentz's method (1976)."""
     if x == 0.0:
         return 0.0
-    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-    log_front += a * math.log(x) + b * math.log(complement)
+    if max(a, b) < _LARGE:
+        log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+        log_front += a * math.log(x) + b * math.log(complement)
+    elif a > b:
+        log_front = -_log_half_beta(a) + a * math.log1p(-complement) + b * math.log(complement)
+    else:
+        log_front = -_log_half_beta(b) + a * math.log(x) + b * math.log1p(-x)
     return math.exp(log_front) / (a * _continued_fraction(x, a, b))
+
+
+def _log_half_beta(a: float) -> float:
+    """Return log B(a, 1/2), for a large a without cancellation.
+
+    The expansion of Γ(a + 1/2) / Γ(a): Tricomi & Erdélyi (1951), eq. 1, as a logarithm.
+    """
+    if a < _LARGE:
+        return math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
+    return math.lgamma(0.5) - 0.5 * math.log(a) + 1.0 / (8.0 * a) - 1.0 / (192.0 * a**3)
 
 
 def _continued_fraction(x: float, a: float, b: float) -> float:

@@ -34,7 +34,7 @@ class Judged(Protocol):
     def estimates(self) -> Sequence[Estimate]:
         """The estimates that the verdict tests."""
 
-    def judged(self, *, agrees: bool | None, alpha: float | None) -> Self:
+    def judged(self, *, agrees: bool | None, alpha: float | None, tests: int | None) -> Self:
         """Return the row with a verdict."""
 
 
@@ -60,8 +60,10 @@ def judge(rows: Sequence[J], alpha: float = 0.001) -> list[J]:
     alarms = iter(holm([p for row in tests for p in row], alpha))
     raised = [[next(alarms) for _ in row] for row in tests]
     agreed = [not any(row) if row else None for row in raised]
+    count = sum(map(len, tests))
     return [
-        row.judged(agrees=agrees, alpha=alpha) for row, agrees in zip(rows, agreed, strict=True)
+        row.judged(agrees=agrees, alpha=alpha, tests=count)
+        for row, agrees in zip(rows, agreed, strict=True)
     ]
 
 

@@ -99,7 +99,8 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
             return ResumePoint(study, totals)
         if not all(row.met for row in rows):  # they are of a larger request
             rows = study.rows(totals)
-        done = [row.at(study.confidence).judged(agrees=None, alpha=None) for row in rows]
+        unjudged = [row.judged(agrees=None, alpha=None, tests=None) for row in rows]
+        done = [row.at(study.confidence) for row in unjudged]
         return ResumePoint(study, totals, done=done)
 
     def add(self, rows: Sequence[R]) -> None:
