@@ -19,7 +19,7 @@ from varsim.activations.table import (
 )
 from varsim.errors import InputError, nearest, quoted
 from varsim.parsing import Call, parse_call
-from varsim.usercode import load_function, reraise_as_input_error
+from varsim.usercode import load_function, plain_array, reraise_as_input_error
 
 
 @cache
@@ -113,7 +113,7 @@ def _checked(text: str) -> Function:
         with reraise_as_input_error(
             lambda why: f"{text!r} fails on a NumPy array of {h.dtype}: {why}; correct it"
         ):
-            values = np.asarray(function(h.copy()))  # it may change its argument
+            values = plain_array(function(h.copy()))  # it may change its argument
         if values.shape != h.shape:
             raise InputError(
                 f"{text!r} maps shape {h.shape} to {values.shape}; return the shape it is given"
