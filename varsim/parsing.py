@@ -399,6 +399,16 @@ def parse_call(text: str) -> Call:
     return result
 
 
+def name_and_number(text: str) -> tuple[str, float]:
+    """Return the parts of a canonical call with one number.
+
+    >>> name_and_number("bernoulli(0.1)")
+    ('bernoulli', 0.1)
+    """
+    name, _, argument = text.removesuffix(")").partition("(")
+    return name, float(argument)
+
+
 def _argument(text: str) -> Argument:
     value: object
     try:

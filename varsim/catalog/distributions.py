@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from varsim.errors import InputError, quoted
-from varsim.parsing import parse_call
+from varsim.parsing import name_and_number, parse_call
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,5 +229,5 @@ def find_distribution(name: str) -> Distribution:
     """
     if name in DISTRIBUTIONS:
         return DISTRIBUTIONS[name]
-    call = parse_call(name)
-    return FAMILIES[call.name].member(call.parameter or 0.0)
+    family, parameter = name_and_number(name)
+    return FAMILIES[family].member(parameter)

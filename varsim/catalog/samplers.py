@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from varsim.compute.memory import scratch
-from varsim.parsing import parse_call
+from varsim.parsing import name_and_number
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
@@ -191,6 +191,5 @@ def find_sampler(name: str) -> Callable[[Generator, FloatArray], None]:
     """Return the sampler of a canonical name, such as ``normal`` or ``bernoulli(0.1)``."""
     if name in SAMPLERS:
         return SAMPLERS[name]
-    call = parse_call(name)
-    fill, parameter = FAMILIES[call.name], call.parameter or 0.0
-    return lambda rng, out: fill(rng, out, parameter)
+    family, parameter = name_and_number(name)
+    return lambda rng, out: FAMILIES[family](rng, out, parameter)

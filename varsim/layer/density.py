@@ -13,7 +13,7 @@ from varsim.catalog.distributions import ONE_HOT, truncated_moments
 from varsim.layer.question import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
-from varsim.parsing import parse_call
+from varsim.parsing import name_and_number
 from varsim.statistics.moments import Bins
 
 Array: TypeAlias = NDArray[np.floating]
@@ -99,8 +99,8 @@ def find_shape(name: str) -> Shape:
         return _LOOKUP
     if name in SHAPES:
         return SHAPES[name]
-    call = parse_call(name)
-    return FAMILIES[call.name](call.parameter or 0.0)
+    family, parameter = name_and_number(name)
+    return FAMILIES[family](parameter)
 
 
 class _Part:
