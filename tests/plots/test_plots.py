@@ -8,12 +8,13 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import product
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -131,8 +132,18 @@ def measured(figure: Figure, panel: int) -> list[tuple[float, float]]:
     return [point for bars in errorbars(figure, panel) for point in points(bars.lines[0])]
 
 
+def legend(figure: Figure) -> dict[str, Any]:
+    """The entries of the legend, along its rows: their labels and what stands beside them."""
+    (drawn,) = figure.legends
+    texts = [text.get_text() for text in drawn.get_texts()]
+    entries = list(zip(texts, drawn.legend_handles, strict=True))
+    columns = np.array_split(entries, drawn._ncols)  # type: ignore[attr-defined]
+    return dict(entry for row in zip_longest(*columns) for entry in row if entry is not None)
+
+
 def labels(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    """What the legend says of the lines of a figure."""
+    return [label for label in legend(figure) if label not in ("theory", "measured")]
 
 
 def caption(figure: Figure) -> str:
@@ -211,7 +222,7 @@ def test_without_a_number_rows_are_categories() -> None:
     figure = draw(layer_figure, rows).figure
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == [
-        f"{row.scale}, x {row.x_dist}" for row in rows
+        f"{k}, x {x}" for k in ("k = 1", "k = D", "k = √D") for x in ("normal", "uniform")
     ]
     assert left.get_xscale() == "log"
     assert [x for x, _ in measured(figure, 0)] == [row.empirical for row in rows]
@@ -223,16 +234,16 @@ def test_without_a_number_rows_are_categories() -> None:
 def test_settings_that_follow_from_others_tell_no_rows_apart() -> None:
     """Neither a fan-out of D nor the default gains of schemes make an axis or a label."""
     figure = draw(layer_figure, sweep(dim=(4, 8), scale=("sqrt", "xavier", "he"))).figure
-    assert labels(figure) == ["sqrt", "xavier", "he"]
+    assert labels(figure) == ["k = √D", "xavier", "he"]
     assert figure.axes[1].get_xlabel() == "D (fan-in)"
     figure = draw(layer_figure, sweep(scale=("sqrt", "xavier", "he"))).figure
     left = figure.axes[0]
-    assert [label.get_text() for label in left.get_yticklabels()] == ["sqrt", "xavier", "he"]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["k = √D", "xavier", "he"]
 
 
 @pytest.mark.parametrize("field", ["scales", "dim"])
 def test_a_row_that_disagrees_is_filled(field: str) -> None:
-    """It alone is filled, along a number and among categories, and the caption says so."""
+    """It alone is filled, along a number and among categories, and the legend says so."""
     rows = sweep(scale=("none", "sqrt")) if field == "scales" else swept(field)
     figure = draw(layer_figure, [replace(rows[0], agrees=False), *rows[1:]]).figure
     filled = [
@@ -240,8 +251,30 @@ def test_a_row_that_disagrees_is_filled(field: str) -> None:
     ]
     assert [len(points(bars.lines[0])) for bars in filled] == [1]
     assert rows[0].empirical in points(filled[0].lines[0])[0]
-    assert "Filled: disagrees." in caption(figure)
-    assert "Filled" not in caption(draw(layer_figure, rows).figure)
+    assert legend(figure)["filled: disagrees"].get_markerfacecolor() != "none"
+    assert "filled: disagrees" not in legend(draw(layer_figure, rows).figure)
+
+
+def test_the_legend_shows_theory_as_a_line_and_measurements_as_markers() -> None:
+    """So it does beside several lines, which have their k, and beside a single one."""
+    for rows, lines in ((swept("dim"), ["k = 1", "k = √D", "xavier"]), (swept("k"), [])):
+        entries = legend(draw(layer_figure, rows).figure)
+        assert list(entries) == [*lines, "theory", "measured"]
+        assert entries["theory"].get_linestyle() == "-"
+        assert entries["measured"].get_linestyle() == "None"
+        assert entries["theory"].get_marker() == "" != entries["measured"].get_marker()
+        assert entries["measured"].get_markerfacecolor() == "none"
+    entries = legend(draw(layer_figure, sweep(scale=("none", "sqrt"))).figure)
+    assert [each.get_marker() for each in entries.values()] == ["|", "o"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "label"),
+    [("none", "k = 1"), ("linear", "k = D"), ("D^0.25", "k = D^0.25"), ("22.627", "k = 22.627")],
+)
+def test_a_scheme_is_its_k(scale: str, label: str) -> None:
+    """One of the literature has its name, which tests of lines show."""
+    assert labels(draw(layer_figure, sweep(dim=(4, 8), scale=(scale, "he"))).figure)[0] == label
 
 
 @pytest.mark.parametrize("design", ["crossed", "fixed-x"])
@@ -312,6 +345,42 @@ def scaled(row: Result, factor: float, **settings: Any) -> Result:
     return conclude(replace(row.question, **settings), totals)
 
 
+def tick_texts(axes: Axes, along: str) -> list[str]:
+    return [text.get_text() for text in getattr(axes, f"get_{along}ticklabels")()]
+
+
+@pytest.mark.parametrize("scales", [("1", "10"), ("1", "1e5"), ("1e-9", "1e-8"), ("0.01", "1e12")])
+@pytest.mark.parametrize("dims", [(16, 64, 4096), (1, 100, 10_000), (16, 10**8)])
+def test_the_ticks_of_an_axis_have_one_form(scales: tuple[str, ...], dims: tuple[int, ...]) -> None:
+    """All are plain numbers, or all are powers of ten."""
+    row = swept("dim")[0]
+    rows = [
+        scaled(row, dim**0.5 / float(scale), dim=dim, scale=scale)
+        for scale in scales
+        for dim in dims
+    ]
+    for axes, along in zip(draw(layer_figure, rows).figure.axes, "yx", strict=True):
+        texts = tick_texts(axes, along)
+        assert len(texts) > 1
+        assert len({text.startswith("$") for text in texts}) == 1
+        for text in texts:
+            assert re.fullmatch(r"[0-9.]{1,7}|\$([0-9.]+\\times)?10\^\{-?[0-9]+\}\$", text)
+
+
+def test_type_grows_with_the_width_of_a_figure() -> None:
+    """It grows by the square root, as the height does, and it is never smaller than in a column."""
+
+    def sizes(width: float) -> tuple[float, float]:
+        with styled(width):
+            figure = draw(layer_figure, swept("dim"), width).figure
+            return figure.get_figheight(), float(figure.legends[0].get_texts()[0].get_fontsize())
+
+    (_, small), (low, usual), (high, large) = map(sizes, (2.0, 3.4, 13.6))
+    assert small == usual
+    assert large == pytest.approx(2 * usual)
+    assert high / low == pytest.approx(2.0, rel=0.15)  # the legend and the caption take fewer lines
+
+
 def ratio_ticks(figure: Figure, along: str) -> list[float]:
     low, high = getattr(figure.axes[1], f"get_{along}lim")()
     return [t for t in getattr(figure.axes[1], f"get_{along}ticks")() if low <= t <= high]
@@ -371,7 +440,7 @@ def test_a_crowd_of_rows_is_drawn_as_dots_of_a_picture() -> None:
         drawn = draw(layer_figure, rows)
         assert len(encode(drawn.figure, ".svg")) < 300_000
         assert len(measured(drawn.figure, 0)) == 1000
-        assert "arkers: measured, too many for intervals." in drawn.caption
+        assert "Too many rows for error bars." in drawn.caption
         bars = [each for panel in (0, 1) for each in errorbars(drawn.figure, panel)]
         assert {float(width) for each in bars for width in each.lines[2][0].get_linewidths()} == {0}
     assert "1,000 seeds" in draw(layer_figure, seeds).caption
@@ -427,7 +496,8 @@ def test_a_title_and_a_caption_are_as_asked() -> None:
     assert plain.caption == bare.caption == caption(plain.figure)
     assert bare.figure.get_supxlabel() == ""
     assert bare.figure.legends[0].get_title().get_text() == "Of $D$"
-    assert draw(stack_figure, stack(), title="One").figure.get_suptitle() == "One"
+    of_stack = draw(stack_figure, stack(), title="One").figure
+    assert of_stack.legends[0].get_title().get_text() == "One"
 
 
 @pytest.mark.parametrize("value", [1e305, math.nan])
@@ -546,7 +616,7 @@ def test_stacks_are_lines_of_what_tells_them_apart() -> None:
     """The legend has what differs, the caption what is shared."""
     rows = [*stack(), *stack(gain=5 / 3), *stack(scale="none")]
     figure = draw(stack_figure, rows).figure
-    assert labels(figure) == ["xavier, gain 1", "xavier, gain 5/3", "none"]
+    assert labels(figure) == ["xavier, gain 1", "xavier, gain 5/3", "k = 1"]
     assert len(named(figure, 0, "theory")) == len(named(figure, 1, "theory")) == 3
     for expected in ("tanh", "width 16", "5 layers", "batch 8", "16 networks", "seed 0", "95%"):
         assert expected in caption(figure)
@@ -603,8 +673,8 @@ def test_of_many_layers_some_are_marked_and_all_that_disagree() -> None:
         bars[0].lines[0].get_markerfacecolor() == "none" != bars[1].lines[0].get_markerfacecolor()
     )
     assert len(points(named(figure, 0, "theory")[0])) == 40
-    assert "of one layer in 3" in caption(figure)
-    assert "Filled: disagrees." in caption(figure)
+    assert "Markers: one layer in 3." in caption(figure)
+    assert "filled: disagrees" in legend(figure)
 
 
 def test_without_gradients_there_is_one_panel() -> None:
@@ -719,7 +789,7 @@ def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str
     """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
     figure = drawn_as(name, width, title).figure
     canvas = FigureCanvasAgg(figure)
-    with styled():
+    with styled(width):
         canvas.draw()  # type: ignore[no-untyped-call]
     renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
     parts = [*figure.axes, *figure.legends, *figure.texts]

@@ -43,7 +43,7 @@ def draw(
     """
     for number, row in enumerate(rows, 1):
         check_drawable(row, number)
-    with styled():
+    with styled(width):
         figure, caption, remarks = figure_of(rows, width)
         finish(figure, title, caption if captioned else "")
     return Drawn(figure, caption, remarks)
@@ -58,6 +58,6 @@ def encode(figure: Figure, suffix: str, dpi: float = _DPI) -> bytes:
         dpi: Dots per inch of a .png, and of pictures in the other formats.
     """
     file = io.BytesIO()
-    with styled():
+    with styled(figure.get_figwidth()):
         figure.savefig(file, format=suffix.removeprefix("."), dpi=dpi, metadata=_METADATA[suffix])
     return file.getvalue()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from varsim.catalog.scales import canonical_name
+from varsim.catalog.scales import canonical_name, find_scale
 from varsim.errors import shortened
 from varsim.fields import Field
 from varsim.fields.field import R
@@ -115,6 +115,8 @@ def stack_layout(rows: Sequence[LayerResult]) -> Layout[LayerResult]:
         stacks.setdefault((row.key, row.seed, row.networks), {})[row.layer] = row
     groups = [[layers[number] for number in sorted(layers)] for layers in stacks.values()]
     varying = _varying(rows, _STACK_SETTINGS)
+    if all(row.question.g == find_scale(row.question.scale).gain for row in rows):
+        varying = [field for field in varying if field.name != "gain"]
     lines = [Line(_label(group[0], varying), group) for group in groups[:MOST_LINES]]
     shown = [line.rows[0] for line in lines]
     sampled = f"{', '.join(_shared(shown, _STACK_SETTINGS))}."
@@ -154,13 +156,23 @@ def _texts(field: Field[R, object], rows: Sequence[R]) -> set[str]:
 
 
 def _label(row: R, varying: Sequence[Field[R, object]]) -> str:
-    """Return the varying settings of a row; a scheme is its name alone."""
+    """Return the varying settings of a row."""
     phrases = [
-        text if field.name == "scale" else field.phrase.format(text)
+        scheme(text) if field.name == "scale" else field.phrase.format(text)
         for field in varying
         if (text := field.text(row))
     ]
     return ", ".join(phrases or [f"no {field.name}" for field in varying])
+
+
+def scheme(name: str) -> str:
+    """Return a scheme in a legend: its k, or the name that the literature has for it.
+
+    >>> [scheme(name) for name in ("none", "sqrt", "he", "D^0.25", "22.627")]
+    ['k = 1', 'k = √D', 'he', 'k = D^0.25', 'k = 22.627']
+    """
+    scale = find_scale(name)
+    return name if scale.source else f"k = {scale.formula}"
 
 
 def _axis(

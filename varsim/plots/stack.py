@@ -100,7 +100,8 @@ def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
     distributions = len(plan.lines) == 1 and bool(with_distribution(rows))
     correlated = any(row.question.correlation for row in rows)
     heights = [3.0] * (len(directions) + correlated) + [4.0] * distributions
-    figure = page.blank(width, 0.75 + page.scaled_height(0.36 * sum(heights), width), plan)
+    handles = page.handles_of_lines(plan, width)
+    figure = page.blank(width, 0.75 + 0.36 * sum(heights), handles)
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     # One layer in a stride has a marker.
     stride = max(1, math.ceil(max(len(line.rows) for line in plan.lines) / _MOST_MARKERS))
@@ -109,14 +110,13 @@ def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
     along = panels[: len(directions) + correlated]
     correlations = _draw_correlations(along[-1], plan, stride) if correlated else ""
     _finish_layers(along, rows)
-    remarks = draw_distributions(panels[-1], rows, width) if distributions else []
+    remarks = draw_distributions(panels[-1], rows) if distributions else []
     figure.align_ylabels()
-    page.legend_of_lines(figure, plan)
-    every = "" if stride == 1 else f" of one layer in {stride}"
-    reading = f"Lines: theory; markers: measured{every}, {{intervals}};"
-    bands = "bands: one deviation between networks."
+    page.legend(figure, handles)
+    every = "" if stride == 1 else f"Markers: one layer in {stride}."
+    reading = "{error bars}; bands: one deviation between networks."
     remarks = [correlations, *_remarks(rows, directions), *remarks]
-    return figure, page.caption_of(plan, reading, bands, *remarks)
+    return figure, page.caption_of(plan, every, reading, *remarks)
 
 
 def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, stride: int) -> None:
@@ -132,7 +132,7 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
             axes, layers, theory, "y", gid="theory", color=mark.color, linestyle=mark.linestyle
         ):
             if len(theory) - theory.count(None) == 1:  # a line needs two ends
-                drawn.set(linestyle="none", marker="_", markersize=9.0)
+                drawn.set(linestyle="none", marker="_", markersize=page.points(9.0))
         marked = [
             row
             for i, row in enumerate(line.rows)
@@ -142,11 +142,12 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
         layers = [row.layer for row in marked]
         page.draw_estimates(
             axes, marked, direction.estimate, layers, "y", color=mark.color, marker=mark.marker,
-            markersize=4.5 if stride == 1 else 3.6,
+            markersize=page.points(4.5 if stride == 1 else 3.6),
         )  # fmt: skip
         page.draw_known(
             axes, layers, list(map(direction.typical, marked)), "y", gid="median", color=mark.color,
-            linestyle="none", marker="x", markersize=2.4, markeredgewidth=0.7,
+            linestyle="none", marker="x", markersize=page.points(2.4),
+            markeredgewidth=page.points(0.7),
         )  # fmt: skip
     values = [
         value
@@ -164,7 +165,7 @@ def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> st
 
     Those of independent and of equal inputs have no error bars.
     """
-    axes.axhline(1.0, color=page.GREY, linewidth=0.8)
+    axes.axhline(1.0, color=page.GREY, linewidth=page.points(0.8))
     values = [1.0]
     lines = len(plan.lines)
     for place, (line, mark) in enumerate(zip(plan.lines, page.MARKS, strict=False)):
@@ -175,7 +176,8 @@ def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> st
         )
         marked = [row for i, row in enumerate(line.rows) if i % stride == place * stride // lines]
         look: dict[str, Any] = {
-            "color": mark.color, "marker": mark.marker, "markersize": 4.5 if stride == 1 else 3.6
+            "color": mark.color, "marker": mark.marker,
+            "markersize": page.points(4.5 if stride == 1 else 3.6),
         }  # fmt: skip
         layers = [row.layer for row in marked]
         page.draw_estimates(axes, marked, lambda row: row.pairs, layers, "y", **look)
