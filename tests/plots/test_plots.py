@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,17 +25,29 @@ from matplotlib.transforms import Bbox
 from tests.program import VARSIM, environment, here, parse, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim import layers as simulate_layers
+from varsim.activations import ACTIVATIONS, find_activation
+from varsim.activations.gains import gains
 from varsim.check.question import question
+from varsim.check.result import InitializerCheck
 from varsim.check.study import CheckStudy
 from varsim.errors import InputError
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
 from varsim.layer.theory import predict
 from varsim.layer.totals import Totals
-from varsim.plots import Drawn, draw, encode, layer_figure, stack_figure
+from varsim.plots import (
+    Drawn,
+    check_figure,
+    draw,
+    encode,
+    gains_figure,
+    layer_figure,
+    stack_figure,
+)
 from varsim.plots.activations import curves_of
 from varsim.plots.layout import MOST_LINES, layer_layout, stack_layout
 from varsim.plots.page import MARKS, styled
+from varsim.report.gains import NamedGains, gains_table
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult
 from varsim.stack.study import StackStudy
@@ -136,7 +150,7 @@ def legend(figure: Figure) -> dict[str, Any]:
     """The entries of the legend, along its rows: their labels and what stands beside them."""
     (drawn,) = figure.legends
     texts = [text.get_text() for text in drawn.get_texts()]
-    entries = list(zip(texts, drawn.legend_handles, strict=True))
+    entries: Any = list(zip(texts, drawn.legend_handles, strict=True))
     columns = np.array_split(entries, drawn._ncols)  # type: ignore[attr-defined]
     return dict(entry for row in zip_longest(*columns) for entry in row if entry is not None)
 
@@ -757,6 +771,124 @@ def test_histograms_of_several_stacks_are_left_out() -> None:
     assert drawn.remarks == ["The distribution of activations is drawn for a single stack only."]
 
 
+# --- initializers
+
+
+@cache
+def checks(*shapes: tuple[int, int]) -> list[InitializerCheck]:
+    """The checks of two initializers for shapes; the second is cut, and misses a claim of 1."""
+    rows = []
+    for shape in shapes:
+        for init in ("orthogonal", "trunc_normal"):
+            study = CheckStudy(question(init, *shape), draws=16)
+            rows += study.rows(study.empty().plus(*study.sample(range(16))))
+    return judge([replace(row, claimed=1.0) if row.claimed != 1 / 8 else row for row in rows])
+
+
+def test_checks_are_drawn_over_their_claims() -> None:
+    """Forward stands on the left and backward on the right, with intervals and a line at 1."""
+    rows = checks((8, 8))
+    drawn = draw(check_figure, rows)
+    for panel, estimates in enumerate(([row.estimate for row in rows], [row.back for row in rows])):
+        assert [x for x, _ in measured(drawn.figure, panel)] == [each.ratio for each in estimates]
+        ends = [
+            tuple(path.vertices[:, 0])
+            for bars in errorbars(drawn.figure, panel)
+            for path in bars.lines[2][0].get_paths()
+        ]
+        assert ends == [pytest.approx(each.ratio_interval(0.95)) for each in estimates]
+        assert 1.0 in [x for line in drawn.figure.axes[panel].lines for x, _ in points(line)]
+    texts = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert texts == ["varsim orthogonal", "varsim trunc_normal"]
+    for expected in ("16 draws each", "D = 8", "fan-out 8", "seed 0", "95% intervals"):
+        assert expected in caption(drawn.figure)
+
+
+def test_a_check_that_disagrees_is_filled() -> None:
+    """It alone is filled, in both panels, and the legend says what that means."""
+    rows = checks((8, 8))
+    assert [row.agrees for row in rows] == [True, False]
+    figure = draw(check_figure, rows).figure
+    for panel in (0, 1):
+        faces = [bars.lines[0].get_markerfacecolor() for bars in errorbars(figure, panel)]
+        assert [face == "none" for face in faces] == [True, False]
+    assert list(legend(figure)) == ["measured", "filled: disagrees"]
+
+
+def test_checks_of_several_shapes_have_them_in_their_names() -> None:
+    """The caption has the shape that all share."""
+    figure = draw(check_figure, checks((8, 8), (8, 4))).figure
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts[1:3] == ["varsim trunc_normal, 8 × 8", "varsim orthogonal, 8 × 4"]
+    assert "D = 8" in caption(figure)
+    assert "fan-out" not in caption(figure)
+
+
+def test_checks_without_a_claim_above_zero_are_left_out() -> None:
+    """A remark counts them; if no row is left, a sentence says why there is no figure."""
+    rows = [replace(row, claimed=claim) for row in checks((8, 8)) for claim in (1.0, 0.0, None)]
+    drawn = draw(check_figure, rows)
+    assert len(measured(drawn.figure, 0)) == 2
+    assert drawn.remarks == ["4 rows claim no variance above 0, and have no ratio to draw."]
+    with pytest.raises(InputError, match="no initializer claims a variance above 0"):
+        draw(check_figure, rows[1:2])
+
+
+# --- gains
+
+
+def gains_of(*names: str, variances: Sequence[float] = (1.0,)) -> list[NamedGains]:
+    return [NamedGains(name, gains(find_activation(name), q)) for q in variances for name in names]
+
+
+def test_gains_are_drawn_beside_those_of_torch() -> None:
+    """The gains stand on the left, χ on the right with a line at 1, a dash per activation."""
+    rows = gains_of("gelu", "tanh", "relu")
+    figure = draw(gains_figure, rows).figure
+    exact, torch = figure.axes[0].lines
+    assert points(exact) == [(row.gains.gain, place) for place, row in enumerate(rows)]
+    assert points(torch) == [(5 / 3, 1), (2**0.5, 2)]
+    one, chi = figure.axes[1].lines
+    assert {x for x, _ in points(one)} == {1.0}
+    assert points(chi) == [(row.gains.chi, place) for place, row in enumerate(rows)]
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts == ["gelu", "tanh", "relu"]
+    assert list(legend(figure)) == ["exact", "torch.nn.init"]
+    assert list(legend(draw(gains_figure, rows[:1]).figure)) == ["exact"]
+
+
+def test_gains_at_several_variances_are_lines_along_the_variance() -> None:
+    """Each activation has one, up to eight, and a remark says that there are more."""
+    rows = gains_of("tanh", "sigmoid", variances=(4.0, 0.25, 1.0))
+    figure = draw(gains_figure, rows).figure
+    for panel, name in ((0, "gain"), (1, "chi")):
+        lines = [line for line in figure.axes[panel].lines if len(points(line)) == 3]
+        expected = [
+            [(q, getattr(gains(find_activation(name_), q), name)) for q in (0.25, 1.0, 4.0)]
+            for name_ in ("tanh", "sigmoid")
+        ]
+        assert list(map(points, lines)) == expected
+    assert labels(figure) == ["tanh", "sigmoid"]
+    assert figure.axes[1].get_xscale() == "log"
+    many = [NamedGains(f"f{i}", row.gains) for i in range(10) for row in rows[::2]]
+    drawn = draw(gains_figure, many)
+    assert len(labels(drawn.figure)) == MOST_LINES
+    assert drawn.remarks == ["The figure has room for 8 of 10 activations; name fewer of them."]
+    assert "2 more are not shown." in drawn.caption
+
+
+@pytest.mark.parametrize("suffix", list(TEXTS))
+def test_gains_are_read_from_every_format(suffix: str, tmp_path: Path) -> None:
+    """What varsim gains writes gives the figure of its values."""
+    file, figure = tmp_path / f"gains{suffix}", tmp_path / "figure.svg"
+    names = ("tanh", "leaky_relu(0.2)")
+    assert here("gains", *names, "-o", str(file)).returncode == 0
+    done = here("plot", str(file), "-o", str(figure))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    expected = draw(gains_figure, gains_of(*names))
+    assert figure.read_bytes() == encode(expected.figure, ".svg")
+
+
 # --- all figures
 
 
@@ -777,6 +909,13 @@ STACKS: dict[str, Callable[[], Sequence[LayerResult]]] = {
 
 
 def drawn_as(name: str, width: float, title: str) -> Drawn:
+    if name == "checks":
+        return draw(check_figure, checks((8, 8), (8, 4)), width, title=title)
+    if name == "gains":
+        return draw(gains_figure, gains_of(*ACTIVATIONS), width, title=title)
+    if name == "gains along variances":
+        rows = gains_of("tanh", "gelu", "sigmoid", variances=(0.1, 1.0, 10.0))
+        return draw(gains_figure, rows, width, title=title)
     if name in LAYERS:
         return draw(layer_figure, LAYERS[name](), width, title=title)
     return draw(stack_figure, STACKS[name](), width, title=title)
@@ -784,7 +923,7 @@ def drawn_as(name: str, width: float, title: str) -> Drawn:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "title"), [(3.4, ""), (2.0, "A title of more than one line")])
-@pytest.mark.parametrize("name", [*LAYERS, *STACKS])
+@pytest.mark.parametrize("name", [*LAYERS, *STACKS, "checks", "gains", "gains along variances"])
 def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str) -> None:
     """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
     figure = drawn_as(name, width, title).figure
@@ -837,16 +976,6 @@ def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path)
     done = run("plot", str(files[1]), *options, SOURCE_DATE_EPOCH="1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.read_bytes() for path in figures] == expected
-
-
-def test_checks_of_initializers_have_no_figure(tmp_path: Path) -> None:
-    """The sentence says which rows have one."""
-    study = CheckStudy(question("orthogonal", 8, 8, 0, "float32"), draws=8, confidence=0.95)
-    totals = study.empty().plus(*study.sample(range(8)))
-    file = file_of(tmp_path, study.rows(totals))
-    done = here("plot", str(file), "-o", str(tmp_path / "figure.svg"))
-    assert done.returncode == 2
-    assert "no figure of checks of initializers; give results of varsim or" in done.stderr
 
 
 def test_rows_come_from_stdin(tmp_path: Path) -> None:
@@ -903,7 +1032,11 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
     ("args", "said"),
     [
         ("figure.svg", "is a figure, not results; write -o 'figure.svg'"),
-        ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
+        ("results.jsonl -o figure.gif", "is not a figure; give one of .svg, .png, .pdf"),
+        ("results.jsonl -o figure.jsonl", "is not a figure; give one of .svg, .png, .pdf"),
+        ("gains.jsonl results.jsonl -o figure.svg", "some files hold gains and some do not"),
+        ("mixed-gains.jsonl -o figure.svg", "line 2 cannot be used: this is not a gain"),
+        ("critical.jsonl -o figure.svg", "it holds critical points, and not what was measured"),
         ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
         ("results.jsonl -o figure.svg --dpi 3", "give dots per inch from 50 to 1200"),
         (f"results.jsonl -o figure.svg --title {'x' * 201}", "title has 201 characters; give at"),
@@ -924,6 +1057,7 @@ def test_a_mistake_is_one_sentence(
     """The exit code is 2, and no file is written."""
     monkeypatch.chdir(tmp_path)
     results, layers = text_of(swept("k")), text_of(stack())
+    gain = json.dumps(next(iter(gains_table({"tanh": ACTIVATIONS["tanh"]}, [1.0]).records)))
     for name, text in {
         "results.jsonl": results,
         "layers.jsonl": layers,
@@ -933,6 +1067,9 @@ def test_a_mistake_is_one_sentence(
         "mixed.jsonl": layers + results,
         "header.csv": "schema,kind,layer\n0,stack,2\n",
         "older.csv": "schema,layer\n1,2\n",
+        "gains.jsonl": gain + "\n",
+        "mixed-gains.jsonl": f"{gain}\n{results}",
+        "critical.jsonl": '{"schema": 1, "kind": "critical"}\n',
         "newer.jsonl": re.sub('"schema": [0-9]+', '"schema": 99', layers),
     }.items():
         (tmp_path / name).write_text(text)
@@ -964,6 +1101,36 @@ def test_a_figure_has_a_name_by_default(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr == f"Wrote {file.with_suffix('.svg')}.\n"
     assert file.with_suffix(".svg").read_text().startswith("<?xml")
+
+
+def test_the_default_figure_replaces_no_file_of_others(tmp_path: Path) -> None:
+    """It replaces a figure of varsim; the sentence names the option that replaces any file."""
+    file = file_of(tmp_path, swept("k"))
+    figure = file.with_suffix(".svg")
+    for _ in range(2):
+        assert here("plot", str(file), "-q").returncode == 0
+    figure.write_text("<svg/>")
+    done = here("plot", str(file))
+    assert (done.returncode, figure.read_text()) == (2, "<svg/>")
+    assert f"{str(figure)!r} exists, and varsim plot did not write it" in done.stderr
+    assert "name the figure with --output, which replaces any file." in done.stderr
+    assert here("plot", str(file), "-o", str(figure)).returncode == 0
+    assert figure.read_text().startswith("<?xml")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no DISPLAY")
+def test_without_a_display_a_sentence_says_that_nothing_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figure is written, and the exit code is 0."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    file = file_of(tmp_path, swept("k"))
+    figure = file.with_suffix(".svg")
+    done = here("plot", str(file), "--open")
+    assert done.returncode == 0
+    assert done.stderr.endswith(f"\nNote: {figure} is not shown: there is no display.\n")
+    assert figure.exists()
 
 
 def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
 from matplotlib.transforms import offset_copy
 from numpy.typing import NDArray
 
@@ -20,6 +17,15 @@ from varsim.layer.question import Experiment
 from varsim.layer.result import RESULTS, Result
 from varsim.layer.theory import predict
 from varsim.plots import page
+from varsim.plots.axes import (
+    check_drawable,
+    finish_ratios,
+    finish_swept,
+    finish_variances,
+    length_of,
+    with_ends,
+    without_marker,
+)
 from varsim.plots.categories import category_panels, draw_line_at_one
 from varsim.plots.histogram import histogram_figure
 from varsim.plots.layout import MOST_CATEGORIES, Layout, Line, is_log, layer_layout
@@ -30,22 +36,17 @@ _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].
 
 _CURVE_POINTS = 60
 
-# Up to this number of values on the axis, ticks are at values.
-_MOST_PLACES = 100
-
-# Length of the x axis as a share of the width, and width of a character of its labels in points.
-_AXIS_SHARE, _CHARACTER = 0.72, 4.8
-
-# Most characters of a plain number at a tick of the x axis.
-_LONGEST = 7
-
 
 def layer_figure(rows: Sequence[Result], width: float) -> Drawn:
     """Return the figure of results: a histogram, lines or categories.
 
     A single row with a histogram gives the histogram. Rows along a swept number give lines; all
     other rows give categories.
+
+    Raises:
+        InputError: A number is too large for an axis.
     """
+    check_drawable(rows)
     plan = layer_layout(rows)
     bins = rows[0].histogram if len(rows) == 1 else None
     if bins is not None:
@@ -78,8 +79,8 @@ def _line_figure(
     if is_given:
         handles.insert(-1, page.handle("theory given x", "black", "_"))
     figure = page.blank(width, 3.0, handles)
-    length = _AXIS_SHARE * 72.0 * page.room(figure)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
+    length = length_of(bottom)
     bottom.axhline(1.0, color=page.GREY, linewidth=page.points(0.8))
     lines = len(plan.lines)
     # A shift in points per line, so that markers of equal ratios do not overlap.
@@ -105,9 +106,9 @@ def _line_figure(
             bottom, line.rows, _estimate, places, "y", relative=True, transform=shifted, **look
         )
     bottom.margins(x=0.06 + step / length * (lines - 1) / 2)
-    _finish_x(bottom, values, length, log=log)
-    page.finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
-    page.finish_ratios(bottom, plan.rows, _estimate, "y")
+    finish_swept(bottom, values, log=log)
+    finish_variances(top, _variances(plan.rows), "y", always_log=always_log)
+    finish_ratios(bottom, plan.rows, _estimate, "y")
     top.set_ylabel(_VARIANCE)
     bottom.set_xlabel(axis.axis)
     bottom.set_ylabel(_RATIO, fontsize=page.points(page.SMALL))
@@ -151,8 +152,8 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     look = page.look_of(plan, page.MARKS[0])
     page.draw_estimates(left, rows, _estimate, places, "x", **look)
     page.draw_estimates(right, rows, _estimate, places, "x", relative=True, **look)
-    page.finish_variances(left, _variances(rows), "x")
-    page.finish_ratios(right, rows, _estimate, "x")
+    finish_variances(left, _variances(rows), "x")
+    finish_ratios(right, rows, _estimate, "x")
     return figure, page.caption_of(plan, "{error bars}.", _without_marker(rows))
 
 
@@ -161,13 +162,13 @@ def _estimate(row: Result) -> Estimate:
 
 
 def _without_marker(rows: Sequence[Result]) -> str:
-    return page.without_marker(row.empirical for row in rows)
+    return without_marker(row.empirical for row in rows)
 
 
 def _variances(rows: Sequence[Result]) -> list[float]:
     """Return the nonzero variances, measured and by theory, and the ends of intervals."""
     values = [v for r in rows for v in (r.theory, r.empirical, r.conditional_theory) if v]
-    return page.with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
+    return with_ends(values, [end for row in rows for end in (row.ci_low, row.ci_high)])
 
 
 def _theory_curve(
@@ -194,44 +195,3 @@ def _theory_at(experiment: Experiment, axis: Field[Result, object], value: float
     if axis.name == "k":
         setting = {"scale": repr(float(value))}
     return predict(replace(experiment, **setting)).variance
-
-
-def _finish_x(axes: Axes, values: Sequence[float], length: float, *, log: bool) -> None:
-    """Set scale and ticks of the x axis; a few values have ticks, with as many labels as fit.
-
-    Args:
-        axes: The panel.
-        values: The values in ascending order.
-        length: Length of the axis in points.
-        log: Whether the axis is logarithmic.
-    """
-    if log:
-        axes.set_xscale("log")
-    labels = page.tick_labels(values, _LONGEST)
-    labelled = _labelled(np.log(values) if log else np.array(values), labels, length)
-    if len(values) > _MOST_PLACES and log:
-        page.set_log_ticks(axes.xaxis, math.log10(values[0]), math.log10(values[-1]), 5)
-    elif len(values) > _MOST_PLACES or not (log or len(labelled) == len(values)):
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-    else:
-        axes.set_xticks([values[i] for i in labelled], [labels[i] for i in labelled])
-        axes.set_xticks(values, minor=True)
-        axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _labelled(places: NDArray[np.float64], labels: Sequence[str], length: float) -> list[int]:
-    """Return the indices of the values with a label: from the last one, as many as fit.
-
-    Args:
-        places: The values along the axis, in ascending order.
-        labels: The labels of all of them.
-        length: Length of the axis in points.
-    """
-    chosen: list[int] = []
-    unit = length / (float(np.ptp(places)) or 1.0)
-    for i in reversed(range(len(places))):
-        last = chosen[-1] if chosen else i
-        characters = (len(labels[i]) + len(labels[last])) / 2.0 + 1.0
-        if i == last or unit * (places[last] - places[i]) >= _CHARACTER * characters:
-            chosen.append(i)
-    return chosen

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Generic
 
 from varsim.catalog.scales import canonical_name, find_scale
-from varsim.errors import shortened
+from varsim.check.result import CHECKS, InitializerCheck
+from varsim.errors import InputError, shortened
 from varsim.fields import Field
 from varsim.fields.field import R
 from varsim.layer.result import RESULTS, Result
@@ -17,8 +18,8 @@ from varsim.stack.result import LAYERS, LayerResult
 MOST_LINES = 8
 """Largest number of lines in a figure; more are hard to distinguish."""
 
-MOST_CATEGORIES = 40
-"""Largest number of categories in a figure; more do not fit on a page."""
+MOST_CATEGORIES, MOST_INITIALIZERS = 40, 60
+"""Largest numbers of categories and of initializers in a figure; more do not fit on a page."""
 
 _DECADE = 10.0
 
@@ -35,6 +36,9 @@ _STACK_SETTINGS = [
     LAYERS.by_name[name]
     for name in (*LAYERS.settings, "widths", "depth", "batch", "networks", "seed")
 ]
+
+
+_CHECK_SETTINGS = [CHECKS.by_name[name] for name in ("dim", "fan_out", "dtype")]
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,32 @@ def stack_layout(rows: Sequence[LayerResult]) -> Layout[LayerResult]:
     shown = [line.rows[0] for line in lines]
     sampled = f"{', '.join(_shared(shown, _STACK_SETTINGS))}."
     return Layout(lines, len(groups) - len(lines), sampled, LAYERS.by_name["layer"])
+
+
+def check_layout(rows: Sequence[InitializerCheck]) -> Layout[InitializerCheck]:
+    """Return the layout of checks: a line per row with a claim above 0.
+
+    Raises:
+        InputError: There is no such row.
+    """
+    placed = [row for row in rows if row.estimate.claim]
+    if not placed:
+        raise InputError("no initializer claims a variance above 0, so there is no ratio to draw")
+    varying = _varying(placed, _CHECK_SETTINGS)
+    lines = [Line(_initializer(row, varying), [row]) for row in placed[:MOST_INITIALIZERS]]
+    shown = [row for line in lines for row in line.rows]
+    draws = f"{span([row.draws for row in shown])} draws each"
+    sampled = f"{', '.join([draws, *_shared(shown, _CHECK_SETTINGS), seeds(shown)])}."
+    left_out = len(placed) - len(lines)
+    return Layout(lines, left_out, sampled, placeless=len(rows) - len(placed))
+
+
+def _initializer(row: InitializerCheck, varying: Sequence[Field[InitializerCheck, object]]) -> str:
+    """Return the name of a row's initializer, with the settings that differ between rows."""
+    names = [CHECKS.by_name[name].text(row) for name in ("init_package", "init")]
+    has_shape = any(field.name != "dtype" for field in varying)
+    shape = [f"{row.dim} × {row.fan_out}"] * has_shape
+    return ", ".join([" ".join(names), *shape, *(row.dtype for f in varying if f.name == "dtype")])
 
 
 def is_log(values: Sequence[float], *, always: bool = False) -> bool:

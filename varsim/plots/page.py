@@ -9,25 +9,22 @@ from __future__ import annotations
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import rcParams, style
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator, MultipleLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
-from varsim.errors import InputError, escape_control_characters
-from varsim.fields import RowBase, level
+from varsim.errors import escape_control_characters
+from varsim.fields import level
 from varsim.fields.field import R
-from varsim.fields.rounding import short
-from varsim.plots.layout import Layout, is_log
+from varsim.plots.layout import Layout
 from varsim.statistics import Estimate
 
 COLUMN = 3.4
@@ -42,21 +39,6 @@ _FONT_SIZE = 8.0
 
 # Width of a character of the legend, and of a handle with its gaps, in points.
 _CHARACTER, _HANDLE = 3.9, 34.0
-
-# Number of ticks of an axis of variances and of ratios, and the margin at either end of a
-# logarithmic axis, as a share of its decades.
-_TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 3, "y": 4}, {"x": 0.1, "y": 0.07}
-
-# Most characters of a plain number at a tick of a logarithmic axis.
-_LONGEST = 5
-
-_TIMES = r"\times"
-
-# Ratios between these are on a linear axis.
-_LINEAR = (1.0 / 3.0, 3.0)
-
-# Range of an axis; matplotlib's arithmetic overflows beyond it.
-_SMALLEST, _LARGEST = 1e-300, 1e300
 
 # Height of a line of the caption in points, and number of lines within the usual height.
 _LINE, _CAPTION_LINES = 8.0, 3
@@ -262,12 +244,6 @@ def caption_of(plan: Layout[R], *sentences: str) -> str:
     return text
 
 
-def without_marker(values: Iterable[float | None]) -> str:
-    """Return a sentence about values that no logarithmic axis shows; empty without any."""
-    is_lost = any(value is not None and value < _SMALLEST for value in values)
-    return "Without a marker on a logarithmic axis: 0." if is_lost else ""
-
-
 def finish(figure: Figure, title: str, caption: str) -> None:
     """Put a title above a figure and a caption below it, and add their height."""
     height, width = figure.get_figheight(), room(figure)
@@ -286,22 +262,6 @@ def finish(figure: Figure, title: str, caption: str) -> None:
         )
         height += points(_LINE) * max(0, text.count("\n") + 1 - _CAPTION_LINES) / 72.0
     figure.set_figheight(height)
-
-
-def check_drawable(row: RowBase, number: int) -> None:
-    """Check that an axis can show the estimates of a row.
-
-    Raises:
-        InputError: A number is too large for an axis; the message has the row's number.
-    """
-    for estimate in row.estimates:
-        ends = (*estimate.interval(row.confidence), estimate.value, estimate.claim or 0.0)
-        worst = max(ends, key=lambda end: math.inf if math.isnan(end) else abs(end))
-        if not abs(worst) <= _LARGEST:
-            raise InputError(
-                f"row {number} cannot be drawn: {worst:.3g} is beyond what an axis holds; leave "
-                f"out rows with numbers above {_LARGEST:g}"
-            )
 
 
 def draw_known(
@@ -361,109 +321,3 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
             face: Any = look["color"] if disagrees else "none"
             style = {"markerfacecolor": face, "elinewidth": points(0.9), **look}
             axes.errorbar(**columns, **style, linestyle="none", capthick=points(0.7))
-
-
-def with_ends(values: Sequence[float], ends: Sequence[float]) -> list[float]:
-    """Return values with the ends of their intervals, for the limits of an axis.
-
-    Ends are limited to a third of the least value and three times the largest.
-    """
-    if not values:
-        return []
-    low, high = min(values) / 3.0, 3.0 * max(values)
-    return [*values, *(min(max(end, low), high) for end in ends if end > 0.0)]
-
-
-def finish_variances(
-    axes: Axes, values: Sequence[float], along: str, *, always_log: bool = False
-) -> None:
-    """Set scale, limits and ticks of an axis of variances: linear from 0, or logarithmic."""
-    most = _most_ticks(axes, _TICKS, along)
-    if is_log(values, always=always_log):
-        _finish_log(axes, values, along, most)
-        return
-    axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
-    _axis(axes, along).set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
-
-
-def finish_ratios(
-    axes: Axes, rows: Sequence[R], estimate_of: Callable[[R], Estimate], along: str
-) -> None:
-    """Set scale, limits and ticks of an axis of ratios to claims; one tick is at 1."""
-    estimates = list(map(estimate_of, rows))
-    ratios = [each.ratio for each in estimates if each.ratio is not None]
-    ends = [
-        end
-        for row, each in zip(rows, estimates, strict=True)
-        for end in each.ratio_interval(row.confidence) or ()
-        if end > 0
-    ]
-    most = _most_ticks(axes, _RATIO_TICKS, along)
-    if not all(_LINEAR[0] <= ratio <= _LINEAR[1] for ratio in ratios):
-        values = [1.0, *(ratio for ratio in ratios if ratio > 0.0)]
-        _finish_log(axes, with_ends(values, ends), along, most + 1)
-        return
-    reach = max(ratios, default=1.0) + 2.0
-    low, high = min([1.0, *ratios, *ends]), max([1.0, *ratios, *(min(end, reach) for end in ends)])
-    pad = 0.06 * (high - low) or 0.01
-    first, second, *_ = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low - pad, high + pad)
-    axes.set(**{f"{along}lim": (low - pad, high + pad)})
-    _axis(axes, along).set_major_locator(MultipleLocator(second - first, offset=1.0))
-
-
-def _axis(axes: Axes, along: str) -> Axis:
-    return axes.xaxis if along == "x" else axes.yaxis
-
-
-def _most_ticks(axes: Axes, usual: Mapping[str, int], along: str) -> int:
-    """Return the number of ticks of an axis; along x it follows the width, in type, of the page."""
-    if along == "y":
-        return usual[along]
-    return max(2, round(usual[along] * room(axes) / COLUMN))
-
-
-def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:
-    """Make an axis logarithmic, with all values inside and about ``most`` ticks."""
-    low, high = (math.log10(max(end, _SMALLEST)) for end in (min(values), max(values)))
-    pad = max(
-        math.log10(1.4), (high - low) * _BEYOND[along], (math.log10(12.0) - (high - low)) / 2.0
-    )
-    low, high = max(low - pad, math.log10(_SMALLEST)), min(high + pad, 307.0)
-    axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
-    set_log_ticks(_axis(axes, along), low, high, most)
-
-
-def set_log_ticks(axis: Axis, low: float, high: float, most: int) -> None:
-    """Put about ``most`` ticks between 10^low and 10^high; 1 is a tick if it lies between."""
-    factors = (1, 2, 5) if high - low < 1.3 else (1, 3) if high - low < 2.5 else (1,)
-    ticks: list[float]
-    for count in range(most, most + 5):
-        decades = MaxNLocator(count, integer=True, min_n_ticks=1).tick_values(low, high)
-        every = np.outer(np.power(10.0, decades), factors).ravel().tolist()
-        ticks = [tick for tick in every if low <= math.log10(tick) <= high]
-        if len(ticks) > 1:  # a single tick shows no scale
-            break
-    else:
-        ticks = list(map(float, MaxNLocator(most).tick_values(10.0**low, 10.0**high)[1:-1]))
-    axis.set_ticks(ticks, tick_labels(ticks, _LONGEST))
-    axis.set_minor_locator(NullLocator())
-
-
-def tick_labels(values: Sequence[float], longest: int) -> list[str]:
-    r"""Return the labels of the ticks of an axis: all are plain numbers, or all are powers of ten.
-
-    Args:
-        values: The values at the ticks.
-        longest: Most characters of a plain number.
-
-    >>> tick_labels([0.01, 1, 100], 5), tick_labels([1, 1e5], 5), tick_labels([3e8], 5)
-    (['0.01', '1', '100'], ['$10^{0}$', '$10^{5}$'], ['$3\times10^{8}$'])
-    """
-    plain = list(map(short, values))
-    if all(len(text) <= longest and "e" not in text for text in plain):
-        return plain
-    parts = (f"{value:e}".split("e") for value in values)
-    return [
-        f"${'' if float(mantissa) == 1.0 else short(float(mantissa)) + _TIMES}10^{{{int(power)}}}$"
-        for mantissa, power in parts
-    ]

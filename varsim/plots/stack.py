@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from varsim.fields.rounding import significant
 from varsim.plots import page
 from varsim.plots.activations import draw_distributions, with_distribution
+from varsim.plots.axes import check_drawable, finish_variances, with_ends, without_marker
 from varsim.plots.layout import Layout, stack_layout
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics import Estimate
@@ -79,7 +80,12 @@ BACKWARD = Direction(
 
 
 def stack_figure(rows: Sequence[LayerResult], width: float) -> Drawn:
-    """Return the figure of deep stacks."""
+    """Return the figure of deep stacks.
+
+    Raises:
+        InputError: A number is too large for an axis.
+    """
+    check_drawable(rows)
     plan = stack_layout(rows)
     figure, caption = _panels(plan, width)
     remarks = plan.crowding("stacks")
@@ -156,7 +162,7 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
         if value and value > 0.0
     ]
     ends = [end for row in plan.rows for end in (*direction.band(row), *direction.interval(row))]
-    page.finish_variances(axes, page.with_ends(values, ends) or [1.0], "y", always_log=True)
+    finish_variances(axes, with_ends(values, ends) or [1.0], "y", always_log=True)
     axes.set_ylabel(direction.label)
 
 
@@ -226,6 +232,6 @@ def _remarks(rows: Sequence[LayerResult], directions: Sequence[Direction]) -> It
         yield "Crosses: the median network, where few carry the mean."
     if any(row.empirical is None for row in rows):
         yield "Without a marker: overflow."
-    yield page.without_marker(direction.value(row) for direction in directions for row in rows)
+    yield without_marker(direction.value(row) for direction in directions for row in rows)
     if any(row.question.backward and row.gradient_theory is None for row in rows):
         yield "Without a line: no theory of gradients."
