@@ -41,6 +41,7 @@ _EXAMPLES = [
     ("varsim plot sweep.jsonl", "Write sweep.svg, as wide as a paper's column."),
     ("varsim -s sqrt -d 16:4096:x2 -f jsonl | varsim plot - -o sweep.svg", "Without a file."),
     ("varsim plot a.csv b.csv -o both.png --width 7", "Two files in one figure, over two columns."),
+    ("varsim gains -f csv | varsim plot - -o gains.svg", "Gains of activations beside torch's."),
 ]
 
 
@@ -64,7 +65,7 @@ class PlotOptions:
         help=f"Write the figure to FILE: {' '.join(FIGURE_SUFFIXES)}; may be repeated.  "
         "[default: the name of the first file, with .svg]")  # fmt: skip
 @option("--width", type=Values(NUMBER), default=3.4, show_default=True, group=OUT, metavar="INCHES",
-        help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
+        help="Width of the figure in inches, from 2 to 40; height and type follow.")  # fmt: skip
 @option("--dpi", type=Values(NUMBER), default=300, show_default=True, group=OUT, metavar="N",
         help="Dots per inch of a .png.")  # fmt: skip
 @option("--title", group=OUT, default="", metavar="TEXT", help="Title above the figure.")
