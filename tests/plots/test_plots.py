@@ -223,6 +223,7 @@ def test_a_fixed_x_is_held_to_the_theory_given_that_x() -> None:
     """A dash at ||x||² σw²/k² stands beside the line of D/k², and ratios are over the dash."""
     rows = sweep(dim=(8, 16), design=("fixed-x",))
     figure = draw(layer_figure, rows).figure
+    assert list(legend(figure)) == ["theory", "theory given x", "measured"]
     (given,) = named(figure, 0, "given x")
     assert [y for _, y in points(given)] == [row.conditional_theory for row in rows]
     for row, (low, high) in zip(rows, intervals(figure, 1), strict=True):
@@ -896,6 +897,7 @@ LAYERS: dict[str, Callable[[], Sequence[Result]]] = {
     "dim": lambda: swept("dim"),
     "gain": lambda: swept("gain"),
     "scales": lambda: sweep(scale=("none", "he", "torch-linear")),
+    "eight lines": lambda: sweep(dim=(4, 8), scale=tuple(f"D^0.{i}" for i in range(1, 9))),
     "histogram": lambda: [counted()],
 }
 
@@ -922,7 +924,9 @@ def drawn_as(name: str, width: float, title: str) -> Drawn:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "title"), [(3.4, ""), (2.0, "A title of more than one line")])
+@pytest.mark.parametrize(
+    ("width", "title"), [(3.4, ""), (2.0, "A title of more than one line"), (7.0, "")]
+)
 @pytest.mark.parametrize("name", [*LAYERS, *STACKS, "checks", "gains", "gains along variances"])
 def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str) -> None:
     """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""

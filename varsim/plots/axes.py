@@ -149,7 +149,8 @@ def _most_ticks(axes: Axes, usual: Mapping[str, int], along: str) -> int:
     """Return the number of ticks of an axis; along x it follows the width, in type, of the page."""
     if along == "y":
         return usual[along]
-    return max(2, round(usual[along] * room(axes) / COLUMN))
+    most = usual[along] * room(axes) / COLUMN
+    return max(2, math.ceil(most - 0.01))  # less than a tick of rounding
 
 
 def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:

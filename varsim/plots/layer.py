@@ -34,6 +34,8 @@ from varsim.study import Drawn
 
 _VARIANCE, _RATIO = RESULTS.by_name["empirical"].axis, RESULTS.by_name["ratio"].axis
 
+_GIVEN = "theory given x"
+
 _CURVE_POINTS = 60
 
 
@@ -74,10 +76,9 @@ def _line_figure(
     Variances are in the upper panel, ratios to theory in the lower one.
     """
     values, always_log = sorted({axis.number(row) or 0.0 for row in plan.rows}), axis.name == "dim"
-    log, handles = is_log(values, always=always_log), page.handles_of_lines(plan, width)
+    log = is_log(values, always=always_log)
     is_given = any(row.conditional_theory is not None for row in plan.rows)
-    if is_given:
-        handles.insert(-1, page.handle("theory given x", "black", "_"))
+    handles = page.handles_of_lines(plan, width, dashes=_GIVEN if is_given else "")
     figure = page.blank(width, 3.0, handles)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 4])
     length = length_of(bottom)
@@ -137,7 +138,7 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     centres = list(map(round, places))
     claims: dict[str, tuple[Sequence[float | None], str]] = {
         "theory": ([row.theory for row in rows], "black"),
-        "theory given x": ([row.conditional_theory for row in rows], page.MARKS[1].color),
+        _GIVEN: ([row.conditional_theory for row in rows], page.MARKS[1].color),
     }
     known = {label: each for label, each in claims.items() if any(v is not None for v in each[0])}
     handles = [page.handle(label, shade, "|") for label, (_, shade) in known.items()]

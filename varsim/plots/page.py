@@ -38,7 +38,7 @@ SMALL, SMALLEST = 7.0, 6.0
 _FONT_SIZE = 8.0
 
 # Width of a character of the legend, and of a handle with its gaps, in points.
-_CHARACTER, _HANDLE = 3.9, 34.0
+_CHARACTER, _HANDLE = 4.3, 36.5
 
 # Height of a line of the caption in points, and number of lines within the usual height.
 _LINE, _CAPTION_LINES = 8.0, 3
@@ -182,12 +182,13 @@ def handle(label: str, color: str, marker: str = "", linestyle: LineStyleType = 
     )
 
 
-def handles_of_lines(plan: Layout[R], width: float) -> list[Line2D]:
+def handles_of_lines(plan: Layout[R], width: float, *, dashes: str = "") -> list[Line2D]:
     """Return the legend entries of lines: one per line if there are several, theory, measurements.
 
     Args:
         plan: The layout.
         width: Width of the figure in inches.
+        dashes: What dashes beside the markers are; empty without any.
     """
     characters = int((72.0 * width / growth(width) - _HANDLE) / _CHARACTER) - 1
     handles = [
@@ -197,11 +198,14 @@ def handles_of_lines(plan: Layout[R], width: float) -> list[Line2D]:
     ]
     color, marker, linestyle = MARKS[0]._replace(color="black") if handles else MARKS[0]
     handles.append(handle("theory", color, linestyle=linestyle))
+    if dashes:
+        handles.append(handle(dashes, color, "_"))
     return handles + measured_handles(plan, color, marker)
 
 
 def measured_handles(plan: Layout[R], color: str, marker: str) -> list[Line2D]:
     """Return the legend entries of measurements, and of those that disagree, if there are any."""
+    marker = "." if plan.is_crowded else marker
     handles = [handle("measured", color, marker)]
     if any(row.agrees is False for row in plan.rows):
         filled = handle("filled: disagrees", color, marker)
