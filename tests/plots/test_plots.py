@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import product, zip_longest
+from itertools import pairwise, product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -285,7 +285,13 @@ def test_the_legend_shows_theory_as_a_line_and_measurements_as_markers() -> None
 
 @pytest.mark.parametrize(
     ("scale", "label"),
-    [("none", "k = 1"), ("linear", "k = D"), ("D^0.25", "k = D^0.25"), ("22.627", "k = 22.627")],
+    [
+        ("none", "k = 1"),
+        ("linear", "k = D"),
+        ("D^0.25", "k = D^0.25"),
+        ("22.627", "k = 22.627"),
+        ("22.627416997969522", "k = √512"),
+    ],
 )
 def test_a_scheme_is_its_k(scale: str, label: str) -> None:
     """One of the literature has its name, which tests of lines show."""
@@ -825,6 +831,15 @@ def test_checks_of_several_shapes_have_them_in_their_names() -> None:
     assert "fan-out" not in caption(figure)
 
 
+def test_checks_of_several_seeds_have_them_in_their_names() -> None:
+    """So rows of one initializer can be told apart."""
+    row = checks((8, 8))[0]
+    rows = [replace(row, question=replace(row.question, seed=seed)) for seed in (0, 7)]
+    figure = draw(check_figure, rows).figure
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts == ["varsim orthogonal, seed 0", "varsim orthogonal, seed 7"]
+
+
 def test_checks_without_a_claim_above_zero_are_left_out() -> None:
     """A remark counts them; if no row is left, a sentence says why there is no figure."""
     rows = [replace(row, claimed=claim) for row in checks((8, 8)) for claim in (1.0, 0.0, None)]
@@ -929,7 +944,7 @@ def drawn_as(name: str, width: float, title: str) -> Drawn:
 )
 @pytest.mark.parametrize("name", [*LAYERS, *STACKS, "checks", "gains", "gains along variances"])
 def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str) -> None:
-    """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
+    """Legend, panels, labels, ticks and caption keep apart, and nothing is beyond the page."""
     figure = drawn_as(name, width, title).figure
     canvas = FigureCanvasAgg(figure)
     with styled(width):
@@ -938,6 +953,16 @@ def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str
     parts = [*figure.axes, *figure.legends, *figure.texts]
     boxes = [box for box in (part.get_tightbbox(renderer) for part in parts) if box is not None]
     assert len(boxes) == len(parts) >= 3
+    for axes, along in product(figure.axes, "xy"):
+        low, high = sorted(getattr(axes, f"get_{along}lim")())
+        extents = [
+            tick.label1.get_window_extent(renderer)
+            for tick in getattr(axes, f"{along}axis").get_major_ticks()
+            if low <= tick.get_loc() <= high and tick.label1.get_visible()
+        ]
+        for one, next_ in pairwise(extents):
+            shared = Bbox.intersection(one, next_)
+            assert shared is None or min(shared.width, shared.height) < 1
     for i, box in enumerate(boxes):
         assert min(box.x0, box.y0) >= -1
         assert max(box.x1 - figure.bbox.x1, box.y1 - figure.bbox.y1) <= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ from varsim.statistics import Estimate
 
 # Number of ticks of an axis of variances and of ratios, and the margin at either end of a
 # logarithmic axis, as a share of its decades.
-_TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 3, "y": 4}, {"x": 0.1, "y": 0.07}
+_TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 5, "y": 4}, {"x": 0.1, "y": 0.07}
 
 # Most characters of a plain number at a tick of a logarithmic axis, and at one of a swept number.
 _LONGEST, _LONGEST_SWEPT = 5, 7
@@ -38,7 +38,7 @@ _SMALLEST, _LARGEST = 1e-300, 1e300
 _MOST_PLACES = 100
 
 # Length of the x axis as a share of the width, and width of a character of its labels in points.
-_AXIS_SHARE, _CHARACTER = 0.72, 4.8
+_AXIS_SHARE, _CHARACTER = 0.72, 4.5
 
 
 def check_drawable(rows: Iterable[RowBase]) -> None:
@@ -79,7 +79,7 @@ def finish_variances(
     axes: Axes, values: Sequence[float], along: str, *, always_log: bool = False
 ) -> None:
     """Set scale, limits and ticks of an axis of variances: linear from 0, or logarithmic."""
-    most = _most_ticks(axes, _TICKS, along)
+    most = _most_ticks(axes, along)
     if is_log(values, always=always_log):
         _finish_log(axes, values, along, most)
         return
@@ -88,9 +88,21 @@ def finish_variances(
 
 
 def finish_ratios(
-    axes: Axes, rows: Sequence[R], estimate_of: Callable[[R], Estimate], along: str
+    axes: Axes,
+    rows: Sequence[R],
+    estimate_of: Callable[[R], Estimate],
+    along: str,
+    length: float = math.inf,
 ) -> None:
-    """Set scale, limits and ticks of an axis of ratios to claims; one tick is at 1."""
+    """Set scale, limits and ticks of an axis of ratios to claims; one tick is at 1.
+
+    Args:
+        axes: The panel.
+        rows: The rows.
+        estimate_of: Returns the estimate of a row.
+        along: The axis, ``"x"`` or ``"y"``.
+        length: Length of an x axis in points of the usual type, which limits its labels.
+    """
     estimates = list(map(estimate_of, rows))
     ratios = [each.ratio for each in estimates if each.ratio is not None]
     ends = [
@@ -99,17 +111,29 @@ def finish_ratios(
         for end in each.ratio_interval(row.confidence) or ()
         if end > 0
     ]
-    most = _most_ticks(axes, _RATIO_TICKS, along)
     if not all(_LINEAR[0] <= ratio <= _LINEAR[1] for ratio in ratios):
         values = [1.0, *(ratio for ratio in ratios if ratio > 0.0)]
-        _finish_log(axes, with_ends(values, ends), along, most + 1)
+        _finish_log(axes, with_ends(values, ends), along, _most_ticks(axes, along))
         return
     reach = max(ratios, default=1.0) + 2.0
     low, high = min([1.0, *ratios, *ends]), max([1.0, *ratios, *(min(end, reach) for end in ends)])
     pad = 0.06 * (high - low) or 0.01
-    first, second, *_ = MaxNLocator(most, steps=[1, 2, 5, 10]).tick_values(low - pad, high + pad)
-    axes.set(**{f"{along}lim": (low - pad, high + pad)})
-    _axis_of(axes, along).set_major_locator(MultipleLocator(second - first, offset=1.0))
+    low, high = low - pad, high + pad
+    step = _step(low, high, _RATIO_TICKS[along], length)
+    axes.set(**{f"{along}lim": (low, high)})
+    _axis_of(axes, along).set_major_locator(MultipleLocator(step, offset=1.0))
+
+
+def _step(low: float, high: float, most: int, length: float) -> float:
+    """Return the distance of ticks around 1, in at most ``most`` parts, whose labels fit."""
+    for parts in range(most, 0, -1):
+        locator = MaxNLocator(parts, steps=[1, 2, 5, 10], min_n_ticks=1)
+        first, second, *_ = locator.tick_values(low, high)
+        step = float(second - first)
+        decimals = max(0, -math.floor(math.log10(step) + 1e-6))
+        if step / (high - low) * length >= (decimals + 2.2) * _CHARACTER:  # with a point and a gap
+            break
+    return step
 
 
 def length_of(axes: Axes) -> float:
@@ -145,12 +169,10 @@ def _axis_of(axes: Axes, along: str) -> Axis:
     return axes.xaxis if along == "x" else axes.yaxis
 
 
-def _most_ticks(axes: Axes, usual: Mapping[str, int], along: str) -> int:
-    """Return the number of ticks of an axis; along x it follows the width, in type, of the page."""
-    if along == "y":
-        return usual[along]
-    most = usual[along] * room(axes) / COLUMN
-    return max(2, math.ceil(most - 0.01))  # less than a tick of rounding
+def _most_ticks(axes: Axes, along: str) -> int:
+    """Return the number of ticks of an axis; along x it follows the width of the page in type."""
+    usual = _TICKS[along]
+    return usual if along == "y" else max(2, round(usual * room(axes) / COLUMN))
 
 
 def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:

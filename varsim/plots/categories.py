@@ -14,11 +14,16 @@ from varsim.plots import page
 # Height of a category in inches, and from which number on it is the smaller one.
 _USUAL, _SMALLER, _MANY = 0.19, 0.15, 30
 
+# Width of a character as a share of its size, and of all margins in points.
+_CHARACTER, _MARGIN = 0.58, 18.0
+
 
 def category_panels(
     width: float, labels: Sequence[str], quantities: tuple[str, str], handles: Sequence[Line2D]
-) -> tuple[Figure, Axes, Axes]:
-    """Return a figure with its two panels, which share the categories.
+) -> tuple[Figure, Axes, Axes, float]:
+    """Return a figure, its two panels, which share the categories, and the length of their x axes.
+
+    The length is about that, in points of the usual type.
 
     Args:
         width: Width of the figure in inches.
@@ -39,7 +44,8 @@ def category_panels(
         text = textwrap.fill(quantity, max(10, int(5.0 * page.room(figure))))
         axes.set_xlabel(text, fontsize=page.points(page.SMALL))
     page.legend(figure, handles)
-    return figure, left, right
+    beside = _CHARACTER * size * max(map(len, names)) + _MARGIN
+    return figure, left, right, (72.0 * page.room(figure) - beside) / 2.0
 
 
 def draw_line_at_one(axes: Axes) -> None:

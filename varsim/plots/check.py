@@ -28,15 +28,15 @@ def check_figure(rows: Sequence[InitializerCheck], width: float) -> Drawn:
     mark = page.MARKS[0]
     handles = page.measured_handles(plan, mark.color, mark.marker)
     labels = [line.label for line in plan.lines]
-    figure, *panels = category_panels(width, labels, _QUANTITIES, handles)
+    figure, left, right, length = category_panels(width, labels, _QUANTITIES, handles)
     estimates = (lambda row: row.estimate), (lambda row: row.back)
-    for axes, estimate_of in zip(panels, estimates, strict=True):
+    for axes, estimate_of in zip((left, right), estimates, strict=True):
         draw_line_at_one(axes)
         page.draw_estimates(
             axes, placed, estimate_of, range(len(placed)), "x", relative=True, color=mark.color,
             marker=mark.marker,
         )  # fmt: skip
-        finish_ratios(axes, placed, estimate_of, "x")
+        finish_ratios(axes, placed, estimate_of, "x", length)
     remarks = plan.crowding("initializers")
     if plan.placeless:
         have = "row claims" if plan.placeless == 1 else "rows claim"

@@ -57,7 +57,7 @@ def _categories(rows: Sequence[NamedGains], width: float) -> Figure:
     if any(torch):
         handles.append(page.handle("torch.nn.init", mark.color, mark.marker))
     labels = [row.name for row in rows]
-    figure, left, right = category_panels(width, labels, (_GAIN, _CHI), handles)
+    figure, left, right, _ = category_panels(width, labels, (_GAIN, _CHI), handles)
     draw_line_at_one(right)
     for axes, values in ((left, exact), (right, chi)):
         page.draw_known(

@@ -143,7 +143,7 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     known = {label: each for label, each in claims.items() if any(v is not None for v in each[0])}
     handles = [page.handle(label, shade, "|") for label, (_, shade) in known.items()]
     handles += page.measured_handles(plan, color, marker)
-    figure, left, right = category_panels(width, labels, (_VARIANCE, _RATIO), handles)
+    figure, left, right, length = category_panels(width, labels, (_VARIANCE, _RATIO), handles)
     draw_line_at_one(right)
     for values, shade in known.values():
         page.draw_known(
@@ -154,7 +154,7 @@ def _category_figure(plan: Layout[Result], width: float) -> tuple[Figure, str]:
     page.draw_estimates(left, rows, _estimate, places, "x", **look)
     page.draw_estimates(right, rows, _estimate, places, "x", relative=True, **look)
     finish_variances(left, _variances(rows), "x")
-    finish_ratios(right, rows, _estimate, "x")
+    finish_ratios(right, rows, _estimate, "x", length)
     return figure, page.caption_of(plan, "{error bars}.", _without_marker(rows))
 
 

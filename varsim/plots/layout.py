@@ -11,6 +11,7 @@ from varsim.check.result import CHECKS, InitializerCheck
 from varsim.errors import InputError, shortened
 from varsim.fields import Field
 from varsim.fields.field import R
+from varsim.fields.rounding import exact
 from varsim.layer.result import RESULTS, Result
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
@@ -136,7 +137,7 @@ def check_layout(rows: Sequence[InitializerCheck]) -> Layout[InitializerCheck]:
     placed = [row for row in rows if row.estimate.claim]
     if not placed:
         raise InputError("no initializer claims a variance above 0, so there is no ratio to draw")
-    varying = _varying(placed, _CHECK_SETTINGS)
+    varying = _varying(placed, [*_CHECK_SETTINGS, CHECKS.by_name["seed"]])
     lines = [Line(_initializer(row, varying), [row]) for row in placed[:MOST_INITIALIZERS]]
     shown = [row for line in lines for row in line.rows]
     draws = f"{span([row.draws for row in shown])} draws each"
@@ -147,10 +148,11 @@ def check_layout(rows: Sequence[InitializerCheck]) -> Layout[InitializerCheck]:
 
 def _initializer(row: InitializerCheck, varying: Sequence[Field[InitializerCheck, object]]) -> str:
     """Return the name of a row's initializer, with the settings that differ between rows."""
-    names = [CHECKS.by_name[name].text(row) for name in ("init_package", "init")]
-    has_shape = any(field.name != "dtype" for field in varying)
-    shape = [f"{row.dim} × {row.fan_out}"] * has_shape
-    return ", ".join([" ".join(names), *shape, *(row.dtype for f in varying if f.name == "dtype")])
+    package, init = CHECKS.by_name["init_package"], CHECKS.by_name["init"]
+    others = [field for field in varying if field.name not in ("dim", "fan_out")]
+    shape = [f"{row.dim} × {row.fan_out}"] * (len(others) < len(varying))
+    settings = (field.phrase.format(field.text(row)) for field in others)
+    return ", ".join([f"{package.text(row)} {init.text(row)}", *shape, *settings])
 
 
 def is_log(values: Sequence[float], *, always: bool = False) -> bool:
@@ -188,7 +190,7 @@ def _texts(field: Field[R, object], rows: Sequence[R]) -> set[str]:
 def _label(row: R, varying: Sequence[Field[R, object]]) -> str:
     """Return the varying settings of a row."""
     phrases = [
-        scheme(text) if field.name == "scale" else field.phrase.format(text)
+        scheme(str(field.get(row))) if field.name == "scale" else field.phrase.format(text)
         for field in varying
         if (text := field.text(row))
     ]
@@ -202,7 +204,8 @@ def scheme(name: str) -> str:
     ['k = 1', 'k = √D', 'he', 'k = D^0.25', 'k = 22.627']
     """
     scale = find_scale(name)
-    return name if scale.source else f"k = {scale.formula}"
+    k = exact(float(canonical_name(name))) if _is_number(name) else scale.formula
+    return name if scale.source else f"k = {k}"
 
 
 def _axis(
