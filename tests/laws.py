@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from tests.tiers import share
 from varsim import Experiment, stream
 from varsim.catalog import FLOAT_TYPES
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import DISTRIBUTIONS, find_distribution
 from varsim.compute.streams import generator
 from varsim.layer import sampling
 from varsim.layer.totals import Totals
@@ -100,7 +100,7 @@ def _z_from_1(ratios: NDArray[np.float64], freedom: int) -> float:
 
 def true_variance(experiment: Experiment, x: NDArray[np.float64] | None) -> float:
     """D σx² σw² / k², or ||x||² σw² / k², for entries without means of their own but x's base."""
-    base = DISTRIBUTIONS[experiment.x_dist]
+    base = find_distribution(experiment.x_dist)
     mean_square = base.variance + base.mean**2
     norm2 = experiment.dim * mean_square if x is None else float(x @ x)
     return norm2 / experiment.k_squared
@@ -114,7 +114,7 @@ def expected_error2(experiment: Experiment, x: NDArray[np.float64] | None) -> fl
         return (2 + (kurtosis_w - 3) * float((x**4).sum()) / float(x @ x) ** 2) / shape.outputs
     # Outputs of a column also share sum(w), which counts where x has a mean m (rectified): then
     # E[y² | w] = σx² Σw² + m² (Σw)², and its relative variance is the term below.
-    base = DISTRIBUTIONS[experiment.x_dist]
+    base = find_distribution(experiment.x_dist)
     m2 = base.mean**2 / (base.variance + base.mean**2)
     shared_w = (kurtosis_w - 1) / dim + m2**2 * 2 * (1 - 1 / dim)
     return (
@@ -127,7 +127,7 @@ def expected_error2(experiment: Experiment, x: NDArray[np.float64] | None) -> fl
 
 def raw_kurtosis(name: str) -> float:
     """E b⁴ / (E b²)² about zero, which is the kurtosis where the mean is 0."""
-    base = DISTRIBUTIONS[name]
+    base = find_distribution(name)
     second = base.variance + base.mean**2
     fourth: float = (
         base.kurtosis * base.variance**2

@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -93,7 +94,11 @@ def run_script(
 def here(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run varsim in this process, for what needs no process of its own."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    handlers = {
+        each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     with (
+        patch.object(os, "_exit", os._exit),
         patch.object(sys, "argv", ["varsim", *args]),
         patch.dict(os.environ, environment(**changes), clear=True),
         redirect_stdout(out),
@@ -101,6 +106,8 @@ def here(*args: str, **changes: str) -> subprocess.CompletedProcess[str]:
         pytest.raises(SystemExit) as end,
     ):
         main()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     said = []
     for stream in (out, err):
         stream.seek(0)

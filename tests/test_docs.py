@@ -24,7 +24,7 @@ from varsim.activations import ACTIVATIONS
 from varsim.activations import ALIASES as ACTIVATION_ALIASES
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import ALIASES as DISTRIBUTION_ALIASES
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import SUMMARIES as DISTRIBUTIONS
 from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import help as guide

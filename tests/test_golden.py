@@ -58,6 +58,8 @@ SHOWN = {
     "stack-small-batch": "layers --width 8 --depth 3 --networks 8 --norm batch --batch 3",
     "explain-layer": "-d 8 -n 6400 --explain",
     "explain-layer-fixed-x": "-d 8 -s sqrt -n 6400 --design fixed-x --explain",
+    "explain-layer-lookup": "-d 8 -s none,sqrt -x onehot -n 6400 --explain",
+    "explain-layer-bernoulli": "-d 8 -s sqrt -x bernoulli(0.5) -n 6400 --explain",
     "explain-layer-paired": "-d 8 -s sqrt -n 6400 --design paired --explain",
     "explain-layer-products": "-d 8,16 -s sqrt --x-mean 1 --w-std 2 -n 6400 --explain",
     "explain-layer-sources": "-d 8 -s he,xavier,kaiming -g 2 --fan-out 4 -x relu -n 6400 --explain",

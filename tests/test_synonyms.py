@@ -9,7 +9,7 @@ import pytest
 
 from varsim import synonyms
 from varsim.activations import canonical_name as activation
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import SUMMARIES
 from varsim.catalog.scales import ALIASES, SCALES, find_scale
 from varsim.cli.help import topics
 from varsim.cli.program import varsim
@@ -67,9 +67,9 @@ def test_every_topic_and_command_that_is_suggested_is_one() -> None:
 
 def test_every_value_that_is_suggested_is_one() -> None:
     """A distribution, a norm, a type or a design; an activation."""
-    known = {*DISTRIBUTIONS, "layer", "batch", "rms", "float32", "float64", "paired"}
+    known = {*SUMMARIES, "layer", "batch", "rms", "float32", "float64", "paired"}
     for meant in synonyms.VALUES.values():
-        assert re.split(r"[ ,]", meant.removeprefix("take "))[0] in known
+        assert re.split(r"[ ,(]", meant.removeprefix("take "))[0] in known
     for meant in synonyms.ACTIVATIONS.values():
         if meant.startswith("take "):
             activation(meant.removeprefix("take "))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from varsim.check.kind import CHECK
 from varsim.compute import lazy
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from varsim import plots
 else:
     plots = lazy("varsim.plots")
+
+T = TypeVar("T")
 
 KINDS: tuple[Kind[Any], ...] = (LAYER, STACK, CHECK)
 """All kinds of rows."""
@@ -37,27 +39,30 @@ def check_width(width: float) -> None:
         raise InputError(f"width is {width:g}; give inches from 2 to 40, such as 3.4")
 
 
-def drawn(rows: Sequence[R], width: float, *, title: str = "", captioned: bool = True) -> Drawn:
+def drawn(
+    figure_of: Callable[[Sequence[T], float], Drawn],
+    rows: Sequence[T],
+    width: float,
+    *,
+    title: str = "",
+    captioned: bool = True,
+) -> Drawn:
     """Return the figure of rows of one kind.
 
     Args:
+        figure_of: Draws them, such as :attr:`Kind.figure`.
         rows: The rows.
         width: Width in inches, from 2 to 40; the height follows.
         title: Title above the figure.
         captioned: Whether the figure contains its caption.
 
     Raises:
-        InputError: There is no such figure, or a number is too large for an axis.
+        InputError: A width is not allowed, or a number is too large for an axis.
         ModuleNotFoundError: matplotlib is missing; the message says how to install it.
     """
     check_width(width)
-    kind = kind_of(rows)
-    if kind.figure is None:
-        raise InputError(
-            f"there is no figure of {kind.schema.plural}; give results of varsim or varsim layers"
-        )
     try:
-        return plots.draw(kind.figure, rows, width, title=title, captioned=captioned)
+        return plots.draw(figure_of, rows, width, title=title, captioned=captioned)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "matplotlib":
             raise

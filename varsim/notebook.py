@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 from varsim.compute import lazy
 from varsim.errors import InputError, needs, quoted
 from varsim.fields import RowBase
-from varsim.kinds import drawn, tables_of
+from varsim.kinds import drawn, kind_of, tables_of
 from varsim.report.formats import text_of
 from varsim.storage.files import write_file
 from varsim.study import Drawn
@@ -78,12 +78,12 @@ class Rows(list[Row]):
             title: Title above the figure.
 
         Raises:
-            InputError: There is no figure of such rows, or a value is not allowed.
+            InputError: There are no rows, or a value is not allowed.
             ModuleNotFoundError: matplotlib is missing; the message says how to install it.
         """
         if not self:
             raise InputError("there are no rows to draw; give at least one")
-        picture = Picture(*drawn(self, width, title=title))
+        picture = Picture(*drawn(kind_of(self).figure, self, width, title=title))
         if path is not None:
             suffix = Path(path).suffix.lower()
             if suffix not in plots.SUFFIXES:

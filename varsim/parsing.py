@@ -10,6 +10,7 @@ import ast
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import reduce
@@ -38,7 +39,7 @@ _STARRED = re.compile(r"\*[0-9.]{1,12}")
 _SPACED = re.compile(r"[0-9.]{1,12}(?:\s+[0-9.]{1,12})+")
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{3})*,0[0-9]{2}(?:,[0-9]{3})*")
 _LOG = re.compile(r"log(\d{1,9})", re.IGNORECASE)
-_NAME = re.compile(r"[^\W\d][\w.]*(?::[^\W\d][\w.]*)?")
+_NAME = re.compile(r"[^\W\d][\w.]*(?:-[\w.]+)*(?::[^\W\d][\w.]*)?")
 _QUOTED_OR_CHARACTER = re.compile(r"""(["'])(\\.?|(?!\1)[^\\])*(\1|\Z)|.""", re.DOTALL)
 
 _LARGEST = 10**300
@@ -345,6 +346,14 @@ class Call(NamedTuple):
         """The keyword arguments."""
         return dict(self.keywords)
 
+    @property
+    def parameter(self) -> float | None:
+        """The argument, or None unless there is one and it is a finite number."""
+        value = self.positional[0] if len(self.positional) == 1 and not self.keywords else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        return float(value) if abs(value) <= sys.float_info.max else None
+
 
 def parse_call(text: str) -> Call:
     """Return a call; its arguments are literals of Python, or numbers of :func:`evaluate`.
@@ -388,6 +397,16 @@ def parse_call(text: str) -> Call:
             'True, False, None, or lists of them, like (gain=1.5, mode="fan_out")'
         ) from None
     return result
+
+
+def name_and_number(text: str) -> tuple[str, float]:
+    """Return the parts of a canonical call with one number.
+
+    >>> name_and_number("bernoulli(0.1)")
+    ('bernoulli', 0.1)
+    """
+    name, _, argument = text.removesuffix(")").partition("(")
+    return name, float(argument)
 
 
 def _argument(text: str) -> Argument:

@@ -27,7 +27,7 @@ from typing import (
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import ALIASES as OTHER_DISTRIBUTIONS
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import FOR_WEIGHTS, SUMMARIES
 from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import ALIASES as OTHER_SCALES
 from varsim.catalog.scales import SCALES, TAKE_A_GAIN, find_scale, one_spelling
@@ -92,6 +92,12 @@ def names(known: Iterable[str]) -> Reader:
     """Return the reader of a list of names; the question refuses unknown ones."""
     known = tuple(known)
     return listed("names", known=lambda: known)
+
+
+def _distributions(known: Iterable[str]) -> Reader:
+    """Return the reader of a list of distributions, with their aliases."""
+    known = [*known, *(alias for alias, name in OTHER_DISTRIBUTIONS.items() if name in known)]
+    return listed("distributions", known=lambda: known, split=split_calls)
 
 
 def known_name(text: str, known: Iterable[str], aliases: Mapping[str, str] | None = None) -> str:
@@ -253,18 +259,8 @@ class Setting(NamedTuple):
     description: str = ""
 
 
-_DISTRIBUTION_NAMES = [*DISTRIBUTIONS, *OTHER_DISTRIBUTIONS]
-
-_X_DIST = Setting("x_dist", names(_DISTRIBUTION_NAMES), ["normal"])
-_W_DIST = Setting(
-    "w_dist",
-    names(
-        name
-        for name in _DISTRIBUTION_NAMES
-        if DISTRIBUTIONS[OTHER_DISTRIBUTIONS.get(name, name)].for_weights
-    ),
-    [None],
-)
+_X_DIST = Setting("x_dist", _distributions(SUMMARIES), ["normal"])
+_W_DIST = Setting("w_dist", _distributions(FOR_WEIGHTS), [None])
 _INIT = Setting("init", listed("initializers", known=initializer_names, split=split_calls), [None])
 _GAIN = Setting("gain", listed("gains", _gains, gain_names), [None])
 _SCALE = Setting(

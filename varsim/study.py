@@ -223,7 +223,7 @@ class Kind(Generic[B]):
         table: Returns the table of rows, with remarks below; with ``table_per_question``, of the
             rows of one question.
         explain: Returns the explanation of the rows, in their numbers.
-        figure: Draws rows at a width in inches; None without figures.
+        figure: Draws rows at a width in inches.
         extent: Returns the number of draws per row, in words.
         compared: Names of further fields of both rows in the records of comparisons.
         drawing: Draws rows as text of a width in characters, in ASCII if asked; None without
@@ -244,7 +244,7 @@ class Kind(Generic[B]):
     replicates: str
     table: Callable[[Sequence[B], Sequence[str]], Table]
     explain: Callable[[Sequence[B]], str]
-    figure: Callable[[Sequence[B], float], Drawn] | None = None
+    figure: Callable[[Sequence[B], float], Drawn]
     extent: Callable[[Sequence[B]], str]
     compared: tuple[str, ...] = ()
     drawing: Callable[[Sequence[B], int, bool], str] | None = None

@@ -221,7 +221,11 @@ _TOPICS: Mapping[str, str] = {
     **dict.fromkeys(("dask", "cluster", "slurm", "parallel"), "clusters"),
     **dict.fromkeys(("samples", "accuracy", "tolerance"), "precision"),
     **dict.fromkeys(("api", "notebook", "jupyter", "library"), "python"),
-    **dict.fromkeys(("examples", "attention", "transformer", "conv", "recipe"), "recipes"),
+    **dict.fromkeys(
+        ("examples", "attention", "transformer", "conv", "recipe", "embedding", "embeddings"),
+        "recipes",
+    ),
+    **dict.fromkeys(("distribution", "distributions", "onehot", "bernoulli"), "sweeps"),
     **dict.fromkeys(("theory", "chaos", "residual", "norm", "stack", "depth"), "layers"),
 }
 
@@ -231,10 +235,16 @@ TOPICS: Mapping[str, str] = {word: f"see varsim help {topic}" for word, topic in
 VALUES: Mapping[str, str] = {
     "double": "take float64, with --dtype",
     "exp": "take exponential",
-    "bernoulli": "take rademacher for ±1",
     "sign": "take rademacher",
     "signs": "take rademacher",
-    "binary": "take rademacher",
+    "binary": "take bernoulli(0.5) for 0 and 1, or rademacher for ±1",
+    "coin": "take bernoulli(0.5) for 0 and 1, or rademacher for ±1",
+    "sparse": "take bernoulli(0.1) for a tenth of the entries, each 1",
+    "embedding": "take onehot, which looks up a row of W",
+    "categorical": "take onehot, which looks up a row of W",
+    "t": "take student-t(5)",
+    "student": "take student-t(5)",
+    "cauchy": "take student-t(5), since a Cauchy variable has no variance",
     "randn": "take normal",
     "rand": "take uniform",
     "halfnormal": "take rectified, the positive part of a normal variable",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -12,10 +13,13 @@ from importlib.machinery import ModuleSpec, PathFinder
 from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from warnings import catch_warnings, simplefilter
 
 from varsim.errors import InputError, error_summary, quoted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def load_function(text: str) -> Callable[..., Any]:
@@ -48,6 +52,35 @@ def load_function(text: str) -> Callable[..., Any]:
     if iscoroutinefunction(function):
         raise InputError(f"{quoted(text)} is an async function; give one that returns an array")
     return _current_folder_on()(function)
+
+
+def refuse_leaving() -> None:
+    """Let ``os._exit`` in other code raise SystemExit, since it would end the run without a word.
+
+    Child processes can still leave.
+    """
+    process, leave = os.getpid(), os._exit
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != process:
+            leave(status)
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refuse
+
+
+def plain_array(value: Any) -> NDArray[Any]:
+    """Return the result of other code as an array.
+
+    Raises:
+        TypeError: It is masked: the hidden entries would count.
+    """
+    import numpy as np  # the help starts without it
+
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError("it is a masked array")
+    array: NDArray[Any] = np.asarray(value)  # which can run other code as well
+    return array
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from scipy import stats
 
 from varsim import Experiment, InputError
 from varsim.catalog import samplers
-from varsim.catalog.distributions import DISTRIBUTIONS
-from varsim.catalog.samplers import SAMPLERS, FloatArray
+from varsim.catalog.distributions import DISTRIBUTIONS, FAMILIES, find_distribution
+from varsim.catalog.samplers import SAMPLERS, FloatArray, find_sampler
 from varsim.catalog.scales import ALIASES, SCALES, canonical_name, find_scale
+from varsim.layer import density
 from varsim.layer.density import SHAPES
 
 COUNT = 1_000_000
@@ -26,25 +27,32 @@ CDFS = {
     "truncated": stats.truncnorm(-2, 2, scale=1 / stats.truncnorm(-2, 2).std()).cdf,
     "laplace": stats.laplace(scale=math.sqrt(0.5)).cdf,
     "exponential": stats.expon(-1).cdf,
+    "student-t(5)": stats.t(5, scale=math.sqrt(3 / 5)).cdf,
+    "student-t(4.5)": stats.t(4.5, scale=math.sqrt(2.5 / 4.5)).cdf,
 }
 """SciPy's own word on the continuous distributions."""
+
+MEMBERS = ["bernoulli(0.1)", "bernoulli(0.95)", "student-t(5)", "student-t(30)"]
+"""Some members of every family."""
 
 
 def drawn(name: str, dtype: str, count: int = COUNT, seed: int = 1) -> FloatArray:
     out = np.empty(count, dtype)
-    SAMPLERS[name](np.random.Generator(np.random.SFC64(seed)), out)
+    find_sampler(name)(np.random.Generator(np.random.SFC64(seed)), out)
     return out
 
 
 def test_every_distribution_has_a_sampler() -> None:
     """And a shape of its density: three tables name the same ones, in the same order."""
     assert list(SAMPLERS) == list(SHAPES) == list(DISTRIBUTIONS)
+    assert list(samplers.FAMILIES) == list(density.FAMILIES) == list(FAMILIES)
+    assert {name.partition("(")[0] for name in MEMBERS} == set(FAMILIES)
 
 
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", [*DISTRIBUTIONS, *MEMBERS])
 def test_even_moments_are_those_of_the_other_facts(name: str) -> None:
     """E b², and E b⁴ from mean, variance, skewness and kurtosis."""
-    base = DISTRIBUTIONS[name]
+    base = find_distribution(name)
     mean, variance = base.mean, base.variance
     third, fourth = base.skewness * variance**1.5, base.kurtosis * variance**2
     raw = fourth + 4 * mean * third + 6 * mean**2 * variance + mean**4
@@ -54,12 +62,17 @@ def test_even_moments_are_those_of_the_other_facts(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", DISTRIBUTIONS)
+@pytest.mark.parametrize("name", [*DISTRIBUTIONS, *MEMBERS])
 def test_moments_are_those_declared(name: str, dtype: str) -> None:
-    """Mean, variance, skewness and kurtosis, each within 6 of its own standard errors."""
-    base, values = DISTRIBUTIONS[name], drawn(name, dtype).astype(np.float64)
+    """Mean, variance, skewness and kurtosis, each within 6 of its own standard errors.
+
+    The third and fourth powers of student-t(5) have no standard error.
+    """
+    base, values = find_distribution(name), drawn(name, dtype).astype(np.float64)
     deviations = (values - base.mean) / math.sqrt(base.variance)
     for power, declared in ((1, 0.0), (2, 1.0), (3, base.skewness), (4, base.kurtosis)):
+        if math.isinf(base.even_moment(2 * power)):
+            continue
         powers = deviations**power
         error = max(float(powers.std()) / math.sqrt(COUNT), 1e-6)
         assert abs(float(powers.mean()) - declared) < 6 * error, f"moment {power}"
@@ -81,12 +94,12 @@ def test_rademacher_is_a_fair_coin_in_every_bit_position() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [*SAMPLERS, *MEMBERS])
 @pytest.mark.parametrize("count", [1, 2, 3, 31, 64, 65])
 def test_any_length_is_filled(name: str, dtype: str, count: int) -> None:
     """Odd and tiny lengths leave nothing as it was, and nothing is infinite or missing."""
     out = np.full(count, np.nan, dtype)
-    SAMPLERS[name](np.random.Generator(np.random.SFC64(3)), out)
+    find_sampler(name)(np.random.Generator(np.random.SFC64(3)), out)
     assert np.isfinite(out).all()
 
 
@@ -102,7 +115,7 @@ def test_words_are_those_of_uniform_integers(count: int) -> None:
     assert ours.random() == numpys.random()
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", [*SAMPLERS, *MEMBERS])
 def test_neighbours_are_uncorrelated(name: str) -> None:
     """No lag at which draws come from one word or one angle shows in the draws or their squares."""
     values = drawn(name, "float32", count=2**16).astype(np.float64)
@@ -145,9 +158,9 @@ def test_float32_normals_have_the_right_variance_to_a_millionth() -> None:
 
 def test_logarithms_see_no_zero() -> None:
     """Random bits that are all 0 give finite draws all the same."""
-    for name in ("normal", "exponential", "laplace"):
+    for name in ("normal", "exponential", "laplace", "student-t(5)"):
         out = np.empty(64, np.float32)
-        SAMPLERS[name](ZeroWords(), out)  # type: ignore[arg-type]
+        find_sampler(name)(ZeroWords(), out)  # type: ignore[arg-type]
         assert np.isfinite(out).all()
 
 
@@ -161,8 +174,67 @@ class ZeroWords:
     def random_raw(self, size: int) -> np.ndarray:
         return np.zeros(size, np.uint64)
 
-    def random(self, out: np.ndarray) -> None:
+    def random(self, out: np.ndarray, dtype: type = np.float64) -> None:
+        assert out.dtype == dtype
         out.fill(0.0)
+
+
+def test_a_family_has_scipys_moments() -> None:
+    """Mean, variance, skewness and kurtosis, in closed form by another program."""
+    for p in (0.1, 0.5, 0.95):
+        base = find_distribution(f"bernoulli({p})")
+        declared = [base.mean, base.variance, base.skewness, base.kurtosis - 3]
+        assert declared == pytest.approx(stats.bernoulli(p).stats(moments="mvsk"), abs=1e-12)
+    for dof in (4.5, 5, 30):
+        base = find_distribution(f"student-t({dof})")
+        assert (base.mean, base.variance, base.skewness) == (0, 1, 0)
+        assert base.kurtosis == pytest.approx(stats.t(dof).stats(moments="k") + 3)
+
+
+def test_a_wrong_parameter_is_noticed() -> None:
+    """A probability 5 % off, and 6 degrees of freedom for 5, in a million draws."""
+    ones = float(drawn("bernoulli(0.1)", "float32").mean())
+    assert abs(ones - 0.1) < 6 * 0.3 / 1000 < abs(ones - 0.105)
+    other = stats.t(6, scale=math.sqrt(4 / 6)).cdf
+    assert stats.kstest(drawn("student-t(5)", "float64"), other).pvalue < 1e-9
+
+
+def test_a_parameter_has_one_spelling_and_a_key() -> None:
+    """Spellings of one number are one question; other numbers are others."""
+    spellings = ("bernoulli(0.1)", "Bernoulli( 1/10 )", "bernoulli(1e-1)")
+    same = {Experiment(dim=8, scale="none", x_dist=text).key for text in spellings}
+    others = {Experiment(dim=8, scale="none", x_dist=f"bernoulli({p})").key for p in (0.2, 0.3)}
+    assert len(same) == 1
+    assert len(same | others) == 3
+    assert Experiment(dim=8, scale="none", x_dist="student-t(5.0)").x_dist == "student-t(5)"
+
+
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        ("bernoulli", "takes a probability from 0.000001 to 0.999999; write one like bernoulli"),
+        ("bernoulli(0)", "takes a probability"),
+        ("bernoulli(0.1, 0.2)", "takes a probability"),
+        ("bernoulli(p=0.1)", "takes a probability"),
+        ("student-t(4)", "above 4, where a fourth moment exists"),
+        ("student-t(True)", "above 4"),
+        ("normal(2)", "only bernoulli, student-t take one; leave it out"),
+        ("onehot(2)", "only bernoulli, student-t take one; leave it out"),
+        ("cauchy(1)", "take student-t"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(x: str, sentence: str) -> None:
+    """With the limit, and with what to write."""
+    with pytest.raises(InputError, match=sentence):
+        Experiment(dim=8, scale="none", x_dist=x)
+
+
+def test_zeros_and_ones_are_for_x_only() -> None:
+    """Weights have mean 0, and a lookup is one of rows of x."""
+    for name in ("onehot", "bernoulli(0.1)", "rectified"):
+        with pytest.raises(InputError, match=r"of x only; for W take normal, .*, student-t"):
+            Experiment(dim=8, scale="none", w_dist=name)
+    assert Experiment(dim=8, scale="none", w_dist="student-t(6)").w_dist == "student-t(6)"
 
 
 K_AT_512_128 = {

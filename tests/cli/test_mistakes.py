@@ -61,7 +61,9 @@ MISTAKES = [
     *("plot", "plot a.jsonl -o a.gif", "plot a.jsonl -o a.svg --width 1"),
     *("plot a.csv b.png", "help sweep", "help xavier", "version", "explain", "run", "--json", "-V"),
     *("--scale fan_in", "--scale 1/512", "--scale xavier_uniform", "--scale orthogonal"),
-    *("--dimension 3", "--fan-in 3", "-x bernoulli", "-d 1,000,000", "-d 64:4096:*2"),
+    *("--dimension 3", "--fan-in 3", "-x bernoulli", "-x 'student-t(4)'",
+      "-w onehot", "-x onehot --x-mean 1", "layers -x onehot", "layers -w 'student-t(5)'",
+      "layers -x 'bernoulli(0.01)'", "-x cauchy", "-d 1,000,000", "-d 64:4096:*2"),
     *("-d '512 1024'", "layers --dim 64", "layers --norm ln", "layers -a leaky_relu:0.2"),
 ]  # fmt: skip
 

@@ -162,7 +162,7 @@ def test_one_mistake_is_one_sentence_though_an_output_cannot_be_written(tmp_path
 @pytest.mark.parametrize(
     ("args", "written", "kind"),
     [
-        (COMMANDS["compare"], ".json", "comparisons"), ("gains tanh", ".csv", "gains"),
+        (COMMANDS["compare"], ".json", "comparisons"),
         ("gains tanh --critical", ".jsonl", "critical points"),
         ("--dry-run", ".csv", "the plan of a dry run"),
     ],

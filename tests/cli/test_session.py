@@ -186,3 +186,66 @@ def test_check_is_3_only_when_a_verdict_disagrees(
     captured = capsys.readouterr()
     assert captured.out.count("  DISAGREES\n") == 4
     assert "2 of 2 disagree with theory: D = 64, scale none; D = 64, scale sqrt." in captured.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+@pytest.mark.parametrize("command", ["plot", "merge", "compare", "gains"])
+def test_a_signal_ends_any_command(tmp_path: Path, command: str, number: signal.Signals) -> None:
+    """While it loads and while it works: exit 130, and no traceback."""
+    (tmp_path / "usr.py").write_text("import time\n\ndef phi(h):\n    time.sleep(60)\n")
+    os.mkfifo(tmp_path / "slow.jsonl")
+    args = {"gains": ["usr:phi"], "compare": ["slow.jsonl", "slow.jsonl"]}
+    with subprocess.Popen(
+        [*VARSIM, command, *args.get(command, ["slow.jsonl"])],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=environment(),
+        cwd=tmp_path,
+    ) as process:  # fmt: skip
+        work(process, 0.15)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.strip()) == (130, "", "")
+
+
+def test_what_other_code_writes_is_no_data(tmp_path: Path) -> None:
+    """To the descriptor, by a child process, or to Python's first stdout: it goes to stderr."""
+    (tmp_path / "loud.py").write_text(
+        "import os, sys\n\n"
+        "def phi(h):\n"
+        "    os.write(1, b'raw')\n"
+        "    os.system('echo shell')\n"
+        "    print('dunder', file=sys.__stdout__, flush=True)\n"
+        "    return h\n"
+    )
+    args = ["layers", "-a", "loud:phi", "--width", "4", "--depth", "1", "-f", "jsonl"]
+    done = subprocess.run(
+        [*VARSIM, *args], capture_output=True, encoding="utf-8", env=environment(), cwd=tmp_path,
+        check=True,
+    )  # fmt: skip
+    assert [json.loads(line)["activation"] for line in done.stdout.splitlines()] == ["loud:phi"]
+    for word in ("raw", "shell", "dunder"):
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("import os\n\ndef phi(h):\n    os._exit(0)\n", "SystemExit: os._exit(0)"),
+        (
+            "import numpy as np\n\ndef phi(h):\n    return np.ma.masked_array(h, mask=h > 1)\n",
+            "TypeError: it is a masked array",
+        ),
+    ],
+    ids=["leaves", "masks"],
+)
+def test_code_that_leaves_or_masks_is_one_sentence(
+    tmp_path: Path, source: str, sentence: str
+) -> None:
+    """Neither ends in exit 0 without a word, nor counts hidden entries."""
+    (tmp_path / "wrong.py").write_text(source)
+    args = ["layers", "-a", "wrong:phi", "--width", "4", "--depth", "1"]
+    done = subprocess.run(
+        [*VARSIM, *args], capture_output=True, encoding="utf-8", env=environment(), cwd=tmp_path,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr

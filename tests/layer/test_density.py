@@ -193,11 +193,11 @@ def p_value(experiment: Experiment, found: Density) -> float:
 @pytest.mark.parametrize(
     "pair",
     ["normal-normal", "uniform-uniform", "laplace-truncated", "exponential-exponential",
-     "rectified-normal", "rademacher-exponential"],
+     "rectified-normal", "rademacher-exponential", "bernoulli(0.3)-normal", "normal-student_t(5)"],
 )  # fmt: skip
 def test_samples_fall_where_the_density_says(dim: int, pair: str) -> None:
     """By chi-square over 300,000 independent outputs; a false failure has a chance of 1e-6."""
-    x, w = pair.split("-")
+    x, w = (name.replace("_", "-") for name in pair.split("-"))
     experiment = Experiment(
         dim=dim, scale="sqrt", x_dist=x, w_dist=w, w_mean=0.0 if dim == 1 else 0.3,
         design="paired", samples=300_000,

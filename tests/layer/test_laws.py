@@ -42,6 +42,30 @@ def test_mean_spread_and_coverage_are_those_of_theory(design: str, dim: int) -> 
     assert list(laws.violations(all_replicates)) == []
 
 
+WIDE = [("bernoulli(0.2)", "normal"), ("bernoulli(0.7)", "laplace"), ("student-t(9)", "uniform"),
+        ("normal", "student-t(9)"), ("bernoulli(0.5)", "student-t(12)")]  # fmt: skip
+"""Pairs with a parameter; squares of student-t(9) have variances with a standard error."""
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_distributions_with_a_parameter_keep_the_laws(design: str) -> None:
+    """Bernoulli entries have a mean, and those of Student's t have heavy tails."""
+    all_replicates = [laws.replicates(x, w, design, 16, outputs=256) for x, w in WIDE]
+    assert list(laws.violations(all_replicates)) == []
+
+
+def test_another_probability_is_caught() -> None:
+    """Ones 5 % too often, and errors of normal entries for those of ones and zeros."""
+    sound = laws.replicates("bernoulli(0.1)", "normal", "crossed", 16, outputs=1024, seeds=400)
+    assert list(laws.violations([sound])) == []
+    wrong = replace(sound, deviations=(1 + sound.deviations) / 1.05 - 1)
+    assert any("mean" in violation for violation in laws.violations([wrong]))
+    normal = Experiment(dim=16, scale="sqrt", samples=64 * 1024)
+    expected = np.full(sound.errors.size, laws.expected_error2(normal, None) / laws.BLOCKS)
+    wrong = replace(sound, expected_errors2=expected)
+    assert any("spread" in violation for violation in laws.violations([wrong]))
+
+
 def test_a_sound_program_passes_the_checks_that_faults_must_fail() -> None:
     """The faults below fail because of the fault, not because the check is too tight."""
     assert list(laws.violations(sound_replicates())) == []

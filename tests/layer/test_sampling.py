@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_info
 
 from tests.program import environment
 from varsim import Experiment, infer, simulate, stream
-from varsim.catalog.samplers import SAMPLERS
+from varsim.catalog.samplers import SAMPLERS, find_sampler
 from varsim.compute import ordered_map, threads
 from varsim.compute.streams import generator
 from varsim.layer import sampling
@@ -42,6 +42,7 @@ CASES: list[dict[str, Any]] = [
         "w_mean": -0.25,
     },
     {"dim": 7, "scale": "D^0.3", "design": "fixed-x", "x_std": 3.0, "w_std": 0.1, "w_mean": 0.2},
+    {"dim": 11, "scale": "none", "x_dist": "bernoulli(0.3)", "w_dist": "student-t(5)"},
 ]
 
 
@@ -59,7 +60,7 @@ def reference_outputs(experiment: Experiment, index: int) -> list[float]:
 
     def entries(name: str, count: int, rng: np.random.Generator) -> list[float]:
         out = np.empty(count, experiment.dtype)
-        SAMPLERS[name](rng, out)
+        find_sampler(name)(rng, out)
         return [float(value) for value in out]
 
     w_rng = generator(batch)
@@ -224,7 +225,7 @@ def test_memory_is_bounded_at_any_dimension() -> None:
     assert large <= 1.1 * small < 16 * 2**20
 
 
-@pytest.mark.parametrize("x", ["normal", "laplace", "truncated"])
+@pytest.mark.parametrize("x", ["normal", "laplace", "truncated", "student-t(5)", "onehot"])
 @pytest.mark.parametrize("design", ["crossed", "paired", "fixed-x"])
 @pytest.mark.parametrize(("dim", "samples", "others"), [(512, 10_000_000, 0), (64, 20_000, 2**18)])
 def test_planned_memory_is_what_a_worker_takes(
@@ -238,7 +239,7 @@ def test_planned_memory_is_what_a_worker_takes(
         dim=dim,
         scale="sqrt",
         x_dist=x,
-        w_dist=x,
+        w_dist="laplace" if x == "onehot" else x,
         design=design,
         samples=samples,
         dtype="float32",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import product
+from itertools import pairwise, product, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,17 +25,29 @@ from matplotlib.transforms import Bbox
 from tests.program import VARSIM, environment, here, parse, run
 from varsim import Experiment, Result, conclude, judge, simulate, stream
 from varsim import layers as simulate_layers
+from varsim.activations import ACTIVATIONS, find_activation
+from varsim.activations.gains import gains
 from varsim.check.question import question
+from varsim.check.result import InitializerCheck
 from varsim.check.study import CheckStudy
 from varsim.errors import InputError
 from varsim.layer.density import density_of
 from varsim.layer.result import histogram_bins
 from varsim.layer.theory import predict
 from varsim.layer.totals import Totals
-from varsim.plots import Drawn, draw, encode, layer_figure, stack_figure
+from varsim.plots import (
+    Drawn,
+    check_figure,
+    draw,
+    encode,
+    gains_figure,
+    layer_figure,
+    stack_figure,
+)
 from varsim.plots.activations import curves_of
 from varsim.plots.layout import MOST_LINES, layer_layout, stack_layout
 from varsim.plots.page import MARKS, styled
+from varsim.report.gains import NamedGains, gains_table
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult
 from varsim.stack.study import StackStudy
@@ -131,8 +146,18 @@ def measured(figure: Figure, panel: int) -> list[tuple[float, float]]:
     return [point for bars in errorbars(figure, panel) for point in points(bars.lines[0])]
 
 
+def legend(figure: Figure) -> dict[str, Any]:
+    """The entries of the legend, along its rows: their labels and what stands beside them."""
+    (drawn,) = figure.legends
+    texts = [text.get_text() for text in drawn.get_texts()]
+    entries: Any = list(zip(texts, drawn.legend_handles, strict=True))
+    columns = np.array_split(entries, drawn._ncols)  # type: ignore[attr-defined]
+    return dict(entry for row in zip_longest(*columns) for entry in row if entry is not None)
+
+
 def labels(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.legends[0].get_texts()]
+    """What the legend says of the lines of a figure."""
+    return [label for label in legend(figure) if label not in ("theory", "measured")]
 
 
 def caption(figure: Figure) -> str:
@@ -198,6 +223,7 @@ def test_a_fixed_x_is_held_to_the_theory_given_that_x() -> None:
     """A dash at ||x||² σw²/k² stands beside the line of D/k², and ratios are over the dash."""
     rows = sweep(dim=(8, 16), design=("fixed-x",))
     figure = draw(layer_figure, rows).figure
+    assert list(legend(figure)) == ["theory", "theory given x", "measured"]
     (given,) = named(figure, 0, "given x")
     assert [y for _, y in points(given)] == [row.conditional_theory for row in rows]
     for row, (low, high) in zip(rows, intervals(figure, 1), strict=True):
@@ -211,7 +237,7 @@ def test_without_a_number_rows_are_categories() -> None:
     figure = draw(layer_figure, rows).figure
     left, right = figure.axes
     assert [label.get_text() for label in left.get_yticklabels()] == [
-        f"{row.scale}, x {row.x_dist}" for row in rows
+        f"{k}, x {x}" for k in ("k = 1", "k = D", "k = √D") for x in ("normal", "uniform")
     ]
     assert left.get_xscale() == "log"
     assert [x for x, _ in measured(figure, 0)] == [row.empirical for row in rows]
@@ -223,16 +249,16 @@ def test_without_a_number_rows_are_categories() -> None:
 def test_settings_that_follow_from_others_tell_no_rows_apart() -> None:
     """Neither a fan-out of D nor the default gains of schemes make an axis or a label."""
     figure = draw(layer_figure, sweep(dim=(4, 8), scale=("sqrt", "xavier", "he"))).figure
-    assert labels(figure) == ["sqrt", "xavier", "he"]
+    assert labels(figure) == ["k = √D", "xavier", "he"]
     assert figure.axes[1].get_xlabel() == "D (fan-in)"
     figure = draw(layer_figure, sweep(scale=("sqrt", "xavier", "he"))).figure
     left = figure.axes[0]
-    assert [label.get_text() for label in left.get_yticklabels()] == ["sqrt", "xavier", "he"]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["k = √D", "xavier", "he"]
 
 
 @pytest.mark.parametrize("field", ["scales", "dim"])
 def test_a_row_that_disagrees_is_filled(field: str) -> None:
-    """It alone is filled, along a number and among categories, and the caption says so."""
+    """It alone is filled, along a number and among categories, and the legend says so."""
     rows = sweep(scale=("none", "sqrt")) if field == "scales" else swept(field)
     figure = draw(layer_figure, [replace(rows[0], agrees=False), *rows[1:]]).figure
     filled = [
@@ -240,8 +266,36 @@ def test_a_row_that_disagrees_is_filled(field: str) -> None:
     ]
     assert [len(points(bars.lines[0])) for bars in filled] == [1]
     assert rows[0].empirical in points(filled[0].lines[0])[0]
-    assert "Filled: disagrees." in caption(figure)
-    assert "Filled" not in caption(draw(layer_figure, rows).figure)
+    assert legend(figure)["filled: disagrees"].get_markerfacecolor() != "none"
+    assert "filled: disagrees" not in legend(draw(layer_figure, rows).figure)
+
+
+def test_the_legend_shows_theory_as_a_line_and_measurements_as_markers() -> None:
+    """So it does beside several lines, which have their k, and beside a single one."""
+    for rows, lines in ((swept("dim"), ["k = 1", "k = √D", "xavier"]), (swept("k"), [])):
+        entries = legend(draw(layer_figure, rows).figure)
+        assert list(entries) == [*lines, "theory", "measured"]
+        assert entries["theory"].get_linestyle() == "-"
+        assert entries["measured"].get_linestyle() == "None"
+        assert entries["theory"].get_marker() == "" != entries["measured"].get_marker()
+        assert entries["measured"].get_markerfacecolor() == "none"
+    entries = legend(draw(layer_figure, sweep(scale=("none", "sqrt"))).figure)
+    assert [each.get_marker() for each in entries.values()] == ["|", "o"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "label"),
+    [
+        ("none", "k = 1"),
+        ("linear", "k = D"),
+        ("D^0.25", "k = D^0.25"),
+        ("22.627", "k = 22.627"),
+        ("22.627416997969522", "k = √512"),
+    ],
+)
+def test_a_scheme_is_its_k(scale: str, label: str) -> None:
+    """One of the literature has its name, which tests of lines show."""
+    assert labels(draw(layer_figure, sweep(dim=(4, 8), scale=(scale, "he"))).figure)[0] == label
 
 
 @pytest.mark.parametrize("design", ["crossed", "fixed-x"])
@@ -312,6 +366,42 @@ def scaled(row: Result, factor: float, **settings: Any) -> Result:
     return conclude(replace(row.question, **settings), totals)
 
 
+def tick_texts(axes: Axes, along: str) -> list[str]:
+    return [text.get_text() for text in getattr(axes, f"get_{along}ticklabels")()]
+
+
+@pytest.mark.parametrize("scales", [("1", "10"), ("1", "1e5"), ("1e-9", "1e-8"), ("0.01", "1e12")])
+@pytest.mark.parametrize("dims", [(16, 64, 4096), (1, 100, 10_000), (16, 10**8)])
+def test_the_ticks_of_an_axis_have_one_form(scales: tuple[str, ...], dims: tuple[int, ...]) -> None:
+    """All are plain numbers, or all are powers of ten."""
+    row = swept("dim")[0]
+    rows = [
+        scaled(row, dim**0.5 / float(scale), dim=dim, scale=scale)
+        for scale in scales
+        for dim in dims
+    ]
+    for axes, along in zip(draw(layer_figure, rows).figure.axes, "yx", strict=True):
+        texts = tick_texts(axes, along)
+        assert len(texts) > 1
+        assert len({text.startswith("$") for text in texts}) == 1
+        for text in texts:
+            assert re.fullmatch(r"[0-9.]{1,7}|\$([0-9.]+\\times)?10\^\{-?[0-9]+\}\$", text)
+
+
+def test_type_grows_with_the_width_of_a_figure() -> None:
+    """It grows by the square root, as the height does, and it is never smaller than in a column."""
+
+    def sizes(width: float) -> tuple[float, float]:
+        with styled(width):
+            figure = draw(layer_figure, swept("dim"), width).figure
+            return figure.get_figheight(), float(figure.legends[0].get_texts()[0].get_fontsize())
+
+    (_, small), (low, usual), (high, large) = map(sizes, (2.0, 3.4, 13.6))
+    assert small == usual
+    assert large == pytest.approx(2 * usual)
+    assert high / low == pytest.approx(2.0, rel=0.15)  # the legend and the caption take fewer lines
+
+
 def ratio_ticks(figure: Figure, along: str) -> list[float]:
     low, high = getattr(figure.axes[1], f"get_{along}lim")()
     return [t for t in getattr(figure.axes[1], f"get_{along}ticks")() if low <= t <= high]
@@ -371,7 +461,7 @@ def test_a_crowd_of_rows_is_drawn_as_dots_of_a_picture() -> None:
         drawn = draw(layer_figure, rows)
         assert len(encode(drawn.figure, ".svg")) < 300_000
         assert len(measured(drawn.figure, 0)) == 1000
-        assert "arkers: measured, too many for intervals." in drawn.caption
+        assert "Too many rows for error bars." in drawn.caption
         bars = [each for panel in (0, 1) for each in errorbars(drawn.figure, panel)]
         assert {float(width) for each in bars for width in each.lines[2][0].get_linewidths()} == {0}
     assert "1,000 seeds" in draw(layer_figure, seeds).caption
@@ -427,7 +517,8 @@ def test_a_title_and_a_caption_are_as_asked() -> None:
     assert plain.caption == bare.caption == caption(plain.figure)
     assert bare.figure.get_supxlabel() == ""
     assert bare.figure.legends[0].get_title().get_text() == "Of $D$"
-    assert draw(stack_figure, stack(), title="One").figure.get_suptitle() == "One"
+    of_stack = draw(stack_figure, stack(), title="One").figure
+    assert of_stack.legends[0].get_title().get_text() == "One"
 
 
 @pytest.mark.parametrize("value", [1e305, math.nan])
@@ -546,7 +637,7 @@ def test_stacks_are_lines_of_what_tells_them_apart() -> None:
     """The legend has what differs, the caption what is shared."""
     rows = [*stack(), *stack(gain=5 / 3), *stack(scale="none")]
     figure = draw(stack_figure, rows).figure
-    assert labels(figure) == ["xavier, gain 1", "xavier, gain 5/3", "none"]
+    assert labels(figure) == ["xavier, gain 1", "xavier, gain 5/3", "k = 1"]
     assert len(named(figure, 0, "theory")) == len(named(figure, 1, "theory")) == 3
     for expected in ("tanh", "width 16", "5 layers", "batch 8", "16 networks", "seed 0", "95%"):
         assert expected in caption(figure)
@@ -603,8 +694,8 @@ def test_of_many_layers_some_are_marked_and_all_that_disagree() -> None:
         bars[0].lines[0].get_markerfacecolor() == "none" != bars[1].lines[0].get_markerfacecolor()
     )
     assert len(points(named(figure, 0, "theory")[0])) == 40
-    assert "of one layer in 3" in caption(figure)
-    assert "Filled: disagrees." in caption(figure)
+    assert "Markers: one layer in 3." in caption(figure)
+    assert "filled: disagrees" in legend(figure)
 
 
 def test_without_gradients_there_is_one_panel() -> None:
@@ -687,6 +778,133 @@ def test_histograms_of_several_stacks_are_left_out() -> None:
     assert drawn.remarks == ["The distribution of activations is drawn for a single stack only."]
 
 
+# --- initializers
+
+
+@cache
+def checks(*shapes: tuple[int, int]) -> list[InitializerCheck]:
+    """The checks of two initializers for shapes; the second is cut, and misses a claim of 1."""
+    rows = []
+    for shape in shapes:
+        for init in ("orthogonal", "trunc_normal"):
+            study = CheckStudy(question(init, *shape), draws=16)
+            rows += study.rows(study.empty().plus(*study.sample(range(16))))
+    return judge([replace(row, claimed=1.0) if row.claimed != 1 / 8 else row for row in rows])
+
+
+def test_checks_are_drawn_over_their_claims() -> None:
+    """Forward stands on the left and backward on the right, with intervals and a line at 1."""
+    rows = checks((8, 8))
+    drawn = draw(check_figure, rows)
+    for panel, estimates in enumerate(([row.estimate for row in rows], [row.back for row in rows])):
+        assert [x for x, _ in measured(drawn.figure, panel)] == [each.ratio for each in estimates]
+        ends = [
+            tuple(path.vertices[:, 0])
+            for bars in errorbars(drawn.figure, panel)
+            for path in bars.lines[2][0].get_paths()
+        ]
+        assert ends == [pytest.approx(each.ratio_interval(0.95)) for each in estimates]
+        assert 1.0 in [x for line in drawn.figure.axes[panel].lines for x, _ in points(line)]
+    texts = [label.get_text() for label in drawn.figure.axes[0].get_yticklabels()]
+    assert texts == ["varsim orthogonal", "varsim trunc_normal"]
+    for expected in ("16 draws each", "D = 8", "fan-out 8", "seed 0", "95% intervals"):
+        assert expected in caption(drawn.figure)
+
+
+def test_a_check_that_disagrees_is_filled() -> None:
+    """It alone is filled, in both panels, and the legend says what that means."""
+    rows = checks((8, 8))
+    assert [row.agrees for row in rows] == [True, False]
+    figure = draw(check_figure, rows).figure
+    for panel in (0, 1):
+        faces = [bars.lines[0].get_markerfacecolor() for bars in errorbars(figure, panel)]
+        assert [face == "none" for face in faces] == [True, False]
+    assert list(legend(figure)) == ["measured", "filled: disagrees"]
+
+
+def test_checks_of_several_shapes_have_them_in_their_names() -> None:
+    """The caption has the shape that all share."""
+    figure = draw(check_figure, checks((8, 8), (8, 4))).figure
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts[1:3] == ["varsim trunc_normal, 8 × 8", "varsim orthogonal, 8 × 4"]
+    assert "D = 8" in caption(figure)
+    assert "fan-out" not in caption(figure)
+
+
+def test_checks_of_several_seeds_have_them_in_their_names() -> None:
+    """So rows of one initializer can be told apart."""
+    row = checks((8, 8))[0]
+    rows = [replace(row, question=replace(row.question, seed=seed)) for seed in (0, 7)]
+    figure = draw(check_figure, rows).figure
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts == ["varsim orthogonal, seed 0", "varsim orthogonal, seed 7"]
+
+
+def test_checks_without_a_claim_above_zero_are_left_out() -> None:
+    """A remark counts them; if no row is left, a sentence says why there is no figure."""
+    rows = [replace(row, claimed=claim) for row in checks((8, 8)) for claim in (1.0, 0.0, None)]
+    drawn = draw(check_figure, rows)
+    assert len(measured(drawn.figure, 0)) == 2
+    assert drawn.remarks == ["4 rows claim no variance above 0, and have no ratio to draw."]
+    with pytest.raises(InputError, match="no initializer claims a variance above 0"):
+        draw(check_figure, rows[1:2])
+
+
+# --- gains
+
+
+def gains_of(*names: str, variances: Sequence[float] = (1.0,)) -> list[NamedGains]:
+    return [NamedGains(name, gains(find_activation(name), q)) for q in variances for name in names]
+
+
+def test_gains_are_drawn_beside_those_of_torch() -> None:
+    """The gains stand on the left, χ on the right with a line at 1, a dash per activation."""
+    rows = gains_of("gelu", "tanh", "relu")
+    figure = draw(gains_figure, rows).figure
+    exact, torch = figure.axes[0].lines
+    assert points(exact) == [(row.gains.gain, place) for place, row in enumerate(rows)]
+    assert points(torch) == [(5 / 3, 1), (2**0.5, 2)]
+    one, chi = figure.axes[1].lines
+    assert {x for x, _ in points(one)} == {1.0}
+    assert points(chi) == [(row.gains.chi, place) for place, row in enumerate(rows)]
+    texts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert texts == ["gelu", "tanh", "relu"]
+    assert list(legend(figure)) == ["exact", "torch.nn.init"]
+    assert list(legend(draw(gains_figure, rows[:1]).figure)) == ["exact"]
+
+
+def test_gains_at_several_variances_are_lines_along_the_variance() -> None:
+    """Each activation has one, up to eight, and a remark says that there are more."""
+    rows = gains_of("tanh", "sigmoid", variances=(4.0, 0.25, 1.0))
+    figure = draw(gains_figure, rows).figure
+    for panel, name in ((0, "gain"), (1, "chi")):
+        lines = [line for line in figure.axes[panel].lines if len(points(line)) == 3]
+        expected = [
+            [(q, getattr(gains(find_activation(name_), q), name)) for q in (0.25, 1.0, 4.0)]
+            for name_ in ("tanh", "sigmoid")
+        ]
+        assert list(map(points, lines)) == expected
+    assert labels(figure) == ["tanh", "sigmoid"]
+    assert figure.axes[1].get_xscale() == "log"
+    many = [NamedGains(f"f{i}", row.gains) for i in range(10) for row in rows[::2]]
+    drawn = draw(gains_figure, many)
+    assert len(labels(drawn.figure)) == MOST_LINES
+    assert drawn.remarks == ["The figure has room for 8 of 10 activations; name fewer of them."]
+    assert "2 more are not shown." in drawn.caption
+
+
+@pytest.mark.parametrize("suffix", list(TEXTS))
+def test_gains_are_read_from_every_format(suffix: str, tmp_path: Path) -> None:
+    """What varsim gains writes gives the figure of its values."""
+    file, figure = tmp_path / f"gains{suffix}", tmp_path / "figure.svg"
+    names = ("tanh", "leaky_relu(0.2)")
+    assert here("gains", *names, "-o", str(file)).returncode == 0
+    done = here("plot", str(file), "-o", str(figure))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    expected = draw(gains_figure, gains_of(*names))
+    assert figure.read_bytes() == encode(expected.figure, ".svg")
+
+
 # --- all figures
 
 
@@ -694,6 +912,7 @@ LAYERS: dict[str, Callable[[], Sequence[Result]]] = {
     "dim": lambda: swept("dim"),
     "gain": lambda: swept("gain"),
     "scales": lambda: sweep(scale=("none", "he", "torch-linear")),
+    "eight lines": lambda: sweep(dim=(4, 8), scale=tuple(f"D^0.{i}" for i in range(1, 9))),
     "histogram": lambda: [counted()],
 }
 
@@ -707,24 +926,43 @@ STACKS: dict[str, Callable[[], Sequence[LayerResult]]] = {
 
 
 def drawn_as(name: str, width: float, title: str) -> Drawn:
+    if name == "checks":
+        return draw(check_figure, checks((8, 8), (8, 4)), width, title=title)
+    if name == "gains":
+        return draw(gains_figure, gains_of(*ACTIVATIONS), width, title=title)
+    if name == "gains along variances":
+        rows = gains_of("tanh", "gelu", "sigmoid", variances=(0.1, 1.0, 10.0))
+        return draw(gains_figure, rows, width, title=title)
     if name in LAYERS:
         return draw(layer_figure, LAYERS[name](), width, title=title)
     return draw(stack_figure, STACKS[name](), width, title=title)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "title"), [(3.4, ""), (2.0, "A title of more than one line")])
-@pytest.mark.parametrize("name", [*LAYERS, *STACKS])
+@pytest.mark.parametrize(
+    ("width", "title"), [(3.4, ""), (2.0, "A title of more than one line"), (7.0, "")]
+)
+@pytest.mark.parametrize("name", [*LAYERS, *STACKS, "checks", "gains", "gains along variances"])
 def test_nothing_in_a_figure_covers_anything(name: str, width: float, title: str) -> None:
-    """Legend, panels, labels and caption keep apart, and nothing is beyond the page."""
+    """Legend, panels, labels, ticks and caption keep apart, and nothing is beyond the page."""
     figure = drawn_as(name, width, title).figure
     canvas = FigureCanvasAgg(figure)
-    with styled():
+    with styled(width):
         canvas.draw()  # type: ignore[no-untyped-call]
     renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
     parts = [*figure.axes, *figure.legends, *figure.texts]
     boxes = [box for box in (part.get_tightbbox(renderer) for part in parts) if box is not None]
     assert len(boxes) == len(parts) >= 3
+    for axes, along in product(figure.axes, "xy"):
+        low, high = sorted(getattr(axes, f"get_{along}lim")())
+        extents = [
+            tick.label1.get_window_extent(renderer)
+            for tick in getattr(axes, f"{along}axis").get_major_ticks()
+            if low <= tick.get_loc() <= high and tick.label1.get_visible()
+        ]
+        for one, next_ in pairwise(extents):
+            shared = Bbox.intersection(one, next_)
+            assert shared is None or min(shared.width, shared.height) < 1
     for i, box in enumerate(boxes):
         assert min(box.x0, box.y0) >= -1
         assert max(box.x1 - figure.bbox.x1, box.y1 - figure.bbox.y1) <= 1
@@ -767,16 +1005,6 @@ def test_a_figure_of_layers_has_the_same_bytes_from_every_format(tmp_path: Path)
     done = run("plot", str(files[1]), *options, SOURCE_DATE_EPOCH="1")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.read_bytes() for path in figures] == expected
-
-
-def test_checks_of_initializers_have_no_figure(tmp_path: Path) -> None:
-    """The sentence says which rows have one."""
-    study = CheckStudy(question("orthogonal", 8, 8, 0, "float32"), draws=8, confidence=0.95)
-    totals = study.empty().plus(*study.sample(range(8)))
-    file = file_of(tmp_path, study.rows(totals))
-    done = here("plot", str(file), "-o", str(tmp_path / "figure.svg"))
-    assert done.returncode == 2
-    assert "no figure of checks of initializers; give results of varsim or" in done.stderr
 
 
 def test_rows_come_from_stdin(tmp_path: Path) -> None:
@@ -833,7 +1061,11 @@ def test_width_and_dots_are_as_asked(tmp_path: Path) -> None:
     ("args", "said"),
     [
         ("figure.svg", "is a figure, not results; write -o 'figure.svg'"),
-        ("results.jsonl -o figure.gif", "has no known suffix; give one of .svg, .png, .pdf"),
+        ("results.jsonl -o figure.gif", "is not a figure; give one of .svg, .png, .pdf"),
+        ("results.jsonl -o figure.jsonl", "is not a figure; give one of .svg, .png, .pdf"),
+        ("gains.jsonl results.jsonl -o figure.svg", "some files hold gains and some do not"),
+        ("mixed-gains.jsonl -o figure.svg", "line 2 cannot be used: this is not a gain"),
+        ("critical.jsonl -o figure.svg", "it holds critical points, and not what was measured"),
         ("results.jsonl -o figure.svg --width 0.5", "give inches from 2 to 40"),
         ("results.jsonl -o figure.svg --dpi 3", "give dots per inch from 50 to 1200"),
         (f"results.jsonl -o figure.svg --title {'x' * 201}", "title has 201 characters; give at"),
@@ -854,6 +1086,7 @@ def test_a_mistake_is_one_sentence(
     """The exit code is 2, and no file is written."""
     monkeypatch.chdir(tmp_path)
     results, layers = text_of(swept("k")), text_of(stack())
+    gain = json.dumps(next(iter(gains_table({"tanh": ACTIVATIONS["tanh"]}, [1.0]).records)))
     for name, text in {
         "results.jsonl": results,
         "layers.jsonl": layers,
@@ -863,6 +1096,9 @@ def test_a_mistake_is_one_sentence(
         "mixed.jsonl": layers + results,
         "header.csv": "schema,kind,layer\n0,stack,2\n",
         "older.csv": "schema,layer\n1,2\n",
+        "gains.jsonl": gain + "\n",
+        "mixed-gains.jsonl": f"{gain}\n{results}",
+        "critical.jsonl": '{"schema": 1, "kind": "critical"}\n',
         "newer.jsonl": re.sub('"schema": [0-9]+', '"schema": 99', layers),
     }.items():
         (tmp_path / name).write_text(text)
@@ -894,6 +1130,36 @@ def test_a_figure_has_a_name_by_default(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr == f"Wrote {file.with_suffix('.svg')}.\n"
     assert file.with_suffix(".svg").read_text().startswith("<?xml")
+
+
+def test_the_default_figure_replaces_no_file_of_others(tmp_path: Path) -> None:
+    """It replaces a figure of varsim; the sentence names the option that replaces any file."""
+    file = file_of(tmp_path, swept("k"))
+    figure = file.with_suffix(".svg")
+    for _ in range(2):
+        assert here("plot", str(file), "-q").returncode == 0
+    figure.write_text("<svg/>")
+    done = here("plot", str(file))
+    assert (done.returncode, figure.read_text()) == (2, "<svg/>")
+    assert f"{str(figure)!r} exists, and varsim plot did not write it" in done.stderr
+    assert "name the figure with --output, which replaces any file." in done.stderr
+    assert here("plot", str(file), "-o", str(figure)).returncode == 0
+    assert figure.read_text().startswith("<?xml")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no DISPLAY")
+def test_without_a_display_a_sentence_says_that_nothing_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The figure is written, and the exit code is 0."""
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    file = file_of(tmp_path, swept("k"))
+    figure = file.with_suffix(".svg")
+    done = here("plot", str(file), "--open")
+    assert done.returncode == 0
+    assert done.stderr.endswith(f"\nNote: {figure} is not shown: there is no display.\n")
+    assert figure.exists()
 
 
 def test_without_matplotlib_a_sentence_says_what_to_install(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.laws import BOUND
 from tests.program import needs, parse
 from tests.rows import text_of
 from tests.tiers import share
+from varsim import InputError
 from varsim import layers as simulate_layers
 from varsim.activations import find_activation
 from varsim.activations.gains import critical, gains
@@ -519,6 +520,7 @@ LEADING = [
     stack("relu", 5, 48, 48, 48, x_dist="exponential", networks=1500, batch=8),
     stack("relu6", *(64,) * 31, scheme={"scale": "he"}, networks=400, batch=8, backward=False),
     stack("relu", 16, 4, 24, 4, 24, networks=3000, batch=4),
+    stack("tanh", 210, 48, 48, x_dist="bernoulli(0.1)", networks=800, batch=8),
 ]
 """Small or unequal widths, and terms that cancel: where a leading correction alone is wrong."""
 
@@ -530,6 +532,32 @@ def test_small_and_unequal_widths_agree(network: Network) -> None:
     rows = judge(infer(network, list(stream(network))), ALPHA)
     assert all(row.agrees for row in rows)
     assert all(max(row.theory_slack, row.gradient_slack) < 0.01 for row in rows)
+
+
+def test_inputs_of_ones_and_zeros_agree() -> None:
+    """Two inputs share the mean of their entries, and an input has a random number of ones."""
+    network = stack("relu", 60, 32, 32, x_dist="bernoulli(0.4)", networks=200, batch=8)
+    rows = judge(infer(network, list(stream(network))), ALPHA)
+    assert all(row.agrees for row in rows)
+    assert rows[0].theory == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"x_dist": "onehot"}, "x_dist is onehot, and .* independent entries; take normal"),
+        ({"x_dist": "student-t(9)"}, "x_dist is student-t.*every moment of it; take laplace"),
+        ({"w_dist": "student-t(9)"}, "w_dist is student-t.*every moment of it; take laplace"),
+        ({"x_dist": "bernoulli(0.4)"}, "20 ones and 20 zeros on average among the 49 entries"),
+        ({"x_dist": "bernoulli(0.6)"}, "20 ones and 20 zeros on average among the 49 entries"),
+    ],
+)
+def test_distributions_without_a_theory_of_stacks_are_refused(
+    settings: dict[str, Any], sentence: str
+) -> None:
+    """Entries that depend on each other, moments that are infinite, and inputs of zeros alone."""
+    with pytest.raises(InputError, match=sentence):
+        stack("relu", 49, 8, **settings)
 
 
 def test_gradients_of_dead_layers_are_missing() -> None:

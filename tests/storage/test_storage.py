@@ -58,6 +58,23 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return file
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_distributions_with_a_parameter_are_read_and_continued(tmp_path: Path, suffix: str) -> None:
+    """Their rows are one question in every file, and another parameter is another question."""
+    file, seed = tmp_path / f"rows.{suffix}", tmp_path / f"seed.{suffix}"
+    settings = ("-d", "8", "-s", "none", "-n", "640", "-w", "student-t(6)")
+    assert here(*settings, "-x", "bernoulli(0.5),onehot", "-o", str(file)).returncode == 0
+    done = resume(file, *settings, "-x", "bernoulli(1/2),one-hot,bernoulli(0.25)")
+    assert "2 of 3 rows are done already" in done.stderr
+    assert here(*settings, "-x", "onehot", "--seed", "1", "-o", str(seed)).returncode == 0
+    compared = here("compare", str(file), str(seed), "--format", "csv")
+    assert compared.stdout.count("\n") == 2
+    merged = here("merge", str(file), str(seed), "--format", "csv", "--columns", "x_dist,w_dist")
+    assert sorted(merged.stdout.splitlines()[1:]) == [
+        "bernoulli(0.25),student-t(6)", "bernoulli(0.5),student-t(6)", "onehot,student-t(6)"
+    ]  # fmt: skip
+
+
 def test_a_ledger_ends_with_the_bytes_of_an_output(whole: Path, tmp_path: Path) -> None:
     """They are those that --output alone writes, and a second run leaves the file alone."""
     plain = tmp_path / whole.name

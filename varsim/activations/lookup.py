@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from functools import cache, partial
 
 import numpy as np
@@ -18,8 +17,8 @@ from varsim.activations.table import (
     Function,
 )
 from varsim.errors import InputError, nearest, quoted, shortened
-from varsim.parsing import Call, parse_call
-from varsim.usercode import load_function, reraise_as_input_error
+from varsim.parsing import parse_call
+from varsim.usercode import load_function, plain_array, reraise_as_input_error
 
 
 @cache
@@ -50,19 +49,11 @@ def canonical_name(text: str) -> str:
         raise InputError(
             f"{quoted(text)} has a parameter, and only {takers} take one; leave it out"
         )
-    value = _parameter(call)
+    value = call.parameter
     if value is None or (value <= 0 and name == "celu"):
         limit = "number above 0" if name == "celu" else "finite number"
         raise InputError(f"{name} takes one {limit} as its parameter; write {name}(0.2)")
     return f"{name}({repr(value).removesuffix('.0')})"
-
-
-def _parameter(call: Call) -> float | None:
-    """Return the argument of a call, or None unless there is one and it is a finite number."""
-    value = call.positional[0] if len(call.positional) == 1 and not call.keywords else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) <= sys.float_info.max else None
 
 
 def find_activation(text: str) -> Activation:
@@ -94,7 +85,7 @@ def _activation(name: str) -> Activation:
     """Return an activation of a canonical name."""
     if ":" not in name:
         call = parse_call(name)
-        parameter = _parameter(call)
+        parameter = call.parameter
         return ACTIVATIONS[name] if parameter is None else PARAMETRIC[call.name](parameter)
     module, function, *derivatives = name.split(":")
     if len(derivatives) > 1:
@@ -120,7 +111,7 @@ def _checked(text: str) -> Function:
         with reraise_as_input_error(
             lambda why: f"{text!r} fails on a NumPy array of {h.dtype}: {why}; correct it"
         ):
-            values = np.asarray(function(h.copy()))  # it may change its argument
+            values = plain_array(function(h.copy()))  # it may change its argument
         if values.shape != h.shape:
             raise InputError(
                 f"{text!r} maps shape {h.shape} to {values.shape}; return the shape it is given"

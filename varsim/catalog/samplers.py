@@ -15,6 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from varsim.compute.memory import scratch
+from varsim.parsing import name_and_number
 
 FloatArray: TypeAlias = NDArray[np.floating]
 
@@ -152,3 +153,43 @@ SAMPLERS: dict[str, Callable[[Generator, FloatArray], None]] = {
     "rectified": fill_rectified,
 }
 """The sampler of each distribution, by name."""
+
+
+def fill_bernoulli(rng: Generator, out: FloatArray, probability: float) -> None:
+    """Fill with 1 with this probability, else 0, from uniforms of 53 bits."""
+    uniform = scratch("doubles", out.size, np.float64)
+    rng.random(out=uniform)
+    np.less(uniform, probability, out=out)
+
+
+def fill_student_t(rng: Generator, out: FloatArray, dof: float) -> None:
+    """Fill with Student's t over its deviation: Bailey (1994), theorem 1.
+
+    √(ν (U^(-2/ν) - 1)) cos 2πV has ν degrees of freedom, for uniforms U and V. U has 53 bits, so
+    that the tail is cut where its probability is 1e-16.
+    """
+    cosine = scratch("cosine", out.size, out.dtype)
+    rng.random(out=cosine, dtype=out.dtype.type)
+    cosine *= out.dtype.type(2.0 * math.pi)
+    np.cos(cosine, out=cosine)
+    _fill_log_uniform(rng, out)
+    out *= out.dtype.type(-2.0 / dof)
+    np.expm1(out, out=out)
+    out *= out.dtype.type(dof - 2.0)
+    np.sqrt(out, out=out)
+    out *= cosine
+
+
+FAMILIES: dict[str, Callable[[Generator, FloatArray, float], None]] = {
+    "bernoulli": fill_bernoulli,
+    "student-t": fill_student_t,
+}
+"""The sampler of each family of distributions with a parameter, by name."""
+
+
+def find_sampler(name: str) -> Callable[[Generator, FloatArray], None]:
+    """Return the sampler of a canonical name, such as ``normal`` or ``bernoulli(0.1)``."""
+    if name in SAMPLERS:
+        return SAMPLERS[name]
+    family, parameter = name_and_number(name)
+    return lambda rng, out: FAMILIES[family](rng, out, parameter)

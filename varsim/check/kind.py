@@ -1,4 +1,4 @@
-"""The kind of the rows of checks: their table, comparison and pooling."""
+"""The kind of the rows of checks: their table, comparison, pooling and figures."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from varsim.table import Table
 
 if TYPE_CHECKING:
     from varsim.check import explanation
+    from varsim.plots import check as figures
 else:
-    explanation = lazy("varsim.check.explanation")
+    explanation, figures = lazy("varsim.check.explanation"), lazy("varsim.plots.check")
 
 
 def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) -> Table:
@@ -44,6 +45,7 @@ CHECK = Kind(
     replicates="draws",
     table=checks_table,
     explain=lambda rows: explanation.explain(rows),
+    figure=lambda rows, width: figures.check_figure(rows, width),
     extent=lambda rows: f"{span([row.draws for row in rows])} draws",
     measures=lambda row: {"x@W": row.estimate, "g@Wᵀ": row.back},
     same_totals=lambda a, b: a.totals == b.totals,

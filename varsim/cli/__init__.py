@@ -1,23 +1,28 @@
 """The command line: the only room that knows the terminal."""
 
-import os
-import sys
-
-from varsim.compute import start_with_one_blas_thread
+from varsim.cli.signals import signals
 
 
 def main() -> None:
-    """Run the command; an interrupt while it is still being loaded ends it quietly too.
+    """Run the command and exit with its code.
 
-    So does a library that cannot be loaded, as without memory, with a sentence.
+    Signals end it from here on, and stdout is for data: whatever else writes to its descriptor
+    writes to stderr. A library that cannot be loaded ends it with a sentence.
     """
+    signals.install()
+    import sys
+
+    from varsim.compute import start_with_one_blas_thread
+
     start_with_one_blas_thread()
     try:
         from varsim.cli.program import main as run
+        from varsim.cli.streams import reserve_stdout
+        from varsim.usercode import refuse_leaving
 
+        reserve_stdout()
+        refuse_leaving()
         run()
-    except KeyboardInterrupt:
-        os._exit(130)
     except (ImportError, MemoryError) as error:
         reason = str(error).strip().rpartition("\n")[2] or "no memory"
         sys.exit(

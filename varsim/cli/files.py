@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,21 @@ def check_sources(files: Sequence[Path], outputs: Sequence[Path], verb: str) -> 
 
 
 @dataclass(frozen=True)
+class Source:
+    """The text of a file.
+
+    Attributes:
+        path: The file.
+        text: Its text.
+        suffix: The format of the text; that of stdin follows from its first character.
+    """
+
+    path: Path
+    text: str
+    suffix: str
+
+
+@dataclass(frozen=True)
 class Group(Generic[B]):
     """The rows of a file, and their kind.
 
@@ -85,7 +100,12 @@ def groups_in(files: Sequence[Path]) -> list[Group[Any]]:
         ClickException: A file cannot be read.
         InputError: A file holds something else, or two hold different kinds.
     """
-    groups = [_group_in(file) for file in files]
+    return groups_of(map(source_of, files))
+
+
+def groups_of(sources: Iterable[Source]) -> list[Group[Any]]:
+    """Return the rows in the texts of files, as :func:`groups_in` does."""
+    groups = list(map(_group_of, sources))
     plurals = {group.kind.schema.plural: file_name(group.path) for group in groups}
     if len(plurals) > 1:
         two = list(plurals)[:2]
@@ -93,25 +113,46 @@ def groups_in(files: Sequence[Path]) -> list[Group[Any]]:
     return groups
 
 
-def _group_in(path: Path) -> Group[Any]:
-    """Return the rows of a file; ``-`` is stdin, in any of the formats."""
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Return a context in which sentences about a text begin with the name of its file."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{file_name(path)}: {error}") from None
+
+
+def source_of(path: Path) -> Source:
+    """Return the text of a file; ``-`` is stdin, in any of the formats.
+
+    Raises:
+        ClickException: It cannot be read.
+        InputError: It is not text, or its suffix is not that of a readable format.
+    """
     name, is_stdin = file_name(path), str(path) == "-"
     if is_stdin and sys.stdin is None:  # closed by the shell: <&-
         raise click.ClickException("stdin cannot be read: it is closed; give a file")
     try:
         is_file = path.exists() and not path.is_dir()
         if not is_stdin and is_file and path.suffix.lower() not in READABLE:
-            raise InputError(f"no suffix that can be read; give one of {', '.join(READABLE)}")
+            raise InputError(
+                f"{name}: no suffix that can be read; give one of {', '.join(READABLE)}"
+            )
         text = sys.stdin.read() if is_stdin else path.read_text(encoding="utf-8")
-        rows = read(text, suffix_of(text) if is_stdin else path.suffix.lower(), SCHEMAS)
     except OSError as error:
         raise click.ClickException(
             f"{name} cannot be read: {error.strerror}; give a file that varsim has written"
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"{name} is not text; give a file that varsim has written") from None
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+    return Source(path, text, suffix_of(text) if is_stdin else path.suffix.lower())
+
+
+def _group_of(source: Source) -> Group[Any]:
+    with named(source.path):
+        rows = read(source.text, source.suffix, SCHEMAS)
     if not rows:
-        raise InputError(f"{name} holds no rows; give a file that varsim has written")
-    return Group(path, kind_of(rows), rows)
+        raise InputError(
+            f"{file_name(source.path)} holds no rows; give a file that varsim has written"
+        )
+    return Group(source.path, kind_of(rows), rows)

@@ -61,7 +61,7 @@ class GainOptions(OutputOptions):
         help="Solve for the variances of W and bias at which deep networks preserve signals and "
         "gradients; with --variance, signals of this variance.")  # fmt: skip
 @common.formats
-@common.outputs
+@common.outputs_to_draw
 @common.view()
 @common.quiet
 def command(**given: Any) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
 from varsim import synonyms
-from varsim.cli.streams import DONE, encodable, is_terminal
+from varsim.cli.streams import DONE, encodable, is_terminal, terminal_width
 from varsim.cli.usage import GroupedCommand, first_line, subcommands
 from varsim.errors import InputError, nearest, quoted
 
@@ -118,7 +117,7 @@ def _rendered(markdown: str) -> str:
     from rich.theme import Theme
 
     colours = Theme({"markdown.code": "bold cyan"})  # rich's own are for dark terminals only
-    width = shutil.get_terminal_size().columns
+    width = terminal_width(sys.stdout)
     console = Console(file=sys.stdout, width=width, theme=colours)
     lines = [
         continued(line, width - 2) if line.startswith("$ ") else line

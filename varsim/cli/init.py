@@ -12,7 +12,6 @@ import click
 
 from varsim.cli import options as common
 from varsim.cli.options import HOW, MeasuringOptions, single, swept
-from varsim.cli.signals import EndingSignals
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError
@@ -97,7 +96,7 @@ def check_initializers(options: CheckOptions) -> int:
         study.CheckStudy(_question("trunc_normal", shape, seed, options), options.draws)
     studies: dict[tuple[str, int], CheckStudy] = {}
     skipped: dict[str, str] = {}
-    with EndingSignals(), stdout_to_stderr():
+    with stdout_to_stderr():
         if not names:
             skipped = {
                 n: f"{n} cannot be loaded ({why})" for n, why in initializers.unloadable().items()

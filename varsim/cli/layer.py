@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from varsim.catalog.designs import DESIGNS
 from varsim.catalog.distributions import ALIASES as OTHER_NAMES
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import SUMMARIES
 from varsim.catalog.scales import ALIASES, SCALES
 from varsim.cli import options as common
 from varsim.cli.options import HOW, OUT, MeasuringOptions, all_of, option, single, swept
@@ -48,11 +48,12 @@ options = all_of(
     swept(LAYER["design"], group=_WHAT, metavar="DESIGN",
         help="; ".join(f"{name}: {d.summary}" for name, d in DESIGNS.items()) + "."),
     common.x_dist(group=_ENTRIES,
-        help="; ".join(f"{name}: {d.summary}" for name, d in DISTRIBUTIONS.items())
+        help="; ".join(f"{name}: {summary}" for name, summary in SUMMARIES.items())
         + ".  "
         + ", ".join(f"{alias} is {name}" for alias, name in OTHER_NAMES.items())
         + ".  [default: normal]"),
-    common.w_dist(group=_ENTRIES, help="The same for W, without rectified.  [default: normal]"),
+    common.w_dist(group=_ENTRIES, help="The same for W, without rectified, bernoulli and onehot.  "
+        "[default: normal]"),
     swept(LAYER["x_mean"], group=_ENTRIES, metavar="M",
         help="Mean of the entries of x.  [default: 0]"),
     swept(LAYER["x_std"], group=_ENTRIES, metavar="S",

@@ -276,6 +276,10 @@ def _outputs(advice: str) -> Decorator:
 
 outputs = _outputs(f"give one of {', '.join(SUFFIXES)}")
 
+outputs_to_draw = _outputs(
+    "write -o {stem}.jsonl, and then run: varsim plot {stem}.jsonl -o {file}"
+)
+
 quiet = option(
     "-q", "--quiet", shared=True, is_flag=True, group=OUT,
     help="No progress, caveats or summary on stderr.",
@@ -300,8 +304,7 @@ def view(known: Names = tuple) -> Decorator:
 
 
 measuring = all_of(
-    seed, dtype, workers, scheduler, confidence, alpha, formats,
-    _outputs("write -o {stem}.jsonl, and then run: varsim plot {stem}.jsonl -o {file}"), resume,
+    seed, dtype, workers, scheduler, confidence, alpha, formats, outputs_to_draw, resume,
 )  # fmt: skip
 """The options that all measuring commands have in common."""
 

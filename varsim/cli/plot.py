@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
 
     from varsim import kinds, plots
     from varsim.cli import files, publish
+    from varsim.report import gains as report
+    from varsim.report.gains import NamedGains
+    from varsim.study import Drawn
 else:
-    publish = lazy("varsim.cli.publish")
+    publish, report = lazy("varsim.cli.publish"), lazy("varsim.report.gains")
     logging = lazy("logging")
     plots, files = lazy("varsim.plots"), lazy("varsim.cli.files")
     kinds = lazy("varsim.kinds")
 
 _LONGEST_TITLE = 200
 
+# Characters of a .svg up to the name of its creator, and more.
+_HEAD = 4096
+
 _EXAMPLES = [
     ("varsim plot sweep.jsonl", "Write sweep.svg, as wide as a paper's column."),
     ("varsim -s sqrt -d 16:4096:x2 -f jsonl | varsim plot - -o sweep.svg", "Without a file."),
     ("varsim plot a.csv b.csv -o both.png --width 7", "Two files in one figure, over two columns."),
+    ("varsim gains -f csv | varsim plot - -o gains.svg", "Gains of activations beside torch's."),
 ]
 
 
@@ -58,7 +66,7 @@ class PlotOptions:
         help=f"Write the figure to FILE: {' '.join(FIGURE_SUFFIXES)}; may be repeated.  "
         "[default: the name of the first file, with .svg]")  # fmt: skip
 @option("--width", type=Values(NUMBER), default=3.4, show_default=True, group=OUT, metavar="INCHES",
-        help="Width of the figure in inches, from 2 to 40; the height follows.")  # fmt: skip
+        help="Width of the figure in inches, from 2 to 40; height and type follow.")  # fmt: skip
 @option("--dpi", type=Values(NUMBER), default=300, show_default=True, group=OUT, metavar="N",
         help="Dots per inch of a .png.")  # fmt: skip
 @option("--title", group=OUT, default="", metavar="TEXT", help="Title above the figure.")
@@ -69,11 +77,12 @@ class PlotOptions:
 def command(**given: Any) -> int:
     """Draw results of varsim as a figure.
 
-    RESULTS are files of varsim or varsim layers (.jsonl, .csv or .json), or - for stdin. The sweep
-    decides the figure: variance and its ratio to theory along D or another number, or by scheme or
-    distribution. A single row of varsim --histogram gives the density of its outputs. Files of
-    varsim layers give variances and gradients along the layers, and with --histogram the
-    distribution of the activations.
+    RESULTS are files of varsim, varsim layers, varsim init or varsim gains (.jsonl, .csv or
+    .json), or - for stdin. The sweep decides the figure: variance and its ratio to theory along D
+    or another number, or by scheme or distribution. A single row of varsim --histogram gives the
+    density of its outputs. Files of varsim layers give variances and gradients along the layers,
+    and with --histogram the distribution of the activations. Files of varsim init give variances
+    over their claims, and files of varsim gains the gains beside torch's.
     """
     with files.no_garbage_collector():
         return plot(PlotOptions(**given))
@@ -83,15 +92,22 @@ def plot(options: PlotOptions) -> int:
     """Draw rows as a figure; return the exit code."""
     outputs = _outputs(options)
     _check(options, outputs)
-    groups = files.groups_in(options.results)
-    rows = [row for group in groups for row in group.rows]
+    figure_of, rows = _drawn_rows(options.results)
     # What matplotlib logs about its caches is not about the figure; neither is a window's backend.
     logging.getLogger("matplotlib").addHandler(logging.NullHandler())
     os.environ["MPLBACKEND"] = "agg"
     try:
+        if not options.output:
+            _check_default(outputs[0])
         # Saving a figure can change its layout, so each file has a figure of its own.
         figures = [
-            kinds.drawn(rows, options.width, title=options.title, captioned=not options.no_caption)
+            kinds.drawn(
+                figure_of,
+                rows,
+                options.width,
+                title=options.title,
+                captioned=not options.no_caption,
+            )
             for _ in outputs
         ]
     except ModuleNotFoundError as error:
@@ -110,8 +126,25 @@ def plot(options: PlotOptions) -> int:
     if not options.output and all(written):
         publisher.say(f"Wrote {outputs[0]}.")
     if options.open and all(written):
-        click.launch(str(outputs[0]))
+        _open(outputs[0], publisher)
     return DONE if all(written) else FAILED
+
+
+def _drawn_rows(
+    results: Sequence[Path],
+) -> tuple[Callable[[Sequence[Any], float], Drawn], list[Any]]:
+    """Return the function that draws the rows of files, and the rows."""
+    sources = list(map(files.source_of, results))
+    gains: dict[Path, list[NamedGains]] = {}
+    for source in sources:
+        with files.named(source.path):
+            gains[source.path] = report.read_gains(source.text, source.suffix)
+    if all(gains.values()):
+        return plots.gains_figure, [row for of_file in gains.values() for row in of_file]
+    if any(gains.values()):
+        raise InputError("some files hold gains and some do not; give files of one kind")
+    groups = files.groups_of(sources)
+    return groups[0].kind.figure, [row for group in groups for row in group.rows]
 
 
 def _outputs(options: PlotOptions) -> Sequence[Path]:
@@ -127,12 +160,39 @@ def _outputs(options: PlotOptions) -> Sequence[Path]:
     if meant.suffix.lower() in FIGURE_SUFFIXES:
         raise InputError(f"{quoted(meant)} is a figure, not results; write -o {quoted(meant)}")
     first = options.results[0]
-    return [Path("varsim.svg") if str(first) == "-" else first.with_suffix(".svg")]
+    output = Path("varsim.svg") if str(first) == "-" else first.with_suffix(".svg")
+    return [output]
+
+
+def _check_default(output: Path) -> None:
+    """Refuse to replace a file that varsim did not draw, and that no option names."""
+    if not output.is_file():
+        return
+    with output.open(encoding="utf-8", errors="replace") as file:
+        is_ours = f"<dc:title>{plots.CREATOR}</dc:title>" in file.read(_HEAD)
+    if not is_ours:
+        raise InputError(
+            f"{files.file_name(output)} exists, and varsim plot did not write it; name the figure "
+            "with --output, which replaces any file"
+        )
+
+
+def _open(figure: Path, publisher: publish.Publisher) -> None:
+    """Show a figure in its program; a sentence says if that is impossible."""
+    needs_display = os.name == "posix" and sys.platform != "darwin"
+    if needs_display and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        publisher.say(f"Note: {figure} is not shown: there is no display.")
+    elif click.launch(str(figure)):
+        publisher.say(f"Note: {figure} is not shown: no program for it was started.")
 
 
 def _check(options: PlotOptions, outputs: Sequence[Path]) -> None:
     """Refuse what cannot be drawn, before a file is read."""
-    publish.check_suffixes(outputs, FIGURE_SUFFIXES)
+    for output in outputs:
+        if output.suffix.lower() not in FIGURE_SUFFIXES:
+            raise InputError(
+                f"output {quoted(output)} is not a figure; give one of {', '.join(FIGURE_SUFFIXES)}"
+            )
     kinds.check_width(options.width)
     if not 50 <= options.dpi <= 1200:
         raise InputError(f"dpi is {options.dpi:g}; give dots per inch from 50 to 1200, such as 300")

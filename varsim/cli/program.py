@@ -6,21 +6,15 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from os import _exit as leave
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from varsim.cli import layer
 from varsim.cli.options import option
-from varsim.cli.streams import (
-    DONE,
-    FAILED,
-    INTERRUPTED,
-    MISUSED,
-    is_in_notebook,
-    say,
-    say_error,
-)
+from varsim.cli.signals import INTERRUPTED, signals
+from varsim.cli.streams import DONE, FAILED, MISUSED, is_in_notebook, say, say_error
 from varsim.cli.usage import Program, unknown_variables
 from varsim.compute import lazy, out_of_resources
 from varsim.errors import InputError, quoted, shortened
@@ -126,9 +120,10 @@ def main() -> None:
     if is_in_notebook():  # it shows escape codes, and every frame of an animation
         os.environ["TERM"] = "dumb"
     try:
-        code = varsim.main(prog_name="varsim", standalone_mode=False)
-        for note in unknown_variables(varsim):  # after the checks: an error is the only output
-            say(note)
+        with signals:
+            code = varsim.main(prog_name="varsim", standalone_mode=False)
+            for note in unknown_variables(varsim):  # after the checks: an error is the only output
+                say(note)
     except click.ClickException as error:
         message = _LONG_WORD.sub(lambda match: shortened(match[0]), error.format_message())
         if "extra argument" in message:
@@ -145,10 +140,14 @@ def main() -> None:
         code = FAILED
     except OSError as error:  # help and version; what publishes results handles its own
         say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
-        os._exit(FAILED)  # a last flush would fail again
+        leave(FAILED)  # a last flush would fail again
     except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except RuntimeError:  # Python's, where a signal arrives while a class is made
+        if not signals.received:
+            raise
         code = INTERRUPTED
     if code == INTERRUPTED:
         # A thread may be deep in a block, and Python would wait for it. All was flushed before.
-        os._exit(code)
+        leave(code)
     sys.exit(code)

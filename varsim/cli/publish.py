@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from varsim.cli.options import OutputOptions
-from varsim.cli.streams import abandon, encodable, is_terminal, say, say_as_is, say_error, wrapped
+from varsim.cli.streams import (
+    abandon,
+    encodable,
+    is_terminal,
+    say,
+    say_as_is,
+    say_error,
+    terminal_width,
+    wrapped,
+)
 from varsim.cli.terminal import draw, encoded
 from varsim.compute import lazy
 from varsim.errors import InputError, escape_control_characters, quoted
@@ -229,5 +237,5 @@ def write_output(path: Path, content: str | bytes) -> bool:
 
 
 def _drawing(drawn: Drawing, stream: TextIO) -> str:
-    width = shutil.get_terminal_size().columns if is_terminal(stream) else _PAGE
+    width = terminal_width(stream) if is_terminal(stream) else _PAGE
     return escape_control_characters(drawn(width, encodable(_INK, stream) != _INK))

@@ -15,8 +15,8 @@ import click
 
 from varsim.cli.options import MeasuringOptions
 from varsim.cli.publish import Drawing, Publisher, summary
-from varsim.cli.signals import EndingSignals
-from varsim.cli.streams import DISAGREED, DONE, FAILED, INTERRUPTED, UNMET, is_terminal, say_error
+from varsim.cli.signals import INTERRUPTED, signals
+from varsim.cli.streams import DISAGREED, DONE, FAILED, UNMET, is_terminal, say_error
 from varsim.cli.terminal import Progress
 from varsim.compute import Mapper, check_workers, lazy, local
 from varsim.errors import InputError
@@ -107,25 +107,24 @@ class Session(Generic[B]):
                 self._say_notes(notes)
                 return self._show_plan(planned, plan)
             live_columns = self._live_columns()  # of stdout, before it is redirected
-            with EndingSignals() as signals:
-                with stdout_to_stderr():
-                    if skipped is None:
-                        _prepare(point.study for point in points if point.done is None)
-                    # Notes follow the checks, so that an error is the only output.
-                    self._say_notes(notes)
-                    with Progress(
-                        len(points), quiet=self.options.quiet, columns=live_columns
-                    ) as progress:
-                        mapper = self._mapper(planned)
-                        outcome = planned.measure(mapper, ledger=ledger, progress=progress)
-                        signals.armed = False  # until the rows are in their files
-                outcome.left_out = {**(skipped or {}), **outcome.left_out}
-                tables = self._tables(outcome)
-                written = self._store(tables, outcome, ledger)
-                outcome.interrupted |= signals.received
-                # Writing may block on a pager: let a second signal interrupt it.
-                signals.armed = True
-                written &= self._show(tables, outcome)
+            with stdout_to_stderr():
+                if skipped is None:
+                    _prepare(point.study for point in points if point.done is None)
+                # Notes follow the checks, so that an error is the only output.
+                self._say_notes(notes)
+                with Progress(
+                    len(points), quiet=self.options.quiet, columns=live_columns
+                ) as progress:
+                    mapper = self._mapper(planned)
+                    outcome = planned.measure(mapper, ledger=ledger, progress=progress)
+                    signals.armed = False  # until the rows are in their files
+            outcome.left_out = {**(skipped or {}), **outcome.left_out}
+            tables = self._tables(outcome)
+            written = self._store(tables, outcome, ledger)
+            outcome.interrupted |= signals.received
+            # Writing may block on a pager: let a second signal interrupt it.
+            signals.armed = True
+            written &= self._show(tables, outcome)
         if outcome.failure is not None:
             say_error(outcome.failure)
         return _exit_code(studies, outcome, written=written, check=self.options.check)

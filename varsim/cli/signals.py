@@ -1,43 +1,51 @@
-"""Signals that end a program, while rows are measured and written."""
+"""The signals that end the program: one rule, from its first line to its last."""
 
 from __future__ import annotations
 
 import signal
-import threading
-from contextlib import AbstractContextManager
+from os import _exit as leave
 from types import FrameType
 
+INTERRUPTED = 130
+"""Exit code of a program that a signal ended."""
 
-class EndingSignals(AbstractContextManager["EndingSignals"]):
-    """Lets the first signal that ends a program interrupt the run, and holds up those that follow.
 
-    The finished rows are still to be written then. A hang-up that is ignored already
-    (nohup) stays ignored. Only the main thread may set handlers, and only it is interrupted.
+class EndingSignals:
+    """Handles the signals that end the program: SIGINT, SIGTERM and SIGHUP.
+
+    Before a command and after it, they end the program at once. During a command, which is a
+    context, the first one raises KeyboardInterrupt, and those that follow are held up: finished
+    rows are still to be written then.
 
     Attributes:
-        armed: Whether the next signal interrupts at once; else it is held up.
-        received: Whether there was a signal.
+        armed: Whether the next signal during a command raises; else it is held up.
+        received: Whether there was a signal during the command.
     """
 
-    def __enter__(self) -> EndingSignals:
-        self.armed, self.received = True, False
-        names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        if threading.current_thread() is not threading.main_thread():
-            numbers = []
-        handlers = {number: signal.getsignal(number) for number in numbers}
-        self._before = {n: h or signal.SIG_DFL for n, h in handlers.items() if h != signal.SIG_IGN}
-        for number in self._before:
-            signal.signal(number, self._handle)
-        return self
+    def __init__(self) -> None:
+        self.armed, self.received, self._in_command = True, False, False
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Restore the handlers from before; an interrupted program goes on holding signals up."""
-        for number, handler in self._before.items() if kind is None else ():
-            signal.signal(number, handler)
+    def install(self) -> None:
+        """Set the handlers; a signal that is ignored already, as by nohup, stays ignored."""
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._handle)
+
+    def __enter__(self) -> None:
+        self.armed, self.received, self._in_command = True, False, True
+
+    def __exit__(self, *_: object) -> None:
+        self._in_command = False
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if not self._in_command:
+            leave(INTERRUPTED)
         self.received = True
         if self.armed:
             self.armed = False
             raise KeyboardInterrupt
+
+
+signals = EndingSignals()
+"""The handler of this process."""

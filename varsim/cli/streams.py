@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import textwrap
 from functools import partial
@@ -12,8 +11,41 @@ from typing import TextIO
 from varsim.errors import escape_control_characters
 from varsim.report.formats import to_ascii
 
-DONE, FAILED, MISUSED, DISAGREED, UNMET, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit codes."""
+DONE, FAILED, MISUSED, DISAGREED, UNMET = 0, 1, 2, 3, 4
+"""Exit codes, beside that of a signal."""
+
+
+def reserve_stdout() -> None:
+    """Keep stdout for data: ``sys.stdout`` gets a descriptor that no other code knows.
+
+    What user code, its child processes and C libraries write to descriptor 1 goes to stderr.
+    """
+    stream = sys.__stdout__
+    if stream is None or sys.stdout is not stream:  # closed, or replaced already
+        return
+    stream.flush()
+    data = os.dup(stream.fileno())
+    rest = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
+    os.dup2(rest, stream.fileno())
+    sys.stdout = os.fdopen(
+        data, "w", encoding=stream.encoding, errors=stream.errors,
+        buffering=1 if os.isatty(data) else -1,
+    )  # fmt: skip
+
+
+def terminal_width(stream: TextIO) -> int:
+    """Return the columns of a stream's terminal, or those of the variable COLUMNS."""
+    try:
+        return int(os.environ["COLUMNS"]) or _NO_WIDTH
+    except (KeyError, ValueError):
+        pass
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _NO_WIDTH
+    except (OSError, ValueError):  # no terminal
+        return _NO_WIDTH
+
+
+_NO_WIDTH = 80
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -42,7 +74,7 @@ def encodable(text: str, stream: TextIO | None) -> str:
 
 def wrapped(text: str, stream: TextIO, *, otherwise: int | None = None) -> str:
     """Return text in lines that fit a terminal, or of another width for any other stream."""
-    width = shutil.get_terminal_size().columns if is_terminal(stream) else otherwise
+    width = terminal_width(stream) if is_terminal(stream) else otherwise
     if width is None:
         return text
     fill = partial(textwrap.fill, width=max(20, width))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,7 @@ else:
     rich_box, rich_console = lazy("rich.box"), lazy("rich.console")
     rich_live, rich_progress = lazy("rich.live"), lazy("rich.progress")
     rich_table, rich_text = lazy("rich.table"), lazy("rich.text")
-from varsim.cli.streams import encodable, is_terminal, say, wrapped
+from varsim.cli.streams import encodable, is_terminal, say, terminal_width, wrapped
 
 R = TypeVar("R", bound="Row")
 
@@ -49,7 +48,7 @@ _STYLES = {
 
 def draw(table: Table, stream: TextIO) -> list[str]:
     """Draw a table on a terminal, and return the headers of columns that did not fit."""
-    width = shutil.get_terminal_size().columns
+    width = terminal_width(stream)
     columns = fitting(table.columns, width)
     # A terminal narrower than the rest wraps it: rich would cut the numbers.
     console = rich_console.Console(

@@ -18,7 +18,7 @@ from varsim.initializers import documented, theory
 from varsim.initializers.adapter import Adapter, Drawer, Function, Weights
 from varsim.initializers.documented import Claim
 from varsim.parsing import Argument, Call
-from varsim.usercode import reraise_as_input_error
+from varsim.usercode import plain_array, reraise_as_input_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,7 +184,7 @@ class Initializer:
                 )
             ):
                 drawn = drawer(rng, shape, dtype)
-                weights = np.asarray(drawn.weights)  # can run other code as well
+                weights = plain_array(drawn.weights)
             weights = self._checked(weights, shape, dtype)
             if drawn.bias is None:
                 return Weights(weights)

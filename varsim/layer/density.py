@@ -9,10 +9,11 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from varsim.catalog.distributions import truncated_moments
+from varsim.catalog.distributions import ONE_HOT, truncated_moments
 from varsim.layer.question import Experiment
 from varsim.layer.result import Result
 from varsim.layer.theory import predict
+from varsim.parsing import name_and_number
 from varsim.statistics.moments import Bins
 
 Array: TypeAlias = NDArray[np.floating]
@@ -78,11 +79,35 @@ SHAPES: dict[str, Shape] = {
 """Shapes of the base distributions; tests compare their moments with those of the catalogue."""
 
 
+def _student_t(dof: float) -> Shape:
+    return Shape(lambda b: np.exp(-(dof + 1) / 2 * np.log1p(b * b / (dof - 2))), -100.0, 100.0)
+
+
+FAMILIES: dict[str, Callable[[float], Shape]] = {
+    "bernoulli": lambda p: Shape(np.zeros_like, atoms=((0.0, 1.0 - p), (1.0, p))),
+    "student-t": _student_t,
+}
+"""Shapes of the families of distributions with a parameter."""
+
+# A one-hot x is a single product: of an entry of W and 1.
+_LOOKUP = Shape(np.zeros_like, atoms=((1.0, 1.0),))
+
+
+def find_shape(name: str) -> Shape:
+    """Return the shape of a canonical name, such as ``normal`` or ``bernoulli(0.1)``."""
+    if name == ONE_HOT:
+        return _LOOKUP
+    if name in SHAPES:
+        return SHAPES[name]
+    family, parameter = name_and_number(name)
+    return FAMILIES[family](parameter)
+
+
 class _Part:
     """The continuous part of ``shift + factor * base``, and its atoms."""
 
     def __init__(self, name: str, shift: float, factor: float) -> None:
-        shape = SHAPES[name]
+        shape = find_shape(name)
         self.atoms = [(shift + factor * value, mass) for value, mass in shape.atoms]
         self.mass = 1.0 - sum(mass for _, mass in self.atoms)
         self.low, self.high = shift + factor * shape.low, shift + factor * shape.high
@@ -134,9 +159,9 @@ def density_of(result: Result, bins: Bins, parts: int = 1) -> Density:
     """Return the claimed density of the outputs of a result, averaged over parts of bins.
 
     For a fixed x it is normal about the mean of the outputs: 0 if W has mean 0, else the measured
-    mean.
+    mean. A one-hot x looks up entries of W, whose density is that of all x.
     """
-    if result.conditional_theory is None:
+    if result.conditional_theory is None or result.question.looks_up:
         return density(result.question, bins, parts)
     mean = result.totals.mean if result.question.w_mean else 0.0
     name = f"{NORMAL}, given x"
@@ -163,12 +188,13 @@ def density(experiment: Experiment, bins: Bins, parts: int = 1) -> Density:
     if experiment.init is not None:  # the distribution of its entries is not known here
         return limit
     product, cell, unit = _Product.of(experiment), _cell(experiment, fine), _unit(experiment)
-    if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(experiment.dim):
+    terms = _terms(experiment)
+    if product.is_lattice or _CELLS * cell < _SPAN * math.sqrt(terms):
         return limit
-    cdf = product.cdf if experiment.dim == 1 else _sum_cdf(product, experiment.dim, cell)
-    atom = product.atom**experiment.dim * np.array(bins.counts(np.zeros(1))[1:-1])
+    cdf = product.cdf if terms == 1 else _sum_cdf(product, terms, cell)
+    atom = product.atom**terms * np.array(bins.counts(np.zeros(1))[1:-1])
     masses = np.diff(cdf(fine.edges / unit)) + np.repeat(atom / parts, parts)
-    has_pole = product.has_pole and (experiment.dim == 1 or product.atom > 0.0)
+    has_pole = product.has_pole and (terms == 1 or product.atom > 0.0)
     return Density(EXACT, np.maximum(0.0, masses) / fine.width, has_pole)
 
 
@@ -187,7 +213,7 @@ class _Product(NamedTuple):
 
     @classmethod
     def of(cls, experiment: Experiment) -> _Product:
-        unit = math.sqrt(predict(experiment).product_variance)
+        unit = math.sqrt(_term_variance(experiment))
         name, mean, std = experiment.w_entries
         return cls(_Part(*experiment.x_entries), _Part(name, mean / unit, std / unit))
 
@@ -255,7 +281,17 @@ def _tabulated(product: _Product, mean: float) -> Callable[[Array], Array]:
 
 def _unit(experiment: Experiment) -> float:
     """Return the standard deviation of one product of the sum."""
-    return math.sqrt(predict(experiment).product_variance / experiment.k_squared)
+    return math.sqrt(_term_variance(experiment) / experiment.k_squared)
+
+
+def _terms(experiment: Experiment) -> int:
+    """Return the number of products in the sum."""
+    return 1 if experiment.looks_up else experiment.dim
+
+
+def _term_variance(experiment: Experiment) -> float:
+    """Return the variance of one product of the sum, before W is divided by k."""
+    return predict(experiment).product_variance * (experiment.dim // _terms(experiment))
 
 
 def _cell(experiment: Experiment, bins: Bins) -> float:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from varsim.catalog.designs import DESIGNS
+from varsim.catalog.distributions import find_distribution
 from varsim.catalog.scales import canonical_name, find_scale
 from varsim.fields import interval_text
 from varsim.fields.rounding import significant
@@ -23,10 +24,14 @@ def explain(results: Sequence[Result]) -> str:
     """
     first = results[0].question
     alike = [result for result in results if _entries(result.question) == _entries(first)]
-    if first.init is None:
-        paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike)), _unit(first)]
+    if first.init is not None:
+        paragraphs = ["\n".join(_claims(alike))]
+    elif first.looks_up:
+        paragraphs = [_lookup(first), "\n".join(_division(alike))]
     else:
-        paragraphs = ["\n".join(_claims(alike)), _unit(first)]
+        paragraphs = [_one_product(first), _sum(first), "\n".join(_division(alike))]
+    if not first.looks_up:
+        paragraphs.append(_unit(first))
     if DESIGNS[first.design].fixed_x:
         paragraphs.append(_one_x(alike[0]))
     paragraphs += _sources(alike)
@@ -44,8 +49,8 @@ def _entries(e: Experiment) -> tuple[object, ...]:
 
 def _one_product(e: Experiment) -> str:
     theory = predict(e)
-    standard = (e.x_entries[1:], e.w_entries[1:]) == ((0.0, 1.0), (0.0, 1.0))
-    if standard and e.x_dist != "rectified":
+    base, shifts = find_distribution(e.x_dist), (e.x_entries[1:], e.w_entries[1:])
+    if shifts == ((0.0, 1.0), (0.0, 1.0)) and (base.mean, base.variance) == (0.0, 1.0):
         product = (
             "one product of two independent entries with mean 0 and variance 1 has variance "
             "1 · 1 = 1."
@@ -57,6 +62,14 @@ def _one_product(e: Experiment) -> str:
             f"E x² = {significant(theory.x_mean_square)}."
         )
     return f"{_WHY} Before W is divided by k, {product}"
+
+
+def _lookup(e: Experiment) -> str:
+    return (
+        "Why? Each row of x has one entry that is not 0, at a random place, so each output of "
+        "x @ W is one entry of W, as in an embedding: nothing adds up. Before W is divided by k, "
+        f"its variance is {significant(e.dim * predict(e).product_variance)}, whatever D is."
+    )
 
 
 def _sum(e: Experiment) -> str:

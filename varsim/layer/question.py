@@ -16,7 +16,13 @@ from varsim import synonyms
 from varsim.catalog import FLOAT_TYPES, MIN_PRECISION
 from varsim.catalog.designs import DESIGNS, BlockShape
 from varsim.catalog.distributions import ALIASES as OTHER_NAMES
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import (
+    FOR_WEIGHTS,
+    ONE_HOT,
+    SUMMARIES,
+    find_distribution,
+    with_parameter,
+)
 from varsim.catalog.scales import ALIASES, SCALES, TAKE_A_GAIN, canonical_name, find_scale
 from varsim.errors import InputError, nearest, quoted, shortened
 
@@ -96,7 +102,9 @@ class Experiment:
             or a number.
         fan_out: n, which some schemes use; D by default.
         gain: g, for schemes with a gain; the scheme's default by default.
-        x_dist: Distribution of the entries of x.
+        x_dist: Distribution of the entries of x: a name, or a name with its parameter, such as
+            ``"bernoulli(0.1)"``. With ``"onehot"`` every row of x has a 1 at a random place, and 0
+            elsewhere.
         w_dist: Distribution of the entries of W; normal by default, None with an initializer.
         x_mean: Shift of the entries of x.
         x_std: Factor on the entries of x.
@@ -160,6 +168,11 @@ class Experiment:
         )
         if self.gain is not None:
             self._set(gain=_gain(self.scale, self.gain))
+        if self.looks_up and self.x_mean:
+            raise InputError(
+                f"x_mean is {self.x_mean:g}, which shifts every entry of x, and {ONE_HOT} has one "
+                "per row that is not 0; leave x_mean out"
+            )
         self.initializer.check(self.design, self.dim, self.n)
         self._set(init=self.initializer.text)
         _check_float_range(self)
@@ -216,6 +229,11 @@ class Experiment:
     def x_entries(self) -> tuple[str, float, float]:
         """Distribution, mean and deviation of the entries of x."""
         return self.x_dist, self.x_mean, self.x_std
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether rows of x are one-hot, so that x @ W looks up rows of W."""
+        return self.x_dist == ONE_HOT
 
     @property
     def w_entries(self) -> tuple[str, float, float]:
@@ -334,7 +352,12 @@ def known_name(
 
 
 def _distribution(of: str, value: object) -> str:
-    return known_name(f"distribution of {of}", value, DISTRIBUTIONS, OTHER_NAMES)
+    text = str(value).strip()
+    name = known_name(f"distribution of {of}", text.partition("(")[0], SUMMARIES, OTHER_NAMES)
+    if of == "W" and name not in FOR_WEIGHTS:
+        allowed = ", ".join(FOR_WEIGHTS)
+        raise InputError(f"{name!r} is a distribution of x only; for W take {allowed}")
+    return with_parameter(name, text)
 
 
 def _entries_of_w(e: Experiment) -> dict[str, object]:
@@ -343,12 +366,8 @@ def _entries_of_w(e: Experiment) -> dict[str, object]:
         return _STANDARD if e.init is None else {}
     given = {name: getattr(e, name) for name in _STANDARD}
     values = {name: _STANDARD[name] if v is None else v for name, v in given.items()}
-    name = _distribution("W", values["w_dist"])
-    if not DISTRIBUTIONS[name].for_weights:
-        allowed = ", ".join(name for name, known in DISTRIBUTIONS.items() if known.for_weights)
-        raise InputError(f"{name!r} is a distribution of x only; for W take {allowed}")
     values = {
-        "w_dist": name,
+        "w_dist": _distribution("W", values["w_dist"]),
         "w_mean": _finite("w_mean", values["w_mean"]),
         "w_std": _positive("w_std", values["w_std"]),
     }
@@ -359,6 +378,14 @@ def _entries_of_w(e: Experiment) -> dict[str, object]:
             f"W comes from {e.init}, so w_dist, w_mean and w_std do not apply; leave them out"
         )
     return dict.fromkeys(_STANDARD)
+
+
+def _mean_to_std(name: str, shift: float, factor: float) -> float:
+    """Return the ratio of the mean of entries to their deviation; a lookup adds no mean to W's."""
+    if name == ONE_HOT:
+        return 0.0
+    base = find_distribution(name)
+    return abs(shift + factor * base.mean) / (factor * math.sqrt(base.variance))
 
 
 def checked_whole(name: str, value: object, least: int, most: int) -> int:
@@ -505,7 +532,7 @@ def _check_float_range(e: Experiment) -> None:
             f"choose k and deviations nearer to 1{hint and ', or dtype float64'}"
         )
     # A mean of y far above its spread would leave the spread to the last few digits.
-    x_ratio, w_ratio = abs(x_mean) / x_std, abs(w_mean) / w_std
+    x_ratio, w_ratio = _mean_to_std(*e.x_entries), _mean_to_std(*e.w_entries)
     y_ratio = x_ratio * w_ratio * math.sqrt(e.dim) / math.sqrt(1 + x_ratio**2 + w_ratio**2)
     worst = max(x_ratio, w_ratio, y_ratio)
     if worst > limits.mean_to_std:

@@ -16,7 +16,7 @@ from numpy.random import Generator
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.designs import DESIGNS
-from varsim.catalog.samplers import SAMPLERS, FloatArray
+from varsim.catalog.samplers import FloatArray, find_sampler
 from varsim.compute import EqualJobs, Mapper, one_blas_thread
 from varsim.compute.memory import scratch
 from varsim.compute.streams import generator
@@ -101,6 +101,8 @@ def _outputs(e: Experiment, batch: int, size: int) -> tuple[FloatArray, tuple[fl
     The outputs, of shape (blocks, groups, rows, columns), are accumulated over slices of D, so
     that memory is bounded at any D. A batch has one stream; with an initializer, W has another.
     """
+    if e.looks_up:
+        return _looked_up(e, batch, size)
     groups, rows, columns = e.block
     w_stream = generator(e.key, e.seed, *e.block_family, batch)
     whole_w = None if e.init is None else whole(e, batch)
@@ -123,6 +125,35 @@ def _outputs(e: Experiment, batch: int, size: int) -> tuple[FloatArray, tuple[fl
     if whole_w is not None:
         _add_bias(e, whole_w, y)
     return y, (x_squares, x_fourths) if fixed_x else None
+
+
+def _looked_up(
+    e: Experiment, batch: int, size: int
+) -> tuple[FloatArray, tuple[float, float] | None]:
+    """Return the same for one-hot rows of x: the rows of W that they select, times x_std.
+
+    Independent entries are drawn for the selected rows of W alone, once for equal rows.
+    """
+    groups, rows, columns = e.block
+    rng = generator(e.key, e.seed, *e.block_family, batch)
+    whole_w, fixed_x = None if e.init is None else whole(e, batch), DESIGNS[e.design].fixed_x
+    y = scratch("y", size * e.block.outputs, np.dtype(e.dtype)).reshape(-1, columns)
+    if whole_w is not None:
+        x_stream = generator(e.key, e.seed) if fixed_x else rng
+        y[:] = whole_w.weights[x_stream.integers(e.dim, size=rows)]
+    elif rows == 1:  # any row of a W that no other row looks up
+        y[:] = _draw("w", rng, _divided_entries(e), y.size, y.dtype).reshape(y.shape)
+    else:
+        places = rng.integers(e.dim, size=(size * groups, rows))
+        places += e.dim * np.arange(size * groups)[:, None]  # each group has its W
+        chosen, which = np.unique(places, return_inverse=True)
+        w = _draw("w", rng, _divided_entries(e), chosen.size * columns, y.dtype)
+        y[:] = w.reshape(-1, columns)[which.reshape(-1)]
+    _shift(y, 0.0, e.x_std)
+    if whole_w is not None:
+        _add_bias(e, whole_w, y)
+    square = float(np.square(y.dtype.type(e.x_std), dtype=np.float64))
+    return y, (square, square**2) if fixed_x else None
 
 
 def batch_size(experiment: Experiment) -> int:
@@ -175,8 +206,10 @@ def verify_initializer(experiment: Experiment) -> None:
 
 
 def block_numbers(experiment: Experiment) -> int:
-    """Return the number of random numbers per block."""
+    """Return the number of random numbers per block; the most, where x looks up rows of W."""
     shape = experiment.block
+    if experiment.looks_up:
+        return shape.groups * shape.rows * (1 + shape.columns)
     return shape.groups * (shape.rows + shape.columns) * experiment.dim
 
 
@@ -189,8 +222,12 @@ def block_bytes(experiment: Experiment) -> int:
     """
     shape, itemsize = experiment.block, np.dtype(experiment.dtype).itemsize
     size = batch_size(experiment)
-    (_, length), *_ = _slices(experiment)
-    of_x, of_w = (size * shape.groups * side * length for side in (shape.rows, shape.columns))
+    if experiment.looks_up:  # several rows of a W are sorted, as numbers of 8 bytes
+        sorted_rows = shape.rows if shape.rows > 1 else 0
+        of_x, of_w = 8 * size * shape.groups * sorted_rows, size * shape.outputs
+    else:
+        (_, length), *_ = _slices(experiment)
+        of_x, of_w = (size * shape.groups * side * length for side in (shape.rows, shape.columns))
     if experiment.init is not None:
         numbers, drawn = of_x + 4 * experiment.dim * experiment.n, of_x
     else:
@@ -226,7 +263,7 @@ def _draw(
     """Return ``count`` entries with this distribution, mean and deviation, in scratch memory."""
     distribution, mean, std = entries
     out: FloatArray = scratch(name, count, dtype)
-    SAMPLERS[distribution](rng, out)
+    find_sampler(distribution)(rng, out)
     _shift(out, mean, std)
     return out
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from varsim.catalog.designs import DESIGNS, BlockShape
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import find_distribution
 from varsim.layer.question import Experiment
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Entries(NamedTuple):
     @lru_cache(maxsize=4096)
     def of(cls, name: str, shift: float, factor: float) -> Entries:
         """Return the moments of ``shift + factor * base``."""
-        base = DISTRIBUTIONS[name]
+        base = find_distribution(name)
         variance = factor**2 * base.variance
         return cls(
             shift + factor * base.mean,
@@ -97,6 +97,8 @@ def predict(experiment: Experiment) -> Prediction:
     1.0
     """
     e = experiment
+    if e.looks_up:
+        return _predict_lookup(e)
     x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
     product, pair = _product_variance(x, w), _pair_error2(e.dim, x, w)
     exact = e.initializer.moments(e.dim, e.n)
@@ -109,6 +111,23 @@ def predict(experiment: Experiment) -> Prediction:
         x_mean_square=x.mean_square,
         average_given_x=(e.dim * x.mean_square * w.variance + e.bias) / e.k_squared,
         init_variance=None if exact is None else exact.trace / e.n * x.mean_square,
+    )
+
+
+def _predict_lookup(e: Experiment) -> Prediction:
+    """Return the prediction for one-hot x: every output is one entry of W times x_std."""
+    w, factor2 = Entries.of(*e.w_entries), e.x_std**2
+    variance = (factor2 * w.variance + e.bias) / e.k_squared
+    exact = e.initializer.moments(e.dim, e.n)
+    return Prediction(
+        variance=variance,
+        pair_error2=_given_x_error2(w, 1.0),
+        block_error2=block_error2(e, e.block),
+        mean=e.x_std * w.mean / e.k,
+        product_variance=factor2 * w.variance / e.dim,
+        x_mean_square=factor2 / e.dim,
+        average_given_x=variance,
+        init_variance=None if exact is None else exact.trace / e.n * factor2 / e.dim,
     )
 
 
@@ -135,6 +154,8 @@ def predict_given_x(experiment: Experiment, x_squares: float, x_fourths: float) 
 def block_error2(experiment: Experiment, block: BlockShape) -> float:
     """Return the relative variance of an estimate from one block of this shape."""
     e = experiment
+    if e.looks_up:
+        return _lookup_error2(e, block)
     x, w = Entries.of(*e.x_entries), Entries.of(*e.w_entries)
     if DESIGNS[e.design].fixed_x:
         return _block_error2_given_x(e, block, _typical_concentration(e.dim, x))
@@ -144,6 +165,24 @@ def block_error2(experiment: Experiment, block: BlockShape) -> float:
     shared_x, shared_w = _shared_error2(e.dim, x, w), _shared_error2(e.dim, w, x)
     pair = _pair_error2(e.dim, x, w)
     return (pair + (block.columns - 1) * shared_x + (block.rows - 1) * shared_w) / block.outputs
+
+
+def _lookup_error2(e: Experiment, block: BlockShape) -> float:
+    """Relative variance of an estimate from one block of one-hot rows.
+
+    An output is an entry of W: its square has the relative variance κw - 1. Two rows look up the
+    same entries with probability 1/D, and independent ones otherwise; so with r rows the columns'
+    mean has (κw - 1) [1 + (r - 1)/D]. Of a whole W, a row's mean square is M_ii / n for a random
+    i, with M = W Wᵀ, and the rows are independent given M.
+    """
+    if DESIGNS[e.design].fixed_x:
+        return _block_error2_given_x(e, block, 1.0)
+    if e.init is None:
+        pair = _given_x_error2(Entries.of(*e.w_entries), 1.0)
+        return pair * (1 + (block.rows - 1) / e.dim) / block.outputs
+    m = _gram(e)
+    within = e.dim * m.diagonal_square - m.trace**2 - m.trace_variance
+    return (m.trace_variance + within / block.rows) / m.trace**2
 
 
 def _product_variance(x: Entries, w: Entries) -> float:

@@ -64,19 +64,20 @@ def curves_of(rows: Sequence[LayerResult], most: int = _MOST_CURVES) -> tuple[li
     return curves, relative
 
 
-def draw_distributions(axes: Axes, rows: Sequence[LayerResult], width: float) -> list[str]:
+def draw_distributions(axes: Axes, rows: Sequence[LayerResult]) -> list[str]:
     """Draw the distributions of layers, from light to dark; return remarks for the caption.
 
     Args:
         axes: The panel.
         rows: The layers.
-        width: Width of the figure in inches.
     """
     # The label of each above the panel has up to five characters.
-    curves, relative = curves_of(rows, min(int(2.4 * width), _MOST_CURVES))
+    curves, relative = curves_of(rows, min(int(2.4 * page.room(axes)), _MOST_CURVES))
     colors = [colormaps["Blues"](shade) for shade in np.linspace(0.3, 1.0, len(curves))]
     for curve, color in zip(curves, colors, strict=True):
-        axes.stairs(curve.heights, curve.edges, color=color, linewidth=0.9, baseline=None)
+        axes.stairs(
+            curve.heights, curve.edges, color=color, linewidth=page.points(0.9), baseline=None
+        )
     top = 1.1 * _highest_density(curves)
     axes.set(ylim=(0.0, top), ylabel="density")
     axes.set_xlabel("φ(h) / its root mean square" if relative else "φ(h)")
@@ -107,13 +108,16 @@ def _draw_layer_scale(axes: Axes, rows: Sequence[LayerResult], colors: Sequence[
     norm = BoundaryNorm(np.arange(len(rows) + 1) - 0.5, len(rows))
     scale = ScalarMappable(norm, ListedColormap(colors))
     bar = axes.figure.colorbar(
-        scale, ax=axes, location="top", ticks=range(len(rows)), pad=0.02, aspect=40
-    )
-    bar.ax.set_xticklabels(labels, fontsize=6.0)
+        scale, ax=axes, location="top", ticks=range(len(rows)), pad=0.02,
+        aspect=12.0 * page.room(axes),
+    )  # fmt: skip
+    bar.ax.set_xticklabels(labels, fontsize=page.points(page.SMALLEST))
     bar.ax.tick_params(length=0, pad=1.5)
     bar.ax.minorticks_off()
     name, share = shares[0]
-    bar.set_label("layer" if share is None else f"layer, and share {name}", fontsize=page.SMALL)
+    bar.set_label(
+        "layer" if share is None else f"layer, and share {name}", fontsize=page.points(page.SMALL)
+    )
 
 
 def _share(row: LayerResult) -> tuple[str, float | None]:

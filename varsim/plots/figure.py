@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 
 from matplotlib.figure import Figure
 
-from varsim.fields.field import R
-from varsim.plots.page import COLUMN, check_drawable, finish, styled
+from varsim.fields.field import T
+from varsim.plots.page import COLUMN, finish, styled
 from varsim.study import Drawn
+
+CREATOR = "varsim"
+"""The creator that a .svg names."""
 
 _DPI = 300
 
 # No date, so that the same results give the same bytes.
-_METADATA: dict[str, dict[str, None]] = {
-    ".svg": {"Date": None},
+_METADATA: dict[str, dict[str, str | None]] = {
+    ".svg": {"Date": None, "Creator": CREATOR},
     ".png": {},
     ".pdf": {"CreationDate": None},
 }
@@ -26,8 +29,8 @@ SUFFIXES = tuple(_METADATA)
 
 
 def draw(
-    figure_of: Callable[[Sequence[R], float], Drawn],
-    rows: Sequence[R],
+    figure_of: Callable[[Sequence[T], float], Drawn],
+    rows: Sequence[T],
     width: float = COLUMN,
     *,
     title: str = "",
@@ -36,18 +39,16 @@ def draw(
     """Return the figure of rows, with its title and its caption.
 
     Args:
-        figure_of: Figure function for rows of this kind; its arguments are rows and width.
+        figure_of: Figure function for such rows; its arguments are rows and width.
         rows: The rows.
         width: Width of the figure in inches.
         title: Title above the figure.
         captioned: Whether the figure contains its caption.
 
     Raises:
-        InputError: A number is too large for an axis.
+        InputError: The rows cannot be drawn.
     """
-    for number, row in enumerate(rows, 1):
-        check_drawable(row, number)
-    with styled():
+    with styled(width):
         figure, caption, remarks = figure_of(rows, width)
         finish(figure, title, caption if captioned else "")
     return Drawn(figure, caption, remarks)
@@ -62,6 +63,6 @@ def encode(figure: Figure, suffix: str, dpi: float = _DPI) -> bytes:
         dpi: Dots per inch of a .png, and of pictures in the other formats.
     """
     file = io.BytesIO()
-    with styled():
+    with styled(figure.get_figwidth()):
         figure.savefig(file, format=suffix.removeprefix("."), dpi=dpi, metadata=_METADATA[suffix])
     return file.getvalue()

@@ -36,7 +36,7 @@ def histogram_figure(plan: Layout[Result], bins: Bins, width: float) -> tuple[Fi
         known = known.reshape(-1, _REFINEMENT).mean(axis=1)
     highest, floor = max(measured.max(), known.max()), 0.5 / (result.samples * bins.width)
     highest *= 1.05
-    figure = page.blank(width, page.scaled_height(3.1, width))
+    figure = page.blank(width, 3.1)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     middles = fine.edges[:-1] + fine.width / 2
     for axes, baseline in ((top, 0.0), (bottom, floor)):

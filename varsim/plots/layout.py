@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
-from varsim.catalog.scales import canonical_name
-from varsim.errors import shortened
+from varsim.catalog.scales import canonical_name, find_scale
+from varsim.check.result import CHECKS, InitializerCheck
+from varsim.errors import InputError, shortened
 from varsim.fields import Field
 from varsim.fields.field import R
+from varsim.fields.rounding import exact
 from varsim.layer.result import RESULTS, Result
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
@@ -17,8 +19,8 @@ from varsim.stack.result import LAYERS, LayerResult
 MOST_LINES = 8
 """Largest number of lines in a figure; more are hard to distinguish."""
 
-MOST_CATEGORIES = 40
-"""Largest number of categories in a figure; more do not fit on a page."""
+MOST_CATEGORIES, MOST_INITIALIZERS = 40, 60
+"""Largest numbers of categories and of initializers in a figure; more do not fit on a page."""
 
 _DECADE = 10.0
 
@@ -35,6 +37,9 @@ _STACK_SETTINGS = [
     LAYERS.by_name[name]
     for name in (*LAYERS.settings, "widths", "depth", "batch", "networks", "seed")
 ]
+
+
+_CHECK_SETTINGS = [CHECKS.by_name[name] for name in ("dim", "fan_out", "dtype")]
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,39 @@ def stack_layout(rows: Sequence[LayerResult]) -> Layout[LayerResult]:
         stacks.setdefault((row.key, row.seed, row.networks), {})[row.layer] = row
     groups = [[layers[number] for number in sorted(layers)] for layers in stacks.values()]
     varying = _varying(rows, _STACK_SETTINGS)
+    if all(row.question.g == find_scale(row.question.scale).gain for row in rows):
+        varying = [field for field in varying if field.name != "gain"]
     lines = [Line(_label(group[0], varying), group) for group in groups[:MOST_LINES]]
     shown = [line.rows[0] for line in lines]
     sampled = f"{', '.join(_shared(shown, _STACK_SETTINGS))}."
     return Layout(lines, len(groups) - len(lines), sampled, LAYERS.by_name["layer"])
+
+
+def check_layout(rows: Sequence[InitializerCheck]) -> Layout[InitializerCheck]:
+    """Return the layout of checks: a line per row with a claim above 0.
+
+    Raises:
+        InputError: There is no such row.
+    """
+    placed = [row for row in rows if row.estimate.claim]
+    if not placed:
+        raise InputError("no initializer claims a variance above 0, so there is no ratio to draw")
+    varying = _varying(placed, [*_CHECK_SETTINGS, CHECKS.by_name["seed"]])
+    lines = [Line(_initializer(row, varying), [row]) for row in placed[:MOST_INITIALIZERS]]
+    shown = [row for line in lines for row in line.rows]
+    draws = f"{span([row.draws for row in shown])} draws each"
+    sampled = f"{', '.join([draws, *_shared(shown, _CHECK_SETTINGS), seeds(shown)])}."
+    left_out = len(placed) - len(lines)
+    return Layout(lines, left_out, sampled, placeless=len(rows) - len(placed))
+
+
+def _initializer(row: InitializerCheck, varying: Sequence[Field[InitializerCheck, object]]) -> str:
+    """Return the name of a row's initializer, with the settings that differ between rows."""
+    package, init = CHECKS.by_name["init_package"], CHECKS.by_name["init"]
+    others = [field for field in varying if field.name not in ("dim", "fan_out")]
+    shape = [f"{row.dim} × {row.fan_out}"] * (len(others) < len(varying))
+    settings = (field.phrase.format(field.text(row)) for field in others)
+    return ", ".join([f"{package.text(row)} {init.text(row)}", *shape, *settings])
 
 
 def is_log(values: Sequence[float], *, always: bool = False) -> bool:
@@ -154,13 +188,24 @@ def _texts(field: Field[R, object], rows: Sequence[R]) -> set[str]:
 
 
 def _label(row: R, varying: Sequence[Field[R, object]]) -> str:
-    """Return the varying settings of a row; a scheme is its name alone."""
+    """Return the varying settings of a row."""
     phrases = [
-        text if field.name == "scale" else field.phrase.format(text)
+        scheme(str(field.get(row))) if field.name == "scale" else field.phrase.format(text)
         for field in varying
         if (text := field.text(row))
     ]
     return ", ".join(phrases or [f"no {field.name}" for field in varying])
+
+
+def scheme(name: str) -> str:
+    """Return a scheme in a legend: its k, or the name that the literature has for it.
+
+    >>> [scheme(name) for name in ("none", "sqrt", "he", "D^0.25", "22.627")]
+    ['k = 1', 'k = √D', 'he', 'k = D^0.25', 'k = 22.627']
+    """
+    scale = find_scale(name)
+    k = exact(float(canonical_name(name))) if _is_number(name) else scale.formula
+    return name if scale.source else f"k = {k}"
 
 
 def _axis(

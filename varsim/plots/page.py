@@ -1,6 +1,7 @@
 """The shared parts of figures: style, legend, caption, error bars and axes of variances.
 
-Figures fit a column of a paper, print in black and white, and suit every colour vision.
+Figures fit a column of a paper, print in black and white, and suit every colour vision. Sizes are
+those of a figure as wide as a column; in a wider one type, lines and heights grow together.
 """
 
 from __future__ import annotations
@@ -8,26 +9,22 @@ from __future__ import annotations
 import math
 import textwrap
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import style
+from matplotlib import rcParams, style
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, MaxNLocator, MultipleLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
-from varsim.errors import InputError, escape_control_characters
-from varsim.fields import RowBase, level
+from varsim.errors import escape_control_characters
+from varsim.fields import level
 from varsim.fields.field import R
-from varsim.fields.rounding import significant
-from varsim.layer.result import Result
-from varsim.plots.layout import Layout, is_log
+from varsim.plots.layout import Layout
 from varsim.statistics import Estimate
 
 COLUMN = 3.4
@@ -35,26 +32,19 @@ COLUMN = 3.4
 
 GREY, PALE = "#666666", "#C9D6E2"
 
-SMALL = 7.0
-"""Font size of long labels in points."""
+SMALL, SMALLEST = 7.0, 6.0
+"""Font sizes of long labels and of many of them, in points."""
 
-_CAPTION_SIZE = 6.0
+_FONT_SIZE = 8.0
 
 # Width of a character of the legend, and of a handle with its gaps, in points.
-_CHARACTER, _HANDLE = 3.9, 34.0
-
-# Number of ticks of an axis of variances and of ratios, and the margin at either end of a
-# logarithmic axis, as a share of its decades.
-_TICKS, _RATIO_TICKS, _BEYOND = {"x": 3, "y": 5}, {"x": 2, "y": 4}, {"x": 0.1, "y": 0.07}
-
-# Ratios between these are on a linear axis.
-_LINEAR = (1.0 / 3.0, 3.0)
-
-# Range of an axis; matplotlib's arithmetic overflows beyond it.
-_SMALLEST, _LARGEST = 1e-300, 1e300
+_CHARACTER, _HANDLE = 4.3, 36.5
 
 # Height of a line of the caption in points, and number of lines within the usual height.
 _LINE, _CAPTION_LINES = 8.0, 3
+
+# Height of a line of the legend in inches.
+_LEGEND_LINE = 0.14
 
 
 class Mark(NamedTuple):
@@ -77,21 +67,13 @@ MARKS = [
 ]
 """Colours of Okabe & Ito (2008), without yellow, which is too pale on white paper."""
 
-_RULES: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: figures look the same everywhere
-    "font.size": 8.0,
+_SIZES: dict[str, float] = {
+    "font.size": _FONT_SIZE,
     "axes.labelsize": 8.0,
     "xtick.labelsize": 7.0,
     "ytick.labelsize": 7.0,
     "legend.fontsize": 7.0,
-    "legend.frameon": False,
-    "legend.handlelength": 3.2,
-    "legend.columnspacing": 1.2,
-    "legend.borderaxespad": 0.2,
     "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
     "errorbar.capsize": 1.8,
     "lines.linewidth": 1.0,
     "lines.markersize": 4.5,
@@ -100,18 +82,58 @@ _RULES: dict[str, Any] = {
     "ytick.major.width": 0.6,
     "xtick.minor.width": 0.4,
     "ytick.minor.width": 0.4,
+}
+"""Sizes in points, in a figure as wide as a column."""
+
+_RULES: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: figures look the same everywhere
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "legend.columnspacing": 1.2,
+    "legend.borderaxespad": 0.2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
     "pdf.fonttype": 42,  # TrueType, as journals require
     "svg.hashsalt": "varsim",  # else ids differ from one run to the next
 }
 
 
+def growth(width: float) -> float:
+    """Return the factor on type, lines and heights: the square root of the width in columns.
+
+    It is at least 1, since labels have to be readable.
+
+    Args:
+        width: Width of the figure in inches.
+    """
+    return math.sqrt(max(1.0, width / COLUMN))
+
+
+def points(size: float) -> float:
+    """Return a size in the styled figure, from that in a figure as wide as a column."""
+    return size * float(rcParams["font.size"]) / _FONT_SIZE
+
+
+def room(part: Figure | Axes) -> float:
+    """Return the width in inches of a figure, measured in its type: as if that had not grown."""
+    figure = part if isinstance(part, Figure) else part.figure
+    width = float(figure.bbox.width / figure.dpi)
+    return width / growth(width)
+
+
 @contextmanager
-def styled() -> Iterator[None]:
+def styled(width: float) -> Iterator[None]:
     """Return a context for drawing and saving figures, independent of any matplotlibrc.
 
     Warnings are off: captions and remarks say what a reader has to know.
+
+    Args:
+        width: Width of the figure in inches.
     """
-    with style.context(["default", _RULES]), warnings.catch_warnings(), np.errstate(all="ignore"):
+    sizes = {name: size * growth(width) for name, size in _SIZES.items()}
+    rules = style.context(["default", _RULES, sizes])
+    with rules, warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
 
@@ -129,70 +151,81 @@ def shortened(text: str, width: int) -> str:
     return " ".join(escape_control_characters(encodable).split())
 
 
-def blank(width: float, height: float, plan: Layout[R] | None = None) -> Figure:
-    """Return an empty figure; the legend of a plan's lines adds to its height.
+def blank(width: float, height: float, handles: Sequence[Patch | Line2D] = ()) -> Figure:
+    """Return an empty figure.
 
     Args:
         width: Width in inches.
-        height: Height in inches, without the legend.
-        plan: The layout, if its lines have a legend.
+        height: Height in inches in a figure as wide as a column, without the legend.
+        handles: Entries of the legend, which adds to the height.
     """
-    labels = [] if plan is None else _line_labels(plan, width)
-    columns = _legend_columns(labels, width)
-    rows = -(-len(labels) // columns) if columns else 0
-    figure = Figure(figsize=(width, height + 0.14 * rows))
+    labels, scale = _labels(handles), growth(width)
+    rows = -(-len(labels) // _legend_columns(labels, width / scale))
+    figure = Figure(figsize=(width, scale * (height + _LEGEND_LINE * rows)))
     figure.set_layout_engine("constrained", h_pad=0.03, w_pad=0.03)
     return figure
 
 
-def scaled_height(height: float, width: float) -> float:
-    """Return the height of panels in inches: it grows with the square root of a figure's width.
+def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
+    """Put a legend above the axes; its entries run along its rows."""
+    columns = _legend_columns(_labels(handles), room(figure))
+    across = [handle for column in range(columns) for handle in handles[column::columns]]
+    drawn = figure.legend(handles=across, loc="outside upper center", ncols=columns)
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
+
+
+def handle(label: str, color: str, marker: str = "", linestyle: LineStyleType = "none") -> Line2D:
+    """Return the legend entry of a line, a marker or both."""
+    return Line2D(
+        [], [], color=color, marker=marker, linestyle=linestyle, markerfacecolor="none", label=label
+    )
+
+
+def handles_of_lines(plan: Layout[R], width: float, *, dashes: str = "") -> list[Line2D]:
+    """Return the legend entries of lines: one per line if there are several, theory, measurements.
 
     Args:
-        height: Height in a figure as wide as a column, and the least height: labels have to fit.
+        plan: The layout.
         width: Width of the figure in inches.
+        dashes: What dashes beside the markers are; empty without any.
     """
-    return height * math.sqrt(max(1.0, width / COLUMN))
+    characters = int((72.0 * width / growth(width) - _HANDLE) / _CHARACTER) - 1
+    handles = [
+        handle(shortened(line.label, characters), *mark)
+        for line, mark in zip(plan.lines, MARKS, strict=False)
+        if line.label
+    ]
+    color, marker, linestyle = MARKS[0]._replace(color="black") if handles else MARKS[0]
+    handles.append(handle("theory", color, linestyle=linestyle))
+    if dashes:
+        handles.append(handle(dashes, color, "_"))
+    return handles + measured_handles(plan, color, marker)
 
 
-def legend(figure: Figure, handles: Sequence[Patch | Line2D]) -> None:
-    """Put a legend above the axes."""
-    labels = [str(handle.get_label()) for handle in handles]
-    columns = _legend_columns(labels, figure.get_figwidth())
-    if columns:
-        drawn = figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
-        for text in drawn.get_texts():
-            text.set_parse_math(False)
+def measured_handles(plan: Layout[R], color: str, marker: str) -> list[Line2D]:
+    """Return the legend entries of measurements, and of those that disagree, if there are any."""
+    marker = "." if plan.is_crowded else marker
+    handles = [handle("measured", color, marker)]
+    if any(row.agrees is False for row in plan.rows):
+        filled = handle("filled: disagrees", color, marker)
+        filled.set_markerfacecolor(color)
+        handles.append(filled)
+    return handles
 
 
-def handle(label: str, mark: Mark) -> Line2D:
-    """Return the legend entry of a mark."""
-    return Line2D([], [], **mark._asdict(), markerfacecolor="none", label=label)
-
-
-def legend_of_lines(figure: Figure, plan: Layout[R]) -> None:
-    """Put a legend of the lines above the axes."""
-    labels = _line_labels(plan, figure.get_figwidth())
-    legend(figure, [handle(label, mark) for label, mark in zip(labels, MARKS, strict=False)])
-
-
-def _line_labels(plan: Layout[R], width: float) -> list[str]:
-    """Return the labels of lines, each cut to the width of a legend."""
-    characters = int((72.0 * width - _HANDLE) / _CHARACTER) - 1
-    return [shortened(line.label, characters) for line in plan.lines]
+def _labels(handles: Sequence[Patch | Line2D]) -> list[str]:
+    return [str(handle.get_label()) for handle in handles]
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
-    """Return the number of columns of a legend in a width in inches; 0 without labels.
-
-    Columns are split as matplotlib does: the first ones get the remainder.
-    """
-    for count in range(len(labels), 1, -1):
-        columns = np.array_split(np.array(labels, object), count)
-        length = sum(max(map(len, column)) * _CHARACTER + _HANDLE for column in columns)
-        if length < 72.0 * width:
+    """Return the number of columns of a legend in a width in inches of usual type, at least 1."""
+    for rows in range(1, len(labels)):
+        count = -(-len(labels) // rows)
+        longest = [max(map(len, labels[column::count])) for column in range(count)]
+        if sum(longest) * _CHARACTER + count * _HANDLE < 72.0 * width:
             return count
-    return int(any(labels))
+    return 1
 
 
 def caption_of(plan: Layout[R], *sentences: str) -> str:
@@ -200,63 +233,39 @@ def caption_of(plan: Layout[R], *sentences: str) -> str:
 
     Args:
         plan: The layout.
-        sentences: The sentences. Empty ones are left out; ``{intervals}`` stands for the intervals
-            of what is measured.
+        sentences: The sentences. Empty ones are left out; ``{error bars}`` stands for a
+            description of the error bars.
     """
     rows, text = plan.rows, " ".join([plan.sampled, *filter(None, sentences)])
-    if "{intervals}" in text:
+    if "{error bars}" in text:
         levels = f"{level(rows)} " * (len({row.confidence for row in rows}) == 1)
-        intervals = "too many for intervals" if plan.is_crowded else f"with {levels}intervals"
-        text = text.replace("{intervals}", intervals)
-        text += " Filled: disagrees." * any(row.agrees is False for row in rows)
+        bars = f"Error bars: {levels}intervals"
+        if plan.is_crowded:
+            bars = "Too many rows for error bars"
+        text = text.replace("{error bars}", bars)
     if plan.left_out:
         text += f" {plan.left_out} more are not shown."
     return text
 
 
-def without_marker(values: Iterable[float | None]) -> str:
-    """Return a sentence about values that no logarithmic axis shows; empty without any."""
-    is_lost = any(value is not None and value < _SMALLEST for value in values)
-    return "Without a marker on a logarithmic axis: 0." if is_lost else ""
-
-
 def finish(figure: Figure, title: str, caption: str) -> None:
     """Put a title above a figure and a caption below it, and add their height."""
-    width, height = figure.get_size_inches()
+    height, width = figure.get_figheight(), room(figure)
     if title:
         text = textwrap.fill(shortened(title, len(title)), max(8, int(72.0 * width / 5.0)))
-        legends, look = figure.legends, {"fontsize": 9.0, "parse_math": False}
-        if legends:  # a title of the figure would cover the legend
-            legends[0].set_title(text)
-            legends[0].get_title().set(multialignment="center", **look)
-        else:
-            figure.suptitle(text, **look)
-        height += 11.0 * (text.count("\n") + 1) / 72.0
+        (above,) = figure.legends  # a title of the figure would cover the legend
+        above.set_title(text)
+        above.get_title().set(multialignment="center", fontsize=points(9.0), parse_math=False)
+        height += points(11.0) * (text.count("\n") + 1) / 72.0
     if caption:
         # No line break beside an equals sign.
         text = shortened(caption, len(caption)).replace(" = ", "\u00a0=\u00a0")
-        text = textwrap.fill(text, int(width * 22))
+        text = textwrap.fill(text, int(21 * width))
         figure.supxlabel(
-            text, fontsize=_CAPTION_SIZE, color=GREY, x=0.01, ha="left", parse_math=False
+            text, fontsize=points(SMALLEST), color=GREY, x=0.01, ha="left", parse_math=False
         )
-        height += _LINE * max(0, text.count("\n") + 1 - _CAPTION_LINES) / 72.0
+        height += points(_LINE) * max(0, text.count("\n") + 1 - _CAPTION_LINES) / 72.0
     figure.set_figheight(height)
-
-
-def check_drawable(row: RowBase, number: int) -> None:
-    """Check that an axis can show the estimates of a row.
-
-    Raises:
-        InputError: A number is too large for an axis; the message has the row's number.
-    """
-    for estimate in row.estimates:
-        ends = (*estimate.interval(row.confidence), estimate.value, estimate.claim or 0.0)
-        worst = max(ends, key=lambda end: math.inf if math.isnan(end) else abs(end))
-        if not abs(worst) <= _LARGEST:
-            raise InputError(
-                f"row {number} cannot be drawn: {worst:.3g} is beyond what an axis holds; leave "
-                f"out rows with numbers above {_LARGEST:g}"
-            )
 
 
 def draw_known(
@@ -275,8 +284,8 @@ def look_of(plan: Layout[R], mark: Mark) -> dict[str, Any]:
     """Return the properties of measured markers; many are dots of a picture without intervals."""
     if not plan.is_crowded:
         return {"color": mark.color, "marker": mark.marker}
-    dots = {"color": mark.color, "marker": ".", "markersize": 1.5, "alpha": 0.4, "capsize": 0.0}
-    return {**dots, "elinewidth": 0.0, "rasterized": True}
+    dots = {"color": mark.color, "marker": ".", "markersize": points(1.5), "alpha": 0.4}
+    return {**dots, "capsize": 0.0, "elinewidth": 0.0, "rasterized": True}
 
 
 def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
@@ -314,79 +323,5 @@ def draw_estimates(  # noqa: PLR0913  # one line, and how it lies in its panel
             names = ("y", "x", "xerr") if along == "x" else ("x", "y", "yerr")
             columns: dict[str, Any] = dict(zip(names, zip(*drawn, strict=True), strict=True))
             face: Any = look["color"] if disagrees else "none"
-            style = {"markerfacecolor": face, "elinewidth": 0.9, **look}
-            axes.errorbar(**columns, **style, linestyle="none", capthick=0.7)
-
-
-def with_ends(values: Sequence[float], ends: Sequence[float]) -> list[float]:
-    """Return values with the ends of their intervals, for the limits of an axis.
-
-    Ends are limited to a third of the least value and three times the largest.
-    """
-    if not values:
-        return []
-    low, high = min(values) / 3.0, 3.0 * max(values)
-    return [*values, *(min(max(end, low), high) for end in ends if end > 0.0)]
-
-
-def finish_variances(
-    axes: Axes, values: Sequence[float], along: str, *, always_log: bool = False
-) -> None:
-    """Set scale, limits and ticks of an axis of variances: linear from 0, or logarithmic."""
-    if is_log(values, always=always_log):
-        _finish_log(axes, values, along, _TICKS[along])
-        return
-    axes.set(**{f"{along}lim": (0.0, 1.25 * max(values, default=1.0))})
-    _axis(axes, along).set_major_locator(MaxNLocator(_TICKS[along]))
-
-
-def finish_ratios(axes: Axes, rows: Sequence[Result], along: str) -> None:
-    """Set scale, limits and ticks of an axis of ratios to theory; one tick is at 1."""
-    ratios = [row.ratio for row in rows if row.ratio is not None]
-    ends = [
-        end for row in rows for end in row.estimate.ratio_interval(row.confidence) or () if end > 0
-    ]
-    if not all(_LINEAR[0] <= ratio <= _LINEAR[1] for ratio in ratios):
-        values = [1.0, *(ratio for ratio in ratios if ratio > 0.0)]
-        _finish_log(axes, with_ends(values, ends), along, _RATIO_TICKS[along] + 1)
-        return
-    reach = max(ratios, default=1.0) + 2.0
-    low, high = min([1.0, *ratios, *ends]), max([1.0, *ratios, *(min(end, reach) for end in ends)])
-    pad = 0.06 * (high - low) or 0.01
-    first, second, *_ = MaxNLocator(_RATIO_TICKS[along], steps=[1, 2, 5, 10]).tick_values(
-        low - pad, high + pad
-    )
-    axes.set(**{f"{along}lim": (low - pad, high + pad)})
-    _axis(axes, along).set_major_locator(MultipleLocator(second - first, offset=1.0))
-
-
-def _axis(axes: Axes, along: str) -> Axis:
-    return axes.xaxis if along == "x" else axes.yaxis
-
-
-def _finish_log(axes: Axes, values: Sequence[float], along: str, most: int) -> None:
-    """Make an axis logarithmic, with all values inside and about ``most`` ticks."""
-    low, high = (math.log10(max(end, _SMALLEST)) for end in (min(values), max(values)))
-    pad = max(
-        math.log10(1.4), (high - low) * _BEYOND[along], (math.log10(12.0) - (high - low)) / 2.0
-    )
-    low, high = max(low - pad, math.log10(_SMALLEST)), min(high + pad, 307.0)
-    axes.set(**{f"{along}scale": "log", f"{along}lim": (10.0**low, 10.0**high)})
-    set_log_ticks(_axis(axes, along), low, high, most)
-
-
-def set_log_ticks(axis: Axis, low: float, high: float, most: int) -> None:
-    """Put about ``most`` ticks between 10^low and 10^high; 1 is a tick if it lies between."""
-    factors = (1, 2, 5) if high - low < 1.3 else (1, 3) if high - low < 2.0 else (1,)
-    decades = MaxNLocator(most, integer=True, min_n_ticks=1).tick_values(low, high)
-    ticks = np.outer(np.power(10.0, decades), factors)
-    axis.set_major_locator(FixedLocator(ticks.ravel().tolist()))
-    axis.set_major_formatter(lambda value, _: tick(value))
-    axis.set_minor_locator(NullLocator())
-
-
-def tick(value: float) -> str:
-    """Return the label of a tick: digits, or a power for large and small powers of ten."""
-    mantissa, _, power = f"{value:e}".partition("e")
-    is_power = float(mantissa) == 1.0 and not -2 <= int(power) < 4
-    return f"$10^{{{int(power)}}}$" if is_power else significant(value, 4)
+            style = {"markerfacecolor": face, "elinewidth": points(0.9), **look}
+            axes.errorbar(**columns, **style, linestyle="none", capthick=points(0.7))

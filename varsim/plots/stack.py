@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from varsim.fields.rounding import significant
 from varsim.plots import page
 from varsim.plots.activations import draw_distributions, with_distribution
+from varsim.plots.axes import check_drawable, finish_variances, with_ends, without_marker
 from varsim.plots.layout import Layout, stack_layout
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.statistics import Estimate
@@ -79,7 +80,12 @@ BACKWARD = Direction(
 
 
 def stack_figure(rows: Sequence[LayerResult], width: float) -> Drawn:
-    """Return the figure of deep stacks."""
+    """Return the figure of deep stacks.
+
+    Raises:
+        InputError: A number is too large for an axis.
+    """
+    check_drawable(rows)
     plan = stack_layout(rows)
     figure, caption = _panels(plan, width)
     remarks = plan.crowding("stacks")
@@ -100,7 +106,8 @@ def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
     distributions = len(plan.lines) == 1 and bool(with_distribution(rows))
     correlated = any(row.question.correlation for row in rows)
     heights = [3.0] * (len(directions) + correlated) + [4.0] * distributions
-    figure = page.blank(width, 0.75 + page.scaled_height(0.36 * sum(heights), width), plan)
+    handles = page.handles_of_lines(plan, width)
+    figure = page.blank(width, 0.75 + 0.36 * sum(heights), handles)
     panels = list(figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     # One layer in a stride has a marker.
     stride = max(1, math.ceil(max(len(line.rows) for line in plan.lines) / _MOST_MARKERS))
@@ -109,14 +116,13 @@ def _panels(plan: Layout[LayerResult], width: float) -> tuple[Figure, str]:
     along = panels[: len(directions) + correlated]
     correlations = _draw_correlations(along[-1], plan, stride) if correlated else ""
     _finish_layers(along, rows)
-    remarks = draw_distributions(panels[-1], rows, width) if distributions else []
+    remarks = draw_distributions(panels[-1], rows) if distributions else []
     figure.align_ylabels()
-    page.legend_of_lines(figure, plan)
-    every = "" if stride == 1 else f" of one layer in {stride}"
-    reading = f"Lines: theory; markers: measured{every}, {{intervals}};"
-    bands = "bands: one deviation between networks."
+    page.legend(figure, handles)
+    every = "" if stride == 1 else f"Markers: one layer in {stride}."
+    reading = "{error bars}; bands: one deviation between networks."
     remarks = [correlations, *_remarks(rows, directions), *remarks]
-    return figure, page.caption_of(plan, reading, bands, *remarks)
+    return figure, page.caption_of(plan, every, reading, *remarks)
 
 
 def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, stride: int) -> None:
@@ -132,7 +138,7 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
             axes, layers, theory, "y", gid="theory", color=mark.color, linestyle=mark.linestyle
         ):
             if len(theory) - theory.count(None) == 1:  # a line needs two ends
-                drawn.set(linestyle="none", marker="_", markersize=9.0)
+                drawn.set(linestyle="none", marker="_", markersize=page.points(9.0))
         marked = [
             row
             for i, row in enumerate(line.rows)
@@ -142,11 +148,12 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
         layers = [row.layer for row in marked]
         page.draw_estimates(
             axes, marked, direction.estimate, layers, "y", color=mark.color, marker=mark.marker,
-            markersize=4.5 if stride == 1 else 3.6,
+            markersize=page.points(4.5 if stride == 1 else 3.6),
         )  # fmt: skip
         page.draw_known(
             axes, layers, list(map(direction.typical, marked)), "y", gid="median", color=mark.color,
-            linestyle="none", marker="x", markersize=2.4, markeredgewidth=0.7,
+            linestyle="none", marker="x", markersize=page.points(2.4),
+            markeredgewidth=page.points(0.7),
         )  # fmt: skip
     values = [
         value
@@ -155,7 +162,7 @@ def _draw_panel(axes: Axes, plan: Layout[LayerResult], direction: Direction, str
         if value and value > 0.0
     ]
     ends = [end for row in plan.rows for end in (*direction.band(row), *direction.interval(row))]
-    page.finish_variances(axes, page.with_ends(values, ends) or [1.0], "y", always_log=True)
+    finish_variances(axes, with_ends(values, ends) or [1.0], "y", always_log=True)
     axes.set_ylabel(direction.label)
 
 
@@ -164,7 +171,7 @@ def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> st
 
     Those of independent and of equal inputs have no error bars.
     """
-    axes.axhline(1.0, color=page.GREY, linewidth=0.8)
+    axes.axhline(1.0, color=page.GREY, linewidth=page.points(0.8))
     values = [1.0]
     lines = len(plan.lines)
     for place, (line, mark) in enumerate(zip(plan.lines, page.MARKS, strict=False)):
@@ -175,7 +182,8 @@ def _draw_correlations(axes: Axes, plan: Layout[LayerResult], stride: int) -> st
         )
         marked = [row for i, row in enumerate(line.rows) if i % stride == place * stride // lines]
         look: dict[str, Any] = {
-            "color": mark.color, "marker": mark.marker, "markersize": 4.5 if stride == 1 else 3.6
+            "color": mark.color, "marker": mark.marker,
+            "markersize": page.points(4.5 if stride == 1 else 3.6),
         }  # fmt: skip
         layers = [row.layer for row in marked]
         page.draw_estimates(axes, marked, lambda row: row.pairs, layers, "y", **look)
@@ -224,6 +232,6 @@ def _remarks(rows: Sequence[LayerResult], directions: Sequence[Direction]) -> It
         yield "Crosses: the median network, where few carry the mean."
     if any(row.empirical is None for row in rows):
         yield "Without a marker: overflow."
-    yield page.without_marker(direction.value(row) for direction in directions for row in rows)
+    yield without_marker(direction.value(row) for direction in directions for row in rows)
     if any(row.question.backward and row.gradient_theory is None for row in rows):
         yield "Without a line: no theory of gradients."

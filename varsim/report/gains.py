@@ -1,16 +1,58 @@
-"""Tables of the gains of activations and of critical initializations."""
+"""Tables of the gains of activations and of critical initializations, and gains in files."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 from varsim.activations import Activation
 from varsim.activations.gains import TORCH, Critical, Gains, critical, critical_at, gains
+from varsim.errors import InputError
 from varsim.fields import NUMBER
 from varsim.fields.rounding import significant
+from varsim.storage.reading import records_in
 from varsim.table import Column, Table
+
+
+class NamedGains(NamedTuple):
+    """The gains of an activation with its name."""
+
+    name: str
+    gains: Gains
+
+
+def read_gains(content: str, suffix: str) -> list[NamedGains]:
+    """Return the gains in the text of a file; none if its first record is of another kind.
+
+    Args:
+        content: Its text.
+        suffix: Its format: ``.jsonl``, ``.csv`` or ``.json``.
+
+    Raises:
+        InputError: A record cannot be read; the sentence names it.
+    """
+    records = records_in(content, suffix)
+    first = next(records, None)
+    if first is None or first.record.get("kind") != "gain":
+        return []
+    unit = "row" if suffix == ".json" else "line"
+    return [_read(number, record, unit) for number, record in (first, *records)]
+
+
+def _read(number: int, record: Mapping[str, Any], unit: str) -> NamedGains:
+    try:
+        read = Gains(*(float(record[name]) for name in Gains.__dataclass_fields__))
+        if (record["schema"], record["kind"]) != (NUMBER, "gain") or not (
+            0.0 < read.variance < math.inf
+            and 0.0 < read.second_moment < math.inf
+            and 0.0 <= read.derivative_second_moment < math.inf
+        ):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{unit} {number} cannot be used: this is not a gain") from None
+    return NamedGains(str(record["activation"]), read)
 
 
 def gains_table(activations: Mapping[str, Activation], variances: Sequence[float]) -> Table:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from varsim.activations import Activation, find_activation
+from varsim.catalog.distributions import ONE_HOT, find_distribution
 from varsim.catalog.norms import NORMS
 from varsim.catalog.scales import canonical_name
 from varsim.errors import InputError
@@ -26,6 +27,7 @@ MAX_NETWORKS = 100_000
 MAX_WIDTH = 2**16
 MAX_DEPTH = 10_000
 _MOST_NUMBERS = 10**8
+_LEAST_COUNT = 20
 
 
 class Layer(NamedTuple):
@@ -139,6 +141,7 @@ class Network:
         first = self.experiment(*self.widths[:2])
         for name in ("x_dist", "w_dist", "init", "dtype"):
             object.__setattr__(self, name, getattr(first, name))
+        self._check_distributions()
         if self.correlation and self.x_dist != "normal":
             raise InputError(
                 f"correlation is {self.correlation:g}, which needs normal inputs, and x_dist is "
@@ -148,6 +151,28 @@ class Network:
             raise InputError(
                 "correlation is 1, and batch norm divides by the spread between inputs, which is "
                 "then 0; take a smaller one, or another norm"
+            )
+
+    def _check_distributions(self) -> None:
+        if self.x_dist == ONE_HOT:
+            raise InputError(
+                f"x_dist is {ONE_HOT}, and theory of stacks needs independent entries; take "
+                "normal, as the rows of most embeddings are"
+            )
+        for name in ("x_dist", "w_dist"):
+            law = getattr(self, name)
+            if law is not None and not find_distribution(law).has_all_moments:
+                raise InputError(
+                    f"{name} is {law}, and theory of stacks needs every moment of it; take "
+                    "laplace for tails that are heavier than normal ones"
+                )
+        # An input is 0 throughout with a probability of at most exp(-20).
+        base, n = find_distribution(self.x_dist), self.widths[0]
+        if self.x_dist.startswith("bernoulli") and n * min(base.mean, 1 - base.mean) < _LEAST_COUNT:
+            raise InputError(
+                f"x_dist is {self.x_dist}, and theory of stacks needs {_LEAST_COUNT} ones and "
+                f"{_LEAST_COUNT} zeros on average among the {n:,} entries of an input; take a "
+                "probability nearer to 0.5, or a wider input"
             )
 
     def _check_shapes(self) -> None:

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from varsim.activations import Activation, FloatArray
-from varsim.catalog.samplers import SAMPLERS
+from varsim.catalog.samplers import find_sampler
 from varsim.compute.memory import scratch
 from varsim.compute.streams import generator
 from varsim.layer.sampling import verify_initializer
@@ -226,7 +226,7 @@ class _Sample:
         return self._fill(out.reshape(shape), distribution, layer)
 
     def _fill(self, out: FloatArray, distribution: str, layer: int) -> FloatArray:
-        SAMPLERS[distribution](self._stream(layer), out.reshape(-1))
+        find_sampler(distribution)(self._stream(layer), out.reshape(-1))
         return out
 
     def _stream(self, layer: int) -> Generator:

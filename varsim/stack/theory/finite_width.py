@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import find_distribution
 from varsim.stack.question import Network
 from varsim.stack.theory import batch, branches, chain, sphere, spread
 from varsim.stack.theory.cells import GRADIENT, VARIANCE, Cells
@@ -124,7 +124,7 @@ def _first_kernel(
     if network.x_dist == "normal":
         mean = chi_square_rule(_input_dof(network, isometric))
     else:
-        moment = DISTRIBUTIONS[network.x_dist].even_moment
+        moment = find_distribution(network.x_dist).even_moment
         mean = rule_of_mean([moment(2 * k) for k in range(2 * NODES)], network.widths[0], nodes)
     return mean.kernel(variance, network.bias_std**2)
 

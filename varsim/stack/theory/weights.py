@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from varsim.catalog.distributions import DISTRIBUTIONS
+from varsim.catalog.distributions import DISTRIBUTIONS, find_distribution
 from varsim.layer.theory import Entries
 from varsim.stack.question import Network
 from varsim.stack.theory.cells import LARGEST_SLACK, VARIANCE, Cells, Correction
@@ -260,7 +260,7 @@ def _first_cumulants(network: Network, law: Law, share: float) -> Cumulants:
     else:
         cube += 3 * x.mean * x.variance + x.mean**3
         square = x.square_variance + x.mean_square**2
-    sixth = DISTRIBUTIONS[network.x_dist].even_moment(6)
+    sixth = find_distribution(network.x_dist).even_moment(6)
     moments = cube, square, cube * square, sixth  # E x⁵ is estimated
     if network.norm == "none":
         first = Cumulants.of_sum(law, n, moments, (0.0, 0.0))
