@@ -31,6 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from itertools import cycle, islice
+from os import _exit as leave
 from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree import ElementTree
@@ -162,7 +163,7 @@ def be_the_program(
     except BaseException:  # noqa: BLE001  # ours
         traceback.print_exc()
     finally:
-        os._exit(code)
+        leave(code)
 
 
 def exit_code() -> int:

@@ -147,7 +147,6 @@ def test_a_whole_number_may_be_a_float() -> None:
         (lambda: gain(None), "activation is None; give a name"),  # type: ignore[arg-type]
         (lambda: check_initializer("orthogonal", [8, 16]), "dim has 2 values; it takes one"),
         (lambda: Rows().plot(), "there are no rows to draw; give at least one"),
-        (lambda: Rows([one_of_each()[2]]).plot(), "there is no figure of checks of initializers"),
         (lambda: Rows([one_of_each()[0]]).plot(width=1), "width is 1; give inches from 2 to 40"),
         (lambda: simulate(dim=3, worker=2), "setting 'worker' is unknown; did you mean workers?"),  # type: ignore[call-arg]
         (lambda: simulate(dim=3), "scale is missing; give it"),

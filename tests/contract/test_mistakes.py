@@ -95,7 +95,7 @@ MISTAKES: dict[str, list[tuple[list[dict[str, Any]], str]]] = {
         (each("batch", 1, norm="batch"), "batch is 1; give a whole number from 2 to 1,000,000"),
         (each("batch", 0), "batch is 0; give a whole number from 1 to 1,000,000"),
         (each("batch", 10**6, widths=(16, 2**16)), "takes too much memory; take a smaller batch"),
-        (each("x_dist", "cauchy"), "distribution of x 'cauchy' is unknown; known are normal, "),
+        (each("x_dist", "gumbel"), "distribution of x 'gumbel' is unknown; known are normal, "),
         (each("w_dist", "rectified"), "'rectified' is a distribution of x only; for W take normal"),
         (each("networks", 7, 64.0), "networks is {}; give a whole number from 8 to 10,000,000"),
         (each("networks", 10**7, widths=(4,) * 100), "; take fewer "),

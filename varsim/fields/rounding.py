@@ -76,8 +76,8 @@ def percent(share: float) -> str:
 def time_in_words(seconds: float) -> str:
     """Return a time to two significant digits, in its largest unit of at least 1.
 
-    >>> time_in_words(0.314), time_in_words(75), time_in_words(1e4), time_in_words(1e6)
-    ('0.31 s', '1.3 min', '2.8 h', '12 d')
+    >>> time_in_words(0.314), time_in_words(90), time_in_words(1e4), time_in_words(1e6)
+    ('0.31 s', '1.5 min', '2.8 h', '12 d')
     """
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:

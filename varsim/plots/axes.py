@@ -210,7 +210,7 @@ def tick_labels(values: Sequence[float], longest: int) -> list[str]:
         longest: Most characters of a plain number.
 
     >>> tick_labels([0.01, 1, 100], 5), tick_labels([1, 1e5], 5), tick_labels([3e8], 5)
-    (['0.01', '1', '100'], ['$10^{0}$', '$10^{5}$'], ['$3\times10^{8}$'])
+    (['0.01', '1', '100'], ['$10^{0}$', '$10^{5}$'], ['$3\\times10^{8}$'])
     """
     plain = list(map(short, values))
     if all(len(text) <= longest and "e" not in text for text in plain):

@@ -113,10 +113,15 @@ def _incomplete_beta(x: float, complement: float, a: float, b: float) -> float:
         log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
         log_front += a * math.log(x) + b * math.log(complement)
     elif a > b:
-        log_front = -_log_half_beta(a) + a * math.log1p(-complement) + b * math.log(complement)
+        log_front = -_log_half_beta(a) + a * _log(x, complement) + b * math.log(complement)
     else:
-        log_front = -_log_half_beta(b) + a * math.log(x) + b * math.log1p(-x)
+        log_front = -_log_half_beta(b) + a * math.log(x) + b * _log(complement, x)
     return math.exp(log_front) / (a * _continued_fraction(x, a, b))
+
+
+def _log(x: float, complement: float) -> float:
+    """Return log x, given 1 - x, to full precision near 1."""
+    return math.log1p(-complement) if complement < 0.5 else math.log(x)
 
 
 def _log_half_beta(a: float) -> float:
