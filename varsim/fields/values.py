@@ -20,6 +20,10 @@ READ_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErr
 """Exceptions of readers for a value of another type."""
 
 
+# A spreadsheet runs a cell of CSV that begins so. A text of varsim never does.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
 def identity(value: Any) -> Any:
     """Return the value unchanged (scalars need no conversion)."""
     return value
@@ -45,7 +49,7 @@ class ValueType(Generic[T]):
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.startswith(_FORMULAS):
         raise TypeError
     return value
 
