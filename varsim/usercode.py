@@ -11,7 +11,6 @@ from functools import reduce
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from inspect import iscoroutinefunction
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 from warnings import catch_warnings, simplefilter
@@ -114,7 +113,7 @@ class _CurrentFolder:
     ) -> ModuleSpec | None:
         if path is not None or not _in_user_code.get():
             return None
-        return PathFinder.find_spec(fullname, [str(Path.cwd())])
+        return PathFinder.find_spec(fullname, [""])
 
 
 _in_user_code = ContextVar("in_user_code", default=False)

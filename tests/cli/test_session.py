@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import COMMANDS, MEASURING, VARSIM, environment, here, wait_for
+from tests.program import COMMANDS, MEASURING, VARSIM, environment, here, run, wait_for
 from varsim import Experiment
 from varsim.cli.program import varsim
 
@@ -165,7 +165,25 @@ def test_a_lack_of_memory_at_the_start_is_told_in_a_sentence() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     (sentence,) = done.stderr.splitlines()
-    assert re.match(r"Error: .*(memory|segment).*; (take fewer|give it more)", sentence)
+    assert re.match(r"Error: .*([mM]emory|segment).*; (take fewer|give it more)", sentence)
+
+
+@pytest.mark.parametrize("command", ["", "layers", "gains"])
+@pytest.mark.parametrize("error", ["RuntimeError('no\\n(such feature).')", "KeyError"])
+def test_a_numpy_that_cannot_be_loaded_is_told_in_a_sentence(
+    tmp_path: Path, command: str, error: str
+) -> None:
+    """Whatever it raises, as for a variable that disables what it needs; help needs no NumPy."""
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text(f"raise {error}\n")
+    broken = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    done = run(*command.split(), **broken)
+    assert (done.returncode, done.stdout) == (1, "")
+    reason = "no (such feature)" if "such" in error else error
+    assert done.stderr.startswith(f"Error: varsim cannot be loaded ({reason}); give it more")
+    assert done.stderr.count("\n") == 1
+    if command == "layers":
+        assert run("layers", "--help", **broken).returncode == 0
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:

@@ -19,6 +19,7 @@ from varsim.storage.files import (
     atomic_write,
     is_open_at,
     open_locked,
+    open_regular,
     real_path,
     remove_temporary_files,
 )
@@ -62,7 +63,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         self._path, self._suffix = real_path(path), path.suffix.lower()
         self._groups: dict[tuple[str, int], dict[int, R]] = {}
         is_new = not self._path.exists()
-        self._file = os.open(self._path, os.O_RDONLY) if read_only else open_locked(self._path)
+        self._file = open_regular(self._path, os.O_RDONLY) if read_only else open_locked(self._path)
         self._is_new = is_new and not os.fstat(self._file).st_size
         try:
             self._load()
