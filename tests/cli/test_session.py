@@ -244,6 +244,21 @@ def test_what_other_code_writes_is_no_data(tmp_path: Path) -> None:
         assert word in done.stderr
 
 
+def test_code_that_closes_stdout_closes_nothing_of_the_program(tmp_path: Path) -> None:
+    """Rows and sentences are written as ever."""
+    (tmp_path / "mine.py").write_text(
+        "import sys\n\ndef draw(rng, shape):\n    sys.stdout.close()\n"
+        "    return rng.standard_normal(shape)\n"
+    )
+    args = ["-d", "8", "-s", "none", "-n", "6400", "-i", "mine:draw", "-f", "csv"]
+    done = subprocess.run(
+        [*VARSIM, *args], capture_output=True, encoding="utf-8", env=environment(), cwd=tmp_path,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
+    assert done.stderr.endswith("1 of 1 agree with theory.\n")
+
+
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [

@@ -167,15 +167,16 @@ class Session(Generic[B]):
         if not planned.left:
             self.publisher.say("Nothing is left to run.")
             return DONE
+        seconds = None
+        if not self.publisher.quiet:
+            with stdout_to_stderr():  # before the plan, so that an error is the only output
+                seconds = planned.expected_seconds(self.workers)
         # A plan has columns of its own: all of them, or those that have room.
         view = View(tuple(name for name in self.publisher.view.columns if name == ALL))
         if not replace(self.publisher, view=view).write(plan(planned.left, self.workers)):
             return FAILED
-        if not self.publisher.quiet:
-            with stdout_to_stderr():
-                seconds = planned.expected_seconds(self.workers)
-            if seconds is not None:
-                self.publisher.say(f"On this machine it takes about {time_in_words(seconds)}.")
+        if seconds is not None:
+            self.publisher.say(f"On this machine it takes about {time_in_words(seconds)}.")
         return DONE
 
     def _live_columns(self) -> Callable[[Sequence[B]], Sequence[Column]] | None:
