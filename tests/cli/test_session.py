@@ -224,6 +224,25 @@ def test_a_signal_ends_any_command(tmp_path: Path, command: str, number: signal.
     assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
+def test_a_signal_in_a_destructor_is_not_lost(tmp_path: Path) -> None:
+    """Python ignores what is raised there, but the run ends all the same; exit 130."""
+    (tmp_path / "usr.py").write_text(
+        "import os, signal, time\n\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        sum(range(10**6))\n\n"
+        "def phi(h):\n"
+        "    Last()\n"
+        "    time.sleep(30)\n"
+    )
+    done = subprocess.run(
+        [*VARSIM, "gains", "usr:phi"], capture_output=True, encoding="utf-8", cwd=tmp_path,
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2])), timeout=25, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
+
+
 def test_what_other_code_writes_is_no_data(tmp_path: Path) -> None:
     """To the descriptor, by a child process, or to Python's first stdout: it goes to stderr."""
     (tmp_path / "loud.py").write_text(
