@@ -246,7 +246,7 @@ _DRAWN = re.compile(r"\x1b\[[0-9;]*[mAK]|\x1b\[\?25[hl]|\r")
 _PYTHONS_WORDS = re.compile(
     r"Traceback \(most|^\S+:\d+: \w*Warning: |Exception ignored|Fatal Python", re.MULTILINE
 )
-_HANDLED = re.compile("in (main|_handle)$", re.MULTILINE)
+_HANDLED = re.compile("varsim/cli/.* in (main|_handle)$", re.MULTILINE)
 _NO_NUMBERS = {"nan", "NaN", "inf", "-inf", "Infinity", "-Infinity", "None", "null"}
 _LONGEST = 1000
 
