@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from functools import cache
 
@@ -11,8 +12,10 @@ from varsim.initializers import theory
 from varsim.initializers.adapter import Adapter
 from varsim.initializers.documented import names
 from varsim.initializers.initializer import Initializer, load_adapter
-from varsim.parsing import parse_call
-from varsim.usercode import reraise_as_input_error
+from varsim.initializers.layouts import OpenSizes
+from varsim.initializers.modules import ModuleWeight, build, parse_weight
+from varsim.parsing import Call, parse_call
+from varsim.usercode import load_function, reraise_as_input_error
 
 # The beginnings of layers' names without a module.
 _LAYER_PREFIXES = ("conv", "dense", "embedding")
@@ -46,6 +49,8 @@ def find(text: str) -> Initializer:
     >>> find("sparse( std=1, sparsity=1/2 )").text
     'sparse(sparsity=0.5, std=1)'
     """
+    if (weight := _weight(text)) is not None:
+        return weight if weight.text == text else find(weight.text)
     call = parse_call(text)
     if str(call) != text:
         return find(str(call))
@@ -63,6 +68,83 @@ def find(text: str) -> Initializer:
             "as module:function"
         )
     raise InputError(f"initializer {quoted(call.name)} is unknown; {_nearest(call.name)}")
+
+
+def _weight(text: str) -> ModuleWeight | None:
+    """Return the weight that a text names, or the only one of a module; None for no module.
+
+    Raises:
+        InputError: The module is unknown, or has several weights.
+    """
+    parts = parse_weight(text)
+    if parts is not None:
+        call, name, sizes = parts
+        framework = "user" if ":" in call.name else _framework_of(call)
+        if framework is None:
+            raise InputError(
+                f"{call.name} has no weights that varsim knows; see varsim help modules"
+            )
+        return ModuleWeight(call, framework, name, sizes)
+    call = parse_call(text)
+    framework = _framework_of(call)
+    if framework is None:
+        return None
+    layouts = load_adapter(framework).modules[call.name]
+    every = [part for layout in layouts for part in layout.parts or (layout.parameter,)]
+    if len(every) > 1:
+        raise InputError(
+            f"{call} has several weights; name one, as in {call}[{every[0]}]: {', '.join(every)}"
+        )
+    return ModuleWeight(call, framework, every[0])
+
+
+def _framework_of(call: Call) -> str | None:
+    """Return the framework whose module a call makes; None for an initializer."""
+    is_sized = bool(call.positional) or not set(call.options) <= {"bias"}
+    for framework, adapter in adapters().items():
+        if call.name in adapter.modules and (is_sized or call.name not in adapter.layers):
+            return framework
+    return None
+
+
+def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
+    """Return every weight of a module, or None for the text of something else; loads its framework.
+
+    Args:
+        text: A call of a framework's module, or of a user's function without required arguments.
+        sizes: OpenSizes that the arguments leave open.
+
+    Raises:
+        InputError: The module cannot be built, or has no weight with a known layout.
+    """
+    if parse_weight(text) is not None:
+        return None
+    call = parse_call(text)
+    framework = _framework_of(call)
+    if framework is None and ":" in call.name and _is_factory(call):
+        framework = "user"
+    if framework is None:
+        return None
+    if framework == "user":
+        sizes = sizes._replace(inputs=None)
+    else:
+        sizes = load_adapter(framework).open_sizes(sizes)
+    found = build(call, framework, sizes, 0, "float32").weights()
+    if not found:
+        raise InputError(
+            f"{call} has no weights that varsim knows how to read; write a function f(rng, shape) "
+            "that returns one as a matrix, and give it as module:function"
+        )
+    return [ModuleWeight(call, framework, name, sizes) for name in found]
+
+
+def _is_factory(call: Call) -> bool:
+    """Return whether a user's function can be called with these arguments alone."""
+    try:
+        inspect.signature(load_function(call.name)).bind(*call.positional, **call.options)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _nearest(name: str) -> str:
