@@ -289,3 +289,56 @@ def test_masks_count_what_a_loop_counts(transposed: bool) -> None:
         expected = (spread, gather) if transposed else (gather, spread)
         for masks, each in zip(taps.masks((length,)), expected, strict=True):
             assert np.array_equal(masks[0], each)
+
+
+LAYERS = [
+    ("Dense(6)", ()), ("Conv1D(6, 3, strides=2, padding='same')", (9,)),
+    ("Conv1D(4, 3, dilation_rate=2, padding='causal')", (9,)),
+    ("Conv2D(4, (3, 2), groups=2, padding='same')", (7, 6)),
+    ("Conv2D(4, 3, data_format='channels_first')", (7, 6)),
+    ("Conv2DTranspose(4, 3, strides=2)", (5, 4)),
+    ("Conv1DTranspose(4, 3, strides=2, padding='same')", (6,)),
+    ("DepthwiseConv2D(3, depth_multiplier=2, padding='same')", (6, 5)),
+    ("EinsumDense('abc,cde->abde', output_shape=(None, 2, 3))", ()),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "lengths"), LAYERS)
+def test_layers_of_keras_act_as_the_framework_does(text: str, lengths: tuple[int, ...]) -> None:
+    """Forward, over all outputs of a padded convolution; 4 inputs or channels."""
+    needs("keras.layers.Dense")
+    sizes = f", {'x'.join(map(str, lengths))}" if lengths else ""
+    found = weight(f"keras.layers.{text}[kernel{sizes}, 4 inputs]")
+    piece = found.piece
+    import keras
+
+    rng, values = default_rng(9), []
+    for _ in range(REPLICATES):
+        layer = eval(f"keras.layers.{text}", {"keras": keras})  # noqa: S307
+        shape = (8, 3, 4) if "Einsum" in text else (8, *lengths, 4)
+        if "channels_first" in text:
+            shape = (8, 4, *lengths)
+        y = layer(rng.standard_normal(shape, np.float32))
+        values.append(float(np.square(keras.ops.convert_to_numpy(y)).mean()))
+    assert piece.documented is not None
+    within(values, piece.dim * share(piece.masks[0]) * piece.documented[1])
+
+
+KERAS = [
+    "keras.layers.LSTM(16)", "keras.layers.GRU(8)", "keras.layers.MultiHeadAttention(2, 8)",
+    "keras.layers.SeparableConv1D(8, 3)", "keras.layers.Embedding(32, 8)",
+    "keras.layers.Dense(8, kernel_initializer='he_normal')",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_rows_of_layers_of_keras_agree_with_their_documentation() -> None:
+    """The number of inputs is that of --dim; fans are those that Keras takes from a shape."""
+    needs("keras.layers.Dense")
+    table = rows("init", *KERAS, "--dim", "24")
+    assert len(table) == 8 + 6 + 4 + 2 + 1 + 1
+    assert all(row["agrees"] for row in table)
+    claims = {row["init"]: row["claim"] for row in table}
+    assert claims["keras.layers.LSTM(16)[f of h, 24 inputs]"] == "1/max(16,64)"
+    assert claims["keras.layers.SeparableConv1D(8, 3)[depthwise_kernel, 24 inputs]"] == "2/(72+3)"

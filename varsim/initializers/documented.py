@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 from varsim.catalog.distributions import truncated_moments
@@ -232,6 +233,11 @@ _RULES: dict[str, Callable[[Arguments], Claim]] = {
 _AXES = {"in_axis", "out_axis", "batch_axis", "input_axes", "output_axes"}
 
 
+@cache
+def _by_call() -> dict[Call, Claim]:
+    return {parse_call(text): claim for text, claim in CLAIMS.items()}
+
+
 def claim(given: Call, arguments: Arguments) -> Claim | None:
     """Return the documented claim of an initializer, or None if it is unknown.
 
@@ -239,7 +245,7 @@ def claim(given: Call, arguments: Arguments) -> Claim | None:
         given: The canonical name with the arguments that are not the default ones.
         arguments: All arguments by name, with default ones.
     """
-    known = next((claim for text, claim in CLAIMS.items() if parse_call(text) == given), None)
+    known = _by_call().get(given)
     rule = _RULES.get(given.name)
     if known is not None or rule is None or not _AXES.isdisjoint(given.options):
         return known

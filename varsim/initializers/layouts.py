@@ -4,8 +4,8 @@ A layout is data: the axes of a parameter, and the documented E w² of its entri
 letter, or a product of letters in brackets, the slowest first:
 
 ====  ================================================================================
-i, j  inputs that an output sums over
-o, m  outputs, which are summed over backward
+i…l   inputs that an output sums over
+m…o   outputs, which are summed over backward
 k     a tap of a kernel, once per spatial axis; forward and backward it is summed over
 g     groups: independent matrices of one size, such as those of a grouped convolution
 p     parts with names, such as the gates of an LSTM
@@ -42,7 +42,7 @@ Law: TypeAlias = Callable[[Fans], tuple[str, float]]
 Masks: TypeAlias = "tuple[FloatArray, ...]"
 """Per spatial axis 0 and 1, of shape (positions, taps): whether a tap meets an entry there."""
 
-_INPUTS, _OUTPUTS = "ij", "om"
+_INPUTS, _OUTPUTS = "ijl", "mno"
 _OF_LAYER = re.compile(r"(_l\d+(_reverse)?)?")
 _AXIS = re.compile(r"\(([a-z ]+)\)|([a-z])")
 

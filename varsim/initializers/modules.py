@@ -67,7 +67,7 @@ class ModuleWeight(Initializer):
     @property
     def bias(self) -> bool:
         """Whether the call asks for a bias."""
-        return self.call.options.get("bias") is True
+        return True in (self.call.options.get("bias"), self.call.options.get("use_bias"))
 
     @cached_property
     def piece(self) -> Piece:
@@ -76,7 +76,17 @@ class ModuleWeight(Initializer):
         Raises:
             InputError: The module cannot be built, or has no such weight.
         """
-        return self._found(self._build(0)).piece
+        return self._found.piece
+
+    @cached_property
+    def _found(self) -> Found:
+        weights = self._build(0).weights()
+        if self.weight not in weights:
+            raise InputError(
+                f"{self.call} has no weight {quoted(self.weight)} that acts as a matrix; "
+                + nearest(self.weight, weights)
+            )
+        return weights[self.weight]
 
     @cached_property
     def claim(self) -> Claim | None:
@@ -103,13 +113,13 @@ class ModuleWeight(Initializer):
         Raises:
             InputError: The module cannot be built, or the weight has another shape.
         """
-        built = self._build(seed_from(rng, 32), dtype.name)
-        name, piece, bias = self._found(built)
+        name, piece, bias = self._found
         if shape != (piece.dim, piece.columns):
             raise InputError(
                 f"{self.text} acts as W of {piece.dim:,} x {piece.columns:,}, not "
                 f"{shape[0]:,} x {shape[1]:,}; leave dim and fan_out out"
             )
+        built = self._build(seed_from(rng, 32), dtype.name)
         parameter = np.asarray(built.array(name), dtype)
         acting = piece.act(parameter)
         matrix = acting.forward.transpose(1, 0, 2).reshape(shape)
@@ -122,15 +132,6 @@ class ModuleWeight(Initializer):
             None if added is None else self._checked(added, shape[1:], dtype),
             acting,
         )
-
-    def _found(self, built: Built) -> Found:
-        weights = built.weights()
-        if self.weight not in weights:
-            raise InputError(
-                f"{self.call} has no weight {quoted(self.weight)} that acts as a matrix; "
-                + nearest(self.weight, weights)
-            )
-        return weights[self.weight]
 
     def _build(self, seed: int, dtype: str = "float32") -> Built:
         return build(self.call, self.framework, self.sizes, seed, dtype)
