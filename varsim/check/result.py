@@ -17,7 +17,7 @@ from varsim.errors import InputError
 from varsim.fields import STATE, Columns, RowBase, Schema
 from varsim.fields.rounding import short
 from varsim.fields.values import NUMBER, TEXT, WHOLE, ValueType, mapping, optional, sequence
-from varsim.initializers import Initializer, Piece, find, share, whole_or_fraction
+from varsim.initializers import Initializer, Piece, find, share
 from varsim.initializers.documented import REMARKS
 from varsim.layer.question import Experiment
 from varsim.layer.result import fitting_schemes, simple_ratio
@@ -250,10 +250,10 @@ class InitializerCheck(RowBase):
         name="acts", stored=True)
     inputs = _column(
         optional(NUMBER), "For the weight of a module: mean number of inputs in an output's sum.",
-        lambda r: None if r.acts is None else r.summed, header="D", show=whole_or_fraction)
+        lambda r: None if r.acts is None else r.summed, header="D", show=short)
     outputs = _column(
         optional(NUMBER), "The same of outputs in the sum of an input's gradient.",
-        lambda r: None if r.acts is None else r.summed_back, header="n", show=whole_or_fraction)
+        lambda r: None if r.acts is None else r.summed_back, header="n", show=short)
     dtype = _column(
         TEXT, "Floating-point type of W and the products.", lambda r: r.question.dtype, stored=True,
         phrase="{}", is_default=lambda r: r.question.dtype == "float32")

@@ -20,7 +20,6 @@ from varsim.initializers.layouts import (
     OpenSizes,
     Piece,
     share,
-    whole_or_fraction,
 )
 from varsim.initializers.modules import ModuleWeight
 from varsim.initializers.registry import (
@@ -55,5 +54,5 @@ __all__ = [
     "unloadable",
     "versioned",
     "weights",
-    "whole_or_fraction",
+
 ]  # fmt: skip

@@ -21,10 +21,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from varsim.compute import lazy
+from varsim.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +108,12 @@ class Taps(NamedTuple):
         Args:
             lengths: Sizes of the input; by default the interior of a large one.
         """
+        axes = len(self.kernel)
+        if lengths is not None and len(lengths) != axes:
+            raise InputError(
+                f"the input has {len(lengths)} sizes, and the kernel has {axes}; give one per "
+                f"axis, such as {'x'.join(['12'] * axes)}"
+            )
         each = [
             self._axis(axis, None if lengths is None else lengths[axis])
             for axis in range(len(self.kernel))
@@ -132,6 +138,8 @@ class Taps(NamedTuple):
         else:
             gathering = (length + before + after - reach - 1) // stride + 1
             spreading = length
+        if gathering < 1 or spreading < 1:
+            raise InputError(f"an input of size {length} is too small for the kernel; give more")
         places = np.arange(gathering)[:, np.newaxis] * stride + taps - before
         gather = (places >= 0) & (places < spreading)
         offset = np.arange(spreading)[:, np.newaxis] + before - taps
@@ -356,12 +364,3 @@ def constant(value: float) -> Law:
         return f"{value:g}", value
 
     return law
-
-
-def whole_or_fraction(value: float) -> str:
-    """Return a mean number of entries.
-
-    >>> whole_or_fraction(144.0), whole_or_fraction(16 * 2.25), whole_or_fraction(4 / 9)
-    ('144', '36', '4/9')
-    """
-    return str(Fraction(value).limit_denominator(10_000))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     np = lazy("numpy")
 
-_WEIGHT = re.compile(r"(?P<module>.*\))\[(?P<name>[^\],]+)(?P<sizes>(?:, [^\],]+)*)\]")
+_WEIGHT = re.compile(r"(?P<module>.*\)|[\w.:]+)\[(?P<name>[^\],]+)(?P<sizes>(?:, [^\],]+)*)\]")
 _LENGTHS = re.compile(r"\d{1,6}(?:x\d{1,6}){0,2}")
 _INPUTS = re.compile(r"(\d{1,9}) inputs")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 from varsim.compute.provenance import FRAMEWORKS, frameworks
@@ -62,10 +63,18 @@ def find(text: str) -> Initializer:
         if call.name in adapter.layers or call.name.startswith(adapter.prefix):
             return Initializer(call, framework)
     if _is_layer(call.name):
+        places = tuple(place for a in adapters().values() for place in a.layer_modules)
+        modules = [name for adapter in adapters().values() for name in adapter.modules]
+        alike = [name for name in modules if _plain(name) == _plain(call.name)]
+        alike = [] if call.name.startswith(places) else alike
         raise InputError(
-            f"{call.name} is not an initializer, and W must be two-dimensional; write a function "
-            "f(rng, shape) that returns its weight, reshaped to shape = (D, fan-out), and give it "
-            "as module:function"
+            f"{call.name} is no module whose weights varsim knows; "
+            + (
+                f"write {' or '.join(alike)}, with its sizes in brackets"
+                if alike
+                else "write a function f(rng, shape) that returns its weight as a matrix of shape "
+                "(D, fan-out), and give it as module:function"
+            )
         )
     raise InputError(f"initializer {quoted(call.name)} is unknown; {_nearest(call.name)}")
 
@@ -117,11 +126,10 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
     Raises:
         InputError: The module cannot be built, or has no weight with a known layout.
     """
-    if parse_weight(text) is not None:
-        return None
-    call = parse_call(text)
+    named = parse_weight(text)
+    call = parse_call(text) if named is None else named[0]
     framework = _framework_of(call)
-    if framework is None and ":" in call.name and _is_factory(call):
+    if framework is None and ":" in call.name and (named or _is_factory(call)):
         framework = "user"
     if framework is None:
         return None
@@ -129,13 +137,24 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
         sizes = sizes._replace(inputs=None)
     else:
         sizes = load_adapter(framework).open_sizes(sizes)
+    if named is not None:
+        _, name, given = named
+        sizes = OpenSizes(given.lengths or sizes.lengths, given.inputs or sizes.inputs)
+        weight = ModuleWeight(call, framework, name, sizes)
+        has_taps = weight.piece.taps is not None
+        return [weight if has_taps else replace(weight, sizes=sizes._replace(lengths=None))]
     found = build(call, framework, sizes, 0, "float32").weights()
     if not found:
         raise InputError(
             f"{call} has no weights that varsim knows how to read; write a function f(rng, shape) "
             "that returns one as a matrix, and give it as module:function"
         )
-    return [ModuleWeight(call, framework, name, sizes) for name in found]
+    return [
+        ModuleWeight(
+            call, framework, name, sizes if each.piece.taps else sizes._replace(lengths=None)
+        )
+        for name, each in found.items()
+    ]
 
 
 def _is_factory(call: Call) -> bool:
