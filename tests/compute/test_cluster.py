@@ -185,14 +185,14 @@ def test_only_its_user_reaches_a_local_cluster() -> None:
     with _local(1) as local:
         with Client(local.scheduler_address, security=local.security, set_as_default=False) as user:
             ((computes, known),) = user.scheduler_info()["workers"].items()
-            folder = Path(known["local_directory"]).parents[1]
-        assert folder.stat().st_mode & 0o077 == 0
-        scheduler: Any = local.scheduler
-        assert Path(scheduler.local_directory).is_relative_to(folder)
         for address in (local.scheduler_address, known["nanny"], computes):
             assert answers(address, local.security)
             assert not answers(address, Security.temporary())
             assert not answers(address.replace("tls:", "tcp:"), Security())
+        scheduler: Any = local.scheduler
+        folder = Path(scheduler.local_directory).parents[1]
+        assert folder.stat().st_mode & 0o077 == 0
+        assert Path(known["local_directory"]).is_relative_to(folder)
         for port in (scheduler.http_server.port, known["services"]["dashboard"]):
             for path in ("metrics", "health", "json/counts.json", "info/main/workers.html"):
                 with pytest.raises(HTTPError, match="404"):
