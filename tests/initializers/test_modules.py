@@ -342,3 +342,18 @@ def test_rows_of_layers_of_keras_agree_with_their_documentation() -> None:
     claims = {row["init"]: row["claim"] for row in table}
     assert claims["keras.layers.LSTM(16)[f of h, 24 inputs]"] == "1/max(16,64)"
     assert claims["keras.layers.SeparableConv1D(8, 3)[depthwise_kernel, 24 inputs]"] == "2/(72+3)"
+
+
+@pytest.mark.slow
+def test_rows_of_modules_resume_and_are_drawn(tmp_path: Any) -> None:
+    """With more draws, to the bytes of an uninterrupted run; for any number of workers."""
+    needs("torch.nn.Linear")
+    file = tmp_path / "modules.jsonl"
+    names = ("torch.nn.Conv2d(8, 6, 3, groups=2)", "torch.nn.GRUCell(8, 4)")
+    whole = here("init", *names, "--draws", "16", "--format", "jsonl", "--workers", "1").stdout
+    for draws in ("8", "16"):
+        done = here("init", *names, "--draws", draws, "-o", str(file), "--resume", "-j", "2")
+        assert done.returncode == 0
+    assert file.read_text() == whole
+    assert here("plot", str(file), "-o", str(tmp_path / "modules.svg")).returncode == 0
+    assert "14 of 14 pairs agree: 14 identical." in here("compare", str(file), str(file)).stderr

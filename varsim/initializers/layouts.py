@@ -149,7 +149,7 @@ class Taps(NamedTuple):
 
 def share(masks: Masks) -> float:
     """Return the mean share of taps that meet an entry."""
-    return math.prod(float(mask.mean()) for mask in masks)
+    return math.prod((float(mask.mean()) for mask in masks), start=1.0)
 
 
 class Acting(NamedTuple):
