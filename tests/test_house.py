@@ -25,14 +25,14 @@ FLOORS = [
     {"initializers"},
     {"settings"},
     {"layer"},
-    {"stack", "check"},
+    {"stack", "check", "tolerance"},
     {"comparison", "runner"},
     {"storage"},
     {"report"},
     {"plots"},
     {"kinds"},
     {"notebook"},
-    {"api", "cli"},
+    {"api", "cli", "testing"},
     {"__init__", "__main__"},
 ]
 """Rooms from the ground up. A room imports from floors below its own, and a folder from itself."""

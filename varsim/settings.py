@@ -343,6 +343,20 @@ STACK = _by_name(
 CHECK = _by_name(LAYER["dim"], LAYER["fan_out"], Setting("draws", COUNT), _SEED, _DTYPE)
 """The settings of a check of initializers, beside their names."""
 
+TOLERANCE = _by_name(
+    Setting("entries", WHOLE_NUMBERS, [2500]),
+    Setting("dist", _W_DIST.reader, ["normal", "uniform", "truncated", "laplace"]),
+    LAYER["dim"],
+    LAYER["fan_out"],
+    Setting("rows", WHOLE_NUMBERS, [1]),
+    _X_DIST,
+    _W_DIST._replace(default=["normal"]),
+    Setting("false_failure", SHARE),
+    Setting("power", SHARE),
+    Setting("sees", listed("shares", lambda item: [share(item)]), [0.5, 0.226, 0.05, 0.01]),
+)
+"""The settings of a tolerance: of independent entries, or of outputs x @ W."""
+
 RUN = _by_name(
     Setting(
         "workers",

@@ -17,7 +17,7 @@ _BOM = "\ufeff"
 
 _NOT_MEASURED = {
     "comparison": "comparisons", "gain": "gains", "critical": "critical points",
-    "plan": "the plan of a dry run",
+    "plan": "the plan of a dry run", "tolerance": "tolerances",
 }  # fmt: skip
 """Kinds of records without measurements, with their plurals."""
 
