@@ -85,18 +85,13 @@ class _Test(NamedTuple):
     def of(cls, sums: _Sums, kurtosis: float | str | None, false_failure: float) -> _Test:
         if isinstance(kurtosis, str):
             name, squares = tolerance.of_entries(kurtosis)
-            about, rest = f"{name} entries", false_failure
-        elif kurtosis is not None:
-            value = tolerance.check_kurtosis(float(kurtosis))
-            squares, about, rest = (
-                tolerance.of_kurtosis(value),
-                f"kurtosis {value:g}",
-                false_failure,
-            )
-        else:
-            most, rest = tolerance.kurtosis_and_rest(sums.kurtosis, sums.entries, false_failure)
-            about = f"kurtosis {sums.kurtosis:.3g}, at most {most:.3g}"
-            squares = tolerance.of_kurtosis(min(most, tolerance.HEAVIEST))
+            return cls(squares, false_failure, false_failure, f"{name} entries")
+        if kurtosis is not None:
+            squares = tolerance.of_kurtosis(tolerance.check_kurtosis(float(kurtosis)))
+            return cls(squares, false_failure, false_failure, f"kurtosis {kurtosis:g}")
+        most, rest = tolerance.kurtosis_and_rest(sums.kurtosis, sums.entries, false_failure)
+        squares = tolerance.of_kurtosis(tolerance.check_kurtosis(most))
+        about = f"kurtosis {sums.kurtosis:.3g}, at most {most:.3g}"
         return cls(squares, false_failure, rest, about)
 
     def check(self, what: str, sums: _Sums, claim: float, shape: tuple[int, ...] | None) -> None:

@@ -33,8 +33,7 @@ MAX_COUNT = 10**15
 LEAST_PROBABILITY = 1e-100
 """The least probability that is computed."""
 
-LIGHTEST, HEAVIEST = 1.0, 100.0
-"""The limits of a kurtosis."""
+_LIGHTEST, _HEAVIEST = 1.0, 1e6
 
 # The largest kurtosis of the named distributions of W with all moments.
 _LARGEST_NAMED = 9.0
@@ -62,12 +61,14 @@ class Squares(NamedTuple):
         left: Its skewness, for the limit below.
         right: Its skewness, for the limit above.
         log_moment: Moments of an entry with tails heavier than a normal one's; else None.
+        factors: Laws of entries in a block with such tails, and their numbers.
     """
 
     sigma: float
     left: float
     right: float
     log_moment: LogMoment | None = None
+    factors: tuple[tuple[Squares, int], ...] = ()
 
     def lower(self, count: int, probability: float) -> float:
         """Return the limit below which a mean of ``count`` units has a probability."""
@@ -80,7 +81,9 @@ class Squares(NamedTuple):
         has N P(|w| > c) > q for c^j = N E|w|^j / q, with any j. An entry of c adds c² / N.
         """
         if self.log_moment is None:
-            return _pearson(self.sigma, self.right, count, probability, upper=True)
+            limit = _pearson(self.sigma, self.right, count, probability, upper=True)
+            of_factors = (each.upper(size * count, probability) for each, size in self.factors)
+            return max([limit, *of_factors])
         others = probability * (1.0 - _SHARE_OF_ONE)
         limit = _pearson(self.sigma, self.right, count, others, upper=True)
         log_odds = math.log(count / (probability * _SHARE_OF_ONE))
@@ -213,9 +216,9 @@ def check_kurtosis(value: float) -> float:
     Raises:
         InputError: It is not allowed.
     """
-    if not LIGHTEST <= value <= HEAVIEST:
+    if not _LIGHTEST <= value <= _HEAVIEST:
         raise InputError(
-            f"kurtosis is {value:g}; give a number from {LIGHTEST:g} to {HEAVIEST:g}, such as 3 "
+            f"kurtosis is {value:g}; give a number from {_LIGHTEST:g} to {_HEAVIEST:g}, such as 3 "
             "for normal entries or 1.8 for uniform ones"
         )
     return value
@@ -307,12 +310,21 @@ def of_outputs(question: Experiment, rows: int) -> Squares:
         s' = 3 + Σ (s - 3) a² / A²,
 
     between the least of s and 3, and the largest. Normal factors have s = 2. Each limit takes the
-    wider one.
+    wider one. A mean of x with the share p = (E x)² / E x² adds p (Σ w)² / D per column, a term
+    with the share b of the variance, and so at most b² 2 / p to s'.
 
     Raises:
         InputError: A distribution lacks moments.
     """
-    entries = [of_distribution(name) for name in (question.x_dist, str(question.w_dist))]
+    x, w = (of_distribution(name) for name in (question.x_dist, str(question.w_dist)))
     sigma = math.sqrt(max(0.0, block_error2(question, BlockShape(1, rows, question.n))))
-    skews = [2.0, *(each.right / each.sigma for each in entries if each.sigma)]
-    return Squares(sigma, min(skews) * sigma, max(3.0, *skews) * sigma)
+    if not sigma:
+        return Squares(0.0, 0.0, 0.0)
+    skews = [2.0, *(each.right / each.sigma for each in (x, w) if each.sigma)]
+    base = find_distribution(question.x_dist)
+    p = base.mean**2 / (base.mean**2 + base.variance)
+    of_mean = 8.0 * p**3 / (question.n * sigma**2) ** 2  # b = 2p² / (n σ²)
+    sizes = ((x, question.dim * rows), (w, question.dim * question.n))
+    factors = tuple((each, size) for each, size in sizes if each.log_moment is not None)
+    right = max(3.0, *skews) + of_mean
+    return Squares(sigma, min(skews) * sigma, right * sigma, factors=factors)
