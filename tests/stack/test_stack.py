@@ -32,8 +32,9 @@ from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
+from varsim.report.rows import members_in_words
 from varsim.stack import sampling
-from varsim.stack.kind import layers_in_words, stack_table
+from varsim.stack.kind import stack_table
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
@@ -939,7 +940,7 @@ def test_a_caveat_with_numbers_says_of_which_layer_they_are() -> None:
     rows = simulate_layers(stack("relu", *(32,) * 51, batch=8, networks=16))
     heavy = [row.layer for row in rows if "heavy-tails" in ids(row)]
     (sentence,) = [each for each in stack_table(rows).caveats if "carry the mean (" in each]
-    assert f": {layers_in_words(heavy)}: " in sentence
+    assert f": {members_in_words('layer', heavy)}: " in sentence
     assert sentence.endswith(f"the typical network has {rows[-1].median:.3g} (in layer 50).")
 
 
@@ -950,7 +951,7 @@ def test_a_caveat_with_numbers_says_of_which_layer_they_are() -> None:
 )  # fmt: skip
 def test_layers_are_listed_by_runs(layers: list[int], words: str) -> None:
     """Up to four runs of neighbours; of more the range."""
-    assert layers_in_words(layers) == words
+    assert members_in_words("layer", layers) == words
 
 
 def ids(row: LayerResult) -> list[str]:
