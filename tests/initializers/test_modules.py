@@ -14,7 +14,7 @@ from varsim import InputError
 from varsim.initializers import ModuleWeight, OpenSizes, find, share, weights
 from varsim.initializers.layouts import Taps
 
-REPLICATES = 60
+REPLICATES = 40
 
 LIMIT = 5.0
 """In standard errors: one in two million tests fails by chance."""
