@@ -8,6 +8,7 @@ so at alpha = 1e-9, which is its chance of a false failure. Seeds are fixed.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
@@ -23,7 +24,7 @@ from scipy import integrate, stats
 
 from tests.laws import BOUND
 from tests.program import needs, parse
-from tests.rows import text_of
+from tests.rows import record_of, text_of
 from tests.tiers import share
 from varsim import InputError
 from varsim import layers as simulate_layers
@@ -853,17 +854,23 @@ def small(**other: Any) -> Network:
     return Network(**{**plain, "networks": 16, **other})
 
 
-def test_medians_of_a_resumed_stack_are_of_its_last_run() -> None:
-    """They cannot be added up, and the row says so."""
-    study = StackStudy(small())
-    first = study.rows(study.empty().plus(*study.sample(range(10))))
-    resumed, totals, is_done = study.resume(parse(text_of(first), ".jsonl"))
+def test_medians_are_of_the_first_networks() -> None:
+    """Of 1,024 at most, in one run and in a resumed one."""
+    study = StackStudy(small(widths=(2, 2), batch=1, networks=1030))
+    samples = study.sample(range(1030))
+    before = study.rows(study.empty().plus(*samples[:1020]))
+    resumed, totals, is_done = study.resume(parse(text_of(before), ".jsonl"))
     assert totals is not None
     assert not is_done
-    for row in resumed.rows(totals.plus(*resumed.sample(range(10, 16)))):
-        assert (row.networks, row.median_networks) == (16, 6)
-        (message,) = (caveat.message for caveat in row.caveats if caveat.id == "median")
-        assert "of the last 6 networks" in message
+    (row,) = resumed.rows(totals.plus(*samples[1020:]))
+    (at_once,) = study.rows(study.empty().plus(*samples))
+    assert text_of([row]) == text_of([at_once])
+    first = [sample.moments[0] for sample in samples[:1024]]
+    assert row.median == np.median([moments[1] for moments in first])
+    assert row.gradient_median == np.median([moments[-1] for moments in first])
+    assert row.median != before[0].median
+    cell = json.dumps(record_of(row)["totals"])
+    assert len(cell) < 32_767
 
 
 def test_seeds_and_networks_differ() -> None:

@@ -106,16 +106,13 @@ def _obstacle(a: LayerResult, b: LayerResult) -> str | None:
 
 
 def _pooled(parts: Sequence[LayerResult]) -> LayerResult:
-    """Return the row of all networks, with the medians of the part with most networks."""
-    first, largest = parts[0], max(parts, key=lambda part: part.median_networks)
+    """Return the row of all networks."""
+    first = parts[0]
     counts = [p.counts for p in parts if p.counts is not None and p.histogram == first.histogram]
     counted = len(counts) == len(parts)
     return replace(
         first,
         totals=LayerTotals.pooled([part.totals for part in parts]),
-        median=largest.median,
-        gradient_median=largest.gradient_median,
-        median_networks=largest.median_networks,
         next_check=None,
         counts=tuple(map(sum, zip(*counts, strict=True))) if counted else None,
         histogram=first.histogram if counted else None,
