@@ -257,7 +257,7 @@ class LayerResult(RowBase):
             return False
         return slack > (LARGEST_SLACK if self.agrees is False else 3 * LARGEST_SLACK)
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         return (*self.pooling(), *self.weakness("networks"), *_caveats(self))
