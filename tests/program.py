@@ -38,6 +38,7 @@ COMMANDS = {
     "layers": "layers --width 8 --depth 2 --networks 8 --batch 4 --activation tanh,relu",
     "init": "init orthogonal trunc_normal(std=0.1) --dim 8 --draws 8",
     "gains": "gains tanh relu --variance 1,2",
+    "tolerance": "tolerance --entries 10,100 --dist normal",
     "compare": f"compare {DATA / 'results.jsonl'} {DATA / 'results.csv'}",
 }
 """Every command with an --output of rows, on little work."""

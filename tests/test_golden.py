@@ -37,6 +37,7 @@ FORMATTED = {
     "check": "init trunc_normal sparse(std=1) -d 8 --draws 8",
     "gains": "gains relu tanh -v 1,2",
     "critical": "gains relu tanh --critical",
+    "tolerance": "tolerance -n 100,2500 --sees 5%,-5%",
     "comparison": "compare a.jsonl b.csv",
 }
 """Commands whose results are kept in every format."""
@@ -51,6 +52,7 @@ SHOWN = {
     "exponents": "-d 512 -s 1e5,512 -n 6400",
     "digits": "-d 2048 -n 6400 --alpha 5% --confidence 99%",
     "sweep": "-d 8,8 -s sqrt,xavier --fan-out 4 -g 1,5/3 -x normal,laplace --w-std 1,2 -n 640",
+    "tolerance-outputs": "tolerance -d 64 --rows 1,64 -x normal,laplace",
     "plot": "-d 8 -s none,sqrt -n 6400 --plot",
     "plot-histogram": "-d 2 -s sqrt -n 6400 --histogram --plot",
     "stack-correlated": "layers --width 8 --depth 3 --networks 8 --correlation 0.5 --norm layer",

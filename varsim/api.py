@@ -34,6 +34,7 @@ from varsim.settings import (
 from varsim.statistics import check_probability
 
 if TYPE_CHECKING:
+    from varsim import initializers
     from varsim.check import question as check_question
     from varsim.check import study as check
     from varsim.check.result import InitializerCheck
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from varsim.stack.question import Network
     from varsim.stack.result import LayerResult
 else:
+    initializers = lazy("varsim.initializers")
     check, check_question = lazy("varsim.check.study"), lazy("varsim.check.question")
     stack, stack_question = lazy("varsim.stack.study"), lazy("varsim.stack.question")
     theory = lazy("varsim.stack.theory")
@@ -250,15 +252,16 @@ def layers(
     confidence = check_probability("confidence", confidence)
     checked_truth("histogram", histogram)
     checked_truth("infinite_width", infinite_width)
-    for each in asked:  # theory refuses invalid networks before anything is sampled
-        theory.predict(each)
+    for each in asked:
+        if ":" in each.activation:  # theory may refuse a user's function: before any sampling
+            theory.predict(each)
     studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
 
 
 def check_initializer(
     name: str,
-    dim: Wholes = 512,
+    dim: Wholes = None,
     fan_out: Wholes = None,
     *,
     draws: Wholes = 64,
@@ -272,8 +275,9 @@ def check_initializer(
 
     Args:
         name: As for ``init`` of an :class:`Experiment`: ``"torch.nn.Linear"``, or
-            ``"module:function"`` for a user's ``f(rng, shape)``.
-        dim: D, the number of rows of W (fan-in).
+            ``"module:function"`` for a user's ``f(rng, shape)``, or the weight of a module, such
+            as ``"torch.nn.LSTM(64, 64)[i of x]"``.
+        dim: D, the number of rows of W (fan-in): 512 by default, or that of the module.
         fan_out: n, the number of columns; D by default.
         draws: Number of independent W, at least 8: the replicates of every error.
         seed: Root of all random streams.
@@ -297,6 +301,9 @@ def check_initializer(
     confidence = check_probability("confidence", confidence)
     given = {"dim": dim, "fan_out": fan_out, "draws": draws, "seed": seed, "dtype": dtype}
     values: dict[str, Any] = {"dim": 512, "draws": 64}
+    weight = initializers.find(name)
+    if isinstance(weight, initializers.ModuleWeight):
+        values |= {"dim": weight.piece.dim, "fan_out": weight.piece.columns}
     values |= {n: _one(n, value) for n, value in read_settings(CHECK, given).items()}
     values.setdefault("fan_out", values["dim"])
     number = values.pop("draws")

@@ -38,10 +38,11 @@ from varsim.parsing import MAX_VALUES, expand, is_range, items, number, split_ca
 if TYPE_CHECKING:
     import secrets
 
-    from varsim import activations
+    from varsim import activations, initializers
     from varsim.activations import gains
     from varsim.initializers import documented
 else:
+    initializers = lazy("varsim.initializers")
     gains, activations = lazy("varsim.activations.gains"), lazy("varsim.activations")
     documented, secrets = lazy("varsim.initializers.documented"), lazy("secrets")
 
@@ -213,6 +214,13 @@ def _seeds(item: str) -> list[int]:
         raise InputError(f"{error.reason}; give a whole number, or random") from None
 
 
+def _spatial(text: str) -> tuple[int, ...]:
+    parts = text.lower().split("x")
+    if not 1 <= len(parts) <= 3 or not all(p.isdecimal() and 0 < len(p) < 7 for p in parts):
+        raise InputError(f"{quoted(text)} is no size; write one to three numbers, like 12x12")
+    return tuple(map(int, parts))
+
+
 def activation_names() -> list[str]:
     """Return the names of activations, with their aliases."""
     return [*activations.ACTIVATIONS, *activations.ALIASES]
@@ -233,6 +241,7 @@ COUNT = one("count", lambda text: whole_number(number(text)))
 NUMBER = one("number", lambda text: float(number(text)))
 SHARE = one("share", share)
 DURATION = one("duration", duration)
+SPATIAL = one("sizes", _spatial)
 
 WHOLE_NUMBERS = listed(
     "whole numbers", lambda item: [whole_number(value) for value in expand(item, whole=True)]
@@ -333,6 +342,20 @@ STACK = _by_name(
 
 CHECK = _by_name(LAYER["dim"], LAYER["fan_out"], Setting("draws", COUNT), _SEED, _DTYPE)
 """The settings of a check of initializers, beside their names."""
+
+TOLERANCE = _by_name(
+    Setting("entries", WHOLE_NUMBERS, [2500]),
+    Setting("dist", _W_DIST.reader, ["normal", "uniform", "truncated", "laplace"]),
+    LAYER["dim"],
+    LAYER["fan_out"],
+    Setting("rows", WHOLE_NUMBERS, [1]),
+    _X_DIST,
+    _W_DIST._replace(default=["normal"]),
+    Setting("false_failure", SHARE),
+    Setting("power", SHARE),
+    Setting("sees", listed("shares", lambda item: [share(item)]), [0.5, 0.226, 0.05, 0.01]),
+)
+"""The settings of a tolerance: of independent entries, or of outputs x @ W."""
 
 RUN = _by_name(
     Setting(
@@ -505,6 +528,8 @@ def questions(
         if values["gain"] is not None and not _takes_gain(scale):
             gainless.add(scale)
             values["gain"] = None
+        if not (swept.get("dim") or swept.get("fan_out")) and "dim" in values:
+            values |= _sizes_of_module(values["init"])
         question = build(**values, **fixed)
         identity = question.key, values["seed"]
         repeated += identity in asked and scale not in gainless
@@ -519,6 +544,19 @@ def questions(
     if gainless:
         notes += [f"Note: The gain does not apply to scale {without}, which runs without it."]
     return list(asked.values()), notes
+
+
+def _sizes_of_module(init: object) -> dict[str, object]:
+    """Return the sizes of W if it is the weight of a module; else none."""
+    weight = None if init is None else initializers.find(str(init))
+    if not isinstance(weight, initializers.ModuleWeight):
+        return {}
+    if initializers.share(weight.piece.masks[0]) != 1.0:
+        raise InputError(
+            f"an output of {weight.text} sums over some of its taps only; run: varsim init "
+            f"{quoted(str(weight.call))}"
+        )
+    return {"dim": weight.piece.dim, "fan_out": weight.piece.columns}
 
 
 def _takes_gain(scale: str) -> bool:

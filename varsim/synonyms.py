@@ -160,6 +160,17 @@ OPTIONS: Mapping[str, Mapping[str, str]] = {
         "--trials": "--draws",
         "-n": "--draws",
     },
+    "tolerance": {
+        "--samples": "--entries",
+        "--size": "--entries",
+        "--numel": "--entries",
+        "--distribution": "--dist",
+        "--fan-in": "--dim",
+        "--batch": "--rows",
+        "--alpha": "--false-failure",
+        "--error": "--sees",
+        "--precision": "--sees",
+    },
 }
 """Further options of other names, by command."""
 
@@ -189,6 +200,11 @@ COMMANDS: Mapping[str, str] = {
     "figure": "varsim plot",
     "draw": "varsim plot",
     "chart": "varsim plot",
+    "tolerances": "varsim tolerance",
+    "tol": "varsim tolerance",
+    "rtol": "varsim tolerance",
+    "test": "varsim tolerance for the tolerance of a test, or varsim --check",
+    "assert": "varsim tolerance for the tolerance of a test, or varsim --check",
     "man": "varsim help",
     "docs": "varsim help",
 }
@@ -219,7 +235,8 @@ _TOPICS: Mapping[str, str] = {
     **dict.fromkeys(("relu", "gelu", "tanh", "activation"), "activations"),
     **dict.fromkeys(("z", "verdict", "alpha", "holm", "error", "errors", "seed"), "statistics"),
     **dict.fromkeys(("dask", "cluster", "slurm", "parallel"), "clusters"),
-    **dict.fromkeys(("samples", "accuracy", "tolerance"), "precision"),
+    **dict.fromkeys(("samples", "accuracy"), "precision"),
+    **dict.fromkeys(("test", "tests", "pytest", "tolerances", "assert", "rtol", "atol"), "testing"),
     **dict.fromkeys(("api", "notebook", "jupyter", "library"), "python"),
     **dict.fromkeys(
         ("examples", "attention", "transformer", "conv", "recipe", "embedding", "embeddings"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from threading import Event, Timer
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -29,6 +32,9 @@ from varsim.compute import ComputeError, EqualJobs, Map, Mapper, ordered_map, th
 from varsim.compute.cluster import _SECONDS, _local, _seconds, cluster
 from varsim.compute.processes import _budget, _group, grouped
 from varsim.layer.study import LayerStudy
+
+if TYPE_CHECKING:
+    from distributed import Security
 
 pytest.importorskip("distributed", reason="the extra varsim[cluster] is not installed")
 
@@ -170,6 +176,82 @@ def test_a_local_cluster_replaces_frozen_processes() -> None:
     with _local(0) as local:
         scheduler: Any = local.scheduler
         assert scheduler.worker_ttl == 30.0
+
+
+def test_only_its_user_reaches_a_local_cluster() -> None:
+    """Its scheduler, worker and nanny refuse others, HTTP shows nothing, and folders are closed."""
+    from distributed import Client, Security
+
+    with _local(1) as local:
+        with Client(local.scheduler_address, security=local.security, set_as_default=False) as user:
+            ((computes, known),) = user.scheduler_info()["workers"].items()
+        for address in (local.scheduler_address, known["nanny"], computes):
+            assert answers(address, local.security)
+            assert not answers(address, Security.temporary())
+            assert not answers(address.replace("tls:", "tcp:"), Security())
+        scheduler: Any = local.scheduler
+        folder = Path(scheduler.local_directory).parents[1]
+        assert folder.stat().st_mode & 0o077 == 0
+        assert Path(known["local_directory"]).is_relative_to(folder)
+        for port in (scheduler.http_server.port, known["services"]["dashboard"]):
+            for path in ("metrics", "health", "json/counts.json", "info/main/workers.html"):
+                with pytest.raises(HTTPError, match="404"):
+                    urlopen(f"http://127.0.0.1:{port}/{path}")
+
+
+def answers(address: str, security: Security) -> bool:
+    """Whether a server of a cluster answers a client with that certificate."""
+    from distributed.core import rpc
+
+    async def identity() -> object:
+        args = security.get_connection_args("client")
+        async with rpc(address, timeout=1, connection_args=args) as server:
+            return await server.identity()
+
+    try:
+        return bool(asyncio.run(identity()))
+    except OSError:
+        return False
+
+
+def test_a_cluster_with_certificates_computes_for_those_who_have_them(
+    tmp_path: Path,
+) -> None:
+    """Certificates are those of Dask's configuration; without them, no scheduler answers."""
+    from distributed import Security
+
+    security = Security.temporary()
+    file = tmp_path / "all.pem"
+    file.write_text(security.tls_client_key + security.tls_client_cert, encoding="utf-8")
+    tls = {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
+    for name in ("CA_FILE", "CLIENT__CERT", "SCHEDULER__CERT", "WORKER__CERT"):
+        tls[f"DASK_DISTRIBUTED__COMM__TLS__{name}"] = str(file)
+    with new_scheduler(tmp_path, **tls) as (address, _), worker(address, **tls):
+        assert address.startswith("tls://")
+        args = ("-d", "64", "-f", "csv", "--scheduler", address)
+        assert run(*args, **tls).stdout == run(*args[:-2]).stdout
+        assert_refused(run(*args), f"no scheduler answers at {address}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_a_signal_to_all_processes_of_a_local_cluster_keeps_the_finished_rows(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """As from a terminal that is closed: exit 130, and no process prints a traceback."""
+    file = tmp_path / "sweep.csv"
+    with subprocess.Popen(
+        [*VARSIM, *LONG, "--scheduler", "local", "-j", "1", "--output", str(file), "--resume"],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as running:  # fmt: skip
+        wait_for(lambda: file.exists() and file.read_bytes().count(b"\n") >= 2)
+        os.killpg(running.pid, number)
+        stdout, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert stdout == file.read_text(encoding="utf-8")
+    assert re.fullmatch(
+        r"Interrupted: \d of 8 rows were done\.\n\d of \d agree with theory\.\n", stderr
+    )
 
 
 def test_a_scheduler_without_workers_is_one_sentence(
@@ -337,7 +419,7 @@ class FakeClient:
 def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     """The client of every cluster of a test; it is asked every time."""
     client = FakeClient()
-    monkeypatch.setattr("varsim.compute.cluster._connect", lambda _: client)
+    monkeypatch.setattr("varsim.compute.cluster._connect", lambda *_: client)
     monkeypatch.setattr("varsim.compute.cluster._check_workers", lambda _: None)
     monkeypatch.setattr("varsim.compute.cluster._POLL_SECONDS", 0.0)
     return client
@@ -390,11 +472,13 @@ def test_a_call_that_cannot_end_is_not_waited_for(
     stuck.set()
 
 
-def test_without_distributed_it_is_one_sentence(tmp_path: Path) -> None:
-    """The extra is named; nothing else needs it."""
-    (tmp_path / "distributed.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
-    done = run("--scheduler", "local", PYTHONPATH=str(tmp_path))
-    assert_refused(done, "pip install distributed")
+@pytest.mark.parametrize("package", ["cryptography", "distributed"])
+def test_without_its_packages_it_is_one_sentence(tmp_path: Path, package: str) -> None:
+    """The missing one is named; nothing else needs it."""
+    (tmp_path / f"{package}.py").write_text("raise ImportError('none here')\n", encoding="utf-8")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = run("--scheduler", "local", PYTHONPATH=path)
+    assert_refused(done, f"pip install {package}")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from varsim.fields.schema import _checksum
 from varsim.initializers import adapters, find, installed, patterns, unloadable
 from varsim.initializers.documented import CLAIMS
 from varsim.initializers.theory import INITIALIZERS, gram
+from varsim.initializers.torch_modules import LAYOUTS
 from varsim.layer.result import RESULTS
 from varsim.layer.sampling import stream, whole
 
@@ -240,36 +241,48 @@ def test_what_a_framework_does_not_have_is_one_sentence(init: str, sentence: str
     assert done.stdout == ""
 
 
-LAYERS = [
-    "torch.nn.Conv2d", "torch.nn.Conv2d(3, 64, 3)", "torch.nn.ConvTranspose1d",
-    "torch.nn.Embedding", "torch.nn.LSTM", "torch.nn.GRUCell", "torch.nn.Bilinear",
-    "torch.nn.LazyLinear", "keras.layers.Conv2D", "keras.layers.Dense", "flax.linen.Conv",
-    "flax.nnx.Linear",
-]  # fmt: skip
+LAYERS = ["torch.nn.LayerNorm", "torch.nn.LazyLinear", "flax.linen.Conv", "flax.nnx.BatchNorm(3)"]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("command", [("init",), ("-s", "sqrt", "-i"), ("layers", "--init")])
 def test_a_layer_is_one_sentence(layer: str, command: tuple[str, ...]) -> None:
-    """It says that W has two dimensions, and how to hand over a reshaped one; nothing is loaded."""
+    """It says how to hand over its weight as a matrix; nothing is loaded."""
     done = here(*command, layer)
     assert (done.returncode, done.stdout) == (2, "")
     sentence = " ".join(done.stderr.split())
-    assert f"{layer.partition('(')[0]} is not an initializer, and W must be two-dim" in sentence
-    assert "reshaped to shape = (D, fan-out), and give it as module:function." in sentence
+    assert f"{layer.partition('(')[0]} is no module whose weights varsim knows; write" in sentence
+    assert "as a matrix of shape (D, fan-out), and give it as module:function." in sentence
     assert "did you mean" not in sentence
 
 
+def test_a_layer_without_its_module_is_named_in_full() -> None:
+    """In every framework that has it."""
+    for name in ("conv2d", "nn.Conv2d", "Conv2D(3, 4, 3)"):
+        with pytest.raises(InputError, match=r"write torch\.nn\.Conv2d or keras\.layers\.Conv2D, "):
+            find(name)
+
+
 def test_every_layer_of_a_framework_is_known_for_one() -> None:
-    """But for Linear, which is an initializer too."""
+    """Some have weights with a known layout, and Linear is an initializer too."""
     needs("torch")
     import torch
 
     classes = {name for name, member in vars(torch.nn).items() if isinstance(member, type)}
     assert {"Conv2d", "Linear", "LSTM"} <= classes
-    for name in sorted(classes - {"Linear"}):
-        with pytest.raises(InputError, match="must be two-dimensional"):
+    for name in sorted(classes - {"Linear"} - set(LAYOUTS)):
+        with pytest.raises(InputError, match="is no module whose weights varsim knows"):
             find(f"torch.nn.{name}")
+    for name in LAYOUTS:
+        assert weights_named(f"torch.nn.{name}(8)")
+
+
+def weights_named(text: str) -> bool:
+    """Whether a module has a weight, or its error names several."""
+    try:
+        return find(text).text == f"{text}[weight]"
+    except InputError as error:
+        return "has several weights; name one" in str(error)
 
 
 COMPLEX = 'jax.nn.initializers.lecun_normal(dtype="complex64")'
@@ -475,7 +488,7 @@ def test_there_is_one_list_of_frameworks() -> None:
     assert tuple(adapters()) == FRAMEWORKS
     assert [*INITIALIZERS] == patterns()[: len(INITIALIZERS)]
     for name, adapter in adapters().items():
-        assert adapter.patterns
+        assert adapter.patterns or adapter.modules
         for pattern in adapter.patterns:
             assert find(pattern.replace("*", "anything")).framework == name
 

@@ -224,7 +224,7 @@ def test_a_bias_adds_its_claim() -> None:
     ("fields", "sentence"),
     [
         ({"init": "orthogonl"}, "did you mean orthogonal"),
-        ({"init": "torch.nn.Conv2d"}, "W must be two-dimensional; write a function"),
+        ({"init": "torch.nn.LayerNorm"}, "is no module whose weights varsim knows; write a"),
         ({"init": "torch.nn.conv2d"}, "is unknown"),
         ({"init": "orthogonal(g=1)"}, r"write orthogonal\(gain=1\)$"),
         ({"init": "orthogonal(gain=0)"}, "gain is 0; give a number above 0"),

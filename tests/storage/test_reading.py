@@ -46,7 +46,7 @@ def test_a_file_of_varsim_before_1_is_refused(schema: int, suffix: str, tmp_path
 @pytest.mark.parametrize(
     ("kind", "named"),
     [("comparison", "comparisons"), ("gain", "gains"), ("critical", "critical points"),
-     ("plan", "the plan of a dry run")],
+     ("plan", "the plan of a dry run"), ("tolerance", "tolerances")],
 )  # fmt: skip
 def test_what_was_not_measured_is_named(kind: str, named: str, suffix: str) -> None:
     """Other records of varsim are no rows."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from varsim.catalog.distributions import truncated_moments
 from varsim.check.result import InitializerCheck
 from varsim.fields import interval_text
-from varsim.fields.rounding import significant
+from varsim.fields.rounding import percent, significant
 from varsim.initializers.documented import MEANINGS
 
 _SHAPES = {
@@ -25,19 +25,47 @@ def explain(rows: Sequence[InitializerCheck]) -> str:
     first = rows[0]
     paragraphs = [
         "Why? An output of x @ W is a sum of D products, so its variance is D · E w². Backwards an "
-        "entry of g @ Wᵀ is a sum of n products, and its variance is n · E w². "
-        f"Here D = {first.dim} and n = {first.fan_out}: "
-        + (
-            "both are 1 with E w² = 1/D."
-            if first.dim == first.fan_out
-            else "no E w² makes both 1; 1/D keeps signals, 1/n gradients, and 2/(D+n) is between."
-        )
+        "entry of g @ Wᵀ is a sum of n products, and its variance is n · E w². " + _sizes(first)
     ]
-    alike = [row for row in rows if (row.dim, row.fan_out) == (first.dim, first.fan_out)]
+    shape = (first.dim, first.fan_out)
+    alike = [row for row in rows if row.acts is not None or (row.dim, row.fan_out) == shape]
     paragraphs += [" ".join(_sentences(row)) for row in alike]
     if len(alike) < len(rows):
         paragraphs.append("(These are the rows of the first shape; the same holds for the others.)")
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _sizes(row: InitializerCheck) -> str:
+    """Return the sentence on the sizes of a matrix; the weights of modules differ in them."""
+    if row.acts is not None:
+        return "For each weight these are its inputs and outputs, times the taps of its kernel."
+    both = (
+        "both are 1 with E w² = 1/D."
+        if row.dim == row.fan_out
+        else "no E w² makes both 1; 1/D keeps signals, 1/n gradients, and 2/(D+n) is between."
+    )
+    return f"Here D = {row.dim} and n = {row.fan_out}: {both}"
+
+
+def _sums(row: InitializerCheck) -> Iterator[str]:
+    """Yield what the sums of a module's weight are over, in its numbers."""
+    acts = row.acts
+    if acts is None:
+        return
+    sides = zip(
+        ("D", "n"), acts.sums.split(" and "), (row.dim, acts.backward),
+        (acts.taps, acts.backward_taps), strict=True,
+    )  # fmt: skip
+    each = [
+        f"{name} = {product}"
+        + (f" = {size}" if "·" in product else "")
+        + (f", of which {percent(taps)} meet an entry" if taps != 1.0 else "")
+        for name, product, size, taps in sides
+    ]
+    groups = f", in {acts.groups} groups" if acts.groups > 1 else ""
+    yield f"Here {' and '.join(each)}{groups}."
+    if acts.bias:
+        yield f"The bias adds {significant(acts.bias, 4)} to an output."
 
 
 def _sentences(row: InitializerCheck) -> Iterator[str]:
@@ -50,10 +78,11 @@ def _sentences(row: InitializerCheck) -> Iterator[str]:
             f"{row.init}: documented is E w² = {row.claim} = {significant(row.claimed, 4)}"
             f"{meaning and f', {meaning}'}; measured {measured}."
         )
+    yield from _sums(row)
     yield (
-        f"D · E w² = {significant(row.dim * row.square.value, 4)} forward, measured "
+        f"D · E w² = {significant(row.summed * row.square.value, 4)} forward, measured "
         f"{interval_text(row.estimate, row.confidence)}; n · E w² = "
-        f"{significant(row.fan_out * row.square.value, 4)} backward, measured "
+        f"{significant(row.summed_back * row.square.value, 4)} backward, measured "
         f"{interval_text(row.back, row.confidence)}."
     )
     if row.shape is not None:

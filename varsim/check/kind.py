@@ -24,7 +24,9 @@ def checks_table(rows: Sequence[InitializerCheck], remarks: Sequence[str] = ()) 
     """Return the table of checks of initializers, one row per check, with remarks below."""
     first = rows[0]
     shapes = dict.fromkeys((row.dim, row.fan_out) for row in rows)
-    shape = f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 else ""
+    shape = (
+        f"W of {first.dim} x {first.fan_out}, " if len(shapes) == 1 and first.acts is None else ""
+    )
     packages = "".join(f", {p}" for p in dict.fromkeys(r.init_package for r in rows) if p)
     draws = span([row.draws for row in rows])
     sentence = f"{shape}{draws} draws each, {first.dtype}, {seeds(rows)}{packages}."

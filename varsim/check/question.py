@@ -10,6 +10,20 @@ BATCH = 64
 """Number of inputs x, and of cotangents g, per W."""
 
 
+# Most numbers of x and outputs per draw; of more groups, evenly spaced ones are taken.
+_MOST_NUMBERS = 2**22
+
+
+def sampled_groups(groups: int, size: int) -> int:
+    """Return the number of groups of a module's weight that are sampled per draw.
+
+    Args:
+        groups: Number of groups.
+        size: Inputs and outputs per group.
+    """
+    return max(1, min(groups, _MOST_NUMBERS // (BATCH * size)))
+
+
 def question(
     init: str, dim: int, fan_out: int, seed: int = 0, dtype: str = "float32"
 ) -> Experiment:

@@ -6,18 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from varsim.catalog import FLOAT_TYPES
 from varsim.catalog.distributions import truncated_moments
-from varsim.check.question import question
+from varsim.check.question import question, sampled_groups
 from varsim.check.theory import block_error2
 from varsim.check.totals import CheckTotals
 from varsim.errors import InputError
 from varsim.fields import STATE, Columns, RowBase, Schema
 from varsim.fields.rounding import short
 from varsim.fields.values import NUMBER, TEXT, WHOLE, ValueType, mapping, optional, sequence
-from varsim.initializers import Initializer, find
+from varsim.initializers import Initializer, Piece, find, share
 from varsim.initializers.documented import REMARKS
 from varsim.layer.question import Experiment
 from varsim.layer.result import fitting_schemes, simple_ratio
@@ -59,6 +59,44 @@ def _write_totals(totals: CheckTotals) -> object:
 TOTALS: ValueType[CheckTotals] = ValueType(_read_totals, _write_totals)
 """The form of the totals of a check in files."""
 
+
+class Acts(NamedTuple):
+    """How a module's weight acts: see :mod:`varsim.initializers.layouts`.
+
+    Attributes:
+        groups: Number of groups.
+        backward: n, number of entries that the gradient of an input sums over, with all taps.
+        taps: Share of the taps in D that meet an input.
+        backward_taps: Share of the taps in n that meet an output.
+        bias: The documented E b² that is added to an output.
+        sums: What D and n are products of.
+    """
+
+    groups: int
+    backward: int
+    taps: float
+    backward_taps: float
+    bias: float
+    sums: str
+
+
+def acts(piece: Piece, *, bias: bool) -> Acts:
+    """Return how a weight acts, with its bias or without it."""
+    forward, backward = map(share, piece.masks)
+    return Acts(
+        piece.sizes["g"], piece.fan_out, forward, backward, piece.bias if bias else 0.0, piece.sums
+    )
+
+
+_ACTS = mapping(
+    groups=WHOLE, backward=WHOLE, taps=NUMBER, backward_taps=NUMBER, bias=NUMBER, sums=TEXT
+)
+
+ACTS: ValueType[Acts] = ValueType(
+    lambda value: Acts(**_ACTS.read(value)), lambda acts: _ACTS.write(acts._asdict())
+)
+"""The form of how a weight acts in files."""
+
 _column: Columns[InitializerCheck] = Columns()
 
 
@@ -84,6 +122,7 @@ class InitializerCheck(RowBase):
         draws_asked: Requested number of W.
         claim: E w² as documented, as a formula; None if unknown.
         claimed: E w² as documented; None if unknown.
+        acts: How the weight of a module acts; None for other initializers.
     """
 
     question: Experiment
@@ -92,6 +131,19 @@ class InitializerCheck(RowBase):
     _: KW_ONLY
     claim: str | None = None
     claimed: float | None = None
+    acts: Acts | None = None
+
+    @property
+    def summed(self) -> float:
+        """Mean number of inputs that an output sums over."""
+        return self.question.dim * (1.0 if self.acts is None else self.acts.taps)
+
+    @property
+    def summed_back(self) -> float:
+        """Mean number of outputs that the gradient of an input sums over."""
+        if self.acts is None:
+            return float(self.question.n)
+        return self.acts.backward * self.acts.backward_taps
 
     @property
     def initializer(self) -> Initializer:
@@ -102,9 +154,10 @@ class InitializerCheck(RowBase):
     def estimate(self) -> Estimate:
         """Variance of x @ W with its claim; the expected error is that of normal W."""
         measured = self.totals.forward
-        theory = None if self.claimed is None else self.question.dim * self.claimed
+        bias = 0.0 if self.acts is None else self.acts.bias
+        theory = None if self.claimed is None else self.summed * self.claimed + bias
         rounding = FLOAT_TYPES[self.question.dtype].rounding * (theory or measured.variance)
-        expected = math.sqrt(block_error2(self.question) / self.totals.draws)
+        expected = math.sqrt(self._block_error2 / self.totals.draws)
         return Estimate(
             value=measured.variance,
             std_error=math.hypot(measured.std_error, rounding),
@@ -113,6 +166,22 @@ class InitializerCheck(RowBase):
             expected_error=0.0 if theory is None else theory * expected,
         )
 
+    @property
+    def _block_error2(self) -> float:
+        if self.acts is None:
+            return block_error2(self.question)
+        groups, outputs = self.acts.groups, self.question.n // self.acts.groups
+        used = sampled_groups(groups, self.question.dim + outputs)
+        return block_error2(self.question, groups=used, outputs=outputs, share=self.acts.taps)
+
+    @cached_property
+    def average(self) -> Estimate:
+        """Mean of the entries with its error."""
+        totals = self.totals
+        error = math.sqrt(max(0.0, totals.comoments[0][0]) / (totals.draws * (totals.draws - 1)))
+        value = (totals.reference or 0.0) + totals.powers[0]
+        return Estimate(value=value, std_error=error, dof=totals.draws - 1)
+
     @cached_property
     def back(self) -> Estimate:
         """Variance of g @ Wᵀ with its claim; no verdict tests it."""
@@ -120,7 +189,7 @@ class InitializerCheck(RowBase):
             value=self.totals.backward.variance,
             std_error=self.totals.backward.std_error,
             dof=self.totals.draws - 1,
-            claim=None if self.claimed is None else self.question.n * self.claimed,
+            claim=None if self.claimed is None else self.summed_back * self.claimed,
         )
 
     @cached_property
@@ -156,7 +225,7 @@ class InitializerCheck(RowBase):
         """Whether all W are drawn."""
         return self.totals.draws >= self.draws_asked
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         return (*self.pooling(), *_caveats(self), *self.weakness("draws"))
@@ -171,10 +240,20 @@ class InitializerCheck(RowBase):
         numeric=False)
     dim = _column(
         WHOLE, "D, the fan-in.", lambda r: r.question.dim, stored=True, header="D", phrase="D = {}",
-        when_varying=True)
+        when_varying=True, is_default=lambda r: r.acts is not None)
     fan_out = _column(
-        WHOLE, "n, the fan-out.", lambda r: r.question.n, stored=True, header="fan-out",
-        phrase="fan-out {}", when_varying=True)
+        WHOLE, "n, the fan-out; for the weight of a module, its number of outputs.",
+        lambda r: r.question.n, stored=True, header="fan-out", phrase="fan-out {}",
+        when_varying=True, is_default=lambda r: r.acts is not None)
+    _acts = _column(
+        optional(ACTS), "How the weight of a module acts: groups, n, and taps.", lambda r: r.acts,
+        name="acts", stored=True)
+    inputs = _column(
+        optional(NUMBER), "For the weight of a module: mean number of inputs in an output's sum.",
+        lambda r: None if r.acts is None else r.summed, header="D", show=short)
+    outputs = _column(
+        optional(NUMBER), "The same of outputs in the sum of an input's gradient.",
+        lambda r: None if r.acts is None else r.summed_back, header="n", show=short)
     dtype = _column(
         TEXT, "Floating-point type of W and the products.", lambda r: r.question.dtype, stored=True,
         phrase="{}", is_default=lambda r: r.question.dtype == "float32")
@@ -192,6 +271,9 @@ class InitializerCheck(RowBase):
         stored=True, header="claims E w²", numeric=False)
     _claimed = _column(
         optional(NUMBER), "E w² as documented.", lambda r: r.claimed, name="claimed", stored=True)
+    mean = _column(
+        NUMBER, "Mean of the entries, measured.", lambda r: r.average.value,
+        header="mean of W ± {level}", measured=lambda r: r.average, interval=True)
     mean_square = _column(
         NUMBER, "E w², measured.", lambda r: r.square.value, header="std",
         cell=lambda r: short(math.sqrt(r.square.value)), drop_priority=2)
@@ -263,7 +345,7 @@ def _built(values: Mapping[str, Any]) -> InitializerCheck:
     totals: CheckTotals = values["totals"]
     if totals.draws < 2 or totals.mean_square < 0 or totals.reference is None:
         raise InputError("invalid row: too few draws, or a negative variance")
-    state = {name: values[name] for name in ("claim", "claimed", *STATE)}
+    state = {name: values[name] for name in ("claim", "claimed", "acts", *STATE)}
     return InitializerCheck(asked, totals, values["draws_asked"], **state)
 
 
@@ -272,7 +354,8 @@ CHECKS = Schema(
     "checks of initializers",
     InitializerCheck,
     _built,
-    table=("dim", "fan_out", "init_package", "init", "seed", "claim", "mean_square", "kurtosis",
+    table=("dim", "fan_out", "init_package", "init", "seed", "inputs", "outputs", "claim",
+           "mean_square", "kurtosis",
            "forward_theory", "forward", "backward_theory", "backward", "agrees"),
     settings=("dtype",),
     named_by=("init", "dim", "fan_out"),

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from varsim.check.question import BATCH, MAX_DRAWS, MIN_DRAWS
-from varsim.check.result import InitializerCheck
+from varsim.check.result import InitializerCheck, acts
 from varsim.check.sampling import draw
 from varsim.check.totals import CheckTotals, Draw
-from varsim.initializers import find
+from varsim.initializers import ModuleWeight, find
 from varsim.layer.question import Experiment, checked_whole
 from varsim.layer.sampling import verify_initializer
 from varsim.study import Resumed
@@ -77,6 +77,9 @@ class CheckStudy:
         e = self.question
         initializer = find(str(e.init))
         claim = initializer.claim
+        acting = None
+        if isinstance(initializer, ModuleWeight):
+            acting = acts(initializer.piece, bias=initializer.bias)
         return [
             InitializerCheck(
                 e,
@@ -86,6 +89,7 @@ class CheckStudy:
                 claimed=None if claim is None else claim.mean_square(e.dim, e.n),
                 init_package=initializer.package,
                 confidence=self.confidence,
+                acts=acting,
             )
         ]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varsim.cli import options as common
-from varsim.cli.options import HOW, MeasuringOptions, single, swept
+from varsim.cli.options import HOW, MeasuringOptions, Values, option, single, swept
 from varsim.cli.usage import GroupedCommand
 from varsim.compute import lazy
 from varsim.errors import InputError
 from varsim.parsing import split_calls
-from varsim.settings import CHECK
+from varsim.settings import CHECK, SPATIAL
 from varsim.usercode import stdout_to_stderr
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class CheckOptions(MeasuringOptions):
     dim: Sequence[int]
     fan_out: Sequence[int]
     seed: Sequence[int]
+    input: tuple[int, ...] | None
     draws: int
 
 
@@ -65,6 +66,9 @@ class CheckOptions(MeasuringOptions):
        help="Fan-in: rows of W; takes lists and ranges.  [default: 512]")  # fmt: skip
 @swept(CHECK["fan_out"], group=_WHAT, metavar="N",
        help="Fan-out: columns of W.  [default: D]")  # fmt: skip
+@option("--input", type=Values(SPATIAL), group=_WHAT, metavar="SIZES",
+        help="Sizes of a convolution's input, such as 12x12: zeros around it are then counted.  "
+        "[default: far from its borders]")  # fmt: skip
 @single(CHECK["draws"], default=64, show_default=True, group=HOW, metavar="N",
         help="Independent W per initializer: the replicates of every error bar.")  # fmt: skip
 @common.measuring
@@ -104,14 +108,15 @@ def check_initializers(options: CheckOptions) -> int:
         every = names or initializers.installed()
         for shape, name, seed in itertools.product(shapes, every, seeds):
             try:
-                asked = _question(name, shape, seed, options)
+                asked = _questions(name, shape, seed, options)
             except InputError as error:
                 if names:
                     raise
                 skipped.setdefault(name, error.reason)
                 continue
-            checked = study.CheckStudy(asked, options.draws, options.confidence)
-            studies.setdefault((asked.key, seed), checked)
+            for each in asked:
+                checked = study.CheckStudy(each, options.draws, options.confidence)
+                studies.setdefault((each.key, seed), checked)
     notes = [] if names else [_installed_frameworks_note()]
     return measuring.run(list(studies.values()), notes, None if names else skipped)
 
@@ -121,6 +126,18 @@ def _shapes(options: CheckOptions) -> list[tuple[int, int]]:
     if not options.fan_out:
         return [(dim, dim) for dim in dims]
     return list(itertools.product(dims, options.fan_out))
+
+
+def _questions(
+    name: str, shape: tuple[int, int], seed: int, options: CheckOptions
+) -> list[Experiment]:
+    """Return the question of an initializer, or those of all weights of a module."""
+    dim, fan_out = shape
+    text = name.replace("{dim}", str(dim)).replace("{fan_out}", str(fan_out))
+    weights = initializers.weights(text, initializers.OpenSizes(options.input, dim))
+    if weights is None:
+        return [_question(text, shape, seed, options)]
+    return [_question(w.text, (w.piece.dim, w.piece.columns), seed, options) for w in weights]
 
 
 def _question(name: str, shape: tuple[int, int], seed: int, options: CheckOptions) -> Experiment:

@@ -21,7 +21,7 @@ from varsim.errors import InputError, quoted, shortened
 from varsim.settings import LAYER
 
 if TYPE_CHECKING:
-    from varsim.cli import compare, gains, init, merge, plot, stack
+    from varsim.cli import compare, gains, init, merge, plot, stack, tolerance
     from varsim.cli import help as help_
     from varsim.compute import provenance, streams
 else:
@@ -29,6 +29,7 @@ else:
     help_ = lazy("varsim.cli.help")
     init, merge = lazy("varsim.cli.init"), lazy("varsim.cli.merge")
     plot, stack = lazy("varsim.cli.plot"), lazy("varsim.cli.stack")
+    tolerance = lazy("varsim.cli.tolerance")
     streams, provenance = lazy("varsim.compute.streams"), lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
@@ -75,6 +76,7 @@ def _subcommands() -> dict[str, Callable[[], click.Command]]:
         "layers": lambda: stack.command,
         "gains": lambda: gains.command,
         "init": lambda: init.command,
+        "tolerance": lambda: tolerance.command,
         "help": lambda: help_.command,
     }
 

@@ -7,22 +7,25 @@ import logging
 import math
 import os
 import signal
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 from varsim import __version__
 from varsim.compute import AwakeExecutor, ComputeError, Jobs, Mapper, ordered_map
 from varsim.compute.processes import ending_signals_blocked, grouped
 from varsim.compute.provenance import fingerprint, offered
-from varsim.errors import installation
+from varsim.errors import needs
 
 if TYPE_CHECKING:
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, Security
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,15 +45,6 @@ _WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
 }
 
-# Only this process handles Ctrl-C and ends the others, each of which would print a traceback.
-# Output of users' code goes to stderr, because stdout is for data; its warnings are dropped.
-_WORKER_PRELOAD = (
-    "import signal, sys, warnings; warnings.simplefilter('ignore'); sys.stdout = sys.stderr; "
-    "signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
-    "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})"
-)
-
 _CONNECT_SECONDS = 5
 _POLL_SECONDS = 2
 _CLOSE_SECONDS = 3
@@ -68,7 +62,8 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
 
     Args:
         address: Address of the scheduler, such as ``tcp://host:8786``; or ``local``, for a cluster
-            of processes on this machine that ends with the context.
+            of processes on this machine that ends with the context, and that other users cannot
+            reach.
         workers: Number of processes of a local cluster.
 
     Raises:
@@ -76,20 +71,19 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
             or is lost later, or several workers die over the same jobs.
     """
     try:
-        import distributed  # noqa: F401  # an extra
+        from distributed import Security  # an extra
     except ImportError:
-        raise ComputeError(
-            "a scheduler needs the package distributed, which is not installed; run: "
-            f"{installation('distributed')}"
-        ) from None
+        raise ComputeError(needs("clusters", "distributed")) from None
     # The logs of the cluster itself have the messages on lost workers and connections.
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in {"distributed", "tornado"}:
             logging.getLogger(name).setLevel(logging.CRITICAL)
     with ExitStack() as stack:
         if address == "local":
-            address = stack.enter_context(_local(workers)).scheduler_address
-        client = _connect(address)
+            local = stack.enter_context(_local(workers))
+            client = _connect(local.scheduler_address, local.security)
+        else:
+            client = _connect(address, Security())
         stack.callback(_close, client)
         _check_workers(client)
         connection = _Connection(client)
@@ -107,22 +101,34 @@ def cluster(address: str, workers: int) -> Iterator[Mapper]:
 
 @contextmanager
 def _local(processes: int) -> Iterator[LocalCluster]:
-    """Give a cluster of processes on this machine."""
+    """Give a cluster of processes on this machine, which needs its certificate from clients."""
     import dask
-    from distributed import LocalCluster
+    from distributed import LocalCluster, Security
 
-    settings = {
-        "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
-        "distributed.scheduler.worker-ttl": _LOCAL_TTL,
-        "distributed.worker.preload": [_WORKER_PRELOAD],
-    }
-    with dask.config.set(settings), ExitStack() as stack:
+    try:
+        security = Security.temporary()
+    except ImportError:
+        raise ComputeError(needs("local clusters", "cryptography")) from None
+    with ExitStack() as stack:
         try:
+            # Dask imports from this folder, and its default one may belong to another user.
+            folder = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
+            settings = {
+                "distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT,
+                "distributed.scheduler.http.routes": [],  # HTTP asks for no certificate
+                "distributed.scheduler.worker-ttl": _LOCAL_TTL,
+                "distributed.worker.http.routes": [],
+                "distributed.worker.preload": [__name__],  # which calls dask_setup
+                "temporary-directory": folder,
+            }
+            stack.enter_context(dask.config.set(settings))
             with _undisturbed():
                 local = LocalCluster(
                     n_workers=processes,
                     threads_per_worker=1,
                     dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
+                    security=security,
                     silence_logs=logging.CRITICAL,
                 )
                 stack.enter_context(local)
@@ -131,35 +137,52 @@ def _local(processes: int) -> Iterator[LocalCluster]:
         yield local
 
 
+def dask_setup(_: object) -> None:
+    """Set up a worker of a local cluster; Dask calls this before the worker computes.
+
+    Only the main process handles the signals that end the program, and ends the others, each of
+    which would print a traceback. Output of users' code goes to stderr, because stdout is for
+    data; its warnings are dropped.
+    """
+    warnings.simplefilter("ignore")
+    sys.stdout = sys.stderr
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Block the signals that end a program while processes start, which inherit that.
 
-    A process that is interrupted during its start prints a traceback. The preload unblocks the
-    signal that ends a worker.
+    A process that is interrupted during its start prints a traceback. ``dask_setup`` unblocks
+    the signal that ends a worker.
     """
     # Python puts the current folder first on the path of its processes, where a user's types.py
     # would replace that of the standard library.
     os.environ["PYTHONSAFEPATH"] = "1"
     if hasattr(signal, "pthread_sigmask"):
-        resource_tracker.ensure_running()  # its start unblocks SIGINT
+        # It ignores SIGINT and SIGTERM, and SIGHUP while it inherits the block. Its start unblocks
+        # the other two here.
+        with ending_signals_blocked():
+            resource_tracker.ensure_running()
     with ending_signals_blocked():
         yield
 
 
-def _connect(address: str) -> Client:
+def _connect(address: str, security: Security) -> Client:
     """Return a connected client, or raise a ComputeError when no scheduler answers."""
-    from distributed import Client, Security
+    from distributed import Client
     from distributed.comm.core import connect
 
     async def greet() -> None:
         """Connect once before the client, whose failure is slow, and prints a traceback."""
-        comm = await connect(address, **Security().get_connection_args("client"))
+        comm = await connect(address, **security.get_connection_args("client"))
         await comm.close()
 
     try:
         asyncio.run(asyncio.wait_for(greet(), _CONNECT_SECONDS))
-        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        return Client(address, timeout=_CONNECT_SECONDS, set_as_default=False, security=security)
     except Exception:  # noqa: BLE001  # another program may answer anything
         raise ComputeError(
             f"no scheduler answers at {address}; start one with: dask scheduler, and give its "

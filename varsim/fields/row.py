@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from varsim import __version__
@@ -155,7 +156,7 @@ class RowBase(_Parts, Mapping[str, Any]):
         """Whether the requested precision or number of replicates is reached."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         raise NotImplementedError
@@ -190,11 +191,18 @@ class RowBase(_Parts, Mapping[str, Any]):
 
     def judged(self, *, agrees: bool | None, alpha: float | None, tests: int | None) -> Self:
         """Return the row with a verdict."""
-        return replace(self, agrees=agrees, alpha=alpha, tests=tests)
+        return self._with(agrees=agrees, alpha=alpha, tests=tests)
 
     def at(self, confidence: float) -> Self:
         """Return the row with another confidence level."""
-        return replace(self, confidence=confidence)
+        return self._with(confidence=confidence)
+
+    def _with(self, **state: object) -> Self:
+        """Return the row with another state; its cached estimates stay, its caveats may differ."""
+        row = object.__new__(type(self))
+        vars(row).update(vars(self), **state)
+        vars(row).pop("caveats", None)
+        return row
 
     def of_seeds(self, pooled: tuple[int, ...], varsim: str) -> Self:
         """Return the row with these pooled seeds and the versions of varsim behind them."""

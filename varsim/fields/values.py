@@ -86,7 +86,7 @@ def optional(of: ValueType[T]) -> ValueType[T | None]:
     """Return the type of values that can be None."""
     return ValueType(
         lambda value: None if value is None else of.read(value),
-        lambda value: None if value is None else of.write(value),
+        of.write if of.write is identity else lambda v: None if v is None else of.write(v),
         of.is_text,
         of.is_scalar,
         is_optional=True,

@@ -14,9 +14,45 @@ from varsim.initializers.adapter import (
     versioned,
 )
 from varsim.initializers.initializer import MAX_WEIGHTS, Initializer, WeightSource
-from varsim.initializers.registry import adapters, find, installed, patterns, unloadable
+from varsim.initializers.layouts import (
+    Acting,
+    Masks,
+    OpenSizes,
+    Piece,
+    share,
+)
+from varsim.initializers.modules import ModuleWeight
+from varsim.initializers.registry import (
+    adapters,
+    find,
+    installed,
+    patterns,
+    unloadable,
+    weights,
+)
 
 __all__ = [
-    "MAX_WEIGHTS", "Adapter", "Drawer", "Function", "Initializer", "RawWeights", "WeightSource",
-    "Weights", "adapters", "find", "installed", "patterns", "seed_from", "unloadable", "versioned",
+    "MAX_WEIGHTS",
+    "Acting",
+    "Adapter",
+    "Drawer",
+    "Function",
+    "Initializer",
+    "Masks",
+    "ModuleWeight",
+    "OpenSizes",
+    "Piece",
+    "RawWeights",
+    "WeightSource",
+    "Weights",
+    "adapters",
+    "find",
+    "installed",
+    "patterns",
+    "seed_from",
+    "share",
+    "unloadable",
+    "versioned",
+    "weights",
+
 ]  # fmt: skip

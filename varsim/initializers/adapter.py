@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 from varsim.compute import lazy
 from varsim.compute.provenance import frameworks, version
 from varsim.errors import InputError, installation, nearest, quoted
+from varsim.initializers.layouts import Acting, Found, Layout, OpenSizes
 from varsim.parsing import Call
 
 if TYPE_CHECKING:
@@ -23,10 +25,11 @@ else:
 
 
 class Weights(NamedTuple):
-    """W of shape (D, n), and the bias of shape (n,) or None."""
+    """W of shape (D, n), the bias of shape (n,) or None, and how a module's weight acts."""
 
     weights: FloatArray
     bias: FloatArray | None = None
+    acting: Acting | None = None
 
 
 class RawWeights(NamedTuple):
@@ -55,6 +58,7 @@ class Adapter(ABC):
         reserved: Arguments that varsim passes itself, such as seeds, each with a remedy.
         parameters: The usual number of leading parameters, which varsim passes itself.
         examples: Calls of initializers that need arguments, by full name.
+        modules: The layouts of modules by full name; their weights are initializers too.
     """
 
     name: ClassVar[str]
@@ -64,6 +68,7 @@ class Adapter(ABC):
     reserved: ClassVar[dict[str, str]] = {}
     parameters: ClassVar[int] = 0
     examples: ClassVar[dict[str, str]] = {}
+    modules: ClassVar[Mapping[str, tuple[Layout, ...]]] = {}
 
     @cached_property
     def functions(self) -> dict[str, Function]:
@@ -106,6 +111,34 @@ class Adapter(ABC):
     def has_bias(self, call: Call) -> bool:  # noqa: ARG002  # for subclasses
         """Return whether a call gives a bias in addition to W."""
         return False
+
+    def seeded(self, seed: int) -> AbstractContextManager[object]:  # noqa: ARG002  # for subclasses
+        """Return a context in which the framework's global stream starts from a seed."""
+        return nullcontext()
+
+    def construct(self, call: Call, sizes: OpenSizes, seed: int, dtype: str) -> object:
+        """Return the module of a call."""
+        raise NotImplementedError
+
+    def streams(self, seed: int) -> dict[str, Any]:  # noqa: ARG002  # for subclasses
+        """Return further arguments of modules and their factories; most have none."""
+        return {}
+
+    def open_sizes(self, sizes: OpenSizes) -> OpenSizes:
+        """Return those sizes that the arguments of a module leave open."""
+        return sizes._replace(inputs=None)
+
+    def is_module(self, value: object) -> bool:  # noqa: ARG002  # for subclasses
+        """Return whether a value is a module of the framework, which is loaded."""
+        return False
+
+    def weights(self, module: Any, sizes: OpenSizes) -> dict[str, Found]:
+        """Return the weights of a module whose layout is known, by name."""
+        raise NotImplementedError
+
+    def array(self, module: Any, name: str) -> FloatArray:
+        """Return a parameter of a module."""
+        raise NotImplementedError
 
     def package(self) -> str | None:
         """Return the package with its version, without loading it; None without a package."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 from varsim.catalog.distributions import truncated_moments
@@ -32,7 +33,8 @@ class Claim:
     remark: str = ""
 
 
-def _constant(value: float, formula: str) -> Claim:
+def constant_claim(value: float, formula: str) -> Claim:
+    """Return the claim of a mean square that no shape changes."""
     return Claim(formula, lambda dim, n: value, "whatever the shape: it has no fan")
 
 
@@ -68,7 +70,7 @@ _SPARSE = Claim(
     "std² times the share of entries that are not 0: it has no fan",
 )
 _TRUNCATED = _cut(1.0, "0.774")
-_ZERO, _ONE = _constant(0.0, "0"), _constant(1.0, "1")
+_ZERO, _ONE = constant_claim(0.0, "0"), constant_claim(1.0, "1")
 
 CLAIMS: dict[str, Claim] = {
     "orthogonal": _ORTHOGONAL,
@@ -85,7 +87,7 @@ CLAIMS: dict[str, Claim] = {
     "torch.nn.init.sparse_(sparsity=0.1)": _SPARSE,
     # "std: the standard deviation of the normal distribution", whose values are redrawn outside
     "torch.nn.init.trunc_normal_": _TRUNCATED,
-    "torch.nn.init.uniform_": _constant(1 / 3, "1/3"),
+    "torch.nn.init.uniform_": constant_claim(1 / 3, "1/3"),
     "torch.nn.init.xavier_normal_": _XAVIER,
     "torch.nn.init.xavier_uniform_": _XAVIER,
     "torch.nn.init.zeros_": _ZERO,
@@ -95,12 +97,12 @@ CLAIMS: dict[str, Claim] = {
     "jax.nn.initializers.he_uniform": _HE,
     "jax.nn.initializers.lecun_normal": _LECUN,
     "jax.nn.initializers.lecun_uniform": _LECUN,
-    "jax.nn.initializers.normal": _constant(0.01**2, "0.01²"),
+    "jax.nn.initializers.normal": constant_claim(0.01**2, "0.01²"),
     "jax.nn.initializers.ones": _ONE,
     "jax.nn.initializers.orthogonal": _ORTHOGONAL,
     # "stddev: optional; the standard deviation of the untruncated distribution"
     "jax.nn.initializers.truncated_normal": _cut(0.01, "0.774·0.01²"),
-    "jax.nn.initializers.uniform": _constant(0.01**2 / 3, "0.01²/3"),
+    "jax.nn.initializers.uniform": constant_claim(0.01**2 / 3, "0.01²/3"),
     'jax.nn.initializers.variance_scaling(distribution="normal", mode="fan_in", scale=1)': _LECUN,
     "jax.nn.initializers.zeros": _ZERO,
     "keras.initializers.Constant": _ZERO,
@@ -113,10 +115,10 @@ CLAIMS: dict[str, Claim] = {
     "keras.initializers.LecunUniform": _LECUN,
     "keras.initializers.Ones": _ONE,
     "keras.initializers.Orthogonal": _ORTHOGONAL,
-    "keras.initializers.RandomNormal": _constant(0.05**2, "0.05²"),
-    "keras.initializers.RandomUniform": _constant(0.05**2 / 3, "0.05²/3"),
+    "keras.initializers.RandomNormal": constant_claim(0.05**2, "0.05²"),
+    "keras.initializers.RandomUniform": constant_claim(0.05**2 / 3, "0.05²/3"),
     # "stddev: [...] Standard deviation of the random values to generate"
-    "keras.initializers.TruncatedNormal": _constant(0.05**2, "0.05²"),
+    "keras.initializers.TruncatedNormal": constant_claim(0.05**2, "0.05²"),
     "keras.initializers.VarianceScaling": _LECUN,
     "keras.initializers.Zeros": _ZERO,
 }
@@ -162,14 +164,14 @@ def _square(name: str) -> Callable[[Arguments], Claim]:
     def claim(arguments: Arguments) -> Claim:
         mean = _number(arguments, "mean") if "mean" in arguments else 0.0
         value = _number(arguments, name) ** 2 + mean**2
-        return _constant(value, f"{value:.6g}")
+        return constant_claim(value, f"{value:.6g}")
 
     return claim
 
 
 def _between(low: float, high: float) -> Claim:
     value = (low * low + low * high + high * high) / 3
-    return _constant(value, f"{value:.6g}")
+    return constant_claim(value, f"{value:.6g}")
 
 
 def _kaiming(arguments: Arguments) -> Claim:
@@ -231,6 +233,11 @@ _RULES: dict[str, Callable[[Arguments], Claim]] = {
 _AXES = {"in_axis", "out_axis", "batch_axis", "input_axes", "output_axes"}
 
 
+@cache
+def _by_call() -> dict[Call, Claim]:
+    return {parse_call(text): claim for text, claim in CLAIMS.items()}
+
+
 def claim(given: Call, arguments: Arguments) -> Claim | None:
     """Return the documented claim of an initializer, or None if it is unknown.
 
@@ -238,7 +245,7 @@ def claim(given: Call, arguments: Arguments) -> Claim | None:
         given: The canonical name with the arguments that are not the default ones.
         arguments: All arguments by name, with default ones.
     """
-    known = next((claim for text, claim in CLAIMS.items() if parse_call(text) == given), None)
+    known = _by_call().get(given)
     rule = _RULES.get(given.name)
     if known is not None or rule is None or not _AXES.isdisjoint(given.options):
         return known

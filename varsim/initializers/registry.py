@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 from varsim.compute.provenance import FRAMEWORKS, frameworks
@@ -11,8 +13,10 @@ from varsim.initializers import theory
 from varsim.initializers.adapter import Adapter
 from varsim.initializers.documented import names
 from varsim.initializers.initializer import Initializer, load_adapter
-from varsim.parsing import parse_call
-from varsim.usercode import reraise_as_input_error
+from varsim.initializers.layouts import OpenSizes
+from varsim.initializers.modules import ModuleWeight, build, parse_weight
+from varsim.parsing import Call, parse_call
+from varsim.usercode import load_function, reraise_as_input_error
 
 # The beginnings of layers' names without a module.
 _LAYER_PREFIXES = ("conv", "dense", "embedding")
@@ -46,6 +50,8 @@ def find(text: str) -> Initializer:
     >>> find("sparse( std=1, sparsity=1/2 )").text
     'sparse(sparsity=0.5, std=1)'
     """
+    if (weight := _weight(text)) is not None:
+        return weight if weight.text == text else find(weight.text)
     call = parse_call(text)
     if str(call) != text:
         return find(str(call))
@@ -57,12 +63,109 @@ def find(text: str) -> Initializer:
         if call.name in adapter.layers or call.name.startswith(adapter.prefix):
             return Initializer(call, framework)
     if _is_layer(call.name):
+        places = tuple(place for a in adapters().values() for place in a.layer_modules)
+        modules = [name for adapter in adapters().values() for name in adapter.modules]
+        alike = [name for name in modules if _plain(name) == _plain(call.name)]
+        alike = [] if call.name.startswith(places) else alike
         raise InputError(
-            f"{call.name} is not an initializer, and W must be two-dimensional; write a function "
-            "f(rng, shape) that returns its weight, reshaped to shape = (D, fan-out), and give it "
-            "as module:function"
+            f"{call.name} is no module whose weights varsim knows; "
+            + (
+                f"write {' or '.join(alike)}, with its sizes in brackets"
+                if alike
+                else "write a function f(rng, shape) that returns its weight as a matrix of shape "
+                "(D, fan-out), and give it as module:function"
+            )
         )
     raise InputError(f"initializer {quoted(call.name)} is unknown; {_nearest(call.name)}")
+
+
+def _weight(text: str) -> ModuleWeight | None:
+    """Return the weight that a text names, or the only one of a module; None for no module.
+
+    Raises:
+        InputError: The module is unknown, or has several weights.
+    """
+    parts = parse_weight(text)
+    if parts is not None:
+        call, name, sizes = parts
+        framework = "user" if ":" in call.name else _framework_of(call)
+        if framework is None:
+            raise InputError(
+                f"{call.name} has no weights that varsim knows; see varsim help modules"
+            )
+        return ModuleWeight(call, framework, name, sizes)
+    call = parse_call(text)
+    framework = _framework_of(call)
+    if framework is None:
+        return None
+    layouts = load_adapter(framework).modules[call.name]
+    every = [part for layout in layouts for part in layout.parts or (layout.parameter,)]
+    if len(every) > 1:
+        raise InputError(
+            f"{call} has several weights; name one, as in {call}[{every[0]}]: {', '.join(every)}"
+        )
+    return ModuleWeight(call, framework, every[0])
+
+
+def _framework_of(call: Call) -> str | None:
+    """Return the framework whose module a call makes; None for an initializer."""
+    is_sized = bool(call.positional) or not set(call.options) <= {"bias"}
+    for framework, adapter in adapters().items():
+        if call.name in adapter.modules and (is_sized or call.name not in adapter.layers):
+            return framework
+    return None
+
+
+def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
+    """Return every weight of a module, or None for the text of something else; loads its framework.
+
+    Args:
+        text: A call of a framework's module, or of a user's function without required arguments.
+        sizes: OpenSizes that the arguments leave open.
+
+    Raises:
+        InputError: The module cannot be built, or has no weight with a known layout.
+    """
+    named = parse_weight(text)
+    call = parse_call(text) if named is None else named[0]
+    framework = _framework_of(call)
+    if framework is None and ":" in call.name and (named or _is_factory(call)):
+        framework = "user"
+    if framework is None:
+        return None
+    if framework == "user":
+        sizes = sizes._replace(inputs=None)
+    else:
+        sizes = load_adapter(framework).open_sizes(sizes)
+    if named is not None:
+        _, name, given = named
+        sizes = OpenSizes(given.lengths or sizes.lengths, given.inputs or sizes.inputs)
+        weight = ModuleWeight(call, framework, name, sizes)
+        has_taps = weight.piece.taps is not None
+        return [weight if has_taps else replace(weight, sizes=sizes._replace(lengths=None))]
+    found = build(call, framework, sizes, 0, "float32").weights()
+    if not found:
+        raise InputError(
+            f"{call} has no weights that varsim knows how to read; write a function f(rng, shape) "
+            "that returns one as a matrix, and give it as module:function"
+        )
+    return [
+        ModuleWeight(
+            call, framework, name, sizes if each.piece.taps else sizes._replace(lengths=None)
+        )
+        for name, each in found.items()
+    ]
+
+
+def _is_factory(call: Call) -> bool:
+    """Return whether a user's function can be called with these arguments alone."""
+    try:
+        signature = inspect.signature(load_function(call.name))
+        streams = {"rngs": None} if "rngs" in signature.parameters else {}
+        signature.bind(*call.positional, **call.options, **streams)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _nearest(name: str) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import inspect
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from varsim.compute import OneThread, lazy
 from varsim.errors import InputError
 from varsim.initializers import Adapter, Drawer, Function, RawWeights, seed_from
+from varsim.initializers.layouts import Found, OpenSizes
+from varsim.initializers.torch_modules import LAYOUTS, named_weights
 from varsim.parsing import Call
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.random import Generator
+
+    from varsim.catalog.samplers import FloatArray
 
 torch = lazy("torch")
 
@@ -48,6 +53,7 @@ class _Torch(Adapter):
     layers = (_LINEAR,)
     layer_modules = ("torch.nn.",)
     reserved: ClassVar = {"generator": "leave it out"}
+    modules: ClassVar = {f"torch.nn.{name}": layouts for name, layouts in LAYOUTS.items()}
     examples: ClassVar = {"torch.nn.init.sparse_": "torch.nn.init.sparse_(sparsity=0.1)"}
 
     @cached_property
@@ -81,6 +87,33 @@ class _Torch(Adapter):
             return RawWeights(tensor.numpy().T)
 
         return draw
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Let torch's global stream start from a seed; it is one for all threads."""
+        with _global_stream, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+
+    def construct(self, call: Call, sizes: OpenSizes, seed: int, dtype: str) -> object:  # noqa: ARG002
+        """Return the module of a call, with parameters of a dtype."""
+        if sizes.inputs is not None:
+            raise InputError(f"{call} names its inputs itself; leave 'inputs' out")
+        module = getattr(torch.nn, call.name.rpartition(".")[2])
+        return module(*call.positional, **{"dtype": getattr(torch, dtype), **call.options})
+
+    def is_module(self, value: object) -> bool:
+        """Return whether a value is a torch.nn.Module."""
+        return isinstance(value, torch.nn.Module)
+
+    def weights(self, module: Any, sizes: OpenSizes) -> dict[str, Found]:
+        """Return the weights of a module and its submodules."""
+        return named_weights(module, sizes.lengths)
+
+    def array(self, module: Any, name: str) -> FloatArray:
+        """Return a parameter of a module."""
+        array: FloatArray = module.get_parameter(name).detach().numpy()
+        return array
 
     def _layer(self, call: Call) -> Drawer:
         bias = call.options.get("bias", False)
