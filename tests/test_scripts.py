@@ -107,14 +107,14 @@ def test_frameworks_are_installed_once_and_arguments_go_to_pytest(
     args = ["-k", "this or that", ""]
     args.insert(place, "--all")
     tests = " ".join([PYTEST, *(f"<{arg}>" for arg in args)])
-    assert calls(furnished, *args) == [f"{PIP} <torch==2.13.0> <jax> <keras>", tests]
+    assert calls(furnished, *args) == [f"{PIP} <torch==2.13.0> <jax> <keras> <flax>", tests]
     assert calls(furnished, *args) == [tests]
 
 
 def test_frameworks_that_are_there_are_left_alone(furnished: Path) -> None:
     """In whatever version; only what is missing is installed."""
     (furnished / "site" / "torch-2.4.dist-info").mkdir()
-    assert calls(furnished, "--all") == [f"{PIP} <jax> <keras>", f"{PYTEST} <--all>"]
+    assert calls(furnished, "--all") == [f"{PIP} <jax> <keras> <flax>", f"{PYTEST} <--all>"]
 
 
 def test_without_the_option_no_framework_is_installed(furnished: Path) -> None:
@@ -130,7 +130,7 @@ def test_frameworks_that_cannot_be_installed_are_one_sentence(furnished: Path) -
         assert done.returncode == 1
         assert done.stderr.splitlines()[1:] == [
             "ERROR: there is no network",
-            "varsim: pip could not install torch jax keras; see its message above.",
+            "varsim: pip could not install torch jax keras flax; see its message above.",
         ]
         assert "pytest" not in (furnished / "calls").read_text()
     (furnished / "offline").unlink()
