@@ -214,7 +214,8 @@ class RowBase(_Parts, Mapping[str, Any]):
         Args:
             replicates: What there should be more of, such as "networks".
         """
-        if not self.agrees or (self.detectable or math.inf) <= WEAK:
+        is_relative = any(each.claim for each in self.variances)  # not to 0
+        if not self.agrees or not is_relative or (self.detectable or math.inf) <= WEAK:
             return ()
         message = f"the verdict could miss a deviation of {percent(WEAK)}; take more {replicates}"
         return (Caveat("weak-verdict", message),)
