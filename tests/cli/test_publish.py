@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import COMMANDS, DATA, SMALL, VARSIM, environment, here
+from tests.program import COMMANDS, DATA, SMALL, VARSIM, each_command, environment, here
 from varsim.report.formats import FORMATS, SUFFIXES
 
 
@@ -24,7 +24,7 @@ def test_a_mistake_writes_nothing(tmp_path: Path, command: str) -> None:
     assert file.read_text() == "old"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_formats_hold_the_same_numbers(command: str) -> None:
     """CSV, JSON and JSONL of every command have every digit; unknown is empty or null."""
     args = COMMANDS[command].split()
@@ -49,7 +49,7 @@ def test_every_format_has_a_suffix_and_every_suffix_a_format() -> None:
     assert set(SUFFIXES.values()) == set(FORMATS) - {"latex-siunitx"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_output_writes_the_format_of_its_suffix(tmp_path: Path, command: str) -> None:
     """A file holds what --format would print, and stdout the table as ever."""
     args = COMMANDS[command].split()
@@ -97,7 +97,7 @@ def test_output_may_be_a_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["missing/results.csv", "/proc/results.csv"])
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_an_output_that_cannot_be_written_is_one_sentence(
     tmp_path: Path, command: str, place: str
 ) -> None:
