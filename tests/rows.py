@@ -52,7 +52,7 @@ class WithoutFramework(ModelStudy):
         x, passed = rng.standard_normal(asked.input), []
         for layer in range(2):
             with reraise_as_input_error(lambda why: f"{asked.model} fails: {why}"):
-                w = load_function(asked.model)(rng, (x.shape[1], 6))
+                w = load_function(asked.model)(rng, (x.shape[1], 24))
             y = x @ w
             g = rng.standard_normal(y.shape) * np.abs(w).mean()
             rectified = asked.tokens is not None

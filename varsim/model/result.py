@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from varsim.fields.values import (
 )
 from varsim.layer.result import ended_before_check
 from varsim.model.question import Model, check_band
+from varsim.model.theory import ratio_variance
 from varsim.model.totals import Module, ModuleTotals
 from varsim.statistics import Caveat, Estimate
 
@@ -145,12 +146,14 @@ class ModuleResult(RowBase):
             return None
         error = self.totals.error(self.totals.ratio_m2)
         rounding = FLOAT_TYPES[self.question.dtype].rounding
-        return self._estimate(ratio, math.hypot(error, rounding), claim=1.0)
+        expected = math.sqrt(ratio_variance(self.part.type, self.part.shape) / self.totals.inits)
+        measured = self._estimate(ratio, math.hypot(error, rounding))
+        return measured and replace(measured, claim=1.0, expected_error=expected)
 
-    def _estimate(self, value: float, error: float, claim: float | None = None) -> Estimate | None:
+    def _estimate(self, value: float, error: float) -> Estimate | None:
         if not (math.isfinite(value) and math.isfinite(error)):
             return None
-        return Estimate(value=value, std_error=error, dof=self.totals.inits - 1, claim=claim)
+        return Estimate(value=value, std_error=error, dof=self.totals.inits - 1)
 
     @property
     def replicates(self) -> int:
@@ -297,7 +300,8 @@ class ModuleResult(RowBase):
         lambda r: None if r.in_theory is None else r.in_theory.z)
     p = _column(
         optional(NUMBER), "Two-sided probability of a difference at least as large, of this row "
-        "alone.", lambda r: None if r.in_theory is None else r.in_theory.joint_p)
+        "alone: by the measured error, or by that of normal weights, if that is larger.",
+        lambda r: None if r.in_theory is None else r.in_theory.joint_p)
     _between = _column(
         BAND, "The band of variances that was asked for.", lambda r: r.between, name="between",
         stored=True)

@@ -55,6 +55,7 @@ def sample_model(asked: Model, index: int, theory: Theory) -> tuple[Passed, ...]
             model.eval()
         recorder = _Recorder(model, asked.depth, theory)
         output = _tensor(model(_inputs(asked, index)))
+        recorder.close()
         if output is None:
             raise InputError(
                 f"{asked.model} returns a model without floating-point outputs; return them first"
@@ -163,12 +164,20 @@ class _Recorder:
         self._theory = theory
         self._calls: dict[str, _Calls] = {}
         self._open: list[str] = []
+        self._handles: list[Any] = []
         self._callers: set[str] = set()
         for path, module in modules.items():
             name = path or type(module).__name__
             alone = all(users[id(p)] == 1 for p in module._parameters.values() if p is not None)
-            module.register_forward_pre_hook(self._before(name), with_kwargs=True)
-            module.register_forward_hook(self._after(name, alone=alone), with_kwargs=True)
+            self._handles += [
+                module.register_forward_pre_hook(self._before(name), with_kwargs=True),
+                module.register_forward_hook(self._after(name, alone=alone), with_kwargs=True),
+            ]
+
+    def close(self) -> None:
+        """Remove the hooks: checkpoints call modules again on the way back."""
+        for handle in self._handles:
+            handle.remove()
 
     def passed(self) -> tuple[Passed, ...]:
         """Return the means of all measured modules, in the order of their first calls."""

@@ -22,7 +22,7 @@ as any other, so that one output of ones per group is enough.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from varsim.compute import lazy
@@ -56,6 +56,26 @@ _SUMS: Mapping[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"), _transposed),
 }
 """The sum of squares in every output, by the name of a class in torch.nn."""
+
+
+def ratio_variance(module_type: str, shape: Sequence[int]) -> float:
+    """Return the largest variance of the ratio in one initialization, for normal weights: 2 / c.
+
+    The outputs of the c units or channels are independent, given the inputs. In each the mean of y²
+    over R inputs has the relative variance 2 Σ (x · x′)² / (Σ x · x)², over all pairs and over all
+    inputs, which is between 2/R for orthogonal inputs and 2 for parallel ones, as are those of
+    deep layers. A ratio of few units has a skewed law, of which a sample with a small mean has a
+    small spread, too: so the verdict takes the larger of the measured error and this one.
+
+    Args:
+        module_type: A class in torch.nn with a theory.
+        shape: Shape of its outputs.
+
+    >>> ratio_variance("Linear", (16, 10)), ratio_variance("Conv2d", (16, 4, 8, 8))
+    (0.2, 0.5)
+    """
+    axis = 1 if module_type == "Linear" else 1 + int(module_type[-2])
+    return 2.0 / shape[-axis]
 
 
 def expected_square(module: Any, x: Any, y: Any) -> float | None:

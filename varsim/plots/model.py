@@ -52,6 +52,7 @@ def model_figure(rows: Sequence[ModuleResult], width: float) -> Drawn:
                     values.append(each.value)
                     ends += each.interval(row.confidence)
         for edge in plan.rows[0].between or ():
+            values += [edge] * (edge > 0.0)
             axes.axvline(edge, color=page.GREY, linewidth=page.points(0.8), gid="band")
         finish_variances(axes, with_ends(values, ends) or [1.0], "x", always_log=True)
     remarks = plan.crowding("models")
