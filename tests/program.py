@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,14 +37,30 @@ COMMANDS = {
     "varsim": "--dim 16,64 --design crossed,fixed-x --scale he,none --samples 6400",
     "layers": "layers --width 8 --depth 2 --networks 8 --batch 4 --activation tanh,relu",
     "init": "init orthogonal trunc_normal(std=0.1) --dim 8 --draws 8",
+    "model": "model tests.model.networks:perceptron --input 4x24 --inits 8 --between 0.1:10",
     "gains": "gains tanh relu --variance 1,2",
     "tolerance": "tolerance --entries 10,100 --dist normal",
     "compare": f"compare {DATA / 'results.jsonl'} {DATA / 'results.csv'}",
 }
 """Every command with an --output of rows, on little work."""
 
-MEASURING = ("varsim", "layers", "init")
-"""The commands that sample."""
+_NEEDS_TORCH = (pytest.mark.slow, pytest.mark.skipif(find_spec("torch") is None, reason="no torch"))
+
+
+def _each(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Parametrize a test by commands; that of models needs torch, and so is slow."""
+    marks = {"model": _NEEDS_TORCH}
+    return pytest.mark.parametrize(
+        "command", [pytest.param(name, marks=marks.get(name, ())) for name in names]
+    )
+
+
+each_command = _each(COMMANDS)
+"""For every command with an --output of rows."""
+
+each_measuring = _each(("varsim", "layers", "init", "model"))
+"""For every command that samples."""
+
 PATIENCE = 600
 """Seconds to wait for a process: a busy machine is no defect, a process that never ends is one."""
 

@@ -11,18 +11,24 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from varsim import Experiment
 from varsim.check.question import question
 from varsim.check.study import CheckStudy
+from varsim.compute.streams import generator
 from varsim.fields import CHECKSUM
 from varsim.kinds import SCHEMAS
 from varsim.layer.study import LayerStudy
+from varsim.model.question import Model
+from varsim.model.study import ModelStudy
+from varsim.model.totals import Module, Passed
 from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.question import Network
 from varsim.stack.study import StackStudy
 from varsim.storage.reading import read
 from varsim.storage.text import csv_text, json_text, jsonl_text
+from varsim.usercode import load_function, reraise_as_input_error
 
 TINY = "1e12"
 """A divisor of W that makes variances of about 1e-24."""
@@ -31,6 +37,51 @@ _LAYER: dict[str, Any] = {"dim": 7, "scale": "D^0.5", "samples": 640}
 _STACK: dict[str, Any] = {"widths": (8, 6), "networks": 12, "batch": 4, "seed": 1}
 _NORMED: dict[str, Any] = {"norm": "batch", "residual": 0.5, "bias_std": 0.2, "init": "orthogonal"}
 _EXPLODING: dict[str, Any] = {"activation": "relu", "scale": "lecun", "gain": 1e9}
+
+
+class WithoutFramework(ModelStudy):
+    """A model of two layers of NumPy, whose function makes W; one of tokens ends in ReLU."""
+
+    def sample(self, indices: range) -> list[tuple[Passed, ...]]:
+        with np.errstate(all="ignore"):
+            return [self._network(index) for index in indices]
+
+    def _network(self, index: int) -> tuple[Passed, ...]:
+        asked = self.question
+        rng = generator(asked.key, asked.seed, index)
+        x, passed = rng.standard_normal(asked.input), []
+        for layer in range(2):
+            with reraise_as_input_error(lambda why: f"{asked.model} fails: {why}"):
+                w = load_function(asked.model)(rng, (x.shape[1], 24))
+            y = x @ w
+            g = rng.standard_normal(y.shape) * np.abs(w).mean()
+            rectified = asked.tokens is not None
+            y = np.maximum(y, 0.0) if rectified else y
+            q = float(np.square(y).mean())
+            theory = float(np.square(w).mean() * np.square(x).sum(axis=1).mean())
+            given = None if rectified else float(np.square(x).mean())
+            module = Module(f"layers.{layer}", "ReLU" if rectified else "Linear", y.shape)
+            passed.append(Passed(
+                module, float(y.mean()), q, float(np.square(y).var()) / y.size,
+                float((y == 0.0).mean()), given, None if rectified else theory,
+                None if rectified else q / theory,
+                None if rectified and layer else float(np.square(g).mean()),
+            ))  # fmt: skip
+            x = y
+        return tuple(passed)
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """W of variance 1."""
+    return rng.standard_normal(shape)
+
+
+def exploding(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """W whose outputs are not finite."""
+    return 1e308 * rng.standard_normal(shape)
+
+
+_MODEL: dict[str, Any] = {"model": f"{__name__}:normal", "input": (4, 6), "inits": 12}
 
 STUDIES: dict[str, Any] = {
     "crossed": LayerStudy(Experiment(**_LAYER, x_dist="laplace", x_mean=1.0), histogram=True),
@@ -48,6 +99,9 @@ STUDIES: dict[str, Any] = {
     "orthogonal": CheckStudy(question("orthogonal", 8, 4), draws=12),
     "tiny init": CheckStudy(
         question("trunc_normal(std=1e-12, bound=3)", 8, 4, dtype="float64"), draws=12),
+    "model": WithoutFramework(Model(**_MODEL), between=(0.1, 10.0)),
+    "exploding model": WithoutFramework(Model(**_MODEL | {"model": f"{__name__}:exploding"})),
+    "rectified model": WithoutFramework(Model(**_MODEL, tokens=7, eval_mode=True, depth=1)),
 }  # fmt: skip
 """Studies of every kind; in their rows every derived field has a value at least once."""
 
@@ -55,6 +109,7 @@ LARGER: dict[str, Any] = {
     "precise": LayerStudy(replace(STUDIES["precise"].question, precision=0.06)),
     "tanh": StackStudy(replace(STUDIES["tanh"].question, networks=16)),
     "orthogonal": replace(STUDIES["orthogonal"], draws=16),
+    "model": replace(STUDIES["model"], question=replace(STUDIES["model"].question, inits=16)),
 }
 """Studies of the same questions with more replicates, at least one of every kind."""
 

@@ -85,6 +85,8 @@ SHOWN = {
     "explain-stack-overflow": f"{STACK} --depth 3 -a leaky_relu(1e300)",
     "explain-check": f"{CHECK} orthogonal trunc_normal sparse(std=1) -d 8",
     "explain-check-fans": f"{CHECK} orthogonal trunc_normal -d 16,8 --fan-out 8",
+    "model": "model tests.model.networks:perceptron --input 8x24 --inits 8 --between 0.1:10",
+    "explain-model": "model tests.model.networks:perceptron --input 8x24 --inits 8 --explain",
     "explain-check-shapes": " ".join(
         [CHECK, "-d 32", *(f"tests.test_golden:{name}" for name in ("normal", "uniform", "signs"))]
     ),
@@ -93,7 +95,7 @@ SHOWN = {
 
 HELP = {
     "topics": "help", "varsim": "--help", **{n: f"{n} --help" for n in varsim.subcommands()},
-    "varsim-h": "-h", "layers-h": "layers -h", "init-h": "init -h",
+    "varsim-h": "-h", "layers-h": "layers -h", "init-h": "init -h", "model-h": "model -h",
 }  # fmt: skip
 """Pages of help, in 80 columns."""
 
@@ -153,7 +155,7 @@ def _in_folder() -> Iterator[None]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_program_prints_what_the_file_shows(name: str) -> None:
     """Word for word, and number for number to what another machine's rounding may change."""
-    if "torch." in CASES[name]:
+    if "torch." in CASES[name] or CASES[name].startswith("model "):
         needs("torch")
     assert_same((FOLDER / name).read_text(encoding="utf-8"), printed(name))
 

@@ -25,7 +25,7 @@ FLOORS = [
     {"initializers"},
     {"settings"},
     {"layer"},
-    {"stack", "check", "tolerance"},
+    {"stack", "check", "model", "tolerance"},
     {"comparison", "runner"},
     {"storage"},
     {"report"},

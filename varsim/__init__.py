@@ -1,7 +1,8 @@
 """varsim: a Monte Carlo variance simulator for x @ W.
 
 ``simulate`` measures one experiment, ``sweep`` every combination of settings, ``layers`` a deep
-stack, and ``check_initializer`` an initializer, each beside theory. ``gain`` and ``critical`` are
+stack, ``check_initializer`` an initializer, and ``check_model`` a network of yours, each beside
+theory. ``gain`` and ``critical`` are
 what an activation needs. ``varsim help python`` has examples.
 
 >>> from varsim import simulate
@@ -22,31 +23,49 @@ if TYPE_CHECKING:
     from typing import Any
 
     from varsim.activations.gains import gain
-    from varsim.api import check_initializer, critical, layers, measure, simulate, sweep
+    from varsim.api import (
+        check_initializer,
+        check_model,
+        critical,
+        layers,
+        measure,
+        simulate,
+        sweep,
+    )
     from varsim.check.result import InitializerCheck
     from varsim.errors import InputError
     from varsim.layer.question import Experiment
     from varsim.layer.result import Result, conclude, infer
     from varsim.layer.sampling import stream
     from varsim.layer.totals import Block, Totals
+    from varsim.model.result import ModuleResult
     from varsim.notebook import Rows
     from varsim.stack.question import Network
     from varsim.stack.result import LayerResult
     from varsim.statistics import Caveat, judge
 
 __all__ = ["Block", "Caveat", "Experiment", "InitializerCheck", "InputError", "LayerResult",
-           "Network", "Result", "Rows", "Totals", "__version__", "check_initializer", "conclude",
-           "critical", "gain", "infer", "judge", "layers", "measure", "simulate", "stream",
-           "sweep"]  # fmt: skip
+           "ModuleResult", "Network", "Result", "Rows", "Totals", "__version__",
+           "check_initializer", "check_model", "conclude", "critical", "gain", "infer", "judge",
+           "layers", "measure", "simulate", "stream", "sweep"]  # fmt: skip
 
 _ROOMS = {
     "activations.gains": ("gain",),
-    "api": ("check_initializer", "critical", "layers", "measure", "simulate", "sweep"),
+    "api": (
+        "check_initializer",
+        "check_model",
+        "critical",
+        "layers",
+        "measure",
+        "simulate",
+        "sweep",
+    ),
     "check.result": ("InitializerCheck",),
     "layer.question": ("Experiment",),
     "layer.result": ("Result", "conclude", "infer"),
     "layer.sampling": ("stream",),
     "errors": ("InputError",),
+    "model.result": ("ModuleResult",),
     "notebook": ("Rows",),
     "stack.question": ("Network",),
     "stack.result": ("LayerResult",),

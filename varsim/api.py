@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar, Unpack, cast
 
 from varsim.activations import find_activation
 from varsim.activations import gains as of_activations
@@ -20,6 +20,7 @@ from varsim.runner import Measurement, answer
 from varsim.settings import (
     CHECK,
     LAYER,
+    MODEL,
     STACK,
     LayerSettings,
     Q,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from varsim.check import question as check_question
     from varsim.check import study as check
     from varsim.check.result import InitializerCheck
+    from varsim.model import question as model_question
+    from varsim.model import study as model_study
+    from varsim.model.result import ModuleResult
     from varsim.stack import question as stack_question
     from varsim.stack import study as stack
     from varsim.stack import theory
@@ -48,6 +52,7 @@ else:
     check, check_question = lazy("varsim.check.study"), lazy("varsim.check.question")
     stack, stack_question = lazy("varsim.stack.study"), lazy("varsim.stack.question")
     theory = lazy("varsim.stack.theory")
+    model_study, model_question = lazy("varsim.model.study"), lazy("varsim.model.question")
 
 
 T = TypeVar("T")
@@ -310,6 +315,69 @@ def check_initializer(
     study = check.CheckStudy(check_question.question(name, **values), number, confidence)
     row: InitializerCheck = answer([study], workers=workers, alpha=alpha)[0]
     return row
+
+
+def check_model(
+    model: str,
+    input: str | Sequence[int],  # noqa: A002  # the name of the setting
+    *,
+    tokens: Wholes = None,
+    depth: Wholes = None,
+    eval_mode: bool = False,
+    inits: Wholes = 64,
+    precision: Reals = None,
+    between: str | tuple[float, float] | None = None,
+    seed: Wholes = 0,
+    dtype: str = "float32",
+    workers: int | None = None,
+    confidence: float = 0.95,
+    alpha: float = 0.001,
+) -> Rows[ModuleResult]:
+    """Return the variances of signals and gradients through a model of yours, one row per module.
+
+    Every replicate is a whole initialization, with inputs and a cotangent of its own.
+
+    Args:
+        model: A function without arguments that returns a torch.nn.Module, as
+            ``"module:function"``.
+        input: Shape of the inputs, the batch first, such as ``"16x3x32x32"`` or a tuple; their
+            entries are standard normal.
+        tokens: Number of token ids; inputs are then uniform ids.
+        depth: Depth of the modules that have a row; by default those that call no others have one.
+        eval_mode: Whether to measure in evaluation mode; else the model stays as it is built.
+        inits: Number of independent initializations, at least 8: the replicates of every error.
+        precision: Relative standard error that every module has to reach, such as ``"5%"``.
+        between: The band of variances for ``forward_band`` and ``gradient_band``, such as
+            ``"0.1:10"``.
+        seed: Root of all random streams.
+        dtype: ``"float32"`` or ``"float64"``.
+        workers: Number of threads; the number of CPUs by default.
+        confidence: Level of the intervals, between 0 and 1.
+        alpha: False-alarm rate that all verdicts share (Holm 1979), between 0 and 1.
+
+    Returns:
+        One row per module, in the order of calls. ``variance`` is that of its outputs, and
+        ``gradient`` that of their gradients, for inputs and a cotangent on top of variance 1.
+        ``agrees`` is None where no theory is exact.
+
+    Raises:
+        InputError: The function or torch cannot be used, or a value is not allowed.
+    """
+    confidence = check_probability("confidence", confidence)
+    given = {"tokens": tokens, "depth": depth, "inits": inits, "precision": precision,
+             "seed": seed, "dtype": dtype}  # fmt: skip
+    values = {n: _one(n, value) for n, value in read_settings(MODEL, given).items()}
+    texts = {"input": input, "between": between}
+    read = {n: _one(n, read_settings(MODEL, {n: t})[n]) if isinstance(t, str) else t
+            for n, t in texts.items()}  # fmt: skip
+    shape: Any = read["input"]
+    asked = model_question.Model(
+        model=model, input=tuple(shape), eval_mode=eval_mode, **cast("dict[str, Any]", values)
+    )
+    band: Any = read["between"]
+    return Rows(
+        answer([model_study.ModelStudy(asked, confidence, band)], workers=workers, alpha=alpha)
+    )
 
 
 def critical(activation: str, variance: float | None = None) -> Critical:

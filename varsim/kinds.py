@@ -10,6 +10,7 @@ from varsim.compute import lazy
 from varsim.errors import InputError, needs
 from varsim.fields.field import R
 from varsim.layer.kind import LAYER
+from varsim.model.kind import MODEL
 from varsim.stack.kind import STACK
 from varsim.study import Drawn, Kind, groups
 from varsim.table import Table
@@ -21,7 +22,7 @@ else:
 
 T = TypeVar("T")
 
-KINDS: tuple[Kind[Any], ...] = (LAYER, STACK, CHECK)
+KINDS: tuple[Kind[Any], ...] = (LAYER, STACK, CHECK, MODEL)
 """All kinds of rows."""
 
 SCHEMAS = [kind.schema for kind in KINDS]

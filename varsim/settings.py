@@ -221,6 +221,21 @@ def _spatial(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.lower().split("x")
+    if not 1 <= len(parts) <= 8 or not all(p.isdecimal() and 0 < len(p) < 10 for p in parts):
+        raise InputError(f"{quoted(text)} is no shape; write the batch first, as in 16x3x32x32")
+    return tuple(map(int, parts))
+
+
+def _band(text: str) -> tuple[float, float]:
+    parts = text.split(":")
+    if len(parts) != 2:
+        raise InputError(f"{quoted(text)} is no band; write two variances, like 0.1:10")
+    low, high = (float(number(part)) for part in parts)
+    return low, high
+
+
 def activation_names() -> list[str]:
     """Return the names of activations, with their aliases."""
     return [*activations.ACTIVATIONS, *activations.ALIASES]
@@ -242,6 +257,8 @@ NUMBER = one("number", lambda text: float(number(text)))
 SHARE = one("share", share)
 DURATION = one("duration", duration)
 SPATIAL = one("sizes", _spatial)
+SHAPE = one("shape", _shape)
+BAND = one("band", _band)
 
 WHOLE_NUMBERS = listed(
     "whole numbers", lambda item: [whole_number(value) for value in expand(item, whole=True)]
@@ -342,6 +359,18 @@ STACK = _by_name(
 
 CHECK = _by_name(LAYER["dim"], LAYER["fan_out"], Setting("draws", COUNT), _SEED, _DTYPE)
 """The settings of a check of initializers, beside their names."""
+
+MODEL = _by_name(
+    Setting("input", SHAPE),
+    Setting("tokens", COUNT),
+    Setting("depth", COUNT),
+    Setting("inits", COUNT),
+    _PRECISION,
+    Setting("between", BAND),
+    _SEED,
+    _DTYPE,
+)
+"""The settings of a model, beside its function; the seed sweeps."""
 
 TOLERANCE = _by_name(
     Setting("entries", WHOLE_NUMBERS, [2500]),

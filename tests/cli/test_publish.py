@@ -14,7 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import COMMANDS, DATA, PATIENCE, SMALL, VARSIM, environment, here, wait_for
+from tests.program import (
+    COMMANDS,
+    DATA,
+    PATIENCE,
+    SMALL,
+    VARSIM,
+    each_command,
+    environment,
+    here,
+    wait_for,
+)
 from varsim.report.formats import FORMATS, SUFFIXES
 
 
@@ -27,7 +37,7 @@ def test_a_mistake_writes_nothing(tmp_path: Path, command: str) -> None:
     assert file.read_text() == "old"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_formats_hold_the_same_numbers(command: str) -> None:
     """CSV, JSON and JSONL of every command have every digit; unknown is empty or null."""
     args = COMMANDS[command].split()
@@ -52,7 +62,7 @@ def test_every_format_has_a_suffix_and_every_suffix_a_format() -> None:
     assert set(SUFFIXES.values()) == set(FORMATS) - {"latex-siunitx"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_output_writes_the_format_of_its_suffix(tmp_path: Path, command: str) -> None:
     """A file holds what --format would print, and stdout the table as ever."""
     args = COMMANDS[command].split()
@@ -154,7 +164,7 @@ def test_a_pipe_that_nobody_empties_holds_no_signal_up(
 
 
 @pytest.mark.parametrize("place", ["missing/results.csv", "/proc/results.csv"])
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_an_output_that_cannot_be_written_is_one_sentence(
     tmp_path: Path, command: str, place: str
 ) -> None:

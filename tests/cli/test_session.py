@@ -15,19 +15,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import COMMANDS, MEASURING, VARSIM, environment, here, run, wait_for
+from tests.program import (
+    COMMANDS,
+    VARSIM,
+    each_measuring,
+    environment,
+    here,
+    run,
+    wait_for,
+)
 from varsim import Experiment
 from varsim.cli.program import varsim
 
 
-@pytest.mark.parametrize("command", MEASURING)
+@each_measuring
 def test_the_rows_are_the_same_for_any_number_of_workers(command: str) -> None:
     """One, two or five threads give the same bytes."""
     args = (*COMMANDS[command].split(), "--format", "jsonl", "--workers")
     assert len({here(*args, workers).stdout for workers in ("1", "2", "5")}) == 1
 
 
-@pytest.mark.parametrize("command", MEASURING)
+@each_measuring
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(command: str) -> None:
     """The same command gives the same rows tomorrow."""
     args = (*COMMANDS[command].split(), "--format", "json", "--seed")

@@ -82,7 +82,7 @@ def test_a_mistake_in_a_variable_names_it() -> None:
     assert "from the variable" not in here("--scale", "fo", VARSIM_SEED="1").stderr
 
 
-@pytest.mark.parametrize("command", sorted({*varsim.subcommands()} - {"layers", "init"}))
+@pytest.mark.parametrize("command", sorted({*varsim.subcommands()} - {"layers", "init", "model"}))
 def test_the_short_help_of_a_command_with_few_options_is_its_help(command: str) -> None:
     """Nothing is left out where there is little."""
     assert here(command, "-h").stdout == here(command, "--help").stdout

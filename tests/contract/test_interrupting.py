@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests.contract.test_resuming import KINDS, LONG
 from tests.rows import STUDIES, names_of, parse, records, rows, text_of, totals_of
 from tests.runs import Ending, alone, extend, run_of, seeded
+from varsim.model.question import Model
 from varsim.storage import files, ledger
 from varsim.storage.ledger import SUITABLE, Ledger
 
@@ -94,7 +95,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def broken(study: Any) -> Any:
     """A study with an initializer that fails in the middle."""
-    changed = {"init": f"{__name__}:{gives_up.__name__}", "w_dist": None}
+    function = f"{__name__}:{gives_up.__name__}"
+    changed = {"init": function, "w_dist": None}
+    if isinstance(study.question, Model):
+        changed = {"model": function}
     return replace(study, question=replace(study.question, **changed))
 
 

@@ -9,20 +9,32 @@ from typing import Any
 import pytest
 
 from tests.contract.test_resuming import KINDS
-from varsim import Experiment, InputError, Network, check_initializer, layers, simulate
+from varsim import (
+    Experiment,
+    InputError,
+    Network,
+    check_initializer,
+    check_model,
+    layers,
+    simulate,
+)
 from varsim.check.question import question
 from varsim.check.study import CheckStudy
+from varsim.model.question import Model
+from varsim.model.study import ModelStudy
 
 INF, NAN = math.inf, math.nan
 
 LAYER: dict[str, Any] = {"dim": 512, "scale": "sqrt"}
 STACK: dict[str, Any] = {"widths": (16,) * 4, "scale": "xavier"}
 CHECK: dict[str, Any] = {"init": "orthogonal", "dim": 8, "fan_out": 4}
+MODEL: dict[str, Any] = {"model": "tests.rows:normal", "input": (4, 6)}
 
 QUESTIONS: dict[str, Callable[..., Any]] = {
     "layer": lambda **given: Experiment(**LAYER | given),
     "stack": lambda **given: Network(**STACK | given),
     "check": lambda draws=8, **given: CheckStudy(question(**CHECK | given), draws),
+    "model": lambda between=None, **given: ModelStudy(Model(**MODEL | given), between=between),
 }
 """What makes the question of a kind, from settings that differ from the usual ones."""
 
@@ -113,6 +125,22 @@ MISTAKES: dict[str, list[tuple[list[dict[str, Any]], str]]] = {
         (SEEDS, "seed is {!r}; give a whole number from 0 to 18,446,744,073,709,551,615"),
         (each("dtype", "float16"), "dtype 'float16' is unknown; take float32"),
     ],
+    "model": [
+        (each("model", "net", "torch.nn.Linear"), "{!r} is no function; write module:function, "),
+        (each("input", ()), "input has 0 sizes; give 1 to 8, the batch first, such as 16x3x32x32"),
+        (each("input", (2,) * 9), "input has 9 sizes; give 1 to 8"),
+        ([{"input": (4, size)} for size in (0, -1, 2.5, True)], "give a whole number from 1 to "),
+        (each("input", (10**5, 10**4)), "input is 100000x10000, above 1e8 numbers; take a "),
+        (each("tokens", 0, 2.5, 2**40), "tokens is {}; give a whole number from 1 to "),
+        (each("depth", 0, 1.5), "depth is {}; give a whole number from 1 to 1,000"),
+        (each("inits", 7, 64.0), "inits is {}; give a whole number from 8 to 10,000,000"),
+        (each("precision", 0.0, 1.0, NAN), "precision is {:g}; give a relative standard error "),
+        (each("eval_mode", 1), "eval_mode is {}; give True or False"),
+        (each("between", (10.0, 0.1)), "between is 10:0.1; give two variances, the smaller one "),
+        (each("between", (-1.0, 1.0), (1.0, 1.0), (0.0, INF), (NAN, 1.0)), "such as 0.1:10"),
+        (SEEDS, "seed is {!r}; give a whole number from 0 to 18,446,744,073,709,551,615"),
+        (each("dtype", "float16"), "dtype 'float16' is unknown; take float32"),
+    ],
 }  # fmt: skip
 """Wrong settings of each kind, with a part of their sentence; {} is the value of the first."""
 
@@ -132,6 +160,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "layer": lambda **given: simulate(QUESTIONS["layer"](), **given),
     "stack": lambda **given: layers(QUESTIONS["stack"](), **given),
     "check": lambda **given: check_initializer("orthogonal", dim=8, **given),
+    "model": lambda **given: check_model("tests.rows:normal", "4x6", **given),
 }
 """What runs a question of a kind."""
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from varsim import (
-    Block, Experiment, InitializerCheck, LayerResult, Result, Totals, judge, layers, simulate, sweep
+    Block, Experiment, InitializerCheck, LayerResult, ModuleResult, Result, Totals, judge, layers,
+    simulate, sweep
 )
 from varsim.check.kind import CHECK
 from varsim.check.result import CHECKS
@@ -35,6 +36,8 @@ from varsim.kinds import kind_of, tables_of
 from varsim.layer.kind import LAYER
 from varsim.layer.result import RESULTS
 from varsim.layer.study import LayerStudy
+from varsim.model.kind import MODEL
+from varsim.model.result import MODULES
 from varsim.notebook import Rows
 from varsim.runner import ResumePoint, RunOptions, run
 from varsim.stack.kind import STACK
@@ -48,13 +51,17 @@ else:
     explanation = lazy("varsim.layer.explanation")
 """
 
-GIVEN = "experiment: Experiment, result: Result, layer: LayerResult, check: InitializerCheck"
+GIVEN = (
+    "experiment: Experiment, result: Result, layer: LayerResult, check: InitializerCheck, "
+    "module: ModuleResult"
+)
 
 STATEMENTS = {  # wrong: right
     # A column that is misspelt.
     "result.theroy": "result.theory",
     "layer.theroy": "layer.theory",
     "check.forward_theroy": "check.forward_theory",
+    "module.varaince": "module.variance",
     "result.layer": "layer.layer",
     "Result.theroy.text(result)": "Result.theory.text(result)",
     "simulate(experiment).emprical": "simulate(experiment).empirical",
@@ -86,11 +93,13 @@ STATEMENTS = {  # wrong: right
     "LAYER.table([1, 2, 3], ())": "LAYER.table([result, result], ())",
     "STACK.table([1, 2, 3], ())": "STACK.table([layer, layer], ())",
     "CHECK.table([1, 2, 3], ())": "CHECK.table([check, check], ())",
+    "MODEL.table([1, 2, 3], ())": "MODEL.table([module, module], ())",
     "LAYER.table([layer], ())": "STACK.table([layer], ())",
     "STACK.explain([check])": "CHECK.explain([check])",
     "RESULTS.record('not a row')": "RESULTS.record(result)",
     "LAYERS.record(result)": "LAYERS.record(layer)",
     "CHECKS.record(layer)": "CHECKS.record(check)",
+    "MODULES.record(layer)": "MODULES.record(module)",
     "match(LAYER, [result], [layer])": "match(LAYER, [result], [result])",
     "merge(STACK, [result])": "merge(LAYER, [result])",
     "Ledger(Path(), RESULTS).add([layer])": "Ledger(Path(), RESULTS).add([result])",

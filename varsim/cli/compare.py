@@ -62,7 +62,7 @@ def command(**given: Any) -> int:
 
     Rows that measure the same are pairs, whatever their seeds and samples. The verdict of a pair
     says whether it differs beyond its errors. The files are .jsonl, .csv or .json, from varsim,
-    varsim layers or varsim init, or - for stdin.
+    varsim layers, varsim init or varsim model, or - for stdin.
     """
     with no_garbage_collector():
         return compare(CompareOptions(**given))

@@ -61,7 +61,7 @@ def command(**given: Any) -> int:
 
     Rows of one experiment become one row, with the draws of all. Other rows stay unchanged.
     Verdicts are computed again. The files are .jsonl, .csv or .json, from varsim, varsim layers or
-    varsim init, or - for stdin.
+    varsim init or varsim model, or - for stdin.
     """
     with no_garbage_collector():
         return merge(MergeOptions(**given))

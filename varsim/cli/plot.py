@@ -78,12 +78,13 @@ class PlotOptions:
 def command(**given: Any) -> int:
     """Draw results of varsim as a figure.
 
-    RESULTS are files of varsim, varsim layers, varsim init or varsim gains (.jsonl, .csv or
-    .json), or - for stdin. The sweep decides the figure: variance and its ratio to theory along D
-    or another number, or by scheme or distribution. A single row of varsim --histogram gives the
-    density of its outputs. Files of varsim layers give variances and gradients along the layers,
-    and with --histogram the distribution of the activations. Files of varsim init give variances
-    over their claims, and files of varsim gains the gains beside torch's.
+    RESULTS are files of varsim, varsim layers, varsim init, varsim model or varsim gains (.jsonl,
+    .csv or .json), or - for stdin. The sweep decides the figure: variance and its ratio to theory
+    along D or another number, or by scheme or distribution. A single row of varsim --histogram
+    gives the density of its outputs. Files of varsim layers give variances and gradients along the
+    layers, and with --histogram the distribution of the activations. Files of varsim init give
+    variances over their claims, files of varsim model the variances of every module, and files of
+    varsim gains the gains beside torch's.
     """
     with no_garbage_collector():
         return plot(PlotOptions(**given))

@@ -21,7 +21,7 @@ from varsim.errors import InputError, quoted, shortened
 from varsim.settings import LAYER
 
 if TYPE_CHECKING:
-    from varsim.cli import compare, gains, init, merge, plot, stack, tolerance
+    from varsim.cli import compare, gains, init, merge, model, plot, stack, tolerance
     from varsim.cli import help as help_
     from varsim.compute import provenance, streams
 else:
@@ -29,7 +29,7 @@ else:
     help_ = lazy("varsim.cli.help")
     init, merge = lazy("varsim.cli.init"), lazy("varsim.cli.merge")
     plot, stack = lazy("varsim.cli.plot"), lazy("varsim.cli.stack")
-    tolerance = lazy("varsim.cli.tolerance")
+    model, tolerance = lazy("varsim.cli.model"), lazy("varsim.cli.tolerance")
     streams, provenance = lazy("varsim.compute.streams"), lazy("varsim.compute.provenance")
 
 _EXAMPLES = [
@@ -50,8 +50,8 @@ _EPILOG = (
     "Numbers: 512, 1e3, 10k, 1M, 5/3, 2^9, sqrt(2); shares also as 95%. "
     "Any option can come from the environment: VARSIM_SAMPLES=1e7 for varsim itself, VARSIM_SEED=7 "
     "for all commands that have the option, and VARSIM_LAYERS_SEED=7 for varsim layers alone. "
-    "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees (with --check), "
-    "4 a precision was not met, 130 interrupted."
+    "Exit codes: 0 done, 1 run-time error, 2 wrong usage, 3 a verdict disagrees or a variance is "
+    "outside its band (with --check), 4 a precision was not met, 130 interrupted."
 )
 
 
@@ -76,6 +76,7 @@ def _subcommands() -> dict[str, Callable[[], click.Command]]:
         "layers": lambda: stack.command,
         "gains": lambda: gains.command,
         "init": lambda: init.command,
+        "model": lambda: model.command,
         "tolerance": lambda: tolerance.command,
         "help": lambda: help_.command,
     }

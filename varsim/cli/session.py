@@ -325,7 +325,7 @@ def _exit_code(
         return INTERRUPTED
     if not written:
         return FAILED
-    if check and any(row.agrees is False for row in outcome.rows):
+    if check and any(row.agrees is False or row.is_outside for row in outcome.rows):
         return DISAGREED
     precisions = [study.question.precision for study in studies]
     met = all(

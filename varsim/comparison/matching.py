@@ -102,9 +102,12 @@ def _identities(kind: Kind[R]) -> tuple[Callable[[R], Hashable], ...]:
     def what(row: R) -> Hashable:
         return tuple(quantity(kind, row).values())
 
+    def member(row: R) -> Hashable:  # at one place there may be another module
+        return tuple(kind.schema.by_name[name].get(row) for name in kind.same_quantity)
+
     return (
-        _streams,
-        lambda row: (row.key, row.question.seed, row.place),
+        lambda row: (_streams(row), member(row)),
+        lambda row: (row.key, row.question.seed, row.place, member(row)),
         lambda row: (what(row), row.question.dtype, row.question.seed),
         lambda row: (what(row), row.question.dtype),
         lambda row: (what(row), row.question.seed),

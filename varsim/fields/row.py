@@ -162,6 +162,11 @@ class RowBase(_Parts, Mapping[str, Any]):
         raise NotImplementedError
 
     @property
+    def is_outside(self) -> bool:
+        """Whether a measured value is outside the band that was asked for, beyond its error."""
+        return False
+
+    @property
     def has_claim(self) -> bool:
         """Whether any estimate has a claim, so that there is a verdict."""
         return any(estimate.claim is not None for estimate in self.estimates)

@@ -13,14 +13,16 @@ from varsim.fields import Field
 from varsim.fields.field import R
 from varsim.fields.rounding import exact
 from varsim.layer.result import RESULTS, Result
+from varsim.model.result import MODULES, ModuleResult
 from varsim.report.rows import seeds, span
 from varsim.stack.result import LAYERS, LayerResult
 
 MOST_LINES = 8
 """Largest number of lines in a figure; more are hard to distinguish."""
 
-MOST_CATEGORIES, MOST_INITIALIZERS = 40, 60
-"""Largest numbers of categories and of initializers in a figure; more do not fit on a page."""
+MOST_CATEGORIES, MOST_INITIALIZERS, MOST_MODULES = 40, 60, 60
+"""Largest numbers of categories, initializers and modules in a figure; a page has no room for
+more."""
 
 _DECADE = 10.0
 
@@ -38,6 +40,8 @@ _STACK_SETTINGS = [
     for name in (*LAYERS.settings, "widths", "depth", "batch", "networks", "seed")
 ]
 
+
+_MODEL_SETTINGS = [MODULES.by_name[name] for name in ("model", *MODULES.settings, "seed")]
 
 _CHECK_SETTINGS = [CHECKS.by_name[name] for name in ("dim", "fan_out", "dtype")]
 
@@ -144,6 +148,20 @@ def check_layout(rows: Sequence[InitializerCheck]) -> Layout[InitializerCheck]:
     sampled = f"{', '.join([draws, *_shared(shown, _CHECK_SETTINGS), seeds(shown)])}."
     left_out = len(placed) - len(lines)
     return Layout(lines, left_out, sampled, placeless=len(rows) - len(placed))
+
+
+def model_layout(rows: Sequence[ModuleResult]) -> Layout[ModuleResult]:
+    """Return the layout of modules: a line per model, in the order of calls."""
+    models: dict[tuple[str, int, int], list[ModuleResult]] = {}
+    for row in rows:
+        models.setdefault((row.key, row.seed, row.inits), []).append(row)
+    groups = [sorted(group, key=lambda row: row.number) for group in models.values()]
+    varying = _varying(rows, _MODEL_SETTINGS)
+    lines = [Line(_label(group[0], varying), group) for group in groups[:MOST_LINES]]
+    shown = [line.rows[0] for line in lines]
+    inits = f"{span([row.inits for row in shown])} initializations"
+    sampled = f"{', '.join([inits, *_shared(shown, _MODEL_SETTINGS)])}."
+    return Layout(lines, len(groups) - len(lines), sampled)
 
 
 def _initializer(row: InitializerCheck, varying: Sequence[Field[InitializerCheck, object]]) -> str:

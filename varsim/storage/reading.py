@@ -100,7 +100,7 @@ def _schema_of(record: Record, schemas: Sequence[Schema[Any]]) -> Schema[Any]:
     if kind in _NOT_MEASURED:
         raise InputError(
             f"it holds {_NOT_MEASURED[str(kind)]}, and not what was measured; give a file that "
-            "varsim, varsim layers or varsim init has written"
+            "varsim, varsim layers, varsim init or varsim model has written"
         )
     if kind is None and "schema" in record:
         raise InputError(
