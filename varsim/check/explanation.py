@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from varsim.catalog.distributions import truncated_moments
 from varsim.check.result import InitializerCheck
 from varsim.fields import interval_text
-from varsim.fields.rounding import percent, significant
+from varsim.fields.rounding import percent, short, significant
 from varsim.initializers.documented import MEANINGS
 
 _SHAPES = {
@@ -59,7 +59,11 @@ def _sums(row: InitializerCheck) -> Iterator[str]:
     each = [
         f"{name} = {product}"
         + (f" = {size}" if "·" in product else "")
-        + (f", of which {percent(taps)} meet an entry" if taps != 1.0 else "")
+        + (
+            f", of which {percent(taps)} meet an entry ({short(size * taps)})"
+            if taps != 1.0
+            else ""
+        )
         for name, product, size, taps in sides
     ]
     groups = f", in {acts.groups} groups" if acts.groups > 1 else ""
@@ -79,8 +83,10 @@ def _sentences(row: InitializerCheck) -> Iterator[str]:
             f"{meaning and f', {meaning}'}; measured {measured}."
         )
     yield from _sums(row)
+    bias = 0.0 if row.acts is None else row.acts.bias
+    added = " + E b²" if bias else ""
     yield (
-        f"D · E w² = {significant(row.summed * row.square.value, 4)} forward, measured "
+        f"D · E w²{added} = {significant(row.summed * row.square.value + bias, 4)} forward, measured "
         f"{interval_text(row.estimate, row.confidence)}; n · E w² = "
         f"{significant(row.summed_back * row.square.value, 4)} backward, measured "
         f"{interval_text(row.back, row.confidence)}."

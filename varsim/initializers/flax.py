@@ -125,6 +125,8 @@ def _weights(part: Any, kind: str, lengths: tuple[int, ...] | None) -> dict[str,
     layouts, taps, groups = LAYOUTS[kind], None, 1
     if kind in ("Conv", "ConvTranspose"):
         kernel = tuple(part.kernel_size)
+        if kind == "ConvTranspose" and part.transpose_kernel:
+            raise InputError("varsim does not read transpose_kernel=True; leave it out")
         layouts = ((_convolution if kind == "Conv" else _transposed)(len(kernel)),)
         taps = _taps(part, kernel, lengths, transposed=kind == "ConvTranspose")
         groups = 1 if kind == "ConvTranspose" else part.feature_group_count
@@ -143,17 +145,15 @@ def _taps(
 
     stride, dilation = per_axis(part.strides), per_axis(part.kernel_dilation)
     padding = [(0, 0)] * len(kernel)
-    if part.padding == "SAME" and lengths is not None and not transposed:
-        each = zip(kernel, stride, dilation, lengths, strict=True)
-        padding = [same_padding(axis, transposed=False) for axis in each]
-    elif part.padding not in ("SAME", "VALID", "CIRCULAR") or (lengths and transposed):
-        raise InputError(
-            f"varsim does not read padding {part.padding!r} here; take VALID, SAME or CIRCULAR, "
-            "and leave --input out for a transposed convolution"
-        )
-    return Taps(
-        kernel, stride, dilation, tuple(padding), transposed, circular=part.padding == "CIRCULAR"
-    )
+    if lengths is not None:
+        if transposed or part.padding not in ("SAME", "VALID"):
+            raise InputError(
+                "varsim reads --input for Conv of Flax with padding SAME or VALID alone; leave it out"
+            )
+        if part.padding == "SAME":
+            each = zip(kernel, stride, dilation, lengths, strict=True)
+            padding = [same_padding(axis, transposed=False) for axis in each]
+    return Taps(kernel, stride, dilation, tuple(padding), transposed)
 
 
 ADAPTER = _Flax()

@@ -165,6 +165,11 @@ def _taps(layer: Any, lengths: tuple[int, ...] | None) -> Taps | None:
     kernel, stride, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     transposed = type(layer).__name__.endswith("Transpose")
     padding = [(0, 0)] * len(kernel)
+    if transposed and lengths is not None and not _is_plain(layer):
+        raise InputError(
+            "--input is not read for this transposed convolution; leave out output_padding, and take "
+            "kernels no smaller than strides"
+        )
     if layer.padding != "valid" and lengths is not None:
         each = zip(kernel, stride, dilation, lengths, strict=True)
         padding = (
@@ -173,6 +178,12 @@ def _taps(layer: Any, lengths: tuple[int, ...] | None) -> Taps | None:
             else [same_padding(axis, transposed=transposed) for axis in each]
         )
     return Taps(kernel, stride, dilation, tuple(padding), transposed)
+
+
+def _is_plain(layer: Any) -> bool:
+    """Return whether a transposed convolution has as many outputs as Keras documents by default."""
+    sizes = zip(layer.kernel_size, layer.strides, strict=True)
+    return layer.output_padding is None and all(k >= s for k, s in sizes)
 
 
 def _documented(layer: Any, piece: Piece) -> tuple[str, float] | None:

@@ -5,6 +5,7 @@ letter, or a product of letters in brackets, the slowest first:
 
 ====  ================================================================================
 i…l   inputs that an output sums over
+b     inputs of a second operand: backward, too, they are summed over
 m…o   outputs, which are summed over backward
 k     a tap of a kernel, once per spatial axis; forward and backward it is summed over
 g     groups: independent matrices of one size, such as those of a grouped convolution
@@ -42,7 +43,7 @@ Law: TypeAlias = Callable[[Fans], tuple[str, float]]
 Masks: TypeAlias = "tuple[FloatArray, ...]"
 """Per spatial axis 0 and 1, of shape (positions, taps): whether a tap meets an entry there."""
 
-_INPUTS, _OUTPUTS = "ijl", "mno"
+_INPUTS, _SECOND, _OUTPUTS = "ijl", "b", "mno"
 _OF_LAYER = re.compile(r"(_l\d+(_reverse)?)?")
 _AXIS = re.compile(r"\(([a-z ]+)\)|([a-z])")
 
@@ -89,7 +90,6 @@ class Taps(NamedTuple):
         dilation: Distances of neighbouring taps.
         padding: Numbers of zeros before and after an axis.
         transposed: Whether an input is spread over outputs.
-        circular: Whether an axis continues at its other end instead of with zeros.
     """
 
     kernel: tuple[int, ...]
@@ -97,7 +97,6 @@ class Taps(NamedTuple):
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
     transposed: bool = False
-    circular: bool = False
 
     def masks(self, lengths: Sequence[int] | None) -> tuple[Masks, Masks]:
         """Return the taps that meet an entry, forward and backward.
@@ -127,7 +126,7 @@ class Taps(NamedTuple):
         """  # noqa: D205
         kernel, stride, dilation = self.kernel[axis], self.stride[axis], self.dilation[axis]
         taps = np.arange(kernel) * dilation
-        if length is None or self.circular:
+        if length is None:
             phases = np.arange(stride)[:, np.newaxis]
             return np.ones((1, kernel)), ((phases - taps) % stride == 0).astype(float)
         before, after = self.padding[axis]
@@ -233,7 +232,7 @@ class Piece:
     @property
     def dim(self) -> int:
         """D: number of entries that an output sums over, with all taps."""
-        return self._product(_INPUTS + "k")
+        return self._product(_INPUTS + _SECOND + "k")
 
     @property
     def columns(self) -> int:
@@ -243,7 +242,7 @@ class Piece:
     @property
     def fan_out(self) -> int:
         """n: number of entries that the gradient of an input sums over, with all taps."""
-        return self._product(_OUTPUTS + "k")
+        return self._product(_OUTPUTS + _SECOND + "k")
 
     @property
     def masks(self) -> tuple[Masks, Masks]:
@@ -254,6 +253,7 @@ class Piece:
     def sums(self) -> str:
         """What D and n are products of, such as ``16·3·3 and 32·3·3``."""
         taps = [str(size) for letter, size in self.sizes.items() if letter[0] == "k"]
+        taps += [str(size) for letter, size in self.sizes.items() if letter in _SECOND]
         sides = (self._product(_INPUTS), self._product(_OUTPUTS))
         return " and ".join("·".join([str(side), *taps]) for side in sides)
 
@@ -269,11 +269,12 @@ class Piece:
         if "p" in letters:
             whole = np.take(whole, self.part, axis=letters.index("p"))
             letters.remove("p")
-        inputs, taps, outputs = (
-            [letter for letter in letters if letter[0] in kind] for kind in (_INPUTS, "k", _OUTPUTS)
+        inputs, second, taps, outputs = (
+            [letter for letter in letters if letter[0] in kind]
+            for kind in (_INPUTS, _SECOND, "k", _OUTPUTS)
         )
         groups = [letter for letter in letters if letter == "g"]
-        order = [letters.index(letter) for letter in (*groups, *inputs, *taps, *outputs)]
+        order = [letters.index(letter) for letter in (*groups, *inputs, *second, *taps, *outputs)]
         ordered = whole.transpose(order)
         g, n = self.sizes["g"], self.fan_out
         forward = ordered.reshape(g, self.dim, self._product(_OUTPUTS))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +24,7 @@ from varsim.initializers.documented import Claim, constant_claim
 from varsim.initializers.initializer import Initializer, load_adapter
 from varsim.initializers.layouts import Found, OpenSizes, Piece
 from varsim.parsing import Call, parse_call
-from varsim.usercode import load_function, reraise_as_input_error
+from varsim.usercode import load_function, plain_array, reraise_as_input_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ class ModuleWeight(Initializer):
 
     Attributes:
         weight: Its name.
-        sizes: OpenSizes that the arguments leave open.
+        sizes: Sizes that the arguments leave open.
     """
 
     weight: str = ""
@@ -63,12 +63,17 @@ class ModuleWeight(Initializer):
     def short_name(self) -> str:
         """The spelling without the framework's module."""
         name = self.call.name if self.framework == "user" else self.call.name.rpartition(".")[2]
-        return f"{self.call._replace(name=name)} {self.weight}"
+        return f"{self.call._replace(name=name)} {self.weight}{self.sizes}"
+
+    @property
+    def package(self) -> str | None:
+        """The framework with its version; that of a user's function is loaded."""
+        return super().package if self.framework != "user" else self._built.adapter.package()
 
     @property
     def bias(self) -> bool:
         """Whether the call asks for a bias."""
-        return True in (self.call.options.get("bias"), self.call.options.get("use_bias"))
+        return self.call.options.get("bias") is True
 
     @cached_property
     def piece(self) -> Piece:
@@ -80,8 +85,13 @@ class ModuleWeight(Initializer):
         return self._found.piece
 
     @cached_property
+    def _built(self) -> Built:
+        return self._build(0)
+
+    @cached_property
     def _found(self) -> Found:
-        weights = self._build(0).weights()
+        with reraise_as_input_error(lambda why: f"{self.call} cannot be read: {why}; correct it"):
+            weights = self._built.weights()
         if self.weight not in weights:
             raise InputError(
                 f"{self.call} has no weight {quoted(self.weight)} that acts as a matrix; "
@@ -121,8 +131,14 @@ class ModuleWeight(Initializer):
                 f"{shape[0]:,} x {shape[1]:,}; leave dim and fan_out out"
             )
         built = self._build(seed_from(rng, 32), dtype.name)
-        parameter = np.asarray(built.array(name), dtype)
-        acting = piece.act(parameter)
+        with reraise_as_input_error(lambda why: f"{self.call} cannot be read: {why}; correct it"):
+            raw = plain_array(built.array(name))
+        if raw.shape != piece.shape or np.iscomplexobj(raw):
+            raise InputError(
+                f"{self.text} is {raw.dtype} of shape {raw.shape} in one build and of shape "
+                f"{piece.shape} in another; return the same real weights each time"
+            )
+        acting = piece.act(raw.astype(dtype))
         matrix = acting.forward.transpose(1, 0, 2).reshape(shape)
         added = None
         if self.bias and bias:
@@ -145,7 +161,7 @@ class Built:
     Attributes:
         adapter: The adapter of its framework.
         module: The module, or a layer of a framework that calls it so.
-        sizes: OpenSizes that its arguments leave open.
+        sizes: Sizes that its arguments leave open.
         documented: Whether its weights are as its framework documents; a user's function may have
             changed them.
     """
@@ -186,24 +202,32 @@ def build(call: Call, framework: str, sizes: OpenSizes, seed: int, dtype: str) -
                 adapter, adapter.construct(call, sizes, seed, dtype), sizes, documented=True
             )
     function = load_function(call.name)
-    loaded = [load_adapter(name) for name in frameworks() if name in sys.modules]
-    with (
-        reraise_as_input_error(lambda why: f"{call} fails: {why}; correct it or its arguments"),
-        ExitStack() as seeded,
-    ):
-        for adapter in loaded:
-            seeded.enter_context(adapter.seeded(seed))
-        streams = {k: v for adapter in loaded for k, v in adapter.streams(seed).items()}
-        names = inspect.signature(function).parameters
-        given = {name: value for name, value in streams.items() if name in names}
-        module = function(*call.positional, **call.options, **given)
-        for adapter in loaded:
-            if adapter.is_module(module):
-                return Built(adapter, module, sizes, documented=False)
+    with reraise_as_input_error(lambda why: f"{call} fails: {why}; correct it or its arguments"):
+        loaded, module = _called(function, call, seed)
+        if _loaded() != loaded:  # the function imported its framework, which had no seed yet
+            loaded, module = _called(function, call, seed)
+    for adapter in loaded:
+        if adapter.is_module(module):
+            return Built(adapter, module, sizes, documented=False)
     raise InputError(
         f"{call} returns {type(module).__name__}, and not a module of a framework; return one, "
         "such as torch.nn.Conv2d(64, 128, 3)"
     )
+
+
+def _loaded() -> list[Adapter]:
+    return [load_adapter(name) for name in frameworks() if name in sys.modules]
+
+
+def _called(function: Callable[..., Any], call: Call, seed: int) -> tuple[list[Adapter], Any]:
+    """Return the loaded adapters, and the result of a function under their seeds."""
+    loaded, names = _loaded(), inspect.signature(function).parameters
+    with ExitStack() as seeded:
+        for adapter in loaded:
+            seeded.enter_context(adapter.seeded(seed))
+        streams = {k: v for adapter in loaded for k, v in adapter.streams(seed).items()}
+        given = {name: value for name, value in streams.items() if name in names}
+        return loaded, function(*call.positional, **call.options, **given)
 
 
 def parse_weight(text: str) -> tuple[Call, str, OpenSizes] | None:

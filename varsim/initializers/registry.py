@@ -121,7 +121,7 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
 
     Args:
         text: A call of a framework's module, or of a user's function without required arguments.
-        sizes: OpenSizes that the arguments leave open.
+        sizes: Sizes that the arguments leave open.
 
     Raises:
         InputError: The module cannot be built, or has no weight with a known layout.
@@ -144,6 +144,15 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
         has_taps = weight.piece.taps is not None
         return [weight if has_taps else replace(weight, sizes=sizes._replace(lengths=None))]
     found = build(call, framework, sizes, 0, "float32").weights()
+    if (
+        framework == "user"
+        and sizes.lengths
+        and sum(bool(e.piece.taps) for e in found.values()) > 1
+    ):
+        raise InputError(
+            f"{call} has several convolutions, whose inputs differ in size; leave --input out, or "
+            "name one weight"
+        )
     if not found:
         raise InputError(
             f"{call} has no weights that varsim knows how to read; write a function f(rng, shape) "
@@ -158,12 +167,16 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
 
 
 def _is_factory(call: Call) -> bool:
-    """Return whether a user's function can be called with these arguments alone."""
+    """Return whether a user's function takes these arguments alone, and not f(rng, shape)."""
+    signature = inspect.signature(load_function(call.name))
+    streams = {"rngs": None} if "rngs" in signature.parameters else {}
+    return not _binds(signature, call, None, None) and _binds(signature, call, **streams)
+
+
+def _binds(signature: inspect.Signature, call: Call, *first: None, **more: None) -> bool:
     try:
-        signature = inspect.signature(load_function(call.name))
-        streams = {"rngs": None} if "rngs" in signature.parameters else {}
-        signature.bind(*call.positional, **call.options, **streams)
-    except (TypeError, ValueError):
+        signature.bind(*first, *call.positional, **call.options, **more)
+    except TypeError:
         return False
     return True
 

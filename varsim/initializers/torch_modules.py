@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from varsim.compute import lazy
@@ -41,7 +42,7 @@ def _recurrent(*gates: str) -> tuple[Layout, ...]:
 
 LAYOUTS: Mapping[str, tuple[Layout, ...]] = {
     "Linear": (Layout("weight", "o i", uniform("i"), bias="bias", bias_law=uniform("i")),),
-    "Bilinear": (Layout("weight", "o i j", uniform("i"), bias="bias", bias_law=uniform("i")),),
+    "Bilinear": (Layout("weight", "o i b", uniform("i"), bias="bias", bias_law=uniform("i")),),
     "Conv1d": _convolution(1),
     "Conv2d": _convolution(2),
     "Conv3d": _convolution(3),
@@ -86,6 +87,15 @@ def named_weights(module: Any, lengths: tuple[int, ...] | None) -> dict[str, Fou
         shapes = {each: tuple(p.shape) for each, p in part.named_parameters()}
         taps, groups = _taps(part, lengths), getattr(part, "groups", 1)
         weights = found_in(LAYOUTS[name], shapes, groups=groups, taps=taps, lengths=lengths)
+        if isinstance(part, torch.nn.Embedding) and part.padding_idx is not None:
+            # One row is zeros, by documentation.
+            rows = part.num_embeddings
+            weights = {
+                each: weight._replace(
+                    piece=replace(weight.piece, documented=(f"1-1/{rows}", 1 - 1 / rows))
+                )
+                for each, weight in weights.items()
+            }
         found |= {
             prefix + each: Found(
                 prefix + weight.name, weight.piece, weight.bias and prefix + weight.bias
@@ -105,10 +115,10 @@ def _taps(module: Any, lengths: tuple[int, ...] | None) -> Taps | None:
     """Return the kernel of a convolution; None for another module."""
     if not any(isinstance(module, kind) for kind in _convolutions()):
         return None
-    if lengths is not None and module.padding_mode in ("reflect", "replicate"):
+    if lengths is not None and module.padding_mode != "zeros":
         raise InputError(
-            f"padding_mode is {module.padding_mode!r}, which repeats inputs at the borders; take "
-            "zeros or circular with --input"
+            f"padding_mode is {module.padding_mode!r}, which repeats inputs at the borders; --input "
+            "is for zeros"
         )
     kernel, transposed = module.kernel_size, module.transposed
     if isinstance(module.padding, str):  # "same" has the larger half behind
@@ -119,7 +129,4 @@ def _taps(module: Any, lengths: tuple[int, ...] | None) -> Taps | None:
         padding = [
             (p, p - more) for p, more in zip(module.padding, module.output_padding, strict=True)
         ]
-    return Taps(
-        kernel, module.stride, module.dilation, tuple(padding), transposed,
-        circular=module.padding_mode != "zeros",
-    )  # fmt: skip
+    return Taps(kernel, module.stride, module.dilation, tuple(padding), transposed)
