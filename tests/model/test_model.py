@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,29 @@ def test_theory_is_the_sum_over_every_entry_of_the_weight(
         expected = float(weight.square().mean()) * sums
         expected += 0.0 if bias is None else float(bias.square().mean())
     assert theory == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_layer_of_one_output_raises_no_false_alarms() -> None:
+    """Its ratio is χ² of one degree; the measured error alone would raise too many.
+
+    Of 6,000 tests at 1% at most 60 + 6 √60 = 106 disagree, or a right program fails in 1e-6 of all
+    runs; by the measured error alone about 170 do.
+    """
+    ratios = np.random.default_rng(1).standard_normal((6000, 64)) ** 2
+    row = first_layers("linear")[0]
+    rows = [
+        replace(
+            row,
+            part=Module("head", "Linear", (4, 1)),
+            totals=row.totals._replace(
+                inits=64, ratio=float(each.mean()), ratio_m2=float(each.var() * 64)
+            ),
+        )
+        for each in ratios
+    ]
+    tested = [row.in_theory for row in rows]
+    assert sum(each is None or (each.joint_p or 0.0) <= 0.01 for each in tested) <= 106
+    assert sum(each is not None and (each.p or 0.0) <= 0.01 for each in tested) > 106
 
 
 @pytest.mark.slow
