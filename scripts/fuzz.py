@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A fuzzer: random command lines, stacks, users' functions and files, held to the contract.
+"""A fuzzer: command lines, stacks, users' functions, files and signals, held to the contract.
 
-Every case runs in a process forked from this one, where varsim is loaded already, and in a folder
-of its own. The contract: an exit code that is documented, one sentence for a mistake and nothing
-written, never a traceback or a warning of Python's, no nan or inf in machine formats, no control
-character that somebody else wrote on the terminal, and no number that was changed in a file.
+Every case has a folder of its own, and a process: one forked from this one, where varsim is loaded
+already, or a fresh one if it gets signals. The contract: an exit code that is documented, one
+sentence for a mistake and nothing written, never a traceback or a warning of Python's, no nan or
+inf in machine formats, nothing on stdout that other code wrote, no control character that somebody
+else wrote on the terminal, and no number that was changed in a file.
 
 Run it with ``.venv/bin/python -m scripts.fuzz --cases 1000 --seed 7``. Each fault is printed with
 its case; ``--case damaged-7-12`` repeats that and shows all of it. Exits with 1 on any fault.
@@ -23,6 +24,7 @@ import resource
 import select
 import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -45,12 +47,13 @@ KINDS: dict[str, Callable[[random.Random, Bases], Case]] = {
     "commands": fuzz_cases.command_case, "stacks": fuzz_cases.stack_case,
     "functions": fuzz_cases.function_case,
     "damaged": fuzz_files.damaged_case, "edited": fuzz_files.edited_case,
+    "signals": fuzz_cases.signal_case,
 }  # fmt: skip
 """What makes a case of each kind."""
 
 TURNS = [
     "commands", "damaged", "functions", "edited", "stacks",
-    "commands", "damaged", "functions", "edited", "edited",
+    "commands", "damaged", "functions", "edited", "signals",
 ]  # fmt: skip
 """Who comes when: a stack takes as long as ten others."""
 
@@ -79,21 +82,64 @@ def run(case: Case, folder: Path) -> list[Ended]:
     """Run the commands of a case in a new folder within one of ours, until one fails."""
     home = folder / "home"
     home.mkdir()
+    furnish(home)
     for name, content in case.files.items():
         (home / name).write_bytes(content)
     done: list[Ended] = []
     for number, args in enumerate(case.steps):
-        if done and done[-1].code not in (0, 3, 4):
+        if done and done[-1].code not in (0, 3, 4) and not case.signals:
             break
         streams = [folder / f"{number}.{name}" for name in ("in", "out", "err")]
         for stream, content in zip(streams, (case.stdin, b"", b""), strict=True):
             stream.write_bytes(content)
         before, started = contents(home), time.monotonic()
-        code, shown = carry_out(case, args, home, streams)
+        if case.signals and not done:
+            code, shown = signalled(case, args, home, streams), ""
+        else:
+            code, shown = carry_out(case, args, home, streams)
         out, err = (file.read_text(errors="replace") for file in streams[1:])
         took = time.monotonic() - started
         done.append(Ended(code, shown or out, err, took, before, contents(home)))
     return done
+
+
+def furnish(home: Path) -> None:
+    """Make what an output may be besides a regular file: see :data:`fuzz_cases.OUTPUTS`."""
+    os.mkfifo(home / "fifo.csv")
+    (home / "folder.csv").mkdir()
+    for name, target in {
+        "full.csv": "/dev/full", "null.jsonl": os.devnull, "loop.csv": "loop.csv",
+    }.items():  # fmt: skip
+        (home / name).symlink_to(target)
+
+
+def signalled(case: Case, args: Sequence[str], home: Path, streams: Sequence[Path]) -> int:
+    """Run a command in a fresh process that gets the signals of a case; return its exit code."""
+    handles = [stream.open("r+b") for stream in streams]
+    root = str(Path(__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "varsim", *args],
+        stdin=handles[0], stdout=handles[1], stderr=handles[2], cwd=home,
+        env={**environment(case), "PYTHONPATH": root},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    for number, after in case.signals:
+        time.sleep(after)
+        process.send_signal(number)
+    try:
+        return process.wait(LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+    finally:
+        for handle in handles:
+            handle.close()
+
+
+def environment(case: Case) -> dict[str, str]:
+    """Return the environment of a case."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "VARSIM_WORKERS": "1", "COLUMNS": str(case.columns), **case.env}
 
 
 def carry_out(
@@ -144,9 +190,9 @@ def be_the_program(
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
         os.chdir(home)
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        changed = environment(case)
         os.environ.clear()
-        os.environ |= {**kept, "VARSIM_WORKERS": "1", "COLUMNS": str(case.columns), **case.env}
+        os.environ |= changed
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT + 5))
         handles = [os.open(stream, os.O_RDWR) for stream in streams]
@@ -157,6 +203,7 @@ def be_the_program(
         for number, handle in enumerate(handles):
             os.dup2(handle, number)
         sys.stdout = os.fdopen(1, "w", encoding=case.encoding, closefd=False)
+        vars(sys)["__stdout__"] = sys.stdout  # as of a fresh process
         sys.stderr = os.fdopen(2, "w", 1, case.encoding, "backslashreplace", closefd=False)
         sys.argv = ["varsim", *args]
         code = exit_code()
@@ -199,6 +246,7 @@ _DRAWN = re.compile(r"\x1b\[[0-9;]*[mAK]|\x1b\[\?25[hl]|\r")
 _PYTHONS_WORDS = re.compile(
     r"Traceback \(most|^\S+:\d+: \w*Warning: |Exception ignored|Fatal Python", re.MULTILINE
 )
+_HANDLED = re.compile("varsim/cli/.* in (main|_handle)$", re.MULTILINE)
 _NO_NUMBERS = {"nan", "NaN", "inf", "-inf", "Infinity", "-Infinity", "None", "null"}
 _LONGEST = 1000
 
@@ -206,8 +254,11 @@ _LONGEST = 1000
 def faults(case: Case, ended: Sequence[Ended]) -> Iterator[str]:
     """Yield what breaks the contract."""
     for each in ended:
+        if case.signals and "Traceback" in each.err and not _HANDLED.search(each.err):
+            continue  # Python was still starting
         yield from stream_faults(case, each)
-        yield from file_faults(each)
+        if each.code != -signal.SIGKILL:  # which can leave a new file empty
+            yield from file_faults(each)
         if not case.columns:
             yield from sentence_faults(each)
     yield from case.verify(ended)
@@ -215,11 +266,15 @@ def faults(case: Case, ended: Sequence[Ended]) -> Iterator[str]:
 
 def stream_faults(case: Case, ended: Ended) -> Iterator[str]:
     """Yield what is wrong with the exit code and the streams of a command."""
-    if ended.code not in (0, 1, 2, 3, 4, *case.ends) and not (ended.code == 130 and case.large):
+    ends = {0, 1, 2, 3, 4, *case.ends, *([130] if case.large or case.signals else [])}
+    # Before varsim is loaded and after its end, the signals are Python's.
+    if ended.code not in ends | {-number for number, _ in case.signals}:
         yield f"exit code {ended.code} after {ended.seconds:.0f} s"
     text = f"{ended.out}\n{ended.err}"
     if (found := _PYTHONS_WORDS.search(text)) is not None:
         yield f"Python's own words: {found[0]!r}"
+    if SPAM in ended.out and not case.columns:
+        yield "what other code wrote is on stdout"
     if (found := _CONTROL.search(_DRAWN.sub("", text) if case.columns else text)) is not None:
         yield f"a control character: {found[0]!r}"
     starts = {'{"': ".jsonl", "[\n": ".json", "schema,": ".csv"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -25,7 +26,10 @@ SPAM = "SPAM"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, or minus a signal; what it wrote, and what it left."""
+    """How a command ended: its exit code, or minus a signal; what it wrote, and what it left.
+
+    A pipe or a device has no bytes there.
+    """
 
     code: int
     out: str
@@ -49,6 +53,8 @@ class Case:
         columns: Width of the terminal that they write to; 0 for none.
         large: Whether they may ask for more than a minute's work, and are interrupted.
         ends: Exit codes that it may have besides those of the contract.
+        signals: Numbers of signals that the first command gets, in a fresh process, and the seconds
+            after its start.
         verify: Yields what is wrong besides the contract.
     """
 
@@ -61,6 +67,7 @@ class Case:
     columns: int = 0
     large: bool = False
     ends: tuple[int, ...] = ()
+    signals: Sequence[tuple[int, float]] = ()
     verify: Callable[[Sequence[Ended]], Iterator[str]] = lambda _: iter(())
 
 
@@ -124,39 +131,89 @@ VALID = {
     "topic": "sweeps formats layers init gains",
     "activations": "relu gelu tanh elu(0.1) sin,erf softplus", "names": "orthogonal sparse",
     "files": "r.jsonl r.csv r.json l.jsonl l.csv c.jsonl -", "results": "r.jsonl l.jsonl c.csv -",
+    "entries": "2 100 2500 100:1e6:x10 1e9", "dist": "normal laplace,uniform student-t(5)",
+    "rows": "1 2 64", "false_failure": "1e-6 1% 1e-300", "power": "0.9 99%",
+    "sees": "5% -5% 50%,1% 0.1",
     "scheduler": "tcp:// host http://x:1 tcp://x:99999999",
 }  # fmt: skip
 
-SHARES = [8, 1, 2, 2, 6, 4, 3, 1]
-"""How often each command comes: varsim, plot, compare, merge, layers, gains, init and help."""
-
-SMALL = {
-    "varsim": ["-n", "640"],
-    "layers": ["layers", "--width", "4", "--depth", "3", "--networks", "8"],
-    "init": ["init", "--draws", "8", "-d", "8", "sparse"], "plot": ["plot", "-o", "o.svg"],
+SOUND = {
+    "dim": "1 2 7 64 1:4 16:64:x2 8,9 2^5 sqrt(64) 512", "fan_out": "1 3 64 2,5",
+    "scale": "none sqrt he,xavier lecun 2 D^0.25 sqrt(D)", "gain": "1 5/3 sqrt(2) 2",
+    "x_dist": f"{' '.join(DISTRIBUTIONS)} bernoulli(0.5) student-t(6)", "x_mean": "0 1 -3",
+    "w_dist": "normal uniform truncated rademacher laplace student-t(6)", "w_mean": "0 1 -2.5",
+    "x_std": "1 0.5", "w_std": "1 2", "width": "2 8 3", "networks": "8 9",
+    "seed": "0 7 random 1e9 4294967295", "alpha": "0.001 5% 1e-9",
+    "activation": "tanh relu gelu leaky_relu(0.2) elu(2) sin erf swish identity celu(0.5)",
+    "bias_std": "0 0.5", "residual": "1 0.5 gpt2", "correlation": "0 0.5", "batch": "3 4 16",
+    "init": "orthogonal sparse(sparsity=0.5) trunc_normal(std=2)",
+    "output": "o.csv o.jsonl o.json o.md o.tex o.typ o.html o.txt O.CSV",
+    "files": "r.jsonl r.csv r.json", "results": "r.jsonl l.jsonl r.csv", "workers": "1 2",
+    "variance": "1 1:4 100", "names": "orthogonal sparse trunc_normal trunc_normal(std=2)",
 }  # fmt: skip
+"""Values that any command line can have together; of others all that are valid."""
+
+COLUMNS = {
+    "varsim": "z dim scale,ratio empirical all", "layers": "z layer,width empirical all",
+    "init": "draws init,claim all", "compare": "z all", "merge": "ratio z all",
+    "gains": "activation all", "tolerance": "low all",
+}  # fmt: skip
+"""Columns of each command, of which the first can be sorted by."""
+
+UNSOUND = {
+    "entries", "dist", "open", "scheduler", "resume", "no_header", "check", "gain", "samples",
+    "precision", "widths",
+    "networks", "depth", "width", "max_time", "max_samples", "max_networks", "version",
+}  # fmt: skip
+"""Options that need others or exclude them; some are in STARTS."""
+
+ALONE = [
+    {"init", "design", "w_dist", "w_mean", "w_std", "fan_out"}, {"critical", "variance"},
+    {"correlation", "x_dist", "norm"}, {"norm", "infinite_width"},
+    {"x_mean", "x_dist", "x_std"}, {"w_mean", "w_dist"}, {"dry_run", "columns", "sort"},
+    {"no_backward", "residual"},
+]  # fmt: skip
+"""Options of which a sound line has only one."""
+
+OUTPUTS = ["fifo.csv", "full.csv", "loop.csv", "folder.csv", "null.jsonl", "no/o.csv", "o.svg"]
+"""A pipe, a device, a circle of links and others, which :mod:`scripts.fuzz` makes."""
+
+SHARES = {
+    "varsim": 8, "plot": 1, "compare": 2, "merge": 2, "layers": 6, "gains": 4, "init": 3,
+    "tolerance": 2, "help": 1,
+}  # fmt: skip
+"""How often each command comes."""
+
+STARTS = {
+    "varsim": ["-n 640", "-p 10% --max-samples 1e4", "-p 5% --max-time 1s", "-n 64 -s he -g 5/3"],
+    "layers": [
+        "layers --width 4 --networks 8", "layers --widths 4,4,4 --networks 9",
+        "layers --width 4 -p 20% --max-networks 100", "layers --width 4 --networks 8 -s he -g 1",
+    ],
+    "init": ["init --draws 8 -d 8"], "plot": ["plot -o o.svg"],
+    "tolerance": ["tolerance --dim 64"],
+}  # fmt: skip
+"""Beginnings of small work."""
+
+ARGUMENTS = {"plot": "results", "compare": "files", "merge": "files", "gains": "activations",
+             "init": "names", "help": "topic"}  # fmt: skip
 
 _LARGE = re.compile(r"\d{5}|\d[kKMGB]|\de\+?\d|\^|\*\*|\d:|%|√|sqrt|[²٣２]|\d,|0\.0")
 
 
 def command_case(rng: random.Random, bases: Bases) -> Case:
-    """Make a command line of random options, some of them nonsense."""
-    name = rng.choices(list(commands()), SHARES)[0]
-    plain = [] if name == "varsim" else [name, "sparse"] if name == "init" else [name]
-    start = SMALL.get(name, plain) if rng.random() < 0.8 else plain
-    args, env, sanity = list(start), {}, rng.choice([0.5, 0.9, 1.0])
-    params = [p for p in commands()[name].params if p.name != "scheduler" or rng.random() < 0.2]
-    for param in rng.sample(params, min(len(params), rng.choice([1, 1, 2, 2, 3, 4, 6]))):
-        words = words_of(param, sanity, rng)
-        if rng.random() < 0.1:
-            of = "" if name == "varsim" or rng.random() < 0.5 else f"{name.upper()}_"
-            env[f"VARSIM_{of}{str(param.name).upper()}"] = words[-1]
-        else:
-            args += words
-    if rng.random() < 0.05:
-        args.insert(rng.randrange(len(args) + 1), rng.choice(ODD))
-    if name == "varsim" and rng.random() < 0.3:
-        args.append("--dry-run")
+    """Make a sound command line, and in half of the cases spoil one thing in it."""
+    name = rng.choices(list(SHARES), list(SHARES.values()))[0]
+    start = rng.choice(STARTS.get(name, [name])).split()
+    words, env = sound_words(name, rng), {}
+    if rng.random() < 0.5:
+        spoil(name, words, rng)
+    if words and rng.random() < 0.1 and words[-1][0].startswith("-") and len(words[-1]) == 2:
+        option, value = words.pop()
+        of = "" if name == "varsim" or rng.random() < 0.5 else f"{name.upper()}_"
+        param = next((p for p in commands()[name].params if option in p.opts), None)
+        env[f"VARSIM_{of}{'NO' if param is None else str(param.name).upper()}"] = value
+    args = [*start, *(word for group in words for word in group)]
     return Case(
         [args],
         files={f"{one}{suffix}": bases[one].files[suffix] for one in "rlc" for suffix in SUFFIXES},
@@ -167,6 +224,51 @@ def command_case(rng: random.Random, bases: Bases) -> Case:
         columns=rng.choice([0] * 8 + [20, 80, 200]),
         large=any(_LARGE.search(text) for text in [*args[len(start) :], *env.values()]),
     )
+
+
+def sound_words(name: str, rng: random.Random) -> list[list[str]]:
+    """Return the arguments of a command and some of its options, which go together."""
+    words = []
+    if (argument := ARGUMENTS.get(name)) is not None:
+        values = [sound_value(name, argument, rng) for _ in range(1 + (name == "compare"))]
+        words.append(values)
+    taken: set[str] = set()
+    params = [p for p in commands()[name].params if p.param_type_name == "option"]
+    for param in rng.sample(params, min(len(params), rng.choice([1, 2, 2, 3, 4, 6]))):
+        others = {other for group in ALONE if param.name in group for other in group}
+        if param.name in UNSOUND or others & taken or (name, param.name) == ("plot", "output"):
+            continue
+        taken.add(param.name)
+        flag = rng.choice(param.opts)
+        words.append([flag] if param.is_flag else [flag, sound_value(name, param.name, rng)])
+    return words
+
+
+def sound_value(name: str, setting: str, rng: random.Random) -> str:
+    """Return a value of a setting that is valid whatever the others are."""
+    if setting in ("columns", "sort"):
+        values = COLUMNS[name].split()
+        return rng.choice(values if setting == "columns" else [values[0], f"-{values[0]}"])
+    return rng.choice(SOUND.get(setting, VALID.get(setting, "1")).split())
+
+
+def spoil(name: str, words: list[list[str]], rng: random.Random) -> None:
+    """Change one thing in a command line: a value, an option more, a word more or less."""
+    params = [p for p in commands()[name].params if p.name != "scheduler" or rng.random() < 0.2]
+    how = rng.choice(["value", "value", "option", "option", "odd", "less", "output"])
+    if how == "value" and words:
+        group = rng.choice(words)
+        param = next((p for p in params if group[0] in p.opts), params[0])
+        group[-1] = value_of(param.name, rng.choice([0.0, 0.5]), rng)
+    elif how == "less" and words:
+        rng.choice(words).pop()
+        words[:] = [group for group in words if group]
+    elif how == "odd":
+        words.insert(rng.randrange(len(words) + 1), [rng.choice(ODD)])
+    elif how == "output":
+        words += [["-o", rng.choice(OUTPUTS)], *[["--resume"]] * rng.choice([0, 0, 1])]
+    else:
+        words.append(words_of(rng.choice(params), rng.choice([0.5, 0.9, 1.0]), rng))
 
 
 def words_of(param: Any, sanity: float, rng: random.Random) -> list[str]:
@@ -300,6 +402,11 @@ EFFECTS = [
     "from varsim.parsing import InputError; raise InputError('a')", "a[0] += 1", "w += 1",
     "w[:] = w[0]", "raise ExceptionGroup('no', [ValueError()])", "np.random.seed(0)",
     "raise KeyboardInterrupt", "import click; raise click.Abort",
+    "import os; os.write(1, b'SPAM\\n')",
+    "import os; os.write(2, b'SPAM\\n')", "import os; os._exit(0)",
+    "import os; os.system('echo SPAM')",
+    "import sys; print('SPAM', file=sys.__stdout__, flush=True)", "import os; os.close(0)",
+    "import os\n        if os.fork() == 0: os._exit(0)", "import sys; sys.stdout.close()",
     "import click; raise click.UsageError('no')", "raise BrokenPipeError",
 ]  # fmt: skip
 
@@ -363,3 +470,37 @@ def function_case(rng: random.Random, _: Bases) -> Case:
     stops = "KeyboardInterrupt" in head + effect or "Abort" in effect
     env = rng.choice([{}, {}, {"VARSIM_WORKERS": "2"}])
     return Case([args], files={"user.py": text.encode()}, env=env, ends=(130,) if stops else ())
+
+
+# Signals: fresh processes, since a fork has loaded everything already.
+
+RUNS = [
+    "-d 16:64:x2 -n 1e6", "-d 512 -s sqrt,he -n 2e6", "-d 64 -p 0.5%", "-d 64 -i orthogonal -n 1e6",
+    "layers --width 16 --depth 3 --networks 300", "layers --width 8 -a tanh,relu --networks 100",
+    "init orthogonal sparse -d 32 --draws 200", "-d 8 -n 640",
+]  # fmt: skip
+
+
+def signal_case(rng: random.Random, _: Bases) -> Case:
+    """Make a run that signals end at some moment, the same once more, and one that is not ended."""
+    args = rng.choice(RUNS).split()
+    number = rng.choice(
+        [signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
+    )
+    after = rng.uniform(0, 0.2) if rng.random() < 1 / 3 else rng.uniform(0.2, 1.5)
+    signals = [(int(number), after)]
+    if rng.random() < 0.2:
+        signals.append((int(signal.SIGTERM), rng.uniform(0, 0.3)))
+    file = f"s{rng.choice(['.csv', '.jsonl'])}"
+    more = ["-q", "-f", rng.choice(["table", "csv", "jsonl"])]
+    steps = [[*args, *more, "-o", file, "--resume"]] * 2 + [[*args, *more, "-o", f"whole{file}"]]
+    return Case(steps, signals=signals, verify=partial(signal_faults, file))
+
+
+def signal_faults(file: str, ended: Sequence[Ended]) -> Iterator[str]:
+    """Yield what is wrong after a run that signals ended."""
+    codes = [each.code for each in ended]
+    if codes[1:] != [0, 0]:
+        yield f"a run that was ended by signals continues with exit codes {codes}"
+    elif ended[2].after[file] != ended[2].after[f"whole{file}"]:
+        yield "a run that was ended by signals continues to other rows"

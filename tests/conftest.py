@@ -41,8 +41,8 @@ def one_blas_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository without its virtual environment, under a name with a space."""
-    copy = tmp_path_factory.mktemp("some where") / "varsim"
+    """A copy of the repository without its virtual environment, in a path for a shell to expand."""
+    copy = tmp_path_factory.mktemp("some $where `else") / "varsim"
     ignore = shutil.ignore_patterns(".venv", ".git", "*cache*", ".hypothesis", "dist")
     shutil.copytree(ROOT, copy, ignore=ignore)
     return copy

@@ -113,9 +113,6 @@ LARGER: dict[str, Any] = {
 }
 """Studies of the same questions with more replicates, at least one of every kind."""
 
-OF_LAST_RUN = {"stack": {"median", "gradient_median", "median_networks", "caveats"}}
-"""Fields of a kind that a resumed row has of its last run alone."""
-
 TEXTS = {".jsonl": jsonl_text, ".csv": csv_text, ".json": json_text}
 """Writers of the formats that hold every digit, by suffix."""
 
@@ -131,6 +128,8 @@ def numbers_of(value: Any) -> list[float]:
         return numbers_of([getattr(value, field.name) for field in fields(value)])
     if isinstance(value, np.ndarray):
         return numbers_of(value.tolist())
+    if isinstance(value, bytes):
+        return numbers_of(np.frombuffer(value, "<f8"))
     if isinstance(value, tuple | list):
         return [number for each in value for number in numbers_of(each)]
     return [] if value is None else [value]

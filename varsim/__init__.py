@@ -10,12 +10,18 @@ what an activation needs. ``varsim help python`` has examples.
 True
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "1.0.0.dev0"
 
+# Not from typing, whose import takes most of the time in which a signal would end in a traceback.
+TYPE_CHECKING = False
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from varsim.activations.gains import gain
     from varsim.api import (
         check_initializer,

@@ -257,8 +257,9 @@ def layers(
     confidence = check_probability("confidence", confidence)
     checked_truth("histogram", histogram)
     checked_truth("infinite_width", infinite_width)
-    for each in asked:  # theory refuses invalid networks before anything is sampled
-        theory.predict(each)
+    for each in asked:
+        if ":" in each.activation:  # theory may refuse a user's function: before any sampling
+            theory.predict(each)
     studies = [stack.StackStudy(each, confidence, histogram, infinite_width) for each in asked]
     return Rows(answer(studies, workers=workers, alpha=alpha))
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from functools import reduce
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from inspect import iscoroutinefunction
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from warnings import catch_warnings, simplefilter
 
 from varsim.errors import InputError, error_summary, quoted
@@ -114,7 +113,7 @@ class _CurrentFolder:
     ) -> ModuleSpec | None:
         if path is not None or not _in_user_code.get():
             return None
-        return PathFinder.find_spec(fullname, [str(Path.cwd())])
+        return PathFinder.find_spec(fullname, [""])
 
 
 _in_user_code = ContextVar("in_user_code", default=False)
@@ -139,7 +138,17 @@ def stdout_to_stderr() -> Iterator[None]:
 
     ``PYTHONWARNINGS`` brings the warnings back.
     """
-    with catch_warnings(), nullcontext() if sys.stderr is None else redirect_stdout(sys.stderr):
+    with catch_warnings(), _copy_of_stderr() as copy, redirect_stdout(copy):
         if not sys.warnoptions:
             simplefilter("ignore")
         yield
+
+
+def _copy_of_stderr() -> AbstractContextManager[TextIO | None]:
+    """Return another stream to stderr: other code can close it."""
+    stream = sys.stderr
+    try:
+        handle = os.dup(stream.fileno())
+    except (AttributeError, OSError):  # it is closed, or no file
+        return nullcontext(stream)
+    return os.fdopen(handle, "w", 1, stream.encoding, stream.errors)

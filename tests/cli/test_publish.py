@@ -5,13 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
+import select
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.program import COMMANDS, DATA, SMALL, VARSIM, each_command, environment, here
+from tests.program import (
+    COMMANDS,
+    DATA,
+    PATIENCE,
+    SMALL,
+    VARSIM,
+    each_command,
+    environment,
+    here,
+    wait_for,
+)
 from varsim.report.formats import FORMATS, SUFFIXES
 
 
@@ -94,6 +107,60 @@ def test_output_may_be_a_device(tmp_path: Path) -> None:
     link.symlink_to("/dev/null")
     assert here(*SMALL, "--output", str(link)).returncode == 0
     assert link.is_symlink()
+
+
+@each_command
+def test_an_output_that_is_a_pipe_without_a_reader_is_one_sentence(
+    tmp_path: Path, command: str
+) -> None:
+    """Exit 1, and the table is shown all the same; a ledger cannot be a pipe."""
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    args = COMMANDS[command].split()
+    done = here(*args, "-o", str(pipe))
+    assert (done.returncode, done.stdout) == (1, here(*args).stdout)
+    assert "could not be written: nothing reads from this pipe; choose another" in done.stderr
+    for more in ("", "--dry-run") if command == "varsim" else ():
+        done = here(*args, "-o", str(pipe), "--resume", *more.split())
+        assert done.returncode == 1
+        assert "cannot be opened: it is not a regular file; choose another" in done.stderr
+
+
+def test_an_output_may_be_a_pipe(tmp_path: Path) -> None:
+    """Its reader gets what a file would have, however slow it is."""
+    pipe, file = tmp_path / "pipe.jsonl", tmp_path / "file.jsonl"
+    os.mkfifo(pipe)
+    with subprocess.Popen(
+        ["bash", "-c", 'exec < "$0"; sleep 0.2; exec cat', pipe], stdout=subprocess.PIPE
+    ) as reader:
+        handle = os.open(pipe, os.O_WRONLY)  # the reader is there
+        args = ("--dim", "1:80", "-s", "none", "-n", "64", "-o", str(pipe), "-o", str(file))
+        assert here(*args).returncode == 0
+        os.close(handle)
+        assert reader.communicate()[0] == file.read_bytes()
+    assert file.stat().st_size > 65536  # more than a pipe holds
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_pipe_that_nobody_empties_holds_no_signal_up(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The rows are on the screen and in the other file; exit 130."""
+    pipe, file = tmp_path / "pipe.jsonl", tmp_path / "file.csv"
+    os.mkfifo(pipe)
+    handle = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    args = ("--dim", "1:80", "-s", "none", "-n", "64", "-f", "csv", "-q", "-o", str(pipe))
+    with subprocess.Popen(
+        [*VARSIM, *args, "-o", str(file)], stdout=subprocess.PIPE, encoding="utf-8",
+        env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        shown = "".join(process.stdout.readline() for _ in range(81))
+        wait_for(lambda: bool(select.select([handle], [], [], 0)[0]))
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 130
+    os.close(handle)
+    assert shown == file.read_text()
 
 
 @pytest.mark.parametrize("place", ["missing/results.csv", "/proc/results.csv"])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import COMMANDS, VARSIM, each_measuring, environment, here, wait_for
+from tests.program import COMMANDS, VARSIM, each_measuring, environment, here, run, wait_for
 from varsim import Experiment
 from varsim.cli.program import varsim
 
@@ -165,7 +165,25 @@ def test_a_lack_of_memory_at_the_start_is_told_in_a_sentence() -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     (sentence,) = done.stderr.splitlines()
-    assert re.match(r"Error: .*(memory|segment).*; (take fewer|give it more)", sentence)
+    assert re.match(r"Error: .*([mM]emory|segment).*; (take fewer|give it more)", sentence)
+
+
+@pytest.mark.parametrize("command", ["", "layers", "gains"])
+@pytest.mark.parametrize("error", ["RuntimeError('no\\n(such feature).')", "KeyError"])
+def test_a_numpy_that_cannot_be_loaded_is_told_in_a_sentence(
+    tmp_path: Path, command: str, error: str
+) -> None:
+    """Whatever it raises, as for a variable that disables what it needs; help needs no NumPy."""
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy" / "__init__.py").write_text(f"raise {error}\n")
+    broken = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[2]}"}
+    done = run(*command.split(), **broken)
+    assert (done.returncode, done.stdout) == (1, "")
+    reason = "no (such feature)" if "such" in error else error
+    assert done.stderr.startswith(f"Error: varsim cannot be loaded ({reason}); give it more")
+    assert done.stderr.count("\n") == 1
+    if command == "layers":
+        assert run("layers", "--help", **broken).returncode == 0
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
@@ -206,6 +224,25 @@ def test_a_signal_ends_any_command(tmp_path: Path, command: str, number: signal.
     assert (process.returncode, out, err.strip()) == (130, "", "")
 
 
+def test_a_signal_in_a_destructor_is_not_lost(tmp_path: Path) -> None:
+    """Python ignores what is raised there, but the run ends all the same; exit 130."""
+    (tmp_path / "usr.py").write_text(
+        "import os, signal, time\n\n"
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        sum(range(10**6))\n\n"
+        "def phi(h):\n"
+        "    Last()\n"
+        "    time.sleep(30)\n"
+    )
+    done = subprocess.run(
+        [*VARSIM, "gains", "usr:phi"], capture_output=True, encoding="utf-8", cwd=tmp_path,
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2])), timeout=25, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", "")
+
+
 def test_what_other_code_writes_is_no_data(tmp_path: Path) -> None:
     """To the descriptor, by a child process, or to Python's first stdout: it goes to stderr."""
     (tmp_path / "loud.py").write_text(
@@ -224,6 +261,21 @@ def test_what_other_code_writes_is_no_data(tmp_path: Path) -> None:
     assert [json.loads(line)["activation"] for line in done.stdout.splitlines()] == ["loud:phi"]
     for word in ("raw", "shell", "dunder"):
         assert word in done.stderr
+
+
+def test_code_that_closes_stdout_closes_nothing_of_the_program(tmp_path: Path) -> None:
+    """Rows and sentences are written as ever."""
+    (tmp_path / "mine.py").write_text(
+        "import sys\n\ndef draw(rng, shape):\n    sys.stdout.close()\n"
+        "    return rng.standard_normal(shape)\n"
+    )
+    args = ["-d", "8", "-s", "none", "-n", "6400", "-i", "mine:draw", "-f", "csv"]
+    done = subprocess.run(
+        [*VARSIM, *args], capture_output=True, encoding="utf-8", env=environment(), cwd=tmp_path,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
+    assert done.stderr.endswith("1 of 1 agree with theory.\n")
 
 
 @pytest.mark.parametrize(

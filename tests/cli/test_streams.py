@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from tests.program import DATA, SMALL, VARSIM, environment, here, parse, run
 from varsim.layer.result import RESULTS
@@ -66,6 +70,53 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("schema,kind,dim,")
+
+
+@pytest.mark.parametrize("page", ["--help", "-h", "--version", "layers --help", "help sweeps"])
+def test_a_page_that_nobody_reads_is_no_error(page: str) -> None:
+    """As rows are none: the reader has all it wanted."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*VARSIM, *page.split()], stdout=writer, stderr=subprocess.PIPE, encoding="utf-8",
+        env=environment(), check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["export PYTHONWARNINGS=error", "export PYTHONDEVMODE=1", "unset HOME", 'rmdir "$PWD"'],
+)
+def test_a_run_is_the_same_anywhere(tmp_path: Path, before: str) -> None:
+    """Where warnings are errors, without a home, and in a folder that was deleted."""
+    args = [*VARSIM, *SMALL, "-s", "sqrt", "--quiet"]
+    done = subprocess.run(
+        ["bash", "-c", f"{before}; {shlex.join(args)}"], capture_output=True, encoding="utf-8",
+        env=environment(PYTHONPATH=str(Path(__file__).parents[2])), cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == here(*args[len(VARSIM) :]).stdout
+
+
+def test_an_output_in_a_deleted_folder_is_one_sentence(tmp_path: Path) -> None:
+    """And the rows are shown; where files have to be told apart, the sentence names the folder."""
+    (tmp_path / "gone").mkdir()
+    data = shlex.quote(str(DATA / "results.csv"))
+    for args, shown, sentence in (
+        (f"{shlex.join(SMALL)} -o x.csv", True, "'x.csv' could not be written: No such file or"),
+        (f"merge {data} -o x.csv", False, "the current folder was deleted; change to another one."),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f'rmdir "$PWD"; {shlex.join(VARSIM)} {args} -q'],
+            capture_output=True, encoding="utf-8", check=False, cwd=tmp_path / "gone",
+            env=environment(PYTHONPATH=str(Path(__file__).parents[2])),
+        )  # fmt: skip
+        assert (done.returncode, bool(done.stdout)) == (1, shown)
+        assert done.stderr.startswith(f"Error: {sentence}")
+        assert done.stderr.count("\n") == 1
+        (tmp_path / "gone").mkdir()
 
 
 def test_help_reaches_every_stream() -> None:

@@ -107,6 +107,26 @@ def test_names_complete_in_the_shell() -> None:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"_VARSIM_COMPLETE": "bash_complete"}, {"_VARSIM_COMPLETE": "bash"},
+        {"_VARSIM_COMPLETE": "bash_complete", "COMP_WORDS": "varsim", "COMP_CWORD": "x"},
+        {"_VARSIM_COMPLETE": "tcsh_source"},
+    ],
+)  # fmt: skip
+def test_a_variable_of_completion_that_no_shell_sets_is_one_sentence(
+    changes: dict[str, str],
+) -> None:
+    """What is given, and what would be right."""
+    done = here(**changes)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"Error: the variable _VARSIM_COMPLETE is {changes['_VARSIM_COMPLETE']!r}, but not as a "
+        "shell's completion sets it; give bash_source, zsh_source or fish_source, or unset it.\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("typed", "completed"),
     [
         ("--gain gel", "gelu"), ("--gain torch:ta", "torch:tanh"), ("--init orth", "orthogonal"),

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
@@ -380,12 +381,21 @@ def test_rows_of_two_kinds_are_refused(first: str, second: str, suffix: str) -> 
     assert_refused(text, suffix, reason)
 
 
+@each_file
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_text_that_a_spreadsheet_would_run_is_refused(kind: str, suffix: str, text: str) -> None:
+    """Though its checksum is right: it would be a cell of the next CSV."""
+    row, *_ = rows_of(kind)
+    crafted = cells_of(replace(row, varsim=text), suffix)
+    assert_refused(file_of([crafted], suffix), suffix, row.schema.plural)
+
+
 # What a run does not extend.
 
 
 @each_ledger
 def test_a_file_with_an_edited_row_is_left_as_it_is(kind: str, suffix: str, tmp_path: Path) -> None:
-    """The sentence names the line; so is a file of rows of another kind."""
+    """The sentence names the line; so is a file of rows of another kind, or with such rows."""
     schema, file = rows_of(kind)[0].schema, tmp_path / f"rows{suffix}"
     whole = [cells_of(row, suffix) for row in rows_of(kind)[:3]]
     edited = [*whole[:1], {**whole[1], "seed": "77"}, *whole[2:]]
@@ -395,7 +405,12 @@ def test_a_file_with_an_edited_row_is_left_as_it_is(kind: str, suffix: str, tmp_
         for other in KINDS
         if other != kind
     }
-    for text, reason in {file_of(edited, suffix): f"{at} cannot be used: ", **others}.items():
+    mixed = {
+        text_of(rows_of(kind), suffix) + text: r"line \d+ cannot be used: this is not a row of "
+        for text in others
+    }
+    edits = {file_of(edited, suffix): f"{at} cannot be used: "}
+    for text, reason in (edits | others | mixed).items():
         file.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=rf"^[^\n]* was left as it is: {reason}[^\n]*$"):
             Ledger(file, schema, [each[0].schema for each in map(rows_of, KINDS)])

@@ -14,7 +14,7 @@ from varsim import InputError
 from varsim.initializers import ModuleWeight, OpenSizes, find, share, weights
 from varsim.initializers.layouts import Taps
 
-REPLICATES = 60
+REPLICATES = 40
 
 LIMIT = 5.0
 """In standard errors: one in two million tests fails by chance."""
@@ -357,3 +357,69 @@ def test_rows_of_modules_resume_and_are_drawn(tmp_path: Any) -> None:
     assert file.read_text() == whole
     assert here("plot", str(file), "-o", str(tmp_path / "modules.svg")).returncode == 0
     assert "14 of 14 pairs agree: 14 identical." in here("compare", str(file), str(file)).stderr
+
+
+FLAX = [
+    ("Linear(4, 6)", ""), ("Conv(4, 6, (3,), strides=2)", "9"),
+    ("Conv(4, 6, (3, 2), feature_group_count=2)", "7x6"), ("Embed(10, 6)", ""),
+    ("Conv(4, 6, (3, 3), padding='VALID', kernel_dilation=2)", "8x7"),
+    ("MultiHeadAttention(2, 8)", ""),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "lengths"), FLAX)
+def test_modules_of_flax_act_as_the_framework_does(text: str, lengths: str) -> None:
+    """Forward, over all outputs; attention by its projection of queries."""
+    needs("flax.nnx.Linear")
+    name = {"M": "query.kernel", "E": "embedding"}.get(text[0], "kernel")
+    found = weight(f"flax.nnx.{text}[{name}{lengths and ', '}{lengths}]")
+    piece = found.piece
+    from flax import nnx
+
+    rng, values = default_rng(10), []
+    for seed in range(REPLICATES):
+        opened = f"{text[:-1]}, rngs=nnx.Rngs({seed}))"
+        module = eval(f"nnx.{opened}", {"nnx": nnx})  # noqa: S307
+        if text.startswith("Embed"):
+            y = module(rng.integers(0, 10, 64))
+        elif text.startswith("Multi"):
+            y = module.query(rng.standard_normal((32, 8), np.float32))
+        else:
+            shape = (4, *map(int, lengths.split("x")), 4) if lengths else (32, 4)
+            y = module(rng.standard_normal(shape, np.float32))
+        values.append(float(np.square(np.asarray(y)).mean()))
+    assert piece.documented is not None
+    within(values, piece.dim * share(piece.masks[0]) * piece.documented[1])
+
+
+FLAX_FACTORY = """
+from flax import nnx
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.first = nnx.Linear(8, 16, rngs=rngs)
+        self.second = nnx.Conv(4, 8, (3,), rngs=rngs)
+
+def net(rngs):
+    return Net(rngs)
+"""
+
+
+@pytest.mark.slow
+def test_rows_of_modules_of_flax_agree_with_their_documentation(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a function that returns a module gets its streams as rngs."""
+    needs("flax.nnx.Linear")
+    (tmp_path / "flaxnet.py").write_text(FLAX_FACTORY)
+    monkeypatch.chdir(tmp_path)
+    texts = (
+        "flax.nnx.MultiHeadAttention(2, 16)",
+        "flax.nnx.ConvTranspose(4, 6, (3, 3), strides=2)",
+    )
+    table = rows("init", *texts, "flaxnet:net()", "--draws", "32")
+    assert [row["agrees"] for row in table] == [True] * 5 + [None] * 2
+    names = [row["init"] for row in table[5:]]
+    assert names == ["flaxnet:net[first.kernel]", "flaxnet:net[second.kernel]"]
+    assert table[5]["mean_square_error"] > 0.0

@@ -712,8 +712,8 @@ def test_what_overflowed_has_no_marker() -> None:
     """Nothing else is in its place, even where nothing is left at all."""
     lost = [
         replace(row, totals=row.totals._replace(
-            square=math.nan, square_m2=math.nan, gradient_square=math.nan, gradient_m2=math.nan),
-            median=None, gradient_median=None)
+            square=math.nan, square_m2=math.nan, gradient_square=math.nan, gradient_m2=math.nan,
+            squares=b"", gradients=b""))
         for row in stack()
     ]  # fmt: skip
     figure = draw(stack_figure, [*stack()[:2], *lost[2:]]).figure

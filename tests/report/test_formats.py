@@ -6,6 +6,7 @@ import math
 import re
 from contextlib import nullcontext
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from markdown_it import MarkdownIt
 
 from tests.program import here
 from varsim.fields.rounding import with_error
-from varsim.report.formats import FORMATS, SUFFIXES, text_of, to_ascii
+from varsim.report.formats import FORMATS, SUFFIXES, markdown_prose, text_of, to_ascii
 from varsim.table import Column, Table, fitting
 
 TABLE = Table(
@@ -51,6 +52,29 @@ AWKWARD = Table(
     ["'x_1' has 2^9."],
 )
 """What could be taken for markup in one format or another."""
+
+
+ELEMENTS = {"p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>", "<!-- no", "</td>", "&lt;b&#62; &amp", "`code`", "``a`b``",
+        "*a* **b**", "_a_ __b__ a_b_c _", "[a](javascript:b) ![c](d)", "~~a~~", r"\* \\ a\b", "a|b",
+        "<http://a.b>", "2*3 < 4 & 5",
+    ],
+)  # fmt: skip
+def test_no_name_is_markup_in_markdown(name: str) -> None:
+    """In a header, a cell, a sentence below the table and an explanation: it is shown as it is."""
+    page = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    table = Table([Column(name, [name], numeric=False)], [f"init {name}, seed 0."], [])
+    prose = markdown_prose(f"Why {name}?\n  f: {name}\n")
+    for text, times in ((FORMATS["markdown"](table), 3), (prose, 2)):
+        html = page.render(text)
+        assert set(re.findall(r"<(\w+)", html)) <= ELEMENTS
+        shown = re.findall(r"<t[hd]>(.*)</t[hd]>|(?:init|Why|f:) (.*)(?:, seed 0\.|\?|</li>)", html)
+        assert [unescape(cell or sentence) for cell, sentence in shown] == [name] * times
 
 
 def test_a_figure_of_typst_compiles(tmp_path: Path) -> None:

@@ -39,12 +39,14 @@ CHANGES: list[dict[str, Any]] = [
     {"layer": 0}, {"layer": 6}, {"layer": 2.5}, {"widths": [16]}, {"widths": [16, 0]},
     {"theory": float("nan")}, {"theory": "1"}, {"theory": 10**400}, {"theory_slack": -1.0},
     {"confidence": 1.0}, {"agrees": 1}, {"counts": None}, {"counts": [1, 2]}, {"counts": 3},
-    {"histogram": {"low": 0}}, {"pooled": 3}, {"median_networks": -1}, {"next_check": -1},
-    {"histogram": {"low": 0.0, "width": 0.0, "number": 100}}, {"median": -1.0},
+    {"histogram": {"low": 0}}, {"pooled": 3}, {"next_check": -1},
+    {"histogram": {"low": 0.0, "width": 0.0, "number": 100}},
     {"batch_spread_theory": -1.0}, {"correlation_slack": -1.0}, {"correlation_spread_theory": -1.0},
     {"totals": {"product_m2": -1.0}}, {"totals": {"product_square": "1"}},
     {"totals": {"networks": 1}}, {"totals": {"networks": 2.5}}, {"totals": {"square": -1.0}},
     {"totals": {"saturated": 1.5}}, {"totals": {"square_m2": -1.0}}, {"totals": {"within": "1"}},
+    {"totals": {"squares": ""}}, {"totals": {"squares": "0"}}, {"totals": {"squares": "é"}},
+    {"totals": {"squares": None}}, {"totals": {"gradients": None}}, {"totals": {"gradients": 1}},
 ]  # fmt: skip
 
 
@@ -76,7 +78,7 @@ def test_a_histogram_of_other_bins_is_not_added_to() -> None:
 def test_a_theory_of_leading_order_is_read_again() -> None:
     """It is stored as it was, though nothing of today has it."""
     first = stack()[0]
-    row = replace(first, median=None, prediction=first.prediction._replace(gradient=-1.0))
+    row = replace(first, prediction=first.prediction._replace(gradient=-1.0))
     assert record_of(LAYERS.row_of(record_of(row))) == record_of(row)
 
 

@@ -8,6 +8,7 @@ so at alpha = 1e-9, which is its chance of a false failure. Seeds are fixed.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
@@ -23,7 +24,7 @@ from scipy import integrate, stats
 
 from tests.laws import BOUND
 from tests.program import needs, parse
-from tests.rows import text_of
+from tests.rows import record_of, text_of
 from tests.tiers import share
 from varsim import InputError
 from varsim import layers as simulate_layers
@@ -32,8 +33,9 @@ from varsim.activations.gains import critical, gains
 from varsim.catalog.distributions import DISTRIBUTIONS
 from varsim.catalog.samplers import SAMPLERS
 from varsim.compute.streams import generator
+from varsim.report.rows import members_in_words
 from varsim.stack import sampling
-from varsim.stack.kind import layers_in_words, stack_table
+from varsim.stack.kind import stack_table
 from varsim.stack.question import Network
 from varsim.stack.result import LayerResult
 from varsim.stack.sampling import FIELDS, Sampled, sample_network
@@ -852,17 +854,23 @@ def small(**other: Any) -> Network:
     return Network(**{**plain, "networks": 16, **other})
 
 
-def test_medians_of_a_resumed_stack_are_of_its_last_run() -> None:
-    """They cannot be added up, and the row says so."""
-    study = StackStudy(small())
-    first = study.rows(study.empty().plus(*study.sample(range(10))))
-    resumed, totals, is_done = study.resume(parse(text_of(first), ".jsonl"))
+def test_medians_are_of_the_first_networks() -> None:
+    """Of 1,024 at most, in one run and in a resumed one."""
+    study = StackStudy(small(widths=(2, 2), batch=1, networks=1030))
+    samples = study.sample(range(1030))
+    before = study.rows(study.empty().plus(*samples[:1020]))
+    resumed, totals, is_done = study.resume(parse(text_of(before), ".jsonl"))
     assert totals is not None
     assert not is_done
-    for row in resumed.rows(totals.plus(*resumed.sample(range(10, 16)))):
-        assert (row.networks, row.median_networks) == (16, 6)
-        (message,) = (caveat.message for caveat in row.caveats if caveat.id == "median")
-        assert "of the last 6 networks" in message
+    (row,) = resumed.rows(totals.plus(*samples[1020:]))
+    (at_once,) = study.rows(study.empty().plus(*samples))
+    assert text_of([row]) == text_of([at_once])
+    first = [sample.moments[0] for sample in samples[:1024]]
+    assert row.median == np.median([moments[1] for moments in first])
+    assert row.gradient_median == np.median([moments[-1] for moments in first])
+    assert row.median != before[0].median
+    cell = json.dumps(record_of(row)["totals"])
+    assert len(cell) < 32_767
 
 
 def test_seeds_and_networks_differ() -> None:
@@ -939,7 +947,7 @@ def test_a_caveat_with_numbers_says_of_which_layer_they_are() -> None:
     rows = simulate_layers(stack("relu", *(32,) * 51, batch=8, networks=16))
     heavy = [row.layer for row in rows if "heavy-tails" in ids(row)]
     (sentence,) = [each for each in stack_table(rows).caveats if "carry the mean (" in each]
-    assert f": {layers_in_words(heavy)}: " in sentence
+    assert f": {members_in_words('layer', heavy)}: " in sentence
     assert sentence.endswith(f"the typical network has {rows[-1].median:.3g} (in layer 50).")
 
 
@@ -950,7 +958,7 @@ def test_a_caveat_with_numbers_says_of_which_layer_they_are() -> None:
 )  # fmt: skip
 def test_layers_are_listed_by_runs(layers: list[int], words: str) -> None:
     """Up to four runs of neighbours; of more the range."""
-    assert layers_in_words(layers) == words
+    assert members_in_words("layer", layers) == words
 
 
 def ids(row: LayerResult) -> list[str]:

@@ -225,7 +225,7 @@ class InitializerCheck(RowBase):
         """Whether all W are drawn."""
         return self.totals.draws >= self.draws_asked
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         return (*self.pooling(), *_caveats(self), *self.weakness("draws"))

@@ -2,6 +2,8 @@
 
 from varsim.cli.signals import signals
 
+_LONGEST_REASON = 300
+
 
 def main() -> None:
     """Run the command and exit with its code.
@@ -23,8 +25,18 @@ def main() -> None:
         reserve_stdout()
         refuse_leaving()
         run()
-    except (ImportError, MemoryError) as error:
-        reason = str(error).strip().rpartition("\n")[2] or "no memory"
+    except Exception as error:
+        # NumPy checks its environment when it is loaded, and raises errors of any class.
+        if not isinstance(error, ImportError | MemoryError) and "numpy" in sys.modules:
+            raise
         sys.exit(
-            f"Error: varsim cannot be loaded ({reason}); give it more memory, or reinstall it."
+            f"Error: varsim cannot be loaded ({_reason(error)}); give it more memory, correct "
+            "what that names, or reinstall it."
         )
+
+
+def _reason(error: Exception) -> str:
+    """Return the message of an error, or its last line if it is an article."""
+    message = str(error).strip().rstrip(".") or type(error).__name__
+    line = " ".join(message.split())
+    return line if len(line) <= _LONGEST_REASON else message.rpartition("\n")[2]

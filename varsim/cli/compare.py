@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varsim.cli import options as common
+from varsim.cli.collector import no_garbage_collector
 from varsim.cli.options import OutputOptions
 from varsim.cli.streams import DISAGREED, DONE, FAILED
 from varsim.cli.usage import GroupedCommand
@@ -63,7 +64,7 @@ def command(**given: Any) -> int:
     says whether it differs beyond its errors. The files are .jsonl, .csv or .json, from varsim,
     varsim layers, varsim init or varsim model, or - for stdin.
     """
-    with files.no_garbage_collector():
+    with no_garbage_collector():
         return compare(CompareOptions(**given))
 
 

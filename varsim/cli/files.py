@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,21 +22,6 @@ from varsim.study import B, Kind
 WANTED = f"a file of rows ({', '.join(READABLE)}) or - for stdin"
 
 _LONGEST_PATH = 200
-
-
-@contextmanager
-def no_garbage_collector() -> Iterator[None]:
-    """Switch Python's collector of cycles off, which looks at all rows time and again.
-
-    Rows are in no cycles, so their memory is freed as before.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def file_name(file: Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from varsim.cli import options as common
+from varsim.cli.collector import no_garbage_collector
 from varsim.cli.options import FIGURE_SUFFIXES, OUT, File, Values, option
 from varsim.cli.streams import DONE, FAILED
 from varsim.cli.usage import GroupedCommand
@@ -85,7 +86,7 @@ def command(**given: Any) -> int:
     variances over their claims, files of varsim model the variances of every module, and files of
     varsim gains the gains beside torch's.
     """
-    with files.no_garbage_collector():
+    with no_garbage_collector():
         return plot(PlotOptions(**given))
 
 

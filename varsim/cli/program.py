@@ -61,6 +61,8 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
         ctx.exit()
 
 
+_COMPLETION = "_VARSIM_COMPLETE"
+
 # What click's own sentences show in full; a path is rarely longer.
 _LONG_WORD = re.compile(r"\S{200,}")
 
@@ -118,12 +120,39 @@ def _with_its_variable(message: str) -> str:
     return message
 
 
+def _sentence_on(error: OSError) -> str:
+    """Return the sentence for an error of the system that no command has handled."""
+    if error.filename is not None:
+        return f"{quoted(error.filename)} cannot be used: {error.strerror}"
+    if isinstance(error, FileNotFoundError):  # of a relative path
+        return "the current folder was deleted; change to another one"
+    return f"stdout could not be written: {error.strerror}; send it elsewhere"
+
+
+def _check_completion() -> None:
+    """Refuse a variable of completion that is not as a shell sets it."""
+    value = os.environ.get(_COMPLETION)
+    if not value:
+        return
+    from click.shell_completion import get_completion_class  # a run needs none
+
+    shell, _, step = value.partition("_")
+    words, word = os.environ.get("COMP_WORDS"), os.environ.get("COMP_CWORD", "")
+    is_asked = step == "complete" and words is not None and (shell == "fish" or word.isdecimal())
+    if get_completion_class(shell) is None or not (step == "source" or is_asked):
+        raise InputError(
+            f"the variable {_COMPLETION} is {quoted(value)}, but not as a shell's completion sets "
+            "it; give bash_source, zsh_source or fish_source, or unset it"
+        )
+
+
 def main() -> None:
     """Run the command and exit with its code; no mistake of a user ends in a traceback."""
     if is_in_notebook():  # it shows escape codes, and every frame of an animation
         os.environ["TERM"] = "dumb"
     try:
         with signals:
+            _check_completion()
             code = varsim.main(prog_name="varsim", standalone_mode=False)
             for note in unknown_variables(varsim):  # after the checks: an error is the only output
                 say(note)
@@ -141,8 +170,8 @@ def main() -> None:
     except MemoryError as error:
         say_error(out_of_resources(error))
         code = FAILED
-    except OSError as error:  # help and version; what publishes results handles its own
-        say_error(f"stdout could not be written: {error.strerror}; send it elsewhere")
+    except OSError as error:  # of help and version; what publishes results handles its own
+        say_error(_sentence_on(error))
         leave(FAILED)  # a last flush would fail again
     except (click.Abort, KeyboardInterrupt):
         code = INTERRUPTED

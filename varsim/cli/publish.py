@@ -32,7 +32,7 @@ from varsim.report.formats import (
     omitted,
     text_of,
 )
-from varsim.storage.files import write_file
+from varsim.storage.files import is_stream, write_file
 from varsim.table import Table, View
 
 if TYPE_CHECKING:
@@ -97,14 +97,8 @@ class Publisher:
     def unwritable(self) -> Iterator[str]:
         """Yield a note per file that cannot be written, for the start of a long run."""
         for output in self.outputs:
-            folder = Path(os.path.realpath(output)).parent
-            if not os.access(folder, os.W_OK | os.X_OK):
-                yield (
-                    f"Note: {str(output)!r} cannot be written: {str(folder)!r} is missing or "
-                    "read-only."
-                )
-            elif output.is_file() and not output.stat().st_mode & 0o222:
-                yield f"Note: {str(output)!r} cannot be written: it is read-only."
+            if reason := _why_unwritable(output):
+                yield f"Note: {str(output)!r} cannot be written: {reason}."
 
     def say(self, message: str) -> None:
         """Write a sentence to stderr, unless quiet."""
@@ -120,7 +114,8 @@ class Publisher:
     def write(self, *tables: Table, prose: str = "", drawn: Drawing | None = None) -> bool:
         """Write tables to the files and then to stdout; a failure of one does not stop the other.
 
-        Files come first: writing to stdout may block on a pager until an interrupt.
+        Files come first: writing to stdout may block on a pager until an interrupt, and so may
+        writing to a device or a pipe, which comes last.
 
         Args:
             tables: The tables, with records of one kind.
@@ -134,18 +129,25 @@ class Publisher:
         return self.show(*tables, prose=prose, drawn=drawn) and written
 
     def write_files(self, *tables: Table) -> bool:
-        """Write tables to the files; return whether all could be written."""
+        """Write tables to the regular files; return whether all could be written."""
+        return self._write_outputs(tables, [o for o in self.outputs if not is_stream(o)])
+
+    def _write_outputs(self, tables: Iterable[Table], outputs: Iterable[Path]) -> bool:
         written = True
-        for output in self.outputs:
+        for output in outputs:
             name = SUFFIXES[output.suffix.lower()]
             of_file = self.view.sorted if name in MACHINE else self.view.of
             written &= write_output(output, text_of(name, list(map(of_file, tables))))
         return written
 
     def show(self, *tables: Table, prose: str = "", drawn: Drawing | None = None) -> bool:
-        """Write tables to stdout, as :meth:`write` does; return whether that could be done."""
+        """Write tables to stdout, then to devices and pipes; return whether that could be done."""
         shown = list(map(self.view.of, tables))
         self._say_omitted(shown)
+        written = self._print(shown, prose, drawn)
+        return self._write_outputs(tables, filter(is_stream, self.outputs)) and written
+
+    def _print(self, shown: Sequence[Table], prose: str, drawn: Drawing | None) -> bool:
         try:
             self._write_stdout(shown, prose, drawn)
         except BrokenPipeError:
@@ -212,6 +214,19 @@ def summary(kind: Kind[B], rows: Sequence[B]) -> Iterator[str]:
         yield f"{len(wrong)} of {known} {name}disagree with theory: {report.named(wrong, 5)}."
     else:
         yield f"{known} of {known} {name}agree with theory."
+
+
+def _why_unwritable(output: Path) -> str:
+    """Return why a file cannot be written, or nothing."""
+    try:
+        folder = Path(os.path.realpath(output)).parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{str(folder)!r} is missing or read-only"
+        if output.is_file() and not output.stat().st_mode & 0o222:
+            return "it is read-only"
+    except OSError as error:  # a name that is too long, or a relative one in a deleted folder
+        return error.strerror or "it has no place"
+    return ""
 
 
 def check_suffixes(outputs: Sequence[Path], known: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 
 import click
 
+from varsim.cli.collector import no_garbage_collector
 from varsim.cli.options import MeasuringOptions
 from varsim.cli.publish import Drawing, Publisher, summary
 from varsim.cli.signals import INTERRUPTED, signals
@@ -100,7 +101,8 @@ class Session(Generic[B]):
         if skipped is None:
             _load_initializers(studies)
         with self._opened_ledger() as ledger:
-            points = [ledger.resume(s) if ledger else ResumePoint(s) for s in studies]
+            with no_garbage_collector():
+                points = [ledger.resume(s) if ledger else ResumePoint(s) for s in studies]
             self._say_ledger_notes(ledger, points)
             planned = Run(points, self._run_options(lenient=skipped is not None))
             if plan is not None and self.options.dry_run:
@@ -119,12 +121,13 @@ class Session(Generic[B]):
                     outcome = planned.measure(mapper, ledger=ledger, progress=progress)
                     signals.armed = False  # until the rows are in their files
             outcome.left_out = {**(skipped or {}), **outcome.left_out}
-            tables = self._tables(outcome)
-            written = self._store(tables, outcome, ledger)
-            outcome.interrupted |= signals.received
-            # Writing may block on a pager: let a second signal interrupt it.
-            signals.armed = True
-            written &= self._show(tables, outcome)
+            with no_garbage_collector():
+                tables = self._tables(outcome)
+                written = self._store(tables, outcome, ledger)
+                outcome.interrupted |= signals.received
+                # Writing may block on a pager: let a second signal interrupt it.
+                signals.armed = True
+                written &= self._show(tables, outcome)
         if outcome.failure is not None:
             say_error(outcome.failure)
         return _exit_code(studies, outcome, written=written, check=self.options.check)
@@ -135,7 +138,8 @@ class Session(Generic[B]):
         if path is None or (dry_run and not path.exists()):
             return nullcontext()
         try:
-            return storage.Ledger(path, self.kind.schema, kinds.SCHEMAS, read_only=dry_run)
+            with no_garbage_collector():
+                return storage.Ledger(path, self.kind.schema, kinds.SCHEMAS, read_only=dry_run)
         except OSError as error:
             raise click.ClickException(
                 f"{str(path)!r} cannot be opened: {error.strerror}; choose another --output"
@@ -167,15 +171,16 @@ class Session(Generic[B]):
         if not planned.left:
             self.publisher.say("Nothing is left to run.")
             return DONE
+        seconds = None
+        if not self.publisher.quiet:
+            with stdout_to_stderr():  # before the plan, so that an error is the only output
+                seconds = planned.expected_seconds(self.workers)
         # A plan has columns of its own: all of them, or those that have room.
         view = View(tuple(name for name in self.publisher.view.columns if name == ALL))
         if not replace(self.publisher, view=view).write(plan(planned.left, self.workers)):
             return FAILED
-        if not self.publisher.quiet:
-            with stdout_to_stderr():
-                seconds = planned.expected_seconds(self.workers)
-            if seconds is not None:
-                self.publisher.say(f"On this machine it takes about {time_in_words(seconds)}.")
+        if seconds is not None:
+            self.publisher.say(f"On this machine it takes about {time_in_words(seconds)}.")
         return DONE
 
     def _live_columns(self) -> Callable[[Sequence[B]], Sequence[Column]] | None:

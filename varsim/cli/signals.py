@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
+import time
 from os import _exit as leave
 from types import FrameType
+
+TYPE_CHECKING = False  # as in varsim: typing takes long to load
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 INTERRUPTED = 130
 """Exit code of a program that a signal ended."""
@@ -31,12 +38,21 @@ class EndingSignals:
             number = getattr(signal, name, None)  # Windows has no SIGHUP
             if number is not None and signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)
+        sys.unraisablehook = self._raise_again
 
     def __enter__(self) -> None:
         self.armed, self.received, self._in_command = True, False, True
 
     def __exit__(self, *_: object) -> None:
         self._in_command = False
+
+    def _raise_again(self, ignored: UnraisableHookArgs) -> None:
+        """Raise again what Python ignores: what is raised in a destructor or a callback."""
+        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(ignored)
+            return
+        self.armed = True
+        _thread.start_new_thread(_interrupt_soon, (_thread.get_ident(),))
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if not self._in_command:
@@ -45,6 +61,14 @@ class EndingSignals:
         if self.armed:
             self.armed = False
             raise KeyboardInterrupt
+
+
+def _interrupt_soon(thread: int) -> None:
+    time.sleep(0.05)  # until the destructor has ended
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(thread, signal.SIGINT)  # which also ends a call of the system
 
 
 signals = EndingSignals()

@@ -29,7 +29,7 @@ def reserve_stdout() -> None:
     os.dup2(rest, stream.fileno())
     sys.stdout = os.fdopen(
         data, "w", encoding=stream.encoding, errors=stream.errors,
-        buffering=1 if os.isatty(data) else -1,
+        buffering=1 if os.isatty(data) else -1, closefd=False,
     )  # fmt: skip
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from varsim import synonyms
-from varsim.cli.streams import encodable
+from varsim.cli.streams import DONE, abandon, encodable
 from varsim.errors import near, quoted
 
 
@@ -162,6 +163,16 @@ def _no_such_option(ctx: click.Context, name: str) -> str:
     return f"there is no option {quoted(name)}; {hint}"
 
 
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End the program quietly if the reader of stdout leaves; click would end it with 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        abandon(sys.stdout)
+        raise click.exceptions.Exit(DONE) from None
+
+
 class Program(GroupedCommand, click.Group):
     """A command that runs by itself, and has commands beside it, loaded when they are named."""
 
@@ -171,6 +182,16 @@ class Program(GroupedCommand, click.Group):
         """Take what any command takes, and functions that load the others, in their order."""
         super().__init__(*args, **kwargs)
         self._loaders = subcommands
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line; it may ask for help, whose reader may leave."""
+        with _reader_may_leave():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, or one beside it."""
+        with _reader_may_leave():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     np, threadpoolctl = lazy("numpy"), lazy("threadpoolctl")
 
-FRAMEWORKS = ("torch", "jax", "keras")
+FRAMEWORKS = ("torch", "jax", "keras", "flax")
 """Packages with initializers; :mod:`varsim.initializers` has an adapter for each."""
 
 

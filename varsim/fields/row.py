@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from varsim import __version__
@@ -155,7 +156,7 @@ class RowBase(_Parts, Mapping[str, Any]):
         """Whether the requested precision or number of replicates is reached."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         raise NotImplementedError
@@ -195,11 +196,18 @@ class RowBase(_Parts, Mapping[str, Any]):
 
     def judged(self, *, agrees: bool | None, alpha: float | None, tests: int | None) -> Self:
         """Return the row with a verdict."""
-        return replace(self, agrees=agrees, alpha=alpha, tests=tests)
+        return self._with(agrees=agrees, alpha=alpha, tests=tests)
 
     def at(self, confidence: float) -> Self:
         """Return the row with another confidence level."""
-        return replace(self, confidence=confidence)
+        return self._with(confidence=confidence)
+
+    def _with(self, **state: object) -> Self:
+        """Return the row with another state; its cached estimates stay, its caveats may differ."""
+        row = object.__new__(type(self))
+        vars(row).update(vars(self), **state)
+        vars(row).pop("caveats", None)
+        return row
 
     def of_seeds(self, pooled: tuple[int, ...], varsim: str) -> Self:
         """Return the row with these pooled seeds and the versions of varsim behind them."""
@@ -211,7 +219,8 @@ class RowBase(_Parts, Mapping[str, Any]):
         Args:
             replicates: What there should be more of, such as "networks".
         """
-        if not self.agrees or (self.detectable or math.inf) <= WEAK:
+        is_relative = any(each.claim for each in self.variances)  # not to 0
+        if not self.agrees or not is_relative or (self.detectable or math.inf) <= WEAK:
             return ()
         message = f"the verdict could miss a deviation of {percent(WEAK)}; take more {replicates}"
         return (Caveat("weak-verdict", message),)

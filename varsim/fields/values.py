@@ -20,6 +20,10 @@ READ_ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErr
 """Exceptions of readers for a value of another type."""
 
 
+# A spreadsheet runs a cell of CSV that begins so. A text of varsim never does.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
 def identity(value: Any) -> Any:
     """Return the value unchanged (scalars need no conversion)."""
     return value
@@ -45,7 +49,7 @@ class ValueType(Generic[T]):
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.startswith(_FORMULAS):
         raise TypeError
     return value
 
@@ -82,7 +86,7 @@ def optional(of: ValueType[T]) -> ValueType[T | None]:
     """Return the type of values that can be None."""
     return ValueType(
         lambda value: None if value is None else of.read(value),
-        lambda value: None if value is None else of.write(value),
+        of.write if of.write is identity else lambda v: None if v is None else of.write(v),
         of.is_text,
         of.is_scalar,
         is_optional=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
@@ -112,13 +112,17 @@ class Adapter(ABC):
         """Return whether a call gives a bias in addition to W."""
         return False
 
-    def seeded(self, seed: int) -> AbstractContextManager[object]:  # for subclasses
+    def seeded(self, seed: int) -> AbstractContextManager[object]:  # noqa: ARG002  # for subclasses
         """Return a context in which the framework's global stream starts from a seed."""
-        raise NotImplementedError
+        return nullcontext()
 
-    def construct(self, call: Call, sizes: OpenSizes, dtype: str) -> object:
+    def construct(self, call: Call, sizes: OpenSizes, seed: int, dtype: str) -> object:
         """Return the module of a call."""
         raise NotImplementedError
+
+    def streams(self, seed: int) -> dict[str, Any]:  # noqa: ARG002  # for subclasses
+        """Return further arguments of modules and their factories; most have none."""
+        return {}
 
     def open_sizes(self, sizes: OpenSizes) -> OpenSizes:
         """Return those sizes that the arguments of a module leave open."""

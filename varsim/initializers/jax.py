@@ -22,7 +22,7 @@ jax = lazy("jax")
 class _Jax(Adapter):
     name = "jax"
     prefix = "jax.nn.initializers."
-    layer_modules = ("flax.linen.", "flax.nnx.", "equinox.nn.", "haiku.")
+    layer_modules = ("equinox.nn.", "haiku.")
     reserved: ClassVar = {"dtype": "leave it out, and take --dtype float32 or float64: W is real"}
     examples: ClassVar = {
         "jax.nn.initializers.variance_scaling": (

@@ -79,7 +79,7 @@ class _Keras(Adapter):
             finally:
                 random.setstate(before)
 
-    def construct(self, call: Call, sizes: OpenSizes, dtype: str) -> object:
+    def construct(self, call: Call, sizes: OpenSizes, seed: int, dtype: str) -> object:  # noqa: ARG002
         """Return the layer of a call, with weights for a number of inputs."""
         _choose_backend()
         kind = getattr(keras.layers, call.name.rpartition(".")[2])

@@ -12,7 +12,7 @@ from typing import Any
 from varsim.compute import lazy
 from varsim.errors import InputError
 from varsim.initializers import documented
-from varsim.initializers.layouts import Found, Layout, Piece, Taps, found_in
+from varsim.initializers.layouts import Found, Layout, Piece, Taps, found_in, same_padding
 from varsim.parsing import Call
 
 keras = lazy("keras")
@@ -167,27 +167,12 @@ def _taps(layer: Any, lengths: tuple[int, ...] | None) -> Taps | None:
     padding = [(0, 0)] * len(kernel)
     if layer.padding != "valid" and lengths is not None:
         each = zip(kernel, stride, dilation, lengths, strict=True)
-        padding = [_padding(layer.padding, axis, transposed=transposed) for axis in each]
+        padding = (
+            [(d * (k - 1), 0) for k, _, d, _ in each]
+            if layer.padding == "causal"
+            else [same_padding(axis, transposed=transposed) for axis in each]
+        )
     return Taps(kernel, stride, dilation, tuple(padding), transposed)
-
-
-def _padding(kind: str, axis: tuple[int, int, int, int], *, transposed: bool) -> tuple[int, int]:
-    """Return the zeros before and after an axis, for ``same`` and ``causal``.
-
-    Args:
-        kind: The padding.
-        axis: Taps, stride, dilation and length of the axis.
-        transposed: Whether an input is spread over outputs.
-    """
-    kernel, stride, dilation, length = axis
-    reach = dilation * (kernel - 1)
-    if kind == "causal":
-        return reach, 0
-    steps = length if transposed else -(-length // stride)
-    size = length * stride if transposed else length
-    total = (steps - 1) * stride + reach + 1 - size
-    before = max(0, total) // 2
-    return before, total - before
 
 
 def _documented(layer: Any, piece: Piece) -> tuple[str, float] | None:

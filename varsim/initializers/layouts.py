@@ -147,6 +147,21 @@ class Taps(NamedTuple):
         return gather.astype(float), spread.astype(float)
 
 
+def same_padding(axis: tuple[int, int, int, int], *, transposed: bool) -> tuple[int, int]:
+    """Return the zeros before and after an axis for which outputs are as many as steps.
+
+    Args:
+        axis: Taps, stride, dilation and length of the axis.
+        transposed: Whether an input is spread over outputs.
+    """
+    kernel, stride, dilation, length = axis
+    steps = length if transposed else -(-length // stride)
+    size = length * stride if transposed else length
+    total = (steps - 1) * stride + dilation * (kernel - 1) + 1 - size
+    before = max(0, total) // 2
+    return before, total - before
+
+
 def share(masks: Masks) -> float:
     """Return the mean share of taps that meet an entry."""
     return math.prod((float(mask.mean()) for mask in masks), start=1.0)
@@ -353,6 +368,20 @@ def xavier(fan_in: str, fan_out: str) -> Law:
     def law(sizes: Fans) -> tuple[str, float]:
         fans = [math.prod(sizes[letter] for letter in fan) for fan in (fan_in, fan_out)]
         return f"2/({fans[0]}+{fans[1]})", 2 / sum(fans)
+
+    return law
+
+
+def lecun(fan: str) -> Law:
+    """Return LeCun's law, 1/F, the default of Flax.
+
+    Args:
+        fan: The letters whose sizes are the factors of F.
+    """
+
+    def law(sizes: Fans) -> tuple[str, float]:
+        f = math.prod(sizes[letter] for letter in fan)
+        return f"1/{f}", 1 / f
 
     return law
 

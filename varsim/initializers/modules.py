@@ -7,6 +7,7 @@ and the number of a layer's inputs: ``keras.layers.Conv2D(64, 3)[kernel, 12x12, 
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Mapping
@@ -181,7 +182,9 @@ def build(call: Call, framework: str, sizes: OpenSizes, seed: int, dtype: str) -
             reraise_as_input_error(lambda why: f"{call} cannot be built: {why}; correct it"),
             adapter.seeded(seed),
         ):
-            return Built(adapter, adapter.construct(call, sizes, dtype), sizes, documented=True)
+            return Built(
+                adapter, adapter.construct(call, sizes, seed, dtype), sizes, documented=True
+            )
     function = load_function(call.name)
     loaded = [load_adapter(name) for name in frameworks() if name in sys.modules]
     with (
@@ -190,7 +193,10 @@ def build(call: Call, framework: str, sizes: OpenSizes, seed: int, dtype: str) -
     ):
         for adapter in loaded:
             seeded.enter_context(adapter.seeded(seed))
-        module = function(*call.positional, **call.options)
+        streams = {k: v for adapter in loaded for k, v in adapter.streams(seed).items()}
+        names = inspect.signature(function).parameters
+        given = {name: value for name, value in streams.items() if name in names}
+        module = function(*call.positional, **call.options, **given)
         for adapter in loaded:
             if adapter.is_module(module):
                 return Built(adapter, module, sizes, documented=False)

@@ -160,7 +160,9 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
 def _is_factory(call: Call) -> bool:
     """Return whether a user's function can be called with these arguments alone."""
     try:
-        inspect.signature(load_function(call.name)).bind(*call.positional, **call.options)
+        signature = inspect.signature(load_function(call.name))
+        streams = {"rngs": None} if "rngs" in signature.parameters else {}
+        signature.bind(*call.positional, **call.options, **streams)
     except (TypeError, ValueError):
         return False
     return True

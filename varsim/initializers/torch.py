@@ -95,7 +95,7 @@ class _Torch(Adapter):
             torch.manual_seed(seed)
             yield
 
-    def construct(self, call: Call, sizes: OpenSizes, dtype: str) -> object:
+    def construct(self, call: Call, sizes: OpenSizes, seed: int, dtype: str) -> object:  # noqa: ARG002
         """Return the module of a call, with parameters of a dtype."""
         if sizes.inputs is not None:
             raise InputError(f"{call} names its inputs itself; leave 'inputs' out")

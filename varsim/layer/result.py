@@ -144,7 +144,7 @@ class Result(RowBase):
             return self.totals.blocks >= self.question.blocks
         return self.relative_error <= precision
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         weakness = () if self.is_rough else self.weakness("samples")

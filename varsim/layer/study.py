@@ -112,7 +112,7 @@ class LayerStudy:
             return Resumed(self, None, is_done=False)
         pending = self._pending_check(row)
         met = pending is None and row.met and row.relative_error <= (asked.precision or math.inf)
-        finest = replace(self, question=row.question) if met else self
+        finest = replace(self, question=row.question) if met and row.question != asked else self
         if self.histogram and row.histogram is None:
             return Resumed(finest, None, is_done=False)  # to no less precision than the row has
         study = replace(finest, histogram=row.histogram is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from varsim.fields import Field, Schema, level, many_seeds
 from varsim.fields.field import R
@@ -11,6 +12,9 @@ from varsim.fields.rounding import needs_exponent, percent
 from varsim.table import Column, Records, Table
 
 _MOST_CAVEATS = 3
+
+# Most runs of neighbouring members that a sentence lists.
+_MOST_RUNS = 4
 
 # The smallest allowance that a caption tells.
 _SHOWN = 0.0005
@@ -133,11 +137,35 @@ def _without_saying(rows: Sequence[R]) -> list[str]:
 
 
 def named(rows: Sequence[R], most: int = 3) -> str:
-    """Return the names of the first rows and the number of further ones, for a sentence."""
-    member = schema_of(rows).member
-    names = [row_name(row) + (f", {member} {row.place}" if member else "") for row in rows]
-    more = f"; and {len(rows) - most:,} more" if len(rows) > most else ""
+    """Return the names of the first rows and the number of further ones, for a sentence.
+
+    Rows of one question are named together, such as the layers of a stack.
+    """
+    names, member = list(map(row_name, rows)), schema_of(rows).member
+    if member:
+        places: dict[str, list[int]] = {}
+        for name, row in zip(names, rows, strict=True):
+            places.setdefault(name, []).append(row.place)
+        names = [f"{name}, {members_in_words(member, each)}" for name, each in places.items()]
+    more = f"; and {len(names) - most:,} more" if len(names) > most else ""
     return "; ".join(names[:most]) + more
+
+
+def members_in_words(member: str, places: Sequence[int]) -> str:
+    """Return ascending places in words: every run of neighbours, or their range if there are many.
+
+    >>> members_in_words("layer", [5]), members_in_words("layer", [1, 28, 29, 30])
+    ('layer 5', 'layers 1 and 28 to 30')
+    """
+    runs = [
+        [place for _, place in run]
+        for _, run in groupby(enumerate(places), lambda each: each[1] - each[0])
+    ]
+    if len(runs) > _MOST_RUNS:
+        return f"some of {member}s {places[0]} to {places[-1]}"
+    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+    return f"{member}{'s' * (len(places) > 1)} {listed}"
 
 
 def span(values: Sequence[int]) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from varsim.compute import lazy
-from varsim.report.rows import row_name, rows_table, settings, span, verdict_sentence
+from varsim.report.rows import (
+    members_in_words,
+    row_name,
+    rows_table,
+    settings,
+    span,
+    verdict_sentence,
+)
 from varsim.stack.result import LAYERS, LayerResult
 from varsim.stack.totals import LayerTotals
 from varsim.study import Kind
@@ -26,9 +32,6 @@ _AXIS = 15
 
 # Caveats with numbers of their layer.
 _WITH_NUMBERS = {"heavy-tails", "heavy-tailed-gradients", "precision-unmet", "unknown-law"}
-
-# Most runs of neighbouring layers that a caveat lists.
-_MOST_RUNS = 4
 
 # Relative tolerance of theory between two math libraries.
 _SAME_THEORY = 1e-6
@@ -85,25 +88,8 @@ def _stack_caveats(rows: Sequence[LayerResult]) -> Iterator[str]:
     for (id_, _message), messages in kinds.items():
         last = min(messages) if "gradient" in id_ else max(messages)
         source = f" (in layer {last})" if len(set(messages.values())) > 1 else ""
-        where = "" if id_ == "no-theory" else f"{layers_in_words(list(messages))}: "
+        where = "" if id_ == "no-theory" else f"{members_in_words('layer', list(messages))}: "
         yield f"{row_name(rows[0])}: {where}{messages[last]}{source}."
-
-
-def layers_in_words(layers: Sequence[int]) -> str:
-    """Return ascending layers in words: every run of neighbours, or their range if there are many.
-
-    >>> layers_in_words([5]), layers_in_words([1, 28, 29, 30])
-    ('layer 5', 'layers 1 and 28 to 30')
-    """
-    runs = [
-        [layer for _, layer in run]
-        for _, run in groupby(enumerate(layers), lambda each: each[1] - each[0])
-    ]
-    if len(runs) > _MOST_RUNS:
-        return f"some of layers {layers[0]} to {layers[-1]}"
-    words = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
-    listed = " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-    return f"layer{'s' * (len(layers) > 1)} {listed}"
 
 
 def _obstacle(a: LayerResult, b: LayerResult) -> str | None:
@@ -120,16 +106,13 @@ def _obstacle(a: LayerResult, b: LayerResult) -> str | None:
 
 
 def _pooled(parts: Sequence[LayerResult]) -> LayerResult:
-    """Return the row of all networks, with the medians of the part with most networks."""
-    first, largest = parts[0], max(parts, key=lambda part: part.median_networks)
+    """Return the row of all networks."""
+    first = parts[0]
     counts = [p.counts for p in parts if p.counts is not None and p.histogram == first.histogram]
     counted = len(counts) == len(parts)
     return replace(
         first,
         totals=LayerTotals.pooled([part.totals for part in parts]),
-        median=largest.median,
-        gradient_median=largest.gradient_median,
-        median_networks=largest.median_networks,
         next_check=None,
         counts=tuple(map(sum, zip(*counts, strict=True))) if counted else None,
         histogram=first.histogram if counted else None,

@@ -138,9 +138,8 @@ class Network:
         if ":" not in str(self.activation):
             self.phi  # noqa: B018  # refuses an unknown name
         self.layers  # noqa: B018  # refuses invalid weights
-        first = self.experiment(*self.widths[:2])
         for name in ("x_dist", "w_dist", "init", "dtype"):
-            object.__setattr__(self, name, getattr(first, name))
+            object.__setattr__(self, name, getattr(self._first, name))
         self._check_distributions()
         if self.correlation and self.x_dist != "normal":
             raise InputError(
@@ -194,10 +193,15 @@ class Network:
         """L, the number of layers."""
         return len(self.widths) - 1
 
+    @cached_property
+    def _first(self) -> Experiment:
+        """The lowest layer."""
+        return self.experiment(*self.widths[:2])
+
     @property
     def initializer(self) -> WeightSource:
         """The source of every W."""
-        return self.experiment(*self.widths[:2]).initializer
+        return self._first.initializer
 
     @property
     def replicate_size(self) -> int:
@@ -217,12 +221,14 @@ class Network:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The weight matrices, from the input on."""
-        return tuple(Layer(a, b, self.experiment(a, b).k_squared) for a, b in pairwise(self.widths))
+        shapes = list(pairwise(self.widths))
+        k_squared = {shape: self.experiment(*shape).k_squared for shape in dict.fromkeys(shapes)}
+        return tuple(Layer(*shape, k_squared[shape]) for shape in shapes)
 
     @property
     def g(self) -> float | None:
         """The gain; by default that of the scheme, None if the scheme has none."""
-        return self.experiment(*self.widths[:2]).g
+        return self._first.g
 
     @cached_property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -30,7 +31,7 @@ from varsim.fields.values import (
 from varsim.layer.result import SCHEME, ended_before_check, scale_text
 from varsim.stack.question import Layer, Network
 from varsim.stack.theory import LARGEST_SLACK, LayerTheory
-from varsim.stack.totals import LayerTotals
+from varsim.stack.totals import MOST_VALUES, VALUE_BYTES, LayerTotals, median
 from varsim.statistics import Caveat, Estimate
 from varsim.statistics.moments import Bins
 
@@ -48,23 +49,32 @@ _MOST_RUNS = 4
 _MEANS = ("mean", "square", "activation_square", "saturated", "dead", "product", "gradient_square",
           "within", "square_m2", "gradient_m2", "product_m2", "product_square")  # fmt: skip
 
-_TOTALS = mapping(networks=WHOLE, **dict.fromkeys(_MEANS, optional(NUMBER)))
-
 
 def finite(value: float | None) -> float | None:
     """Return a value, or None if it is None or not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _write_totals(totals: LayerTotals) -> object:
-    values = totals._asdict()
-    return {name: v if name == "networks" else finite(v) for name, v in values.items()}
+_MEAN = ValueType(optional(NUMBER).read, finite)
 
+_DOUBLES = ValueType(
+    lambda text: base64.b64decode(text.encode(), validate=True),
+    lambda values: base64.b64encode(values).decode(),
+)
+
+_TOTALS = mapping(
+    networks=WHOLE,
+    **dict.fromkeys(_MEANS, _MEAN),
+    squares=_DOUBLES,
+    gradients=optional(_DOUBLES),
+)
 
 TOTALS: ValueType[LayerTotals] = ValueType(
-    lambda value: LayerTotals(**_TOTALS.read(value)), _write_totals
+    lambda value: LayerTotals(**_TOTALS.read(value)),
+    lambda totals: _TOTALS.write(totals._asdict()),
 )
-"""The form of the totals of a layer in files: null for values that are not finite."""
+"""The form of the totals of a layer in files: null for means that are not finite; single values of
+networks in base64."""
 
 _column: Columns[LayerResult] = Columns()
 
@@ -88,10 +98,6 @@ class LayerResult(RowBase):
         layer: l, from 1 on.
         prediction: The prediction for the layer.
         totals: Running totals of the layer.
-        median: Median over networks of the mean square of h.
-        gradient_median: The same for ∂h.
-        median_networks: Number of networks behind these medians: after a resumed run, the last
-            ones.
         next_check: Number of networks at the next decision of the stopping rule; None after its
             last decision.
         counts: Histogram of φ(h), with the counts beyond the ends first and last; None without one.
@@ -103,9 +109,6 @@ class LayerResult(RowBase):
     prediction: LayerTheory
     totals: LayerTotals
     _: KW_ONLY
-    median: float | None = None
-    gradient_median: float | None = None
-    median_networks: int = 0
     next_check: int | None = None
     counts: tuple[int, ...] | None = None
     histogram: Bins | None = None
@@ -163,6 +166,17 @@ class LayerResult(RowBase):
     @property
     def _smallest(self) -> float:
         return _SMALLEST[self.question.dtype]
+
+    @cached_property
+    def median(self) -> float | None:
+        """Median over networks of the mean square of h; None after an overflow."""
+        return finite(median(self.totals.squares))
+
+    @cached_property
+    def gradient_median(self) -> float | None:
+        """The same for ∂h; None without the backward pass."""
+        values = self.totals.gradients
+        return None if values is None else finite(median(values))
 
     @property
     def underflows(self) -> bool:
@@ -243,7 +257,7 @@ class LayerResult(RowBase):
             return False
         return slack > (LARGEST_SLACK if self.agrees is False else 3 * LARGEST_SLACK)
 
-    @property
+    @cached_property
     def caveats(self) -> tuple[Caveat, ...]:
         """The caveats of the row."""
         return (*self.pooling(), *self.weakness("networks"), *_caveats(self))
@@ -352,7 +366,7 @@ class LayerResult(RowBase):
         drop_priority=0)
     _median = _column(
         optional(NUMBER), "empirical of the typical network: the median.", lambda r: r.median,
-        name="median", stored=True, header="median", measured=_forward, show=short, drop_priority=1)
+        name="median", header="median", measured=_forward, show=short, drop_priority=1)
     spread = _column(
         optional(NUMBER), "Relative variance of empirical between networks.",
         lambda r: finite(r.totals.square_m2 / (r.totals.networks - 1)))
@@ -429,7 +443,7 @@ class LayerResult(RowBase):
         lambda r: None if r.back is None or r.gradients_are_heavy else r.back.joint_p)
     _gradient_median = _column(
         optional(NUMBER), "gradient of the typical network.", lambda r: r.gradient_median,
-        name="gradient_median", stored=True)
+        name="gradient_median")
     theory_gap = _column(
         optional(TEXT), "Why a cell of theory is empty.", lambda r: r.prediction.gap, stored=True)
     _histogram = _column(
@@ -437,9 +451,6 @@ class LayerResult(RowBase):
     _counts = _column(
         optional(sequence(WHOLE)), "How often, those beyond the ends first and last.",
         lambda r: r.counts, name="counts", stored=True)
-    _median_networks = _column(
-        WHOLE, "Number of networks that the medians are of.", lambda r: r.median_networks,
-        name="median_networks", stored=True)
     _next_check = _column(
         optional(WHOLE), "Number of networks at which the stopping rule decides next.",
         lambda r: r.next_check, name="next_check", stored=True)
@@ -533,9 +544,6 @@ def _caveats_of_run(row: LayerResult) -> Iterator[Caveat]:
             f"not {100 * network.precision:.3g}% as asked; that needs about "
             f"{float(f'{needed:.2g}'):,.0f} networks",
         )
-    if row.median_networks < row.networks:
-        which = "one seed, with" if row.pooled else "the last"
-        yield Caveat("median", f"the medians are of {which} {row.median_networks:,} networks")
 
 
 def _caveat_of_scale(row: LayerResult) -> Iterator[Caveat]:
@@ -608,7 +616,7 @@ def _totals(network: Network, totals: LayerTotals) -> LayerTotals:
     unknown |= {"gradient_square"} if not network.backward else set()
     unknown |= {"product"} if network.batch == 1 else set()
     values = totals._asdict()
-    lost = {name: math.nan for name, v in values.items() if v is None and name not in unknown}
+    lost = {name: math.nan for name in _MEANS if values[name] is None and name not in unknown}
     return LayerTotals(**values | lost)
 
 
@@ -630,22 +638,24 @@ def _built(values: Mapping[str, Any]) -> LayerResult:
                totals.square_m2, totals.gradient_m2, totals.product_m2, prediction.variance_slack,
                prediction.gradient_slack, prediction.spread, prediction.batch_spread,
                prediction.gradient_spread, prediction.correlation_slack,
-               prediction.correlation_spread,
-               values["median"], values["gradient_median"])  # fmt: skip
+               prediction.correlation_spread)  # fmt: skip
     shares = [share for share in (totals.saturated, totals.dead) if share is not None]
+    length = min(totals.networks, MOST_VALUES) * VALUE_BYTES
+    gradients = totals.gradients if network.backward else bytes(length)
     if (
         totals.networks < 2
         or any(value < 0.0 for value in squares if value is not None)
         or any(not 0.0 <= share <= 1.0 for share in shares)
-        or min(values["median_networks"], values["next_check"] or 0) < 0
+        or (values["next_check"] or 0) < 0
+        or not len(totals.squares) == len(gradients or b"") == length
     ):
-        raise InputError("invalid row: too few networks, or a value out of range")
+        raise InputError("invalid row: too few networks, a value too few, or one out of range")
     if (bins is None) != (counts is None) or (
         bins is not None
         and (not bins.width > 0.0 or len(counts) != bins.number + 2 or min(counts) < 0)
     ):
         raise InputError("invalid row: its histogram is not one")
-    stored = ("median", "gradient_median", "median_networks", "next_check", "counts", *STATE)
+    stored = ("next_check", "counts", *STATE)
     return LayerResult(
         network, values["layer"], prediction, totals,
         histogram=bins, **{name: values[name] for name in stored},

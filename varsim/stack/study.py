@@ -11,7 +11,7 @@ import numpy as np
 
 from varsim.layer.study import MARGIN
 from varsim.stack.question import MAX_NETWORKS, MIN_NETWORKS, Network
-from varsim.stack.result import LayerResult, finite
+from varsim.stack.result import LayerResult
 from varsim.stack.sampling import Sampled, network_bytes, sample_network, verify_network
 from varsim.stack.theory import predict
 from varsim.stack.totals import LayerTotals, StackTotals
@@ -81,8 +81,9 @@ class StackStudy:
             dead=0.0 if phi.flat else None,
             product=0.0 if self.question.batch > 1 else None,
             gradient_square=0.0 if self.question.backward else None,
+            gradients=b"" if self.question.backward else None,
         )
-        return StackTotals(0, (layer,) * self.question.depth, None, [])
+        return StackTotals(0, (layer,) * self.question.depth, None)
 
     def sample(self, indices: range) -> list[Sampled]:
         """Return the moments of the networks of consecutive indices."""
@@ -102,14 +103,10 @@ class StackStudy:
     def rows(self, totals: StackTotals) -> list[LayerResult]:
         """Return one row per layer."""
         network = self.question
-        medians, median_networks = totals.typical()
         bins = None if totals.counts is None else activation_bins(network)
         return [
             LayerResult(
                 network, place + 1, theory, totals.layers[place],
-                median=finite(medians[place, 0]),
-                gradient_median=finite(medians[place, 1]) if network.backward else None,
-                median_networks=median_networks,
                 next_check=totals.next_check,
                 counts=None if totals.counts is None else tuple(totals.counts[place].tolist()),
                 histogram=None if bins is None else bins[place],
@@ -157,13 +154,9 @@ class StackStudy:
 def _totals_of(rows: Sequence[LayerResult]) -> StackTotals:
     """Return the totals of the rows of all layers."""
     first = rows[0]
-    medians = [[row.median, row.gradient_median] for row in rows]
     return StackTotals(
         first.networks,
         tuple(row.totals for row in rows),
         None if first.counts is None else np.array([row.counts for row in rows]),
-        [],
-        np.array([[math.nan if m is None else m for m in pair] for pair in medians]),
-        first.median_networks,
         first.next_check,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -15,6 +16,15 @@ from numpy.typing import NDArray
 from varsim.stack.sampling import FIELDS, Sampled
 
 _SQUARE, _PRODUCT, _GRADIENT = map(FIELDS.index, ("square", "product", "gradient_square"))
+
+MOST_VALUES = 1024
+"""Number of networks behind a median: the first ones, so that a resumed run has the same ones.
+
+Totals with that many fit a spreadsheet's cell, which holds 32,767 characters.
+"""
+
+VALUE_BYTES = 8
+"""Bytes per value of a network in the totals."""
 
 
 class LayerTotals(NamedTuple):
@@ -36,6 +46,8 @@ class LayerTotals(NamedTuple):
         product_m2: Σ (p - mean p)² over the networks' products p, relative to the squared mean of
             h².
         product_square: Σ (p - mean p)(q - mean q), relative to the same.
+        squares: q of the first :data:`MOST_VALUES` networks, as doubles of little-endian bytes.
+        gradients: The same for ∂h; None without the backward pass.
     """
 
     networks: int = 0
@@ -51,40 +63,50 @@ class LayerTotals(NamedTuple):
     gradient_m2: float = 0.0
     product_m2: float = 0.0
     product_square: float = 0.0
+    squares: bytes = b""
+    gradients: bytes | None = b""
+
+    @property
+    def means(self) -> tuple[float | None, ...]:
+        """The means, ordered as :data:`FIELDS`, and then :attr:`within`."""
+        return self[1:9]
 
     def plus(self, moments: Sequence[float]) -> LayerTotals:
         """Return the totals after one more network; its moments are ordered as :data:`FIELDS`."""
-        count = self.networks + 1
+        count, before = self.networks + 1, self.means
         mean, square = moments[:2]
         # Rounding can put a variance of 0 below 0; an overflow stays an overflow.
-        values = (*moments, max(square - mean * mean, 0.0))
+        every = (*moments, max(square - mean * mean, 0.0))
         means = [
             None if old is None else old + (value - old) / count
-            for old, value in zip(self[1:9], values, strict=True)
+            for old, value in zip(before, every, strict=True)
         ]
         squares, gradients, products = (
-            (self[1 + place], moments[place]) for place in (_SQUARE, _GRADIENT, _PRODUCT)
+            (before[place], moments[place]) for place in (_SQUARE, _GRADIENT, _PRODUCT)
         )
-        of_squares, of_gradients = (
-            (self[1 + place], means[place]) for place in (_SQUARE, _GRADIENT)
-        )
+        of_squares, of_gradients = ((before[place], means[place]) for place in (_SQUARE, _GRADIENT))
         sums = (
             _with_one_more(self.square_m2, count, of_squares, squares, squares),
             _with_one_more(self.gradient_m2, count, of_gradients, gradients, gradients),
             _with_one_more(self.product_m2, count, of_squares, products, products),
             _with_one_more(self.product_square, count, of_squares, products, squares),
         )
+        q, of_gradient = (
+            struct.pack("<d", moments[place]) if count <= MOST_VALUES else b""
+            for place in (_SQUARE, _GRADIENT)
+        )
+        values = self.squares + q, None if self.gradients is None else self.gradients + of_gradient
         # A mean is None if and only if it was None before.
-        return LayerTotals(count, *means, *sums)  # type: ignore[arg-type, call-arg]
+        return LayerTotals(count, *means, *sums, *values)  # type: ignore[arg-type, call-arg]
 
     @classmethod
     def pooled(cls, parts: Sequence[LayerTotals]) -> LayerTotals:
-        """Return the totals of one layer over the networks of all parts."""
+        """Return the totals of one layer over the networks of all parts, in their order."""
         count = sum(part.networks for part in parts)
         shares = [part.networks / count for part in parts]
         means = [
             None if each[0] is None else math.fsum(map(operator.mul, shares, each))
-            for each in zip(*(part[1:9] for part in parts), strict=True)
+            for each in zip(*(part.means for part in parts), strict=True)
         ]
         sums = (
             _pooled_sum([(p, p.square_m2) for p in parts], means, _SQUARE, _SQUARE),
@@ -92,8 +114,13 @@ class LayerTotals(NamedTuple):
             _pooled_sum([(p, p.product_m2) for p in parts], means, _PRODUCT, _PRODUCT),
             _pooled_sum([(p, p.product_square) for p in parts], means, _PRODUCT, _SQUARE),
         )
+        most, gradients = MOST_VALUES * VALUE_BYTES, [part.gradients for part in parts]
+        values = (
+            b"".join(part.squares for part in parts)[:most],
+            None if None in gradients else b"".join(filter(None, gradients))[:most],
+        )
         # A mean is None if and only if it was None before.
-        return LayerTotals(count, *means, *sums)  # type: ignore[arg-type, call-arg]
+        return LayerTotals(count, *means, *sums, *values)  # type: ignore[arg-type, call-arg]
 
     def relative_error(self, m2: float) -> float:
         """Return the relative standard error of a mean, from its sum of squares."""
@@ -106,6 +133,19 @@ class LayerTotals(NamedTuple):
         """
         m2 = self.product_m2 + ratio * (ratio * self.square_m2 - 2 * self.product_square)
         return self.relative_error(max(m2, 0.0))  # rounding can put it below 0
+
+
+def median(values: bytes) -> float:
+    """Return the median of doubles in little-endian bytes; NaN if one of them is NaN, or none.
+
+    >>> median(struct.pack("<3d", 1.0, 5.0, 2.0))
+    2.0
+    """
+    count = len(values) // VALUE_BYTES
+    ordered: list[float] = sorted(struct.unpack(f"<{count}d", values))
+    if not ordered or any(map(math.isnan, ordered)):
+        return math.nan
+    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
 
 
 Mean: TypeAlias = float | None
@@ -128,7 +168,7 @@ def _pooled_sum(
         return 0.0
     terms = []
     for part, total in parts:
-        before, of_a, of_b = ((part[1 + place] or 0.0) / unit for place in (field, first, second))
+        before, of_a, of_b = ((part.means[place] or 0.0) / unit for place in (field, first, second))
         terms.append(total * before**2 + part.networks * ((of_a - a / unit) * (of_b - b / unit)))
     return math.fsum(terms)
 
@@ -160,19 +200,12 @@ class StackTotals:
         networks: Number of networks.
         layers: The totals of every layer.
         counts: The histograms of φ(h), of shape (layers, bins + 2), or None.
-        recent: Mean squares of h and ∂h of each network of this run, of shape (layers, 2) each, for
-            their medians: those of two runs cannot be combined.
-        medians: The medians of an earlier run, of shape (layers, 2), or None.
-        median_networks: Number of networks behind these medians.
         next_check: Number of networks at the next decision of the stopping rule, or None.
     """
 
     networks: int
     layers: tuple[LayerTotals, ...]
     counts: NDArray[np.int64] | None
-    recent: list[NDArray[np.float64]]
-    medians: NDArray[np.float64] | None = None
-    median_networks: int = 0
     next_check: int | None = None
 
     @property
@@ -193,7 +226,6 @@ class StackTotals:
         if sample.counts is not None:
             more = np.array(sample.counts)
             counts = more if counts is None else counts + more
-        self.recent.append(sample.moments[:, [_SQUARE, _GRADIENT]])
         layers = tuple(t.plus(of_layer) for t, of_layer in zip(self.layers, moments, strict=True))
         return replace(self, networks=self.networks + 1, layers=layers, counts=counts)
 
@@ -202,9 +234,3 @@ class StackTotals:
         """The largest relative standard error of any layer, forward or backward."""
         errors = [t.relative_error(m2) for t in self.layers for m2 in (t.square_m2, t.gradient_m2)]
         return max((error for error in errors if not math.isnan(error)), default=0.0)
-
-    def typical(self) -> tuple[NDArray[np.float64], int]:
-        """Return the medians, of shape (layers, 2), and the number of networks behind them."""
-        if self.medians is not None and not self.recent:
-            return self.medians, self.median_networks
-        return np.median(np.stack(self.recent), axis=0), len(self.recent)

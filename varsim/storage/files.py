@@ -11,21 +11,21 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Write a file atomically: at every moment it has the old content or the new one.
 
-    Text is written in UTF-8. Devices and pipes, which cannot be replaced, are written to directly.
-    A link stays a link.
+    Text is written in UTF-8. Devices and pipes, which cannot be replaced, are written to directly;
+    a pipe needs a reader already. A link stays a link.
 
     Raises:
         OSError: The file could not be written; an old file is unchanged.
     """
     target = real_path(path)
-    if target.exists() and not target.is_file():
-        target.write_bytes(_encoded(content))
+    if is_stream(target):
+        _write_stream(target, _encoded(content))
     elif target.exists():
         handle = open_locked(target)  # fails if another varsim adds rows to it
         try:
@@ -36,6 +36,14 @@ def write_file(path: Path, content: str | bytes) -> None:
     else:
         remove_temporary_files(target)
         atomic_write(target, content)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path leads to a device or a pipe, which can block a writer."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # it is to be created, or writing it will fail
+        return False
 
 
 def atomic_write(target: Path, content: str | bytes) -> None:
@@ -59,6 +67,19 @@ def atomic_write(target: Path, content: str | bytes) -> None:
     sync_folder(target)
 
 
+def open_regular(target: Path, flags: int) -> int:
+    """Open a regular file and return its descriptor.
+
+    Raises:
+        OSError: The file cannot be opened, or is a device or a pipe.
+    """
+    handle = os.open(target, flags | _FLAGS, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return handle
+
+
 def open_locked(target: Path) -> int:
     """Open and lock a regular file, created if missing; closing it unlocks it.
 
@@ -71,11 +92,9 @@ def open_locked(target: Path) -> int:
     """
     while True:
         is_new = not target.exists()
-        handle = os.open(target, _FLAGS, 0o666)
+        handle = open_regular(target, os.O_RDWR | os.O_CREAT)
         try:
             status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
             if not status.st_mode & 0o222:  # root could write, but the mode says not to
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             _lock(handle)
@@ -148,6 +167,20 @@ def _write(handle: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[os.write(handle, left) :]
+
+
+def _write_stream(target: Path, content: bytes) -> None:
+    try:
+        handle = os.open(target, os.O_WRONLY | _FLAGS)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.ENXIO, "nothing reads from this pipe") from None
+    try:
+        os.set_blocking(handle, True)  # only opening must not wait for a reader
+        _write(handle, content)
+    finally:
+        os.close(handle)
 
 
 def _encoded(content: str | bytes) -> bytes:

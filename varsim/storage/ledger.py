@@ -19,11 +19,12 @@ from varsim.storage.files import (
     atomic_write,
     is_open_at,
     open_locked,
+    open_regular,
     real_path,
     remove_temporary_files,
 )
 from varsim.storage.reading import read
-from varsim.storage.text import csv_text, jsonl_text
+from varsim.storage.text import csv_row, jsonl_line
 from varsim.study import Rep, Study, Tot
 
 SUITABLE = (".jsonl", ".csv")
@@ -62,7 +63,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         self._path, self._suffix = real_path(path), path.suffix.lower()
         self._groups: dict[tuple[str, int], dict[int, R]] = {}
         is_new = not self._path.exists()
-        self._file = os.open(self._path, os.O_RDONLY) if read_only else open_locked(self._path)
+        self._file = open_regular(self._path, os.O_RDONLY) if read_only else open_locked(self._path)
         self._is_new = is_new and not os.fstat(self._file).st_size
         try:
             self._load()
@@ -101,6 +102,7 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
             rows = study.rows(totals)
         unjudged = [row.judged(agrees=None, alpha=None, tests=None) for row in rows]
         done = [row.at(study.confidence) for row in unjudged]
+        self._hold(done)  # the same rows once, and not twice, in memory
         return ResumePoint(study, totals, done=done)
 
     def add(self, rows: Sequence[R]) -> None:
@@ -148,10 +150,8 @@ class Ledger(AbstractContextManager["Ledger[R]"], Generic[R]):
         return ",".join(self._schema.names) + "\n" if self._suffix == ".csv" else ""
 
     def _text(self, rows: Sequence[R]) -> str:
-        records = list(map(self._schema.record, rows))
-        if self._suffix == ".csv":
-            return csv_text(records) or self._head
-        return jsonl_text(records)
+        line = csv_row if self._suffix == ".csv" else jsonl_line
+        return self._head + "".join(map(line, map(self._schema.record, rows)))
 
     def _hold(self, rows: Sequence[R]) -> None:
         """Remember rows by question and place; a later row replaces an earlier one."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from varsim.errors import InputError, shortened
@@ -56,7 +58,7 @@ def read(
         return []
     schema = _schema_of(first.record, schemas)
     rows = []
-    for each in (first, *numbered):
+    for each in chain([first], numbered):
         rows.append(_row(schema, each, unit))
         if names is not None:
             names.update(each.record)
@@ -147,10 +149,11 @@ def _json_list(content: str) -> Iterator[Numbered]:
 
 
 def _json_lines(content: str) -> Iterator[Numbered]:
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
+    # One line at a time: the rows of a large file are in memory beside its text.
+    for number, line in enumerate(re.finditer("[^\n]*\n?", content), 1):
+        if not line[0].strip():
             continue
-        record = _loaded(line)
+        record = _loaded(line[0])
         if not isinstance(record, dict):
             raise InputError(f"line {number} cannot be used: this is not a row of varsim")
         yield Numbered(number, record)

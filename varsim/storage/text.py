@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,10 +17,16 @@ READABLE = (".jsonl", ".csv", ".json")
 """Suffixes of the formats with every digit, which varsim reads."""
 
 
-def csv_text(records: Sequence[Record]) -> str:
+def csv_text(records: Iterable[Record]) -> str:
     """Return comma-separated values; unknown values are empty, lists JSON, floats exact."""
-    head = csv_line(records[0]) if records else ""
-    return head + "".join(csv_line(record.values()) for record in records)
+    rest = iter(records)
+    first = next(rest, None)
+    return "" if first is None else "".join([csv_line(first), *map(csv_row, chain([first], rest))])
+
+
+def csv_row(record: Record) -> str:
+    """Return the line of a record."""
+    return csv_line(record.values())
 
 
 def csv_line(cells: Iterable[object]) -> str:
@@ -34,7 +41,7 @@ def json_text(records: Sequence[Record]) -> str:
     return json.dumps(records, indent=2, allow_nan=False) + "\n"
 
 
-def jsonl_text(records: Sequence[Record]) -> str:
+def jsonl_text(records: Iterable[Record]) -> str:
     """Return one JSON object per line."""
     return "".join(map(jsonl_line, records))
 

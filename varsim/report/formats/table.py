@@ -53,9 +53,9 @@ _PAPER, _SCREEN = 76, 120
 _FORMATS = (
     Format("table", ".txt", plain_text, prose=True),
     Format("markdown", ".md", markdown, _SCREEN, prose=True),
-    Format("csv", ".csv", lambda table: csv_text(list(table.records)), machine=True),
+    Format("csv", ".csv", lambda table: csv_text(table.records), machine=True),
     Format("json", ".json", lambda table: json_text(list(table.records)), machine=True),
-    Format("jsonl", ".jsonl", lambda table: jsonl_text(list(table.records)), machine=True),
+    Format("jsonl", ".jsonl", lambda table: jsonl_text(table.records), machine=True),
     Format("latex", ".tex", lambda table: latex.latex(table), _PAPER),
     Format("latex-siunitx", None, lambda table: latex.latex_siunitx(table), _PAPER),
     Format("typst", ".typ", lambda table: typst.typst(table), _PAPER),
@@ -80,7 +80,8 @@ MACHINE = frozenset(each.name for each in _FORMATS if each.machine)
 def text_of(name: str, shown: Sequence[Table]) -> str:
     """Return tables in a format: in sequence for people, in one list of records for machines."""
     if name in MACHINE and len(shown) > 1:
-        return FORMATS[name](tables.Table([], [], [r for each in shown for r in each.records]))
+        records = chain.from_iterable(table.records for table in shown)
+        return FORMATS[name](tables.Table([], [], records))
     if len(shown) > 1:
         numbered = enumerate(shown, start=1)
         shown = [replace(each, label=f"{each.label}-{number}") for number, each in numbered]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,14 +28,17 @@ def markdown(table: Table) -> str:
 
     Every sentence below it is a paragraph, so that it has a line of its own when rendered.
     """
-    columns = table.printable
+    columns = [
+        replace(c, header=_escaped(c.header), cells=list(map(_escaped, c.cells)))
+        for c in table.printable
+    ]
     header, *rows = zip(*(column.aligned() for column in columns), strict=True)
     rule = ["-" * max(1, c.width - 1) + (":" if c.numeric else "-") for c in columns]
     lines = [
         "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
         for cells in (header, rule, *rows)
     ]
-    return "\n\n".join(["\n".join(lines), *table.notes]) + "\n"
+    return "\n\n".join(["\n".join(lines), *map(_escaped, table.notes)]) + "\n"
 
 
 def markdown_prose(text: str) -> str:
@@ -46,8 +50,23 @@ def markdown_prose(text: str) -> str:
     - layer 1: 1
     - layer 2: 0.4
     """
-    lines = [re.sub("^  ", "- ", line) for line in text.splitlines()]
+    lines = [re.sub("^  ", "- ", line) for line in _escaped(text).splitlines()]
     return re.sub(r"(?m)^(?!- )(.+)\n(?=- )", r"\1\n\n", "\n".join(lines)) + "\n"
+
+
+# What can begin code, emphasis, a link, HTML, an entity or a formula; an underscore within a word
+# cannot.
+_MARKUP = re.compile(r"[\\`$]|\](?=[(\[:])|[*~](?=\S)|(?<![^\W_])_|<(?=[^\s\d])|&(?=[#\w])")
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}
+
+
+def _escaped(text: str) -> str:
+    r"""Return text for Markdown, where no character in a name from elsewhere is markup.
+
+    >>> print(_escaped("trunc_normal(_a='<b>', b='*')"))
+    trunc_normal(\_a='&lt;b>', b='\*')
+    """
+    return _MARKUP.sub(lambda found: _ENTITIES.get(found[0], rf"\{found[0]}"), text)
 
 
 def to_ascii(text: str) -> str:
