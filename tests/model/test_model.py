@@ -18,13 +18,15 @@ from tests.model import networks
 from tests.program import here, needs
 from tests.rows import WithoutFramework, totals_of
 from tests.tiers import share
+from varsim import check_model
 from varsim.compute import one_blas_thread
 from varsim.model.question import Model
-from varsim.model.result import ModuleResult
+from varsim.model.result import MODULES, ModuleResult
 from varsim.model.theory import expected_square
 from varsim.model.totals import ModelTotals, Module, Passed
 from varsim.stack.question import Network
 from varsim.stack.theory import predict
+from varsim.storage.text import jsonl_text
 
 IMAGE = ("--input", "16x3x8x8")
 
@@ -280,6 +282,26 @@ def test_workers_and_resuming_change_no_byte(tmp_path: Path) -> None:
         done = here(*args, "--inits", inits, "-o", str(file), "--resume")
         assert done.returncode == 0, done.stderr
     assert file.read_text(encoding="utf-8") == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["8x24", (8, 24)])
+def test_python_gives_the_rows_of_the_command_line(shape: str | tuple[int, int]) -> None:
+    """To the last digit, with a shape and a band as texts or as numbers."""
+    band = "0.1:10" if isinstance(shape, str) else (0.1, 10.0)
+    args = args_of("perceptron", "--input", "8x24", "--inits", "8", "--between", "0.1:10")
+    printed = here(*args, "-f", "jsonl").stdout
+    assert (
+        jsonl_text(
+            [
+                MODULES.record(row)
+                for row in check_model(
+                    "tests.model.networks:perceptron", shape, inits=8, between=band
+                )
+            ]
+        )
+        == printed
+    )
 
 
 @pytest.mark.slow
