@@ -109,7 +109,7 @@ def test_output_may_be_a_device(tmp_path: Path) -> None:
     assert link.is_symlink()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_command
 def test_an_output_that_is_a_pipe_without_a_reader_is_one_sentence(
     tmp_path: Path, command: str
 ) -> None:

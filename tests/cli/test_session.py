@@ -15,15 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.program import (
-    COMMANDS,
-    VARSIM,
-    each_measuring,
-    environment,
-    here,
-    run,
-    wait_for,
-)
+from tests.program import COMMANDS, VARSIM, each_measuring, environment, here, run, wait_for
 from varsim import Experiment
 from varsim.cli.program import varsim
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,15 @@ from tests.model import networks
 from tests.program import here, needs
 from tests.rows import WithoutFramework, totals_of
 from tests.tiers import share
+from varsim import check_model
 from varsim.compute import one_blas_thread
 from varsim.model.question import Model
-from varsim.model.result import ModuleResult
+from varsim.model.result import MODULES, ModuleResult
 from varsim.model.theory import expected_square
 from varsim.model.totals import ModelTotals, Module, Passed
 from varsim.stack.question import Network
 from varsim.stack.theory import predict
+from varsim.storage.text import jsonl_text
 
 IMAGE = ("--input", "16x3x8x8")
 
@@ -177,6 +180,29 @@ def test_theory_is_the_sum_over_every_entry_of_the_weight(
     assert theory == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_layer_of_one_output_raises_no_false_alarms() -> None:
+    """Its ratio is χ² of one degree; the measured error alone would raise too many.
+
+    Of 6,000 tests at 1% at most 60 + 6 √60 = 106 disagree, or a right program fails in 1e-6 of all
+    runs; by the measured error alone about 170 do.
+    """
+    ratios = np.random.default_rng(1).standard_normal((6000, 64)) ** 2
+    row = first_layers("linear")[0]
+    rows = [
+        replace(
+            row,
+            part=Module("head", "Linear", (4, 1)),
+            totals=row.totals._replace(
+                inits=64, ratio=float(each.mean()), ratio_m2=float(each.var() * 64)
+            ),
+        )
+        for each in ratios
+    ]
+    tested = [row.in_theory for row in rows]
+    assert sum(each is None or (each.joint_p or 0.0) <= 0.01 for each in tested) <= 106
+    assert sum(each is not None and (each.p or 0.0) <= 0.01 for each in tested) > 106
+
+
 @pytest.mark.slow
 def test_weights_that_break_the_theory_disagree() -> None:
     """Weights with a mean, of inputs with one, are no He initialization: exit 3 with --check."""
@@ -256,6 +282,26 @@ def test_workers_and_resuming_change_no_byte(tmp_path: Path) -> None:
         done = here(*args, "--inits", inits, "-o", str(file), "--resume")
         assert done.returncode == 0, done.stderr
     assert file.read_text(encoding="utf-8") == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["8x24", (8, 24)])
+def test_python_gives_the_rows_of_the_command_line(shape: str | tuple[int, int]) -> None:
+    """To the last digit, with a shape and a band as texts or as numbers."""
+    band = "0.1:10" if isinstance(shape, str) else (0.1, 10.0)
+    args = args_of("perceptron", "--input", "8x24", "--inits", "8", "--between", "0.1:10")
+    printed = here(*args, "-f", "jsonl").stdout
+    assert (
+        jsonl_text(
+            [
+                MODULES.record(row)
+                for row in check_model(
+                    "tests.model.networks:perceptron", shape, inits=8, between=band
+                )
+            ]
+        )
+        == printed
+    )
 
 
 @pytest.mark.slow

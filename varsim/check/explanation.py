@@ -56,16 +56,11 @@ def _sums(row: InitializerCheck) -> Iterator[str]:
         ("D", "n"), acts.sums.split(" and "), (row.dim, acts.backward),
         (acts.taps, acts.backward_taps), strict=True,
     )  # fmt: skip
-    each = [
-        f"{name} = {product}"
-        + (f" = {size}" if "·" in product else "")
-        + (
-            f", of which {percent(taps)} meet an entry ({short(size * taps)})"
-            if taps != 1.0
-            else ""
-        )
-        for name, product, size, taps in sides
-    ]
+    each = []
+    for name, product, size, taps in sides:
+        met = f", of which {percent(taps)} meet an entry: {short(size * taps)}"
+        equals = f" = {size}" if "·" in product else ""
+        each.append(f"{name} = {product}{equals}{met if taps != 1.0 else ''}")
     groups = f", in {acts.groups} groups" if acts.groups > 1 else ""
     yield f"Here {' and '.join(each)}{groups}."
     if acts.bias:
@@ -86,7 +81,8 @@ def _sentences(row: InitializerCheck) -> Iterator[str]:
     bias = 0.0 if row.acts is None else row.acts.bias
     added = " + E b²" if bias else ""
     yield (
-        f"D · E w²{added} = {significant(row.summed * row.square.value + bias, 4)} forward, measured "
+        f"D · E w²{added} = {significant(row.summed * row.square.value + bias, 4)} forward, "
+        "measured "
         f"{interval_text(row.estimate, row.confidence)}; n · E w² = "
         f"{significant(row.summed_back * row.square.value, 4)} backward, measured "
         f"{interval_text(row.back, row.confidence)}."

@@ -148,7 +148,8 @@ def _taps(
     if lengths is not None:
         if transposed or part.padding not in ("SAME", "VALID"):
             raise InputError(
-                "varsim reads --input for Conv of Flax with padding SAME or VALID alone; leave it out"
+                "varsim reads --input for Conv of Flax with padding SAME or VALID alone; leave it "
+                "out"
             )
         if part.padding == "SAME":
             each = zip(kernel, stride, dilation, lengths, strict=True)

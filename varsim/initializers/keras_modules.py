@@ -167,8 +167,8 @@ def _taps(layer: Any, lengths: tuple[int, ...] | None) -> Taps | None:
     padding = [(0, 0)] * len(kernel)
     if transposed and lengths is not None and not _is_plain(layer):
         raise InputError(
-            "--input is not read for this transposed convolution; leave out output_padding, and take "
-            "kernels no smaller than strides"
+            "--input is not read for this transposed convolution; leave out output_padding, and "
+            "take kernels no smaller than strides"
         )
     if layer.padding != "valid" and lengths is not None:
         each = zip(kernel, stride, dilation, lengths, strict=True)

@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -90,8 +90,7 @@ class ModuleWeight(Initializer):
 
     @cached_property
     def _found(self) -> Found:
-        with reraise_as_input_error(lambda why: f"{self.call} cannot be read: {why}; correct it"):
-            weights = self._built.weights()
+        weights = self._built.weights()
         if self.weight not in weights:
             raise InputError(
                 f"{self.call} has no weight {quoted(self.weight)} that acts as a matrix; "
@@ -131,12 +130,11 @@ class ModuleWeight(Initializer):
                 f"{shape[0]:,} x {shape[1]:,}; leave dim and fan_out out"
             )
         built = self._build(seed_from(rng, 32), dtype.name)
-        with reraise_as_input_error(lambda why: f"{self.call} cannot be read: {why}; correct it"):
-            raw = plain_array(built.array(name))
+        raw = built.array(name)
         if raw.shape != piece.shape or np.iscomplexobj(raw):
             raise InputError(
-                f"{self.text} is {raw.dtype} of shape {raw.shape} in one build and of shape "
-                f"{piece.shape} in another; return the same real weights each time"
+                f"{self.text} is {raw.dtype} of shape {raw.shape}; return a real one of shape "
+                f"{piece.shape} each time"
             )
         acting = piece.act(raw.astype(dtype))
         matrix = acting.forward.transpose(1, 0, 2).reshape(shape)
@@ -173,7 +171,8 @@ class Built:
 
     def weights(self) -> Mapping[str, Found]:
         """Return its weights by name."""
-        found = self.adapter.weights(self.module, self.sizes)
+        with _read(self.module):
+            found = self.adapter.weights(self.module, self.sizes)
         if self.documented:
             return found
         return {
@@ -183,7 +182,14 @@ class Built:
 
     def array(self, name: str) -> FloatArray:
         """Return a parameter."""
-        return self.adapter.array(self.module, name)
+        with _read(self.module):
+            return plain_array(self.adapter.array(self.module, name))
+
+
+def _read(module: Any) -> AbstractContextManager[None]:
+    """Return a context in which every error is one about a module that cannot be read."""
+    name = type(module).__name__
+    return reraise_as_input_error(lambda why: f"the weights of {name} cannot be read: {why}")
 
 
 def build(call: Call, framework: str, sizes: OpenSizes, seed: int, dtype: str) -> Built:

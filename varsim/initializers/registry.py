@@ -144,11 +144,8 @@ def weights(text: str, sizes: OpenSizes) -> list[ModuleWeight] | None:
         has_taps = weight.piece.taps is not None
         return [weight if has_taps else replace(weight, sizes=sizes._replace(lengths=None))]
     found = build(call, framework, sizes, 0, "float32").weights()
-    if (
-        framework == "user"
-        and sizes.lengths
-        and sum(bool(e.piece.taps) for e in found.values()) > 1
-    ):
+    convolutions = sum(each.piece.taps is not None for each in found.values())
+    if framework == "user" and sizes.lengths and convolutions > 1:
         raise InputError(
             f"{call} has several convolutions, whose inputs differ in size; leave --input out, or "
             "name one weight"

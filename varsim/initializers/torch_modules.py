@@ -117,8 +117,8 @@ def _taps(module: Any, lengths: tuple[int, ...] | None) -> Taps | None:
         return None
     if lengths is not None and module.padding_mode != "zeros":
         raise InputError(
-            f"padding_mode is {module.padding_mode!r}, which repeats inputs at the borders; --input "
-            "is for zeros"
+            f"padding_mode is {module.padding_mode!r}, which repeats inputs at the borders; "
+            "--input is for zeros"
         )
     kernel, transposed = module.kernel_size, module.transposed
     if isinstance(module.padding, str):  # "same" has the larger half behind

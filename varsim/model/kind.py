@@ -33,7 +33,28 @@ def model_table(rows: Sequence[ModuleResult], remarks: Sequence[str] = ()) -> Ta
         *_band_sentences(rows),
         *verdict_sentence(rows),
     ]
-    return rows_table(rows, sentences, remarks, label="varsim-model")
+    return rows_table(rows, sentences, remarks, _caveats(rows), label="varsim-model")
+
+
+def _caveats(rows: Sequence[ModuleResult]) -> Iterator[str]:
+    """Yield one caveat per message, with the first modules that have it; none if all have."""
+    modules: dict[str, list[str]] = {}
+    for row in rows:
+        for caveat in row.caveats:
+            modules.setdefault(caveat.message, []).append(row.module)
+    for message, names in modules.items():
+        where = "" if len(names) == len(rows) else f"{_listed(names)}: "
+        yield f"{rows[0].model}: {where}{message}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names, and the number of others.
+
+    >>> _listed(["a", "b"]), _listed(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _band_sentences(rows: Sequence[ModuleResult]) -> Iterator[str]:
@@ -51,8 +72,7 @@ def _band_sentences(rows: Sequence[ModuleResult]) -> Iterator[str]:
     for place in (INSIDE, BELOW, ABOVE, UNKNOWN):
         names = [name for name, other in places.items() if other == place]
         if names:
-            some = ", ".join(names[:_MOST_NAMES]) + ", ..." * (len(names) > _MOST_NAMES)
-            parts.append(f"{len(names)} {place}" + f" ({some})" * (place != INSIDE))
+            parts.append(f"{len(names)} {place}" + f" ({_listed(names)})" * (place != INSIDE))
     more = " More --inits decide what is not known yet." * (UNKNOWN in places.values())
     yield f"Between {low:g} and {high:g}: {', '.join(parts)}.{more}"
 
