@@ -423,3 +423,55 @@ def test_rows_of_modules_of_flax_agree_with_their_documentation(
     names = [row["init"] for row in table[5:]]
     assert names == ["flaxnet:net[first.kernel]", "flaxnet:net[second.kernel]"]
     assert table[5]["mean_square_error"] > 0.0
+
+
+MORE_FACTORIES = """
+def attention():
+    import keras
+    x = keras.layers.Input((5, 8))
+    y = keras.layers.MultiHeadAttention(2, 4)(x, x)
+    return keras.Model(x, keras.layers.Dense(3)(keras.layers.Dense(6)(y)))
+
+def late():
+    import torch
+    return torch.nn.Linear(8, 4)
+
+def wrapped(*args, **more):
+    rng, shape = args
+    return rng.standard_normal(shape)
+"""
+
+
+@pytest.mark.slow
+def test_factories_are_told_from_initializers(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of layers do not depend on earlier builds; a function may import its framework."""
+    needs("keras.layers.Dense")
+    (tmp_path / "morenets.py").write_text(MORE_FACTORIES)
+    monkeypatch.chdir(tmp_path)
+    table = rows("init", "morenets:attention", "morenets:wrapped", "--draws", "8", "--dim", "8")
+    names = [row["init"].partition("[")[2].rstrip("]") for row in table]
+    assert sorted(names) == ["", "attention_output", "dense", "dense_1", "key", "query", "value"]
+    (row,) = rows("init", "morenets:late", "--draws", "8")
+    assert (row["inputs"], row["init_package"].partition(" ")[0]) == (8, "torch")
+
+
+@pytest.mark.slow
+def test_the_first_operand_of_a_bilinear_map_has_both_others_in_its_gradient() -> None:
+    """Its gradient sums over outputs and over the second operand."""
+    piece = weight("torch.nn.Bilinear(5, 4, 6)").piece
+    import torch
+
+    values = []
+    torch.manual_seed(6)
+    for _ in range(REPLICATES):
+        module = torch.nn.Bilinear(5, 4, 6)
+        x = torch.randn(16, 5, requires_grad=True)
+        y = module(x, torch.randn(16, 4))
+        y.backward(torch.randn_like(y))
+        assert x.grad is not None
+        values.append(float(x.grad.square().mean()))
+    assert piece.documented is not None
+    assert piece.fan_out == 24
+    within(values, 24 * piece.documented[1])

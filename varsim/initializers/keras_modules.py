@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -138,11 +139,21 @@ def array(layer: Any, name: str) -> Any:
 
 
 def _known(layer: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the layers with a known layout, each with its name."""
+    """Yield the layers with a known layout, each with a name of its own.
+
+    Keras numbers the layers without a name over all models; here they are numbered per model.
+    """
+    numbers: Counter[str] = Counter()
     for part in layer._flatten_layers():  # there is no public way
         kind = type(part)
-        if kind.__name__ in _LEAVES and kind.__module__.startswith("keras."):
-            yield part.name, part
+        if kind.__name__ not in _LEAVES or not kind.__module__.startswith("keras."):
+            continue
+        usual = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", kind.__name__)
+        is_numbered = re.fullmatch(rf"{usual.lower()}_[0-9]+", part.name)
+        name = usual.lower() if is_numbered else part.name
+        number = numbers[name]
+        numbers[name] += 1
+        yield f"{name}_{number}" if number else name, part
 
 
 def _of_einsum(layer: Any) -> list[Layout]:
