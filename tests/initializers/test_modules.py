@@ -450,6 +450,7 @@ def test_factories_are_told_from_initializers(
     needs("keras.layers.Dense")
     (tmp_path / "morenets.py").write_text(MORE_FACTORIES)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")  # as its function would need by itself
     table = rows("init", "morenets:attention", "morenets:wrapped", "--draws", "8", "--dim", "8")
     names = [row["init"].partition("[")[2].rstrip("]") for row in table]
     assert sorted(names) == ["", "attention_output", "dense", "dense_1", "key", "query", "value"]
