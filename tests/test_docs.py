@@ -291,7 +291,7 @@ def test_the_worked_report_is_a_report(tmp_path: Path) -> None:
 def test_the_check_of_an_initializer_is_one(spread: float, code: int, tmp_path: Path) -> None:
     """As it stands, it passes what is right, and fails with 3 for 5 % more."""
     needs("torch")
-    (script,) = re.findall(r"(?<=```bash\n)(.*?)(?=```)", ALL_TEXT, re.DOTALL)
+    (script,) = re.findall(r"(?<=```bash\n)(.*?)(?=```)", TEXT["initializers"], re.DOTALL)
     assert len(script.splitlines()) == 5
     source = (
         f"def init(rng, shape):\n    return rng.uniform(-1, 1, shape) * {spread} / shape[0] ** 0.5"

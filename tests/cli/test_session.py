@@ -301,3 +301,27 @@ def test_code_that_leaves_or_masks_is_one_sentence(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     assert sentence in done.stderr
+
+
+def test_a_signal_that_other_code_swallows_is_raised_again(tmp_path: Path) -> None:
+    """The second one, two seconds later, ends the run."""
+    (tmp_path / "deaf.py").write_text(
+        "import pathlib, time\n\n"
+        "def phi(h):\n"
+        "    pathlib.Path('called').touch()\n"
+        "    try:\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        time.sleep(60)\n"
+        "    return h\n"
+    )
+    with subprocess.Popen(
+        [*VARSIM, "gains", "deaf:phi"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        encoding="utf-8", env=environment(), cwd=tmp_path,
+    ) as process:  # fmt: skip
+        wait_for((tmp_path / "called").exists)
+        process.send_signal(signal.SIGINT)
+        time.sleep(2.5)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err.strip()) == (130, "", "")

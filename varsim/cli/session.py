@@ -119,14 +119,14 @@ class Session(Generic[B]):
                 ) as progress:
                     mapper = self._mapper(planned)
                     outcome = planned.measure(mapper, ledger=ledger, progress=progress)
-                    signals.armed = False  # until the rows are in their files
+                    signals.hold()  # until the rows are in their files
             outcome.left_out = {**(skipped or {}), **outcome.left_out}
             with no_garbage_collector():
                 tables = self._tables(outcome)
                 written = self._store(tables, outcome, ledger)
                 outcome.interrupted |= signals.received
                 # Writing may block on a pager: let a second signal interrupt it.
-                signals.armed = True
+                signals.release()
                 written &= self._show(tables, outcome)
         if outcome.failure is not None:
             say_error(outcome.failure)
